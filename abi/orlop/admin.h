@@ -1,0 +1,41 @@
+/*
+ * admin.h - the address "core": what the command line asks the core of a running orlopd.
+ *
+ * Served by the core itself on the bus, and on the control socket (unix, peer credentials: root or
+ * the daemon's own user) with the same messages, framed: u32 length, u32 op, then the message;
+ * the answer: u32 length, i32 status, then the message (or the error text in TEXT).
+ */
+#ifndef ORLOP_ADMIN_H
+#define ORLOP_ADMIN_H
+
+#include <orlop/call.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+	ORLOP_ADMIN_STATUS	= 1,	/* → JSON: version, pid, uptime, modules with state and health */
+	ORLOP_ADMIN_MODULE_LIST	= 2,	/* → JSON array of modules */
+	ORLOP_ADMIN_MODULE_INFO	= 3,	/* NAME → JSON: modinfo, parameters, counters */
+	ORLOP_ADMIN_MODULE_LOAD	= 4,	/* NAME (path or class/name), PARAM (repeated "k=v") → JSON */
+	ORLOP_ADMIN_MODULE_UNLOAD = 5,	/* NAME */
+	ORLOP_ADMIN_MODULE_STATS = 6,	/* NAME → JSON */
+	ORLOP_ADMIN_BUS_STATS	= 7,	/* → JSON: per link counters */
+	ORLOP_ADMIN_METRICS	= 8,	/* → TEXT: Prometheus */
+	ORLOP_ADMIN_STOP	= 9,	/* orderly end; answers before */
+	ORLOP_ADMIN_FORWARD	= 10,	/* TO, OP, BODY: a request to any address; its answer → BODY */
+};
+
+#define ORLOP_ADMIN_T_NAME	1	/* bytes */
+#define ORLOP_ADMIN_T_PARAM	2	/* bytes, repeated */
+#define ORLOP_ADMIN_T_JSON	3	/* bytes */
+#define ORLOP_ADMIN_T_TEXT	4	/* bytes */
+#define ORLOP_ADMIN_T_TO	5	/* bytes */
+#define ORLOP_ADMIN_T_OP	6
+#define ORLOP_ADMIN_T_BODY	7	/* bytes: an encoded message */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
