@@ -1,0 +1,144 @@
+/*
+ * core.h - the whole: what one daemon is, and what one instance of a module is to the core.
+ *
+ * struct core owns everything; there is one per process and no static points to it. A module instance
+ * is struct core_instance with one struct core_shard per loop it runs on; the shard carries the host
+ * table that the module sees and what the module holds through it. The core itself is an instance too
+ * ("core", built in): the address "core" is its ops table (admin.c), its requests are its shard's.
+ */
+#ifndef CORE_CORE_H
+#define CORE_CORE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <orlop/host.h>
+
+#include "base/olist.h"
+#include "loop.h"
+
+struct core_log;
+struct core_metrics;
+struct core_config;
+struct core_workers;
+struct core_workq;
+struct core_net;
+struct core_bus;		/* core/bus/bus.h */
+struct core_bus_port;		/* one shard's end of the bus */
+struct core_cache;		/* core/cache/cache.h */
+struct core_cache_user;		/* one shard's side of the cache */
+struct core_image;		/* a mapped .so: loader.h */
+struct core_loader;
+struct core_admin;
+
+enum core_state {
+	CORE_LOADED,		/* mapped and checked, waits for what it needs */
+	CORE_STARTING,		/* init … start; not ready yet */
+	CORE_READY,
+	CORE_STOPPING,		/* address is away; finishing */
+	CORE_FAILED,		/* undone; reason in inst->why */
+	CORE_GONE,
+};
+
+struct core_shard;
+
+/* What the host table's priv points to. */
+struct orlop_host_priv {
+	struct core_shard *shard;
+};
+
+/* One shard of one instance: lives on one loop. */
+struct core_shard {
+	struct orlop_host host;		/* what the module sees; host.priv = &priv */
+	struct orlop_host_priv priv;
+	struct core_instance *inst;
+	struct core_loop *loop;
+	uint32_t	n;
+	void		*mod_shard;	/* from shard_init */
+	bool		inited;		/* shard_init was successful (or there is none) */
+	struct core_owner held;		/* counts of all it has open */
+	atomic_bool	closing;	/* post, request … answer -ECANCELED */
+	struct core_bus_port *port;	/* the bus's part, made by core_bus_port_open */
+	struct core_cache_user *cache;	/* the cache's part */
+};
+
+/* A parameter's value as text, with its number. Changed only on the main loop. */
+struct core_param {
+	const struct orlop_param *def;	/* borrowed from the module */
+	char		*value;		/* NULL: unset without default */
+	int64_t		num;
+};
+
+/* One loaded module. Members are written on the main loop only. */
+struct core_instance {
+	struct olist	node;		/* core->instances */
+	struct core	*core;
+	struct core_image *image;	/* NULL: built in */
+	char		*name;		/* "storage/lmdb" or as configured */
+	char		*class_name;	/* "storage" */
+	char		*class_slash;	/* "storage/lmdb" */
+	struct orlop_module mod;	/* the descriptor, as far as its size says; the rest is zero */
+	const struct orlop_ops *ops;	/* NULL: serves nothing */
+	uint32_t	n_ops;		/* members of ops->op[] that exist, by ops->size */
+	void		*ctx;
+	_Atomic int	state;		/* enum core_state */
+	char		why[512];	/* of CORE_FAILED */
+	char		*user;		/* the API user it acts as */
+	char		**provides;	/* NULL-terminated, or NULL */
+	char		**needs;
+	char		**reads;	/* "pods", "deployments.apps;metadata", "*" */
+	struct core_param *params;	/* n = mod.n_params */
+	struct core_workq *work;	/* host->work() */
+	struct core_workq *ops_work;	/* blocking ops: concurrency of the module, order per key */
+	struct orlop_identity who;	/* of the module's own requests; points into user */
+	uint32_t	n_shards;
+	struct core_shard *shards;	/* n_shards */
+	uint32_t	number;		/* unique in this process, never reused; > 0 */
+	uint64_t	since_ns;	/* mono: entered this state */
+	struct core_loader_job *job;	/* loading or unloading under way */
+};
+
+struct core {
+	struct core_config *config;
+	struct core_log	*log;
+	struct core_metrics *metrics;
+	struct core_workers *workers;
+	struct core_net	*net;
+	struct core_bus	*bus;
+	struct core_cache *cache;
+	struct core_loader *loader;
+	struct core_admin *admin;
+
+	struct core_loop *main;		/* = loops[0] */
+	struct core_loop **loops;	/* started when the first shard needs them */
+	uint32_t	n_loops;	/* running */
+	uint32_t	max_loops;	/* processors, or as configured */
+
+	pthread_mutex_t	lock;		/* guards the list below for other threads' reading */
+	struct olist	instances;	/* struct core_instance.node; changed on the main loop */
+	uint32_t	next_number;
+	struct core_instance *self;	/* the instance "core" */
+
+	uint64_t	epoch;		/* of this process: random, > 0 */
+	uint64_t	start_mono;
+	uint64_t	start_wall;
+	bool		stopping;
+	pthread_mutex_t	lead_lock;	/* guards leads */
+	struct olist	leads;
+};
+
+/* Shard of a host table. */
+static inline struct core_shard *core_shard_of(const struct orlop_host *h)
+{
+	return h->priv->shard;
+}
+
+/* The instance by its name, class or class/name (first in load order), NULL if none. Main loop. */
+struct core_instance *core_instance_find(struct core *c, const char *name);
+
+/* Loop number @n, started if need be. Main loop. */
+int core_loop_get(struct core *c, uint32_t n, struct core_loop **ret);
+
+#endif
