@@ -66,7 +66,7 @@ struct oschema_type {
 	uint16_t	n_fields;
 	uint16_t	rules;		/* checks of the struct as a whole, after its fields' */
 	uint8_t		n_rules;
-	uint8_t		defaulter;	/* struct: hook in defaults.c, 0 none */
+	uint8_t		defaulter;	/* struct: enum oschema_defaulter (hooks.h) */
 	uint32_t	doc;		/* one sentence, or 0 */
 };
 
@@ -133,8 +133,7 @@ enum oschema_rule_op {
 	OSCHEMA_R_UNIQUE,		/* list: arg names the element's key, "" scalars */
 	OSCHEMA_R_IMMUTABLE,		/* may not change on update: "field is immutable" */
 	OSCHEMA_R_SETONCE,		/* may change only from empty */
-	OSCHEMA_R_CHECK,		/* lo: hook number in validate-hooks */
-	OSCHEMA_R_ENUM,			/* value is one of the field's enums; also the empty string */
+	OSCHEMA_R_CHECK,		/* lo: enum oschema_check (hooks.h) */
 };
 
 struct oschema_rule {
@@ -170,7 +169,7 @@ enum {
 	OSCHEMA_S_NO_GC		= 1 << 7,	/* the garbage collector leaves it alone (events) */
 	OSCHEMA_S_DELETED_BODY	= 1 << 8,	/* DELETE answers with the object, not a Status */
 	OSCHEMA_S_GENERATION_META = 1 << 9,	/* annotations count for the generation as well (Deployment) */
-	OSCHEMA_S_LAZY		= 1 << 10,	/* writes may be acknowledged before the sync */
+	OSCHEMA_S_LAZY		= 1 << 10,	/* writes may be acknowledged before the sync (of leases: those of nodes) */
 };
 
 /* A selectable field: name as the client writes it, path as it is found. */
@@ -183,7 +182,7 @@ struct oschema_column {
 	uint32_t	name;		/* "Cluster-IP" */
 	uint32_t	expr;		/* JSON path, or empty */
 	uint32_t	doc;
-	uint16_t	hook;		/* cell function in rows.c, 0: the path's value */
+	uint16_t	hook;		/* enum oschema_cell (hooks.h); 0: the value at the path */
 	uint8_t		type;		/* 0 string, 1 integer, 2 number, 3 boolean, 4 date */
 	uint8_t		format;		/* 0 none, 1 "name" */
 	uint8_t		priority;
@@ -233,9 +232,6 @@ struct oschema_resource {
 	uint8_t		n_selects;
 	uint8_t		n_columns;	/* 0: Name and Created At */
 	uint8_t		reserved0;
-	uint16_t	rules;		/* checks of the whole object: create and update hooks */
-	uint8_t		n_rules;
-	uint8_t		reserved1;
 	int32_t		grace_s;	/* default delete grace, -1: none (see spec for pods) */
 	char		hash[16];	/* storageVersionHash, 12 characters */
 };
@@ -250,32 +246,34 @@ struct oschema_group {
 	uint8_t		reserved0;
 };
 
-/* Formats of strings (rule FORMAT, metadata.name). Checked by oschema_format_check(). */
-enum oschema_format {
-	OSCHEMA_FMT_NONE,
-	OSCHEMA_FMT_DNS1123_LABEL,
-	OSCHEMA_FMT_DNS1123_SUBDOMAIN,
-	OSCHEMA_FMT_DNS1035_LABEL,
-	OSCHEMA_FMT_QUALIFIED_NAME,	/* label key */
-	OSCHEMA_FMT_LABEL_VALUE,
-	OSCHEMA_FMT_PORT_NAME,		/* IANA_SVC_NAME, ≤ 15 */
-	OSCHEMA_FMT_CONFIG_KEY,		/* keys of ConfigMap and Secret */
-	OSCHEMA_FMT_PATH_SEGMENT,
-	OSCHEMA_FMT_IP,
-	OSCHEMA_FMT_CIDR,
-	OSCHEMA_FMT_ENV_NAME,
-	OSCHEMA_FMT_HEADER_NAME,
-	OSCHEMA_FMT_SYSCTL,
-	OSCHEMA_FMT_MODE,		/* int32: file mode 0 … 0777 */
-	OSCHEMA_FMT_PORT,		/* int32 or int-or-string: 1 … 65535 or port name */
-	OSCHEMA_FMT_LOCAL_PATH,		/* relative, no ".." element */
-	OSCHEMA_FMT_NO_BACKSTEPS,	/* any path without ".." element */
-	OSCHEMA_FMT_NONNEG_QUANTITY,
-	OSCHEMA_FMT_POSITIVE_INT_OR_PERCENT,
-	OSCHEMA_FMT_CSI_DRIVER,
-	OSCHEMA_FMT_UUID_LIKE,
-	OSCHEMA_N_FORMATS
-};
+/*
+ * Formats of values (`format=NAME`, `keyformat=NAME`, `names NAME`), with their names in schema
+ * files. format.c says what each demands and how a violation is worded.
+ */
+#define OSCHEMA_FORMATS(X) \
+	X(DNS1123_LABEL, "dns1123-label") \
+	X(DNS1123_SUBDOMAIN, "dns1123-subdomain") \
+	X(DNS1035_LABEL, "dns1035-label") \
+	X(QUALIFIED_NAME, "qualified-name")	/* a label's key */ \
+	X(LABEL_VALUE, "label-value") \
+	X(PORT_NAME, "port-name")		/* IANA service name, at most 15 */ \
+	X(CONFIG_KEY, "config-key")		/* keys of ConfigMap and Secret */ \
+	X(PATH_SEGMENT, "path-segment")	/* not ".", "..", no "/" or "%" */ \
+	X(IP, "ip") \
+	X(ENDPOINT_IP, "endpoint-ip")		/* not loopback, link-local, multicast, unspecified */ \
+	X(CIDR, "cidr") \
+	X(ENV_NAME, "env-name") \
+	X(HEADER_NAME, "header-name") \
+	X(SYSCTL, "sysctl") \
+	X(MODE, "mode")			/* int32: file mode 0 … 0777 */ \
+	X(PORT, "port")			/* int32: 1 … 65535 (0 is unset); intstr: or a port name */ \
+	X(LOCAL_PATH, "local-path")		/* relative, no ".." element */ \
+	X(NO_BACKSTEPS, "no-backsteps")	/* any path without ".." element */ \
+	X(NONNEG_QUANTITY, "nonneg-quantity") \
+	X(CSI_DRIVER, "csi-driver")
+
+#define OSCHEMA_FMT_ENUM(id, name) OSCHEMA_FMT_##id,
+enum oschema_format { OSCHEMA_FMT_NONE, OSCHEMA_FORMATS(OSCHEMA_FMT_ENUM) OSCHEMA_N_FORMATS };
 
 /*
  * A set. Arrays have their counts beside them. resources is sorted by (group, version, plural)

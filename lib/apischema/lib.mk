@@ -1,0 +1,12 @@
+# The built-in API as constant tables, made from api/*.schema.
+l := apischema
+OLIBS += $(l)
+$(l)_srcs :=
+$(l)_gen := builtin.c
+$(l)_deps := schema
+
+apischema_schemas := $(sort $(wildcard $(srcdir)/api/*.schema))
+lib/apischema/builtin.c: tools/bin/schemac $(apischema_schemas)
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)tools/bin/schemac -o $@ -i apischema/apischema.h $(apischema_schemas)

@@ -1,0 +1,46 @@
+/*
+ * hooks.h - names that schema files may use for what needs code.
+ *
+ * One list each for defaults (`defaults=NAME`, defaults.c), checks (`check=NAME`,
+ * check-*.c) and table cells (`fn:NAME`, cells*.c). tools/schemac turns the names into
+ * these numbers; the runtime has one function per name, so a name without function does not link.
+ */
+#ifndef OSCHEMA_HOOKS_H
+#define OSCHEMA_HOOKS_H
+
+#define OSCHEMA_DEFAULTERS(X) \
+	X(pod) X(pod_spec) X(container) X(image_volume) X(volume) X(service_spec) X(secret) \
+	X(namespace) X(node_status) X(deployment_spec) X(replication_controller)
+
+#define OSCHEMA_CHECKS(X) \
+	/* parts of pods: check-pod.c, check-container.c */ \
+	X(pod) X(pod_spec) X(pod_template) X(container) X(volume) X(volume_projection) X(probe) \
+	X(lifecycle_handler) X(env_var) X(env_from) X(image) X(size_limit) X(token_seconds) \
+	X(security_context) X(localhost_profile) X(resources) X(toleration) X(topology_spread) \
+	X(node_requirement) \
+	/* shared: check-common.c */ \
+	X(labels) X(label_requirement) X(taint) \
+	/* whole objects: check-object.c */ \
+	X(service) X(endpoint_subset) X(endpoint_slice) X(config_map) X(secret) X(namespace) \
+	X(node) X(event) X(deployment) X(replicaset) X(replication_controller) \
+	X(controller_revision) X(binding) X(access_review) X(token_request) X(holder)
+
+#define OSCHEMA_CELLS(X) \
+	X(age) X(int) X(count) X(or_none) X(or_unknown) X(map) X(selector) X(containers) X(images) \
+	X(data_count) X(ready_of_replicas) X(controller) \
+	X(pod_ready) X(pod_status) X(pod_restarts) X(pod_ip) X(pod_gates) \
+	X(node_status) X(node_roles) X(node_internal_ip) X(node_external_ip) \
+	X(service_cluster_ip) X(service_external_ip) X(service_ports) X(endpoints) \
+	X(slice_ports) X(slice_endpoints) \
+	X(event_last_seen) X(event_first_seen) X(event_object) X(event_source) X(event_message) \
+	X(event_count)
+
+#define OSCHEMA_HOOK_D(n) OSCHEMA_D_##n,
+#define OSCHEMA_HOOK_C(n) OSCHEMA_C_##n,
+#define OSCHEMA_HOOK_L(n) OSCHEMA_L_##n,
+
+enum oschema_defaulter { OSCHEMA_D_NONE, OSCHEMA_DEFAULTERS(OSCHEMA_HOOK_D) OSCHEMA_D_COUNT };
+enum oschema_check { OSCHEMA_C_NONE, OSCHEMA_CHECKS(OSCHEMA_HOOK_C) OSCHEMA_C_COUNT };
+enum oschema_cell { OSCHEMA_L_NONE, OSCHEMA_CELLS(OSCHEMA_HOOK_L) OSCHEMA_L_COUNT };
+
+#endif

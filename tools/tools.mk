@@ -1,0 +1,3 @@
+# Programs that the build runs.
+TOOLS += schemac
+schemac_srcs := schemac/main.c schemac/parse.c schemac/link.c schemac/emit.c schemac/util.c
