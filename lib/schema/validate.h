@@ -1,0 +1,65 @@
+/*
+ * validate.h - is a typed tree (decode.h) a valid object, and a valid change of another?
+ *
+ * Findings are upstream's: field path, reason and wording. What is checked stands in
+ * api/ *.schema as rules and in check-*.c as functions; metadata is checked for every kind.
+ */
+#ifndef OSCHEMA_VALIDATE_H
+#define OSCHEMA_VALIDATE_H
+
+#include "schema/oschema.h"
+
+struct json_object;
+struct obuf;
+
+struct oschema_write {
+	struct json_object *obj;	/* typed tree with defaults; metadata filled by the registry:
+					   name, namespace (and generated name), uid, creationTimestamp */
+	struct json_object *old;	/* typed tree as stored; NULL: create */
+	struct orlop_bytes sub;		/* subresource of the request, "" none: "status", "ephemeralcontainers",
+					   "resize", "finalize" relax or replace the rules for changes */
+};
+
+/*
+ * oschema_validate - all findings about one write of resource @r
+ *
+ * Returns 0, or -EINVAL with @err = 422 Invalid, @err->causes one per finding (reason, message,
+ * field) and @err->msg the text of Status.message, cut to its size: oschema_invalid_message() makes
+ * it in full from the causes. -ENOMEM.
+ * Not checked here, since it needs other objects: whether names that are referred to exist,
+ * addresses and ports are free, the caller may do this.
+ */
+int oschema_validate(const struct oschema *s, const struct oschema_resource *r,
+		     const struct oschema_write *w, struct orlop_error *err);
+
+/*
+ * oschema_validate_body - the same for the body of a subresource that has a type of its own
+ * (Binding, Scale, TokenRequest, Eviction); the message speaks of @sub's kind and @name.
+ */
+int oschema_validate_body(const struct oschema *s, const struct oschema_sub *sub, struct json_object *body,
+			  struct orlop_error *err);
+
+/* `Deployment.apps "web" is invalid: spec.replicas: Invalid value: -1: must be …`, brackets if several. */
+int oschema_invalid_message(const char *kind, const char *group, const char *name,
+			    const struct orlop_causes *causes, struct obuf *out);
+
+/*
+ * oschema_format_check - does text have format @fmt (enum oschema_format)?
+ *
+ * Returns NULL if so, else upstream's sentence about what is wanted (the first if there are several).
+ */
+const char *oschema_format_check(unsigned int fmt, const char *p, size_t n);
+
+/* metadata.generateName: as the name rule, with a trailing "-" allowed. NULL if well. */
+const char *oschema_format_check_prefix(unsigned int fmt, const char *p, size_t n);
+
+/*
+ * oschema_spec_changed - does this change count for metadata.generation?
+ *
+ * Compares everything but metadata and status (and annotations where the kind says so). False
+ * for kinds without generation.
+ */
+bool oschema_spec_changed(const struct oschema *s, const struct oschema_resource *r,
+			  const struct json_object *old, const struct json_object *obj);
+
+#endif
