@@ -10,7 +10,7 @@
  *  - range reads at one revision; `changes` returns every change in order, never splitting a
  *    revision over two answers.
  *  - History is kept until compact(R): range and changes below it fail with ESTALE (http 410).
- * Keys: 1 … 1024 bytes, compared as unsigned bytes. Values: 0 … 8 MiB.
+ * Keys: 1 … 511 bytes (what LMDB takes), compared as unsigned bytes. Values: 0 … 8 MiB.
  * Fields are message tags (call.h); u64 unless said.
  */
 #ifndef ORLOP_STORAGE_H
@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-#define ORLOP_STORAGE_KEY_MAX	1024u
+#define ORLOP_STORAGE_KEY_MAX	511u
 #define ORLOP_STORAGE_VALUE_MAX	(8u << 20)
 
 struct orlop_storage_ops {

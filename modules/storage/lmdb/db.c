@@ -1,0 +1,330 @@
+/* db.c - the database file: tables, versions, state. See db.h for the layout. */
+#include "db.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#include <orlop/inline/error.h>
+
+#define DB_FORMAT	1u
+
+int db_errno(int rc)
+{
+	switch (rc) {
+	case 0:
+		return 0;
+	case MDB_NOTFOUND:
+		return -ENOENT;
+	case MDB_MAP_FULL:
+		return -ENOSPC;
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_PANIC:
+	case MDB_INVALID:
+	case MDB_VERSION_MISMATCH:
+		return -EIO;
+	case MDB_READERS_FULL:
+	case MDB_TXN_FULL:
+		return -EAGAIN;
+	default:
+		return rc > 0 ? -rc : -EIO;
+	}
+}
+
+int db_fail(struct orlop_error *err, int rc, const char *what)
+{
+	return orlop_fail(err, -db_errno(rc), 0, "", "%s: %s", what, mdb_strerror(rc));
+}
+
+void db_u64_put(void *p, uint64_t v)
+{
+	v = htobe64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+void db_u32_put(void *p, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+uint64_t db_u64_get(const void *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be64toh(v);
+}
+
+uint32_t db_u32_get(const void *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be32toh(v);
+}
+
+void db_version_pack(const struct db_version *v, unsigned char out[DB_VERSION_SIZE])
+{
+	db_u64_put(out, v->rev);
+	db_u32_put(out + 8, v->sub);
+	db_u32_put(out + 12, v->flags);
+	db_u64_put(out + 16, v->create_rev);
+}
+
+void db_version_unpack(const unsigned char *in, struct db_version *v)
+{
+	v->rev = db_u64_get(in);
+	v->sub = db_u32_get(in + 8);
+	v->flags = db_u32_get(in + 12);
+	v->create_rev = db_u64_get(in + 16);
+}
+
+static int meta_get(struct db *db, MDB_txn *txn, const char *name, uint64_t *ret)
+{
+	MDB_val k = { .mv_size = strlen(name), .mv_data = (void *)(uintptr_t)name };
+	MDB_val v;
+	int rc = mdb_get(txn, db->meta, &k, &v);
+
+	if (rc)
+		return rc;
+	if (v.mv_size != 8)
+		return MDB_CORRUPTED;
+	*ret = db_u64_get(v.mv_data);
+	return 0;
+}
+
+static int meta_put(struct db *db, MDB_txn *txn, const char *name, uint64_t n)
+{
+	unsigned char buf[8];
+	MDB_val k = { .mv_size = strlen(name), .mv_data = (void *)(uintptr_t)name };
+	MDB_val v = { .mv_size = sizeof(buf), .mv_data = buf };
+
+	db_u64_put(buf, n);
+	return mdb_put(txn, db->meta, &k, &v, 0);
+}
+
+int db_state_get(struct db *db, MDB_txn *txn, struct db_state *ret_s)
+{
+	int rc = meta_get(db, txn, "rev", &ret_s->rev);
+
+	if (!rc)
+		rc = meta_get(db, txn, "ceiling", &ret_s->ceiling);
+	if (!rc)
+		rc = meta_get(db, txn, "oldest", &ret_s->oldest);
+	if (!rc)
+		rc = meta_get(db, txn, "clean", &ret_s->clean);
+	return rc;
+}
+
+int db_state_put(struct db *db, MDB_txn *txn, const struct db_state *s)
+{
+	int rc = meta_put(db, txn, "rev", s->rev);
+
+	if (!rc)
+		rc = meta_put(db, txn, "ceiling", s->ceiling);
+	if (!rc)
+		rc = meta_put(db, txn, "oldest", s->oldest);
+	if (!rc)
+		rc = meta_put(db, txn, "clean", s->clean);
+	return rc;
+}
+
+/* Make the tables and first state, or read what is there. */
+static int db_tables(struct db *db, struct orlop_error *err)
+{
+	MDB_txn *txn;
+	uint64_t format;
+	int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+
+	if (rc)
+		return db_fail(err, rc, db->path);
+	rc = mdb_dbi_open(txn, "log", MDB_CREATE, &db->log);
+	if (!rc)
+		rc = mdb_dbi_open(txn, "keys", MDB_CREATE | MDB_DUPSORT | MDB_DUPFIXED, &db->keys);
+	if (!rc)
+		rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &db->meta);
+	if (rc)
+		goto fail;
+	rc = meta_get(db, txn, "format", &format);
+	if (rc == MDB_NOTFOUND) {
+		const struct db_state s = { .rev = 1, .ceiling = 1, .oldest = 1, .clean = 1 };
+
+		rc = meta_put(db, txn, "format", DB_FORMAT);
+		if (!rc)
+			rc = db_state_put(db, txn, &s);
+		format = DB_FORMAT;
+	}
+	if (rc)
+		goto fail;
+	if (format != DB_FORMAT) {
+		mdb_txn_abort(txn);
+		return orlop_fail(err, ENOTSUP, 0, "",
+				  "%s: database format %llu, this orlop reads %u; use a newer one",
+				  db->path, (unsigned long long)format, DB_FORMAT);
+	}
+	rc = mdb_txn_commit(txn);
+	return rc ? db_fail(err, rc, db->path) : 0;
+fail:
+	mdb_txn_abort(txn);
+	return db_fail(err, rc, db->path);
+}
+
+int db_open(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err)
+{
+	int rc = mdb_env_create(&db->env);
+	int e;
+
+	if (rc)
+		return db_fail(err, rc, "mdb_env_create");
+	snprintf(db->path, sizeof(db->path), "%s", path);
+	mdb_env_set_maxdbs(db->env, 4);
+	mdb_env_set_mapsize(db->env, map_bytes);
+	rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0600);
+	if (rc) {
+		e = rc == MDB_INVALID
+			? orlop_fail(err, EINVAL, 0, "", "%s is not a database of orlop", path)
+			: db_fail(err, rc, path);
+		db_close(db);
+		return e;
+	}
+	e = db_tables(db, err);
+	if (e)
+		db_close(db);
+	return e;
+}
+
+void db_close(struct db *db)
+{
+	if (db->env)
+		mdb_env_close(db->env);
+	db->env = NULL;
+}
+
+int db_version_at(struct db *db, MDB_cursor *keys, struct orlop_bytes key, uint64_t rev,
+		  struct db_version *ret_v)
+{
+	unsigned char probe[DB_VERSION_SIZE] = { 0 };
+	MDB_val k = { .mv_size = key.len, .mv_data = (void *)(uintptr_t)key.p };
+	MDB_val v;
+	int rc;
+
+	(void)db;
+	/* the newest is nearly always the one */
+	rc = mdb_cursor_get(keys, &k, &v, MDB_SET);
+	if (!rc)
+		rc = mdb_cursor_get(keys, &k, &v, MDB_LAST_DUP);
+	if (rc)
+		return db_errno(rc);
+	if (v.mv_size != DB_VERSION_SIZE)
+		return -EIO;
+	db_version_unpack(v.mv_data, ret_v);
+	if (ret_v->rev <= rev)
+		return 0;
+	/* first version above rev, then one back */
+	db_u64_put(probe, rev + 1);
+	v.mv_data = probe;
+	v.mv_size = sizeof(probe);
+	k.mv_data = (void *)(uintptr_t)key.p;
+	k.mv_size = key.len;
+	rc = mdb_cursor_get(keys, &k, &v, MDB_GET_BOTH_RANGE);
+	if (!rc)
+		rc = mdb_cursor_get(keys, &k, &v, MDB_PREV_DUP);
+	if (rc)
+		return db_errno(rc);
+	if (v.mv_size != DB_VERSION_SIZE)
+		return -EIO;
+	db_version_unpack(v.mv_data, ret_v);
+	return 0;
+}
+
+int db_log_parse(const MDB_val *val, struct db_version *v, struct orlop_bytes *ret_key,
+		 struct orlop_bytes *ret_value)
+{
+	const char *p = val->mv_data;
+	uint32_t key_len;
+
+	if (val->mv_size < DB_LOG_HEAD)
+		return -EIO;
+	v->create_rev = db_u64_get(p);
+	v->flags = db_u32_get(p + 8);
+	key_len = db_u32_get(p + 12);
+	if (key_len > val->mv_size - DB_LOG_HEAD)
+		return -EIO;
+	ret_key->p = p + DB_LOG_HEAD;
+	ret_key->len = key_len;
+	ret_value->p = p + DB_LOG_HEAD + key_len;
+	ret_value->len = val->mv_size - DB_LOG_HEAD - key_len;
+	return 0;
+}
+
+int db_log_get(struct db *db, MDB_txn *txn, const struct db_version *v, struct orlop_bytes *ret_key,
+	       struct orlop_bytes *ret_value)
+{
+	unsigned char kbuf[12];
+	struct db_version same;
+	MDB_val k = { .mv_size = sizeof(kbuf), .mv_data = kbuf };
+	MDB_val val;
+	int rc;
+
+	db_u64_put(kbuf, v->rev);
+	db_u32_put(kbuf + 8, v->sub);
+	rc = mdb_get(txn, db->log, &k, &val);
+	if (rc)
+		return rc == MDB_NOTFOUND ? -EIO : db_errno(rc);
+	return db_log_parse(&val, &same, ret_key, ret_value);
+}
+
+int db_version_put(struct db *db, MDB_txn *txn, const struct db_version *v, struct orlop_bytes key,
+		   struct orlop_bytes value)
+{
+	unsigned char kbuf[12];
+	unsigned char vbuf[DB_VERSION_SIZE];
+	MDB_val k = { .mv_size = sizeof(kbuf), .mv_data = kbuf };
+	MDB_val val = { .mv_size = DB_LOG_HEAD + key.len + value.len };
+	char *p;
+	int rc;
+
+	db_u64_put(kbuf, v->rev);
+	db_u32_put(kbuf + 8, v->sub);
+	rc = mdb_put(txn, db->log, &k, &val, MDB_RESERVE | MDB_APPEND);
+	if (rc)
+		return rc;
+	p = val.mv_data;
+	db_u64_put(p, v->create_rev);
+	db_u32_put(p + 8, v->flags);
+	db_u32_put(p + 12, (uint32_t)key.len);
+	memcpy(p + DB_LOG_HEAD, key.p, key.len);
+	if (value.len)
+		memcpy(p + DB_LOG_HEAD + key.len, value.p, value.len);
+	db_version_pack(v, vbuf);
+	k.mv_data = (void *)(uintptr_t)key.p;
+	k.mv_size = key.len;
+	val.mv_data = vbuf;
+	val.mv_size = sizeof(vbuf);
+	return mdb_put(txn, db->keys, &k, &val, 0);
+}
+
+int db_version_del(struct db *db, MDB_txn *txn, MDB_cursor *keys, const struct db_version *v,
+		   struct orlop_bytes key)
+{
+	unsigned char kbuf[12];
+	unsigned char vbuf[DB_VERSION_SIZE];
+	MDB_val k = { .mv_size = key.len, .mv_data = (void *)(uintptr_t)key.p };
+	MDB_val val = { .mv_size = sizeof(vbuf), .mv_data = vbuf };
+	int rc;
+
+	db_version_pack(v, vbuf);
+	rc = mdb_cursor_get(keys, &k, &val, MDB_GET_BOTH);
+	if (!rc)
+		rc = mdb_cursor_del(keys, 0);
+	if (rc)
+		return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+	db_u64_put(kbuf, v->rev);
+	db_u32_put(kbuf + 8, v->sub);
+	k.mv_data = kbuf;
+	k.mv_size = sizeof(kbuf);
+	rc = mdb_del(txn, db->log, &k, NULL);
+	return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+}
