@@ -10,3 +10,5 @@ support_deps := base
 
 # The walls: what the architecture forbids, as checks (tools/test-walls proves that each can fail).
 walls := $(patsubst $(srcdir)/%,%,$(sort $(wildcard $(srcdir)/tools/check-*)))
+
+CHECK_LONG_SCRIPTS += tools/test-walls
