@@ -151,7 +151,8 @@ bool omem_fault(size_t size)
 static OTAP_UNUSED void otap_fail_nth(long n)
 {
 	otap_fault_at = n;
-	otap_fault_hit = false;
+	if (n > 0)
+		otap_fault_hit = false;
 }
 
 static OTAP_UNUSED bool otap_faulted(void)
