@@ -22,6 +22,7 @@
 extern "C" {
 #endif
 
+/* A timer fired, a job is done, a posted function runs; a watched descriptor is ready for @events. */
 typedef void (*orlop_cb)(void *arg);
 typedef void (*orlop_fd_fn)(void *arg, int32_t fd, uint32_t events);
 /* A connection: the callee owns @fd (non-blocking, CLOEXEC, TCP_NODELAY). @peer: "127.0.0.1:4711". */

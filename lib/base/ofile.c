@@ -75,10 +75,8 @@ static int sync_parent(int dirfd, const char *path)
 	const char *slash = strrchr(path, '/');
 	char dir[PATH_MAX];
 
-	if (slash == NULL)
-		strcpy(dir, ".");
-	else if (slash == path)
-		strcpy(dir, "/");
+	if (slash == NULL || slash == path)
+		(void)snprintf(dir, sizeof(dir), "%s", slash == NULL ? "." : "/");
 	else
 		(void)snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
 

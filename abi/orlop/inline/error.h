@@ -53,11 +53,25 @@ static inline int orlop_wrap(struct orlop_error *err, int r, const char *fmt, ..
 		vsnprintf(ctx, sizeof(ctx), fmt, ap);
 		va_end(ap);
 		memcpy(old, err->msg, sizeof(old));
-		n = strnlen(ctx, sizeof(ctx) - 3);
+		n = strlen(ctx);
+		if (n > sizeof(ctx) - 3)
+			n = sizeof(ctx) - 3;
 		memcpy(err->msg, ctx, n);
 		snprintf(err->msg + n, sizeof(err->msg) - n, ": %s", old);
 	}
 	return r;
+}
+
+/* A copy to be freed with free(), "" for NULL; strdup() is not in C11. */
+__attribute__((unused))
+static inline char *orlop_cstr_dup_(const char *cstr)
+{
+	size_t size = cstr ? strlen(cstr) + 1 : 1;
+	char *p = (char *)malloc(size);
+
+	if (p)
+		memcpy(p, cstr ? cstr : "", size);
+	return p;
 }
 
 /* orlop_error_cause - add a per-field cause; a failed allocation loses the cause, never the error. */
@@ -81,9 +95,9 @@ static inline void orlop_error_cause(struct orlop_error *err, const char *reason
 		c->cap = c->cap ? c->cap * 2 : 4;
 	}
 	v = &c->v[c->n];
-	v->reason = strdup(reason ? reason : "");
-	v->message = strdup(message ? message : "");
-	v->field = strdup(field ? field : "");
+	v->reason = orlop_cstr_dup_(reason);
+	v->message = orlop_cstr_dup_(message);
+	v->field = orlop_cstr_dup_(field);
 	if (v->reason && v->message && v->field) {
 		c->n++;
 		return;

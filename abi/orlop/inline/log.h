@@ -11,6 +11,7 @@
 
 #include <orlop/host.h>
 
+/* One log line with its text formatted; what does not fit is cut. */
 __attribute__((format(printf, 4, 5), unused))
 static inline void orlop_logf(const struct orlop_host *h, int32_t level, const char *event,
 			      const char *fmt, ...)

@@ -17,6 +17,7 @@
 
 #define ORLOP_MSG_INLINE_MAX	8192u	/* longer bytes become blobs when a host is given */
 
+/* A message being written. Starts in @small; an error sticks and is told by the last call. */
 struct orlop_msgw {
 	char		*buf;
 	uint32_t	len;
@@ -58,6 +59,7 @@ static inline void orlop_msgw_done(struct orlop_msgw *w)
 	w->len = 0;
 }
 
+/* Room for one field of @len bytes behind its header; NULL and w->err once it is too much. */
 __attribute__((unused))
 static inline char *orlop_msgw_room(struct orlop_msgw *w, uint32_t tag, uint32_t type, size_t len)
 {
@@ -98,6 +100,7 @@ static inline char *orlop_msgw_room(struct orlop_msgw *w, uint32_t tag, uint32_t
 	return p + 8;
 }
 
+/* Append a number. */
 __attribute__((unused))
 static inline void orlop_msgw_u64(struct orlop_msgw *w, uint32_t tag, uint64_t v)
 {
@@ -125,6 +128,7 @@ static inline void orlop_msgw_blob(struct orlop_msgw *w, uint32_t tag, struct or
 	w->blobs[w->n_blobs++] = w->h->blob_ref(b);
 }
 
+/* Append bytes, copied; long ones become a blob if a host was given. */
 __attribute__((unused))
 static inline void orlop_msgw_bytes(struct orlop_msgw *w, uint32_t tag, const void *p, size_t len)
 {
@@ -146,6 +150,7 @@ static inline void orlop_msgw_bytes(struct orlop_msgw *w, uint32_t tag, const vo
 		memcpy(q, p, len);
 }
 
+/* Append a NUL-terminated string, without its NUL. */
 __attribute__((unused))
 static inline void orlop_msgw_str(struct orlop_msgw *w, uint32_t tag, const char *cstr)
 {
@@ -162,6 +167,7 @@ static inline uint32_t orlop_msgw_begin(struct orlop_msgw *w, uint32_t tag)
 	return at;
 }
 
+/* Close what orlop_msgw_begin() returned @mark for. */
 __attribute__((unused))
 static inline void orlop_msgw_end(struct orlop_msgw *w, uint32_t mark)
 {
@@ -213,6 +219,7 @@ struct orlop_msgr {
 	struct orlop_blob *blob;	/* of a blob field, borrowed */
 };
 
+/* Read the fields of @body, which belongs to @m; both are borrowed. @h may be NULL: then blobs stay unread. */
 __attribute__((unused))
 static inline void orlop_msgr_init(struct orlop_msgr *r, const struct orlop_host *h,
 				   const struct orlop_msg *m, struct orlop_bytes body)
@@ -261,6 +268,7 @@ static inline int orlop_msgr_next(struct orlop_msgr *r)
 	}
 }
 
+/* The number in field @tag, or @def if there is none. */
 __attribute__((unused))
 static inline uint64_t orlop_msg_u64(const struct orlop_msg *m, uint32_t tag, uint64_t def)
 {
