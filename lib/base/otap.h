@@ -72,6 +72,24 @@ static OTAP_UNUSED bool otap_ok(bool good, const char *file, int line, const cha
 	return good;
 }
 
+static OTAP_UNUSED bool otap_is_str(const char *got, const char *want, const char *file, int line,
+				    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+static OTAP_UNUSED bool otap_is_str(const char *got, const char *want, const char *file, int line,
+				    const char *fmt, ...)
+{
+	bool same = got == want || (got != NULL && want != NULL && strcmp(got, want) == 0);
+	char name[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	if (!otap_ok(same, file, line, "%s", name))
+		printf("# got  %s\n# want %s\n", got != NULL ? got : "(null)",
+		       want != NULL ? want : "(null)");
+	return same;
+}
+
 #define plan(n) otap_plan(n)
 #define diag(...) otap_diag(__VA_ARGS__)
 #define ok(cond, ...) otap_ok((cond), __FILE__, __LINE__, __VA_ARGS__)
@@ -85,13 +103,8 @@ static OTAP_UNUSED bool otap_ok(bool good, const char *file, int line, const cha
 		otap_diag("got %lld, want %lld", got_, want_); \
 	got_ == want_; }))
 
-#define is_str(got, want, ...) (__extension__({ \
-	const char *got_ = (got); \
-	const char *want_ = (want); \
-	bool same_ = got_ == want_ || (got_ != NULL && want_ != NULL && strcmp(got_, want_) == 0); \
-	if (!ok(same_, __VA_ARGS__)) \
-		otap_diag("got  %s\n# want %s", got_ ? got_ : "(null)", want_ ? want_ : "(null)"); \
-	same_; }))
+#define is_str(got, want, ...) \
+	otap_is_str((got), (want), __FILE__, __LINE__, __VA_ARGS__)
 
 #define is_mem(got, got_len, want, want_len, ...) (__extension__({ \
 	const char *got_ = (const char *)(got); \
