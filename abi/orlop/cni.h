@@ -23,10 +23,12 @@ struct orlop_cni_ops {
 	orlop_op_fn	check;		/* 3 */
 	orlop_op_fn	gc;		/* 4  KEEP: everything not named is removed */
 	orlop_op_fn	status;		/* 5  answers RESULT {"ready":bool,"message":…,"gateway":ip,"podCIDR":…} */
+	orlop_op_fn	teardown;	/* 6  remove all that was made on this machine; EBUSY while pods are attached */
 };
 
 enum {
 	ORLOP_CNI_ADD = 1, ORLOP_CNI_DEL, ORLOP_CNI_CHECK, ORLOP_CNI_GC, ORLOP_CNI_STATUS,
+	ORLOP_CNI_TEARDOWN,
 };
 
 /*

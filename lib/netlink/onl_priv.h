@@ -1,0 +1,21 @@
+/* onl_priv.h - the socket, shared by the files of this archive. */
+#ifndef OLIB_NETLINK_ONL_PRIV_H
+#define OLIB_NETLINK_ONL_PRIV_H
+
+#include <libmnl/libmnl.h>
+
+#include "netlink/onl.h"
+
+struct onl {
+	struct mnl_socket *sock;
+	uint32_t	portid;
+	uint32_t	seq;
+	char		buf[8192];	/* request under construction, then its answer */
+};
+
+/* Start a message in nl->buf. */
+struct nlmsghdr *onl_msg(struct onl *nl, uint16_t type, uint16_t flags);
+/* Send it and wait for the acknowledgement; @cb sees data messages (may be NULL). */
+int onl_talk(struct onl *nl, struct nlmsghdr *nlh, mnl_cb_t cb, void *arg);
+
+#endif
