@@ -1,7 +1,7 @@
 /*
  * decode.h - from a client's JSON to an object of a type: checked, pruned, defaulted, canonical.
  *
- * "Typed tree" below means a json-c tree that oschema_decode() made: members in the order of the
+ * "Typed tree" below means a ojson tree that oschema_decode() made: members in the order of the
  * type's fields (kind and apiVersion first), map keys sorted, quantities and times in canonical
  * text, empty values left out or written exactly as upstream writes them. Printing it plain
  * gives upstream's bytes, and equal objects give equal bytes.
@@ -13,7 +13,7 @@
 
 #include "schema/oschema.h"
 
-struct json_object;
+struct ojson;
 
 /* A growing list of texts, for findings of strict decoding. Zero it; oschema_texts_done(). */
 struct oschema_texts {
@@ -37,10 +37,11 @@ enum {
  *
  * @in       what the client sent or a patch made; borrowed, not changed
  * @unknown  NULL, or gets `unknown field "spec.foo"` for each member that no field has
- * @ret      the new typed tree (json_object_put() frees it); values may be shared with @in, so
+ * @ret      the new typed tree (ojson_unref() frees it); values may be shared with @in, so
  *           neither may be changed in place afterwards but by replacing members of @ret
  *
- * Unknown members are dropped, null is absent. Returns 0, -ENOMEM, or
+ * Unknown members are dropped, null is absent. A tree cannot show duplicate members:
+ * ojson_parse_duplicates() tells them while @in is made. Returns 0, -ENOMEM, or
  *   -EINVAL  a value has the wrong type. @err->msg is upstream's text from "json: cannot unmarshal
  *            string into Go struct field DeploymentSpec.spec.replicas of type int32" on; the caller
  *            puts `Deployment in version "v1" cannot be handled as a Deployment: ` before it and
@@ -48,24 +49,13 @@ enum {
  *
  * Feeding a typed tree back in gives an equal tree: that is how a changed one is made canonical.
  */
-int oschema_decode(const struct oschema *s, const struct oschema_type *t, struct json_object *in,
-		   unsigned int flags, struct oschema_texts *unknown, struct json_object **ret,
+int oschema_decode(const struct oschema *s, const struct oschema_type *t, struct ojson *in,
+		   unsigned int flags, struct oschema_texts *unknown, struct ojson **ret,
 		   struct orlop_error *err);
 
 /* Makes @err of oschema_decode() the 400 that upstream would send for a @kind of @api_version's version. */
 int oschema_decode_wrap(const struct oschema *s, const struct oschema_resource *r, int status,
 			struct orlop_error *err);
-
-/*
- * oschema_strict - unknown and duplicate fields of a JSON text, in the order in which they stand
- *
- * @text  one JSON value that oscan_check() accepts
- * @out   gets `unknown field "spec.foo"` and `duplicate field "spec.bar"`
- *
- * Fewer allocations than a tree; a tree cannot show duplicates. Returns 0, -ENOMEM, -EINVAL (no JSON).
- */
-int oschema_strict(const struct oschema *s, const struct oschema_type *t, struct orlop_bytes text,
-		   struct oschema_texts *out);
 
 /*
  * oschema_convert - between two resources that share their stored object (core and events.k8s.io Event)
@@ -74,10 +64,7 @@ int oschema_strict(const struct oschema *s, const struct oschema_type *t, struct
  * result is not in canonical order: decode it as @to. Both resources the same: nothing happens.
  */
 int oschema_convert(const struct oschema *s, const struct oschema_resource *from,
-		    const struct oschema_resource *to, struct json_object *obj);
-
-/* The member at @path ("spec.template.metadata") of a tree, NULL if absent or null. Borrowed. */
-struct json_object *oschema_at(struct json_object *obj, const char *path);
+		    const struct oschema_resource *to, struct ojson *obj);
 
 /*
  * oschema_select_value - the text that a field selector compares, of field number @i of @r
@@ -86,9 +73,6 @@ struct json_object *oschema_at(struct json_object *obj, const char *path);
  * returns text valid as long as @obj and @buf.
  */
 struct orlop_bytes oschema_select_value(const struct oschema *s, const struct oschema_resource *r,
-					unsigned int i, struct json_object *obj, char buf[32]);
-
-/* Deep equality of two trees; the order of members does not matter. NULL is JSON null. */
-bool oschema_equal(const struct json_object *a, const struct json_object *b);
+					unsigned int i, struct ojson *obj, char buf[32]);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "schema/oschema.h"
 
-struct json_object;
+struct ojson;
 struct obuf;
 
 /* The array [{"name":…,"type":…,"format":…,"description":…,"priority":…},…]; always a complete value. */
@@ -22,7 +22,7 @@ void oschema_columns(const struct oschema *s, const struct oschema_resource *r, 
  *
  * Writes ["web-0","1/1",…], one cell per column. Errors stick to @out.
  */
-void oschema_cells(const struct oschema *s, const struct oschema_resource *r, struct json_object *obj,
+void oschema_cells(const struct oschema *s, const struct oschema_resource *r, struct ojson *obj,
 		   int64_t now_ns, struct obuf *out);
 
 /*
@@ -32,6 +32,6 @@ void oschema_cells(const struct oschema *s, const struct oschema_resource *r, st
  * writes nothing if the row has none.
  */
 bool oschema_row_conditions(const struct oschema *s, const struct oschema_resource *r,
-			    struct json_object *obj, struct obuf *out);
+			    struct ojson *obj, struct obuf *out);
 
 #endif

@@ -9,13 +9,13 @@
 
 #include "schema/oschema.h"
 
-struct json_object;
+struct ojson;
 struct obuf;
 
 struct oschema_write {
-	struct json_object *obj;	/* typed tree with defaults; metadata filled by the registry:
+	struct ojson *obj;	/* typed tree with defaults; metadata filled by the registry:
 					   name, namespace (and generated name), uid, creationTimestamp */
-	struct json_object *old;	/* typed tree as stored; NULL: create */
+	struct ojson *old;	/* typed tree as stored; NULL: create */
 	struct orlop_bytes sub;		/* subresource of the request, "" none: "status", "ephemeralcontainers",
 					   "resize", "finalize" relax or replace the rules for changes */
 };
@@ -36,7 +36,7 @@ int oschema_validate(const struct oschema *s, const struct oschema_resource *r,
  * oschema_validate_body - the same for the body of a subresource that has a type of its own
  * (Binding, Scale, TokenRequest, Eviction); the message speaks of @sub's kind and @name.
  */
-int oschema_validate_body(const struct oschema *s, const struct oschema_sub *sub, struct json_object *body,
+int oschema_validate_body(const struct oschema *s, const struct oschema_sub *sub, struct ojson *body,
 			  struct orlop_error *err);
 
 /* `Deployment.apps "web" is invalid: spec.replicas: Invalid value: -1: must be …`, brackets if several. */
@@ -60,6 +60,6 @@ const char *oschema_format_check_prefix(unsigned int fmt, const char *p, size_t 
  * for kinds without generation.
  */
 bool oschema_spec_changed(const struct oschema *s, const struct oschema_resource *r,
-			  const struct json_object *old, const struct json_object *obj);
+			  const struct ojson *old, const struct ojson *obj);
 
 #endif

@@ -57,7 +57,8 @@ static inline int orlop_wrap(struct orlop_error *err, int r, const char *fmt, ..
 		if (n > sizeof(ctx) - 3)
 			n = sizeof(ctx) - 3;
 		memcpy(err->msg, ctx, n);
-		snprintf(err->msg + n, sizeof(err->msg) - n, ": %s", old);
+		snprintf(err->msg + n, sizeof(err->msg) - n, ": %.*s",
+			 (int)(sizeof(err->msg) - n - 3), old);
 	}
 	return r;
 }

@@ -1,0 +1,440 @@
+/*
+ * defaults.c - defaults that depend on other fields; the plain ones stand in api/ *.schema.
+ *
+ * Each hook gets the typed tree of one struct whose parts have their defaults already.
+ * Source: the facts of upstream's versioned defaulting, k8s.io/kubernetes/pkg/apis/(*)/v1/defaults.go.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/ocleanup.h"
+#include "base/oenc.h"
+#include "schema/hooks.h"
+#include "schema/decode.h"
+#include "schema/internal.h"
+
+/* Sets a text member if it is absent or empty. 1 set, 0 was there, -ENOMEM. */
+static int text_default(struct ojson *o, const char *key, const char *value)
+{
+	int r;
+
+	if (!oget_empty(o, key))
+		return 0;
+	r = ojson_set_cstr(o, key, value);
+	return r == 0 ? 1 : r;
+}
+
+/* ---- pods ---- */
+
+/* "Always" for the tag latest, also when it is only meant; "IfNotPresent" for others and digests. */
+static const char *pull_policy_of(struct orlop_bytes image)
+{
+	const char *slash = NULL, *colon = NULL;
+
+	if (memchr(image.p, '@', image.len) != NULL)
+		return "IfNotPresent";
+	for (size_t i = 0; i < image.len; i++) {
+		if (image.p[i] == '/')
+			slash = image.p + i;
+		if (image.p[i] == ':')
+			colon = image.p + i;
+	}
+	if (colon == NULL || (slash != NULL && colon < slash))
+		return "Always";	/* no tag: latest; the colon is a registry's port */
+	return ostr_is(colon + 1, image.len - (size_t)(colon + 1 - image.p), "latest") ? "Always" :
+	       "IfNotPresent";
+}
+
+static int defaults_container(const struct oschema *s, struct ojson *o)
+{
+	(void)s;
+	return text_default(o, "imagePullPolicy", pull_policy_of(oget_text(o, "image")));
+}
+
+static int defaults_image_volume(const struct oschema *s, struct ojson *o)
+{
+	(void)s;
+	return text_default(o, "pullPolicy", pull_policy_of(oget_text(o, "reference")));
+}
+
+/* A volume that names no source is an emptyDir. */
+static int defaults_volume(const struct oschema *s, struct ojson *o)
+{
+	int r;
+
+	(void)s;
+	if (ojson_count(o) > (ojson_has(o, "name") ? 1 : 0))
+		return 0;
+	r = ojson_set(o, "emptyDir", ojson_new_object());
+	return r == 0 ? 1 : r;
+}
+
+static int defaults_pod_spec(const struct oschema *s, struct ojson *o)
+{
+	struct orlop_bytes account = oget_text(o, "serviceAccountName");
+	int r;
+
+	(void)s;
+	if (oget_int(o, "terminationGracePeriodSeconds") < 0) {
+		r = ojson_set_i64(o, "terminationGracePeriodSeconds", 1);
+		if (r != 0)
+			return r;
+	}
+	/* serviceAccount is the old name: taken if the new one is empty, always written as its copy */
+	if (account.len == 0) {
+		account = oget_text(o, "serviceAccount");
+		if (account.len == 0)
+			return 0;
+		r = ojson_set_string(o, "serviceAccountName", account.p, account.len);
+		return r == 0 ? 1 : r;
+	}
+	r = ojson_set_string(o, "serviceAccount", account.p, account.len);
+	return r == 0 ? 1 : r;
+}
+
+/* Requests that are not given are the limits. Only for real pods, never in templates. */
+static int requests_from_limits(const struct oschema *s, struct ojson *container)
+{
+	struct ojson *res = ojson_get(container, "resources"), *limits = ojson_get(res, "limits");
+	cleanup_ojson struct ojson *merged = NULL;
+	struct ojson *requests = ojson_get(res, "requests");
+	bool missing = false;
+	int r = 0;
+
+	(void)s;
+	OJSON_FOREACH(it, limits)
+		missing = missing || !ojson_has(requests, it.key);
+	if (!missing)
+		return 0;
+	/* both maps are sorted by key: merge them, requests win */
+	merged = ojson_new_object();
+	if (merged == NULL)
+		return -ENOMEM;
+	struct ojson_iter a = OJSON_ITER_INIT, b = OJSON_ITER_INIT;
+	bool more_a = ojson_next(requests, &a), more_b = ojson_next(limits, &b);
+
+	while ((more_a || more_b) && r == 0) {
+		int d = !more_a ? 1 : !more_b ? -1 : ostr_cmp(a.key, a.key_len, b.key, b.key_len);
+		struct ojson_iter *take = d <= 0 ? &a : &b;
+
+		r = ojson_put_n(merged, take->key, take->key_len, ojson_ref(take->value));
+		if (d <= 0)
+			more_a = ojson_next(requests, &a);
+		if (d >= 0)
+			more_b = ojson_next(limits, &b);
+	}
+	if (r == 0)
+		r = ojson_set(res, "requests", TAKE(merged));	/* after limits, where it belongs */
+	return r;
+}
+
+static int resize_policy(struct ojson *container)
+{
+	static const char *const names[] = { "cpu", "memory" };
+	struct ojson *res = ojson_get(container, "resources");
+	int added = 0;
+
+	for (int i = 0; i < 2; i++) {
+		struct ojson *list = ojson_get(container, "resizePolicy"), *policy;
+		bool known = false;
+		int r;
+
+		if (!ojson_has(ojson_get(res, "requests"), names[i]) &&
+		    !ojson_has(ojson_get(res, "limits"), names[i]))
+			continue;
+		OJSON_FOREACH_ELEM(k, e, list)
+			known = known || oget_is(e, "resourceName", names[i]);
+		if (known)
+			continue;
+		list = ojson_ensure_array(container, "resizePolicy");
+		policy = ojson_new_object();
+		if (list == NULL || policy == NULL) {
+			ojson_unref(policy);
+			return -ENOMEM;
+		}
+		r = ojson_set_cstr(policy, "resourceName", names[i]);
+		if (r == 0)
+			r = ojson_set_cstr(policy, "restartPolicy", "NotRequired");
+		if (r != 0) {
+			ojson_unref(policy);
+			return r;
+		}
+		r = ojson_append(list, policy);
+		if (r != 0)
+			return r;
+		added = 1;
+	}
+	return added;
+}
+
+/* With the host's network a port is the host's. */
+static int host_ports(const struct oschema *s, struct ojson *container)
+{
+	const struct oschema_type *t = oschema_type_find(s, "core/v1.ContainerPort");
+
+	OJSON_FOREACH_ELEM(i, port, ojson_get(container, "ports")) {
+		int r = 0;
+
+		if (oget_int(port, "hostPort") == 0 && oget_int(port, "containerPort") != 0)
+			r = ojson_set_i64(port, "hostPort", oget_int(port, "containerPort"));
+		if (r == 0 && t != NULL)
+			r = oschema_restore_order(s, t, port);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+static int defaults_pod(const struct oschema *s, struct ojson *o)
+{
+	static const char *const lists[] = { "containers", "initContainers" };
+	const struct oschema_type *ct = oschema_type_find(s, "core/v1.Container");
+	const struct oschema_type *st = oschema_type_find(s, "core/v1.PodSpec");
+	struct ojson *spec = ojson_get(o, "spec");
+	int r = 0;
+
+	if (!ojson_is(spec, OJSON_OBJECT) || ct == NULL || st == NULL)
+		return 0;
+	for (int l = 0; l < 2; l++) {
+		OJSON_FOREACH_ELEM(i, c, ojson_get(spec, lists[l])) {
+			r = requests_from_limits(s, c);
+			if (r == 0 && oget_bool(spec, "hostNetwork"))
+				r = host_ports(s, c);
+			if (r == 0 && l == 0)
+				r = resize_policy(c);
+			if (r > 0)
+				r = oschema_restore_order(s, ct, c);
+			if (r != 0)
+				return r;
+		}
+	}
+	if (!ojson_has(spec, "enableServiceLinks")) {
+		r = ojson_set_bool(spec, "enableServiceLinks", true);
+		if (r == 0)
+			r = oschema_restore_order(s, st, spec);
+	}
+	return r;
+}
+
+/* ---- services ---- */
+
+static int session_affinity(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *config, *client;
+	int r;
+
+	(void)s;
+	if (oget_is(o, "sessionAffinity", "None")) {
+		ojson_del(o, "sessionAffinityConfig");
+		return 0;
+	}
+	if (!oget_is(o, "sessionAffinity", "ClientIP"))
+		return 0;
+	config = ojson_ensure_object(o, "sessionAffinityConfig");
+	client = config != NULL ? ojson_ensure_object(config, "clientIP") : NULL;
+	if (client == NULL)
+		return -ENOMEM;
+	if (ojson_has(client, "timeoutSeconds"))
+		return 0;
+	r = ojson_set_i64(client, "timeoutSeconds", 10800);
+	return r == 0 ? 1 : r;
+}
+
+static int service_ports(const struct oschema *s, struct ojson *o)
+{
+	OJSON_FOREACH_ELEM(i, port, ojson_get(o, "ports")) {
+		struct ojson *target = ojson_get(port, "targetPort");
+		int r = 0;
+
+		(void)s;
+		/* targetPort is always written, so it is only replaced and stays in its place */
+		if (ozero(target))
+			r = ojson_set_i64(port, "targetPort", oget_int(port, "port"));
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Two addresses or families mean dual stack; dual stack with one family gets the other. */
+static int ip_families(struct ojson *o)
+{
+	size_t n = oget_len(o, "ipFamilies");
+	int r = 0;
+
+	if (!ojson_has(o, "ipFamilyPolicy") && (oget_len(o, "clusterIPs") == 2 || n == 2))
+		r = ojson_set_cstr(o, "ipFamilyPolicy", "RequireDualStack");
+	if (r == 0 && oget_is(o, "ipFamilyPolicy", "RequireDualStack") && n == 1) {
+		struct ojson *list = ojson_get(o, "ipFamilies");
+		bool v4 = ojson_string_is(ojson_index(list, 0), "IPv4");
+
+		r = ojson_append_cstr(list, v4 ? "IPv6" : "IPv4");
+	}
+	return r;
+}
+
+static int defaults_service_spec(const struct oschema *s, struct ojson *o)
+{
+	struct orlop_bytes type = oget_text(o, "type");
+	bool lb = otext_is(type, "LoadBalancer"), external = otext_is(type, "ExternalName");
+	int r;
+
+	r = session_affinity(s, o);
+	if (r >= 0)
+		r = service_ports(s, o);
+	if (r >= 0 && (lb || otext_is(type, "NodePort") ||
+		       (otext_is(type, "ClusterIP") && oget_len(o, "externalIPs") > 0)))
+		r = text_default(o, "externalTrafficPolicy", "Cluster");
+	if (r >= 0 && !external && !ojson_has(o, "internalTrafficPolicy"))
+		r = ojson_set_cstr(o, "internalTrafficPolicy", "Cluster");
+	if (r >= 0 && lb && !ojson_has(o, "allocateLoadBalancerNodePorts"))
+		r = ojson_set_bool(o, "allocateLoadBalancerNodePorts", true);
+	if (r >= 0 && !external)
+		r = ip_families(o);
+	return r < 0 ? r : 1;
+}
+
+/* ---- others ---- */
+
+/* stringData is for writing only: its values go into data. */
+static int defaults_secret(const struct oschema *s, struct ojson *o)
+{
+	cleanup_ojson struct ojson *in = ojson_take(o, "stringData");
+	const struct oschema_type *t = oschema_type_find(s, "core/v1.Secret");
+	struct ojson *data;
+	struct ojson *sorted = NULL;
+	cleanup_ojson struct ojson *holder = NULL;
+	int r = 0;
+
+	if (ojson_count(in) == 0 || t == NULL)
+		return 0;
+	data = ojson_ensure_object(o, "data");
+	if (data == NULL)
+		return -ENOMEM;
+	OJSON_FOREACH(it, in) {
+		struct orlop_bytes v = otext(it.value);
+		struct obuf b = OBUF_INIT;
+
+		obase64_append(&b, OBASE64_STD, v.p, v.len);
+		r = obuf_err(&b);
+		if (r == 0)
+			r = ojson_set_string(data, it.key, obuf_cstr(&b), b.len);
+		obuf_done(&b);
+		if (r != 0)
+			return r;
+	}
+	/* the map's order is restored by decoding it once more */
+	holder = ojson_new_object();
+	if (holder == NULL)
+		return -ENOMEM;
+	r = ojson_put(holder, "data", ojson_ref(data));
+	if (r == 0)
+		r = oschema_decode(s, t, holder, 0, NULL, &sorted, NULL);
+	if (r == 0)
+		r = ojson_put(o, "data", ojson_ref(ojson_get(sorted, "data")));
+	ojson_unref(sorted);
+	return r == 0 ? 1 : r;
+}
+
+static int defaults_namespace(const struct oschema *s, struct ojson *o)
+{
+	static const char label[] = "kubernetes.io/metadata.name";
+	struct ojson *meta = ojson_get(o, "metadata"), *labels;
+	const struct oschema_type *t = oschema_type_find(s, "meta/v1.ObjectMeta");
+	struct orlop_bytes name = oget_text(meta, "name");
+	struct ojson *sorted = NULL;
+	int r;
+
+	if (name.len == 0 || t == NULL)
+		return 0;
+	labels = ojson_get(meta, "labels");
+	if (ostr_eq(oget_text(labels, label).p, oget_text(labels, label).len, name.p, name.len))
+		return 0;
+	labels = ojson_ensure_object(meta, "labels");
+	if (labels == NULL)
+		return -ENOMEM;
+	r = ojson_set_string(labels, label, name.p, name.len);
+	if (r == 0)
+		r = oschema_decode(s, t, meta, 0, NULL, &sorted, NULL);
+	return r == 0 ? ojson_put(o, "metadata", sorted) : r;
+}
+
+static int defaults_node_status(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *capacity = ojson_get(o, "capacity"), *copy = NULL;
+	int r;
+
+	(void)s;
+	if (capacity == NULL || ojson_has(o, "allocatable"))
+		return 0;
+	r = ojson_copy(capacity, &copy);
+	if (r == 0)
+		r = ojson_set(o, "allocatable", copy);
+	return r == 0 ? 1 : r;
+}
+
+static int defaults_deployment_strategy(const struct oschema *s, struct ojson *o)
+{
+	static const char *const keys[] = { "maxUnavailable", "maxSurge" };
+	struct ojson *rolling, *old = ojson_get(o, "rollingUpdate");
+	int r = 0;
+
+	(void)s;
+	if (!oget_is(o, "type", "RollingUpdate") ||
+	    (ojson_has(old, keys[0]) && ojson_has(old, keys[1])))
+		return 0;
+	rolling = ojson_new_object();
+	if (rolling == NULL)
+		return -ENOMEM;
+	for (int i = 0; i < 2 && r == 0; i++)
+		r = ojson_has(old, keys[i]) ? ojson_put(rolling, keys[i], ojson_ref(ojson_get(old, keys[i]))) :
+		    ojson_set_cstr(rolling, keys[i], "25%");
+	if (r != 0) {
+		ojson_unref(rolling);
+		return r;
+	}
+	r = ojson_set(o, "rollingUpdate", rolling);
+	return r == 0 ? 1 : r;
+}
+
+static struct ojson *template_labels(struct ojson *spec)
+{
+	return OJSON_AT(spec, "template", "metadata", "labels");
+}
+
+static int defaults_replication_controller_spec(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *labels = template_labels(o), *copy = NULL;
+	int r;
+
+	(void)s;
+	if (oget_len(o, "selector") != 0 || ojson_count(labels) == 0)
+		return 0;
+	r = ojson_copy(labels, &copy);
+	if (r == 0)
+		r = ojson_set(o, "selector", copy);
+	return r == 0 ? 1 : r;
+}
+
+static int defaults_replication_controller(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *labels = template_labels(ojson_get(o, "spec")), *copy = NULL;
+	struct ojson *meta = ojson_get(o, "metadata");
+	const struct oschema_type *t = oschema_type_find(s, "meta/v1.ObjectMeta");
+	int r;
+
+	if (oget_len(meta, "labels") != 0 || ojson_count(labels) == 0 || t == NULL)
+		return 0;
+	r = ojson_copy(labels, &copy);
+	if (r == 0)
+		r = ojson_set(meta, "labels", copy);
+	return r == 0 ? oschema_restore_order(s, t, meta) : r;
+}
+
+#define HOOK(n) [OSCHEMA_D_##n] = defaults_##n,
+static const odefaults_fn hooks[OSCHEMA_D_COUNT] = { OSCHEMA_DEFAULTERS(HOOK) };
+
+odefaults_fn odefaults_hook(unsigned int number)
+{
+	return hooks[number];
+}
