@@ -26,9 +26,9 @@ struct core_workers;
 struct core_workq;
 struct core_net;
 struct core_bus;		/* core/bus/bus.h */
-struct core_bus_port;		/* one shard's end of the bus */
+struct core_link;		/* one end of the bus */
 struct core_cache;		/* core/cache/cache.h */
-struct core_cache_user;		/* one shard's side of the cache */
+struct core_feeder;
 struct core_image;		/* a mapped .so: loader.h */
 struct core_loader;
 struct core_admin;
@@ -60,8 +60,7 @@ struct core_shard {
 	bool		inited;		/* shard_init was successful (or there is none) */
 	struct core_owner held;		/* counts of all it has open */
 	atomic_bool	closing;	/* post, request … answer -ECANCELED */
-	struct core_bus_port *port;	/* the bus's part, made by core_bus_port_open */
-	struct core_cache_user *cache;	/* the cache's part */
+	struct core_link *link;		/* opened on the loop before init/shard_init */
 };
 
 /* A parameter's value as text, with its number. Changed only on the main loop. */

@@ -80,9 +80,10 @@ struct core_loop {
 	uv_loop_t	uv;
 	uint32_t	n;		/* 0: the main loop */
 	char		name[16];
-	pthread_t	thread;		/* valid while running */
+	pthread_t	thread;		/* valid if joinable */
 	bool		joinable;	/* the thread was started by core_loop_start */
-	bool		stop;
+	_Atomic uintptr_t self;		/* pthread_self() of who runs it now */
+	atomic_bool	stop;
 
 	pthread_mutex_t	post_lock;	/* guards the three below */
 	struct core_post *post_first;
@@ -93,13 +94,13 @@ struct core_loop {
 	struct core_fdent **fds;	/* by descriptor: who watches it */
 	uint32_t	n_fds;
 
-	uint64_t	n_posts;	/* run so far; for the state dump */
-	uint64_t	n_timers;	/* fired */
-	uint64_t	n_events;	/* descriptor events */
+	/* counters for the state dump, which reads them from another thread */
+	_Atomic uint64_t n_ran;		/* posts */
+	_Atomic uint64_t n_fired;	/* timers */
+	_Atomic uint64_t n_events;	/* of descriptors */
 	_Atomic uint64_t turns;		/* of the loop: a loop that hangs does not count */
 	uv_prepare_t	prepare;
-	void		*bus;		/* for the bus: what it keeps per loop */
-	void		*cache;		/* for the cache: what it keeps per loop */
+	struct olist	children;	/* processes started here and not yet gone */
 };
 
 /*
@@ -149,6 +150,7 @@ void core_fd_unwatch(struct orlop_fdwatch *w);		/* accepts NULL */
 
 /* Frees what an owner left behind on this loop (timers, watches); returns how many. */
 uint32_t core_loop_reclaim(struct core_owner *o);
+uint32_t core_fd_reclaim(struct core_owner *o);		/* its part for watches */
 
 /* ---- threads ----------------------------------------------------------------------------------- */
 

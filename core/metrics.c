@@ -1,0 +1,319 @@
+/*
+ * metrics.c - the registry of metrics and the Prometheus text format 0.0.4.
+ */
+#include "metrics.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/olist.h"
+#include "base/omem.h"
+
+/* One set of labels of a family. Doubles as bits: C has no atomic addition of them. */
+struct orlop_metric {
+	struct olist	node;
+	struct family	*family;
+	char		*labels;	/* "" if none */
+	_Atomic uint64_t value;		/* histogram: sum */
+	_Atomic uint64_t count;		/* histogram: observations */
+	_Atomic uint64_t buckets[];	/* histogram: family->n_buckets, not cumulated */
+};
+
+struct family {
+	struct olist	node;
+	char		*name;
+	char		*help;
+	uint32_t	type;
+	uint32_t	n_buckets;
+	double		*bounds;
+	struct olist	metrics;
+};
+
+struct core_metrics {
+	pthread_mutex_t	lock;
+	struct olist	families;
+};
+
+int core_metrics_new(struct core_metrics **ret)
+{
+	struct core_metrics *m = OMEM_NEW(struct core_metrics);
+
+	if (!m)
+		return -ENOMEM;
+	(void)pthread_mutex_init(&m->lock, NULL);
+	olist_init(&m->families);
+	*ret = m;
+	return 0;
+}
+
+static void family_free(struct family *f)
+{
+	struct olist *n;
+
+	while ((n = olist_shift(&f->metrics))) {
+		struct orlop_metric *x = OLIST_ENTRY(n, struct orlop_metric, node);
+
+		omem_free(x->labels);
+		omem_free(x);
+	}
+	omem_free(f->name);
+	omem_free(f->help);
+	omem_free(f->bounds);
+	omem_free(f);
+}
+
+void core_metrics_free(struct core_metrics *m)
+{
+	struct olist *n;
+
+	if (!m)
+		return;
+	while ((n = olist_shift(&m->families)))
+		family_free(OLIST_ENTRY(n, struct family, node));
+	pthread_mutex_destroy(&m->lock);
+	omem_free(m);
+}
+
+static bool name_ok(const char *s)
+{
+	if (!isalpha((unsigned char)*s) && *s != '_' && *s != ':')
+		return false;
+	for (; *s; s++)
+		if (!isalnum((unsigned char)*s) && *s != '_' && *s != ':')
+			return false;
+	return true;
+}
+
+/* a="b",c="d" : enough of the grammar that a module cannot break the page of others. */
+static bool labels_ok(const char *s)
+{
+	while (*s) {
+		if (!isalpha((unsigned char)*s) && *s != '_')
+			return false;
+		while (isalnum((unsigned char)*s) || *s == '_')
+			s++;
+		if (*s++ != '=' || *s++ != '"')
+			return false;
+		for (; *s && *s != '"'; s++) {
+			if (*s == '\n')
+				return false;
+			if (*s == '\\' && *++s != '\\' && *s != '"' && *s != 'n')
+				return false;
+		}
+		if (*s++ != '"')
+			return false;
+		if (*s && (*s != ',' || !*++s))
+			return false;
+	}
+	return true;
+}
+
+static struct family *family_new(uint32_t type, const char *name, const char *help,
+				 const double *buckets, uint32_t n_buckets)
+{
+	struct family *f = OMEM_NEW(struct family);
+
+	if (!f)
+		return NULL;
+	olist_init(&f->metrics);
+	f->type = type;
+	f->n_buckets = n_buckets;
+	f->name = omem_strdup(name);
+	f->help = omem_strdup(help ? help : "");
+	f->bounds = omem_alloc_array(n_buckets, sizeof(double));
+	if (!f->name || !f->help || !f->bounds) {
+		family_free(f);
+		return NULL;
+	}
+	if (n_buckets)
+		memcpy(f->bounds, buckets, n_buckets * sizeof(double));
+	for (char *p = f->help; *p; p++)
+		if (*p == '\n' || *p == '\\')
+			*p = ' ';
+	return f;
+}
+
+int core_metric_new(struct core_metrics *m, uint32_t type, const char *name, const char *labels,
+		    const char *help, const double *buckets, uint32_t n_buckets,
+		    struct orlop_metric **ret)
+{
+	struct orlop_metric *x = NULL;
+	struct family *f = NULL;
+	int r = 0;
+
+	if (!labels)
+		labels = "";
+	if (type != ORLOP_METRIC_HISTOGRAM)
+		n_buckets = 0;
+	if (type < ORLOP_METRIC_COUNTER || type > ORLOP_METRIC_HISTOGRAM || !name_ok(name) ||
+	    !labels_ok(labels) || n_buckets > 256)
+		return -EINVAL;
+	for (uint32_t i = 1; i < n_buckets; i++)
+		if (!(buckets[i] > buckets[i - 1]))
+			return -EINVAL;
+	pthread_mutex_lock(&m->lock);
+	OLIST_FOREACH(n, &m->families)
+		if (strcmp(OLIST_ENTRY(n, struct family, node)->name, name) == 0) {
+			f = OLIST_ENTRY(n, struct family, node);
+			break;
+		}
+	if (f && (f->type != type || f->n_buckets != n_buckets)) {
+		r = -EINVAL;
+		goto out;
+	}
+	if (!f) {
+		f = family_new(type, name, help, buckets, n_buckets);
+		if (!f) {
+			r = -ENOMEM;
+			goto out;
+		}
+		olist_append(&m->families, &f->node);
+	}
+	OLIST_FOREACH(n, &f->metrics)
+		if (strcmp(OLIST_ENTRY(n, struct orlop_metric, node)->labels, labels) == 0) {
+			*ret = OLIST_ENTRY(n, struct orlop_metric, node);
+			goto out;
+		}
+	x = omem_zalloc(sizeof(*x) + n_buckets * sizeof(x->buckets[0]));
+	if (!x || !(x->labels = omem_strdup(labels))) {
+		omem_free(x);
+		r = -ENOMEM;
+		goto out;
+	}
+	x->family = f;
+	olist_append(&f->metrics, &x->node);
+	*ret = x;
+out:
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+static double bits_to_double(uint64_t b)
+{
+	double v;
+
+	memcpy(&v, &b, sizeof(v));
+	return v;
+}
+
+static uint64_t double_to_bits(double v)
+{
+	uint64_t b;
+
+	memcpy(&b, &v, sizeof(b));
+	return b;
+}
+
+void core_metric_add(struct orlop_metric *m, double v)
+{
+	uint64_t old;
+
+	if (!m)
+		return;
+	old = atomic_load_explicit(&m->value, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&m->value, &old,
+						      double_to_bits(bits_to_double(old) + v),
+						      memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
+void core_metric_set(struct orlop_metric *m, double v)
+{
+	if (m)
+		atomic_store_explicit(&m->value, double_to_bits(v), memory_order_relaxed);
+}
+
+void core_metric_observe(struct orlop_metric *m, double v)
+{
+	uint32_t i;
+
+	if (!m || m->family->type != ORLOP_METRIC_HISTOGRAM)
+		return;
+	for (i = 0; i < m->family->n_buckets; i++)
+		if (v <= m->family->bounds[i]) {
+			atomic_fetch_add_explicit(&m->buckets[i], 1, memory_order_relaxed);
+			break;
+		}
+	atomic_fetch_add_explicit(&m->count, 1, memory_order_relaxed);
+	core_metric_add(m, v);
+}
+
+static void put_double(struct obuf *b, double v)
+{
+	if (isnan(v))
+		obuf_puts(b, "NaN");
+	else if (isinf(v))
+		obuf_puts(b, v > 0 ? "+Inf" : "-Inf");
+	else if (v == floor(v) && fabs(v) < 1e15)
+		obuf_put_i64(b, (int64_t)v);
+	else
+		obuf_printf(b, "%.15g", v);
+}
+
+static void put_sample(struct obuf *b, const struct orlop_metric *x, const char *suffix,
+		       const double *le, double v)
+{
+	obuf_puts(b, x->family->name);
+	obuf_puts(b, suffix);
+	if (x->labels[0] || le) {
+		obuf_putc(b, '{');
+		obuf_puts(b, x->labels);
+		if (le) {
+			if (x->labels[0])
+				obuf_putc(b, ',');
+			obuf_puts(b, "le=\"");
+			put_double(b, *le);
+			obuf_putc(b, '"');
+		}
+		obuf_putc(b, '}');
+	}
+	obuf_putc(b, ' ');
+	put_double(b, v);
+	obuf_putc(b, '\n');
+}
+
+static void put_histogram(struct obuf *b, struct orlop_metric *x)
+{
+	double inf = INFINITY;
+	uint64_t total = atomic_load_explicit(&x->count, memory_order_relaxed);
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < x->family->n_buckets; i++) {
+		sum += atomic_load_explicit(&x->buckets[i], memory_order_relaxed);
+		put_sample(b, x, "_bucket", &x->family->bounds[i], (double)sum);
+	}
+	/* Read while others write: the total must not be below its parts. */
+	if (total < sum)
+		total = sum;
+	put_sample(b, x, "_bucket", &inf, (double)total);
+	put_sample(b, x, "_sum", NULL, bits_to_double(atomic_load(&x->value)));
+	put_sample(b, x, "_count", NULL, (double)total);
+}
+
+void core_metrics_text(struct core_metrics *m, struct obuf *out)
+{
+	static const char *const types[] = { "", "counter", "gauge", "histogram" };
+
+	pthread_mutex_lock(&m->lock);
+	OLIST_FOREACH(n, &m->families) {
+		struct family *f = OLIST_ENTRY(n, struct family, node);
+
+		if (f->help[0])
+			obuf_printf(out, "# HELP %s %s\n", f->name, f->help);
+		obuf_printf(out, "# TYPE %s %s\n", f->name, types[f->type]);
+		OLIST_FOREACH(k, &f->metrics) {
+			struct orlop_metric *x = OLIST_ENTRY(k, struct orlop_metric, node);
+
+			if (f->type == ORLOP_METRIC_HISTOGRAM)
+				put_histogram(out, x);
+			else
+				put_sample(out, x, "", NULL, bits_to_double(atomic_load(&x->value)));
+		}
+	}
+	pthread_mutex_unlock(&m->lock);
+}

@@ -1,0 +1,26 @@
+/*
+ * net-types.h - what listening (net.c) and connecting (connect.c) share.
+ */
+#ifndef CORE_NET_TYPES_H
+#define CORE_NET_TYPES_H
+
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/olist.h"
+#include "loop.h"
+#include "work.h"
+
+struct core_net {
+	struct core_loop *main;
+	struct core_workq *lookups;
+	pthread_mutex_t	lock;		/* guards sockets and their lists of listeners */
+	struct olist	sockets;
+};
+
+/* "HOST:PORT", "[HOST]:PORT" in two. -EINVAL. */
+int core_net_split(const char *addr, char *host, size_t host_size, char *port, size_t port_size);
+int core_net_unix_addr(const char *path, struct sockaddr_un *ret, socklen_t *ret_len);
+
+#endif

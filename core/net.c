@@ -1,0 +1,516 @@
+/*
+ * net.c - listening sockets.
+ *
+ * A socket belongs to the core and is known by its address text; it outlives the module that asked,
+ * so that its successor finds the same one with the backlog in it. The main loop accepts and deals
+ * connections in turn to all listeners of the socket, each on the loop it listens from.
+ */
+#include "net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <orlop/inline/error.h>
+
+#include "base/ocleanup.h"
+#include "net-types.h"
+
+#define ACCEPT_BUDGET	64		/* connections per turn of the main loop */
+#define ACCEPT_PAUSE_NS	100000000u	/* after EMFILE and the like */
+
+/* One listening socket. Under net->lock except where said. */
+struct core_socket {
+	struct olist	node;		/* net->sockets */
+	struct core_net	*net;
+	char		*addr;		/* as asked */
+	char		*who;		/* who asked first */
+	int		fd;
+	uint32_t	n_listeners;
+	struct olist	listeners;	/* turn: the first is next */
+	struct core_post sync;		/* to the main loop: watch as many as listen */
+	struct orlop_fdwatch *watch;	/* main loop only */
+	struct orlop_timer *pause;	/* main loop only */
+	bool		paused;		/* main loop only */
+	bool		released;	/* to be freed by the main loop */
+};
+
+struct orlop_listener {
+	struct olist	node;		/* socket->listeners; net->lock */
+	struct olist	held;		/* owner's list */
+	struct core_net	*net;
+	struct core_socket *sock;	/* may be gone once closed */
+	struct core_loop *loop;
+	struct core_owner *owner;
+	orlop_accept_fn	cb;
+	void		*arg;
+	uint32_t	refs;		/* itself and deliveries under way; net->lock */
+	bool		closed;		/* its loop only */
+};
+
+struct delivery {
+	struct orlop_listener *l;
+	int		fd;
+	char		peer[128];
+};
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+int core_net_split(const char *addr, char *host, size_t host_size, char *port, size_t port_size)
+{
+	const char *colon;
+	size_t n;
+
+	if (addr[0] == '[') {
+		const char *end = strchr(addr, ']');
+
+		if (!end || end[1] != ':')
+			return -EINVAL;
+		n = (size_t)(end - addr) - 1;
+		addr++;
+		colon = end + 1;
+	} else {
+		colon = strrchr(addr, ':');
+		if (!colon || memchr(addr, ':', (size_t)(colon - addr)))
+			return -EINVAL;
+		n = (size_t)(colon - addr);
+	}
+	if (n >= host_size || strlen(colon + 1) >= port_size || !colon[1])
+		return -EINVAL;
+	memcpy(host, addr, n);
+	host[n] = '\0';
+	memcpy(port, colon + 1, strlen(colon + 1) + 1);
+	for (const char *p = port; *p; p++)
+		if (*p < '0' || *p > '9')
+			return -EINVAL;
+	return strtoul(port, NULL, 10) <= 65535 ? 0 : -EINVAL;
+}
+
+int core_net_unix_addr(const char *path, struct sockaddr_un *ret, socklen_t *ret_len)
+{
+	size_t n = strlen(path);
+
+	memset(ret, 0, sizeof(*ret));
+	ret->sun_family = AF_UNIX;
+	if (n == 0 || n >= sizeof(ret->sun_path))
+		return -ENAMETOOLONG;
+	memcpy(ret->sun_path, path, n + 1);
+	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
+	return 0;
+}
+
+void core_net_name(int fd, bool peer, char *buf, size_t size)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	char host[INET6_ADDRSTRLEN];
+
+	memset(&ss, 0, sizeof(ss));
+	buf[0] = '\0';
+	if (peer ? getpeername(fd, (struct sockaddr *)&ss, &len) :
+		   getsockname(fd, (struct sockaddr *)&ss, &len))
+		return;
+	if (ss.ss_family == AF_INET) {
+		struct sockaddr_in *in = (struct sockaddr_in *)&ss;
+
+		(void)inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+		(void)snprintf(buf, size, "%s:%u", host, ntohs(in->sin_port));
+	} else if (ss.ss_family == AF_INET6) {
+		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss;
+
+		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+			(void)inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host, sizeof(host));
+			(void)snprintf(buf, size, "%s:%u", host, ntohs(in6->sin6_port));
+		} else {
+			(void)inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+			(void)snprintf(buf, size, "[%s]:%u", host, ntohs(in6->sin6_port));
+		}
+	} else if (ss.ss_family == AF_UNIX) {
+		struct sockaddr_un *un = (struct sockaddr_un *)&ss;
+
+		(void)snprintf(buf, size, "unix:%.*s", (int)sizeof(un->sun_path), un->sun_path);
+	}
+}
+
+static int bind_fail(const char *addr, int e, struct orlop_error *err)
+{
+	return orlop_fail(err, e, 0, "", "listen on %s: %s", addr, strerrordesc_np(e));
+}
+
+/* A socket file that nobody serves any more may be replaced; a served one and other files may not. */
+static int unix_clear(const struct sockaddr_un *un, socklen_t len)
+{
+	cleanup_close int fd = -1;
+	struct stat st;
+
+	if (lstat(un->sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (const struct sockaddr *)un, len) == 0 || errno == EAGAIN)
+		return -EADDRINUSE;
+	if (errno != ECONNREFUSED)
+		return -errno;
+	return unlink(un->sun_path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int core_net_bind(const char *addr, int *ret_fd, struct orlop_error *err)
+{
+	cleanup_close int fd = -1;
+	char host[256];
+	char port[8];
+	int on = 1;
+	int r;
+
+	if (strncmp(addr, "unix:", 5) == 0) {
+		struct sockaddr_un un;
+		socklen_t len;
+
+		r = core_net_unix_addr(addr + 5, &un, &len);
+		if (r == 0)
+			r = unix_clear(&un, len);
+		if (r)
+			return bind_fail(addr, -r, err);
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (fd < 0 || bind(fd, (struct sockaddr *)&un, len) < 0 || listen(fd, SOMAXCONN) < 0)
+			return bind_fail(addr, errno, err);
+	} else {
+		struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+					  .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV };
+		struct addrinfo *ai;
+
+		if (core_net_split(addr, host, sizeof(host), port, sizeof(port)) ||
+		    getaddrinfo(host[0] && strcmp(host, "*") != 0 ? host : "::", port, &hints, &ai))
+			return orlop_fail(err, EINVAL, 0, "", "listen on %s: want ADDRESS:PORT with "
+					  "a numeric address, or unix:PATH", addr);
+		fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (fd < 0) {
+			r = errno;
+		} else {
+			(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+			/* Inherited by what is accepted: one call less per connection. */
+			(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+			r = bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, SOMAXCONN) < 0 ?
+				errno : 0;
+		}
+		freeaddrinfo(ai);
+		if (r)
+			return bind_fail(addr, r, err);
+	}
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* ---- sockets: the main loop's side --------------------------------------------------------------- */
+
+static void listener_unref_locked(struct orlop_listener *l)
+{
+	if (--l->refs == 0)
+		omem_free(l);
+}
+
+static void deliver(void *arg)
+{
+	struct delivery *d = arg;
+	struct core_net *n = d->l->net;
+
+	if (d->l->closed)
+		(void)close(d->fd);
+	else
+		d->l->cb(d->l->arg, d->fd, d->peer);
+	pthread_mutex_lock(&n->lock);
+	listener_unref_locked(d->l);
+	pthread_mutex_unlock(&n->lock);
+	omem_free(d);
+}
+
+/* Hands @fd to the next listener. */
+static void socket_deal(struct core_socket *s, int fd)
+{
+	struct delivery *d = OMEM_NEW(struct delivery);
+	struct olist *node = NULL;
+
+	if (d) {
+		d->fd = fd;
+		core_net_name(fd, true, d->peer, sizeof(d->peer));
+		if (!d->peer[0])
+			(void)snprintf(d->peer, sizeof(d->peer), "unix:");
+		pthread_mutex_lock(&s->net->lock);
+		node = olist_shift(&s->listeners);
+		if (node) {
+			olist_append(&s->listeners, node);
+			d->l = OLIST_ENTRY(node, struct orlop_listener, node);
+			d->l->refs++;
+		}
+		pthread_mutex_unlock(&s->net->lock);
+	}
+	if (!node) {
+		(void)close(fd);
+		omem_free(d);
+	} else if (d->l->loop == s->net->main) {
+		deliver(d);
+	} else if (core_loop_post(d->l->loop, deliver, d)) {
+		(void)close(fd);
+		pthread_mutex_lock(&s->net->lock);
+		listener_unref_locked(d->l);
+		pthread_mutex_unlock(&s->net->lock);
+		omem_free(d);
+	}
+}
+
+static void socket_unpause(void *arg)
+{
+	struct core_socket *s = arg;
+
+	s->paused = false;
+	if (s->watch)
+		core_fd_update(s->watch, ORLOP_FD_READ);
+}
+
+static void socket_event(void *arg, int32_t fd, uint32_t events)
+{
+	struct core_socket *s = arg;
+
+	(void)events;
+	for (int i = 0; i < ACCEPT_BUDGET && s->watch; i++) {
+		int c = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (c >= 0) {
+			socket_deal(s, c);
+			continue;
+		}
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		if (errno == EAGAIN)
+			break;
+		/* No descriptor or memory left: the connection stays in the backlog; look again soon. */
+		if (s->pause && !s->paused) {
+			s->paused = true;
+			core_fd_update(s->watch, 0);
+			core_timer_set(s->pause, ACCEPT_PAUSE_NS, 0);
+		}
+		break;
+	}
+}
+
+static void socket_free(struct core_socket *s)
+{
+	core_fd_unwatch(s->watch);
+	core_timer_free(s->pause);
+	if (strncmp(s->addr, "unix:", 5) == 0)
+		(void)unlink(s->addr + 5);
+	(void)close(s->fd);
+	olist_del(&s->node);
+	omem_free(s->addr);
+	omem_free(s->who);
+	omem_free(s);
+}
+
+/* Posted to the main loop: watch if somebody listens; free what was released. */
+static void socket_sync(void *arg)
+{
+	struct core_socket *s = arg;
+	bool want;
+	bool released;
+
+	pthread_mutex_lock(&s->net->lock);
+	want = s->n_listeners > 0;
+	released = s->released && !want;
+	if (released)
+		socket_free(s);
+	pthread_mutex_unlock(&s->net->lock);
+	if (released)
+		return;
+	if (want && !s->watch) {
+		if (!s->pause)
+			(void)core_timer_new(s->net->main, NULL, socket_unpause, s, &s->pause);
+		(void)core_fd_watch(s->net->main, NULL, s->fd, ORLOP_FD_READ, socket_event, s, &s->watch);
+	} else if (!want && s->watch) {
+		core_fd_unwatch(s->watch);
+		s->watch = NULL;
+	}
+}
+
+/* ---- listeners ------------------------------------------------------------------------------------- */
+
+/* The socket of @addr that @who may have, or NULL. Lock held. */
+static struct core_socket *socket_find(struct core_net *n, const char *addr, const char *who)
+{
+	size_t len = strlen(addr);
+	bool any_port = len > 2 && strcmp(addr + len - 2, ":0") == 0;
+
+	OLIST_FOREACH(node, &n->sockets) {
+		struct core_socket *s = OLIST_ENTRY(node, struct core_socket, node);
+
+		if (strcmp(s->addr, addr) == 0 && !s->released &&
+		    (strcmp(s->who, who) == 0 || (!any_port && s->n_listeners == 0)))
+			return s;
+	}
+	return NULL;
+}
+
+static int socket_new(struct core_net *n, const char *addr, const char *who,
+		      struct core_socket **ret, struct orlop_error *err)
+{
+	struct core_socket *s = OMEM_NEW(struct core_socket);
+	int r = -ENOMEM;
+
+	if (s) {
+		s->net = n;
+		s->fd = -1;
+		s->addr = omem_strdup(addr);
+		s->who = omem_strdup(who);
+		olist_init(&s->listeners);
+		if (s->addr && s->who)
+			r = core_net_bind(addr, &s->fd, err);
+		else
+			r = bind_fail(addr, ENOMEM, err);
+	}
+	if (r) {
+		if (s) {
+			omem_free(s->addr);
+			omem_free(s->who);
+			omem_free(s);
+		}
+		return r;
+	}
+	olist_append(&n->sockets, &s->node);
+	*ret = s;
+	return 0;
+}
+
+int core_net_listen(struct core_net *n, struct core_loop *l, struct core_owner *o, const char *who,
+		    const char *addr, orlop_accept_fn cb, void *arg, struct orlop_listener **ret,
+		    struct orlop_error *err)
+{
+	struct orlop_listener *ln = OMEM_NEW(struct orlop_listener);
+	struct core_socket *s;
+	int r = 0;
+
+	if (!ln)
+		return bind_fail(addr, ENOMEM, err);
+	ln->net = n;
+	ln->loop = l;
+	ln->owner = o;
+	ln->cb = cb;
+	ln->arg = arg;
+	ln->refs = 1;
+	pthread_mutex_lock(&n->lock);
+	s = socket_find(n, addr, who);
+	if (!s)
+		r = socket_new(n, addr, who, &s, err);
+	if (r == 0) {
+		ln->sock = s;
+		olist_append(&s->listeners, &ln->node);
+		s->n_listeners++;
+	}
+	pthread_mutex_unlock(&n->lock);
+	if (r) {
+		omem_free(ln);
+		return r;
+	}
+	olist_init(&ln->held);
+	if (o)
+		olist_append(&o->list[CORE_HELD_LISTENER], &ln->held);
+	core_owner_inc(o, CORE_HELD_LISTENER);
+	(void)core_loop_post_node(n->main, &s->sync, socket_sync, s);
+	*ret = ln;
+	return 0;
+}
+
+void core_net_listener_addr(struct orlop_listener *l, char *buf, size_t size)
+{
+	if (size)
+		core_net_name(l->sock->fd, false, buf, size);
+}
+
+void core_net_listener_close(struct orlop_listener *l)
+{
+	struct core_socket *s;
+
+	if (!l)
+		return;
+	s = l->sock;
+	l->closed = true;
+	olist_del(&l->held);
+	core_owner_dec(l->owner, CORE_HELD_LISTENER);
+	pthread_mutex_lock(&s->net->lock);
+	olist_del(&l->node);
+	s->n_listeners--;
+	listener_unref_locked(l);
+	(void)core_loop_post_node(s->net->main, &s->sync, socket_sync, s);
+	pthread_mutex_unlock(&s->net->lock);
+}
+
+void core_net_release(struct core_net *n, const char *who)
+{
+	pthread_mutex_lock(&n->lock);
+	OLIST_FOREACH(node, &n->sockets) {
+		struct core_socket *s = OLIST_ENTRY(node, struct core_socket, node);
+
+		if (s->n_listeners == 0 && strcmp(s->who, who) == 0) {
+			s->released = true;
+			(void)core_loop_post_node(n->main, &s->sync, socket_sync, s);
+		}
+	}
+	pthread_mutex_unlock(&n->lock);
+}
+
+uint32_t core_net_reclaim(struct core_owner *o)
+{
+	struct olist *n;
+	uint32_t count = 0;
+
+	while ((n = olist_first(&o->list[CORE_HELD_LISTENER]))) {
+		core_net_listener_close(OLIST_ENTRY(n, struct orlop_listener, held));
+		count++;
+	}
+	return count;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------- */
+
+int core_net_new(struct core_loop *main, struct core_workers *w, struct core_net **ret)
+{
+	struct core_net *n = OMEM_NEW(struct core_net);
+
+	if (!n)
+		return -ENOMEM;
+	n->main = main;
+	olist_init(&n->sockets);
+	(void)pthread_mutex_init(&n->lock, NULL);
+	if (core_workq_new(w, 8, &n->lookups)) {
+		pthread_mutex_destroy(&n->lock);
+		omem_free(n);
+		return -ENOMEM;
+	}
+	*ret = n;
+	return 0;
+}
+
+void core_net_free(struct core_net *n)
+{
+	struct olist *node;
+
+	if (!n)
+		return;
+	/* A sync may still be posted for each socket: let it run before they go. */
+	core_loop_turn(n->main, false);
+	while ((node = olist_first(&n->sockets)))
+		socket_free(OLIST_ENTRY(node, struct core_socket, node));
+	core_workq_free(n->lookups);
+	pthread_mutex_destroy(&n->lock);
+	omem_free(n);
+}
