@@ -1,0 +1,31 @@
+#!/bin/sh
+# What is installed is enough to write a module: examples/module, with its Makefile of five lines,
+# builds, passes its tests and installs against an installed tree, knowing nothing of the source.
+# run: timeout=600 alone
+. "$(dirname "$0")/sub.sh"
+
+b=$sub_dir/b root=$sub_dir/root
+unset DESTDIR
+cp -r "$srcdir/examples/module" "$sub_dir/module" && chmod -R u+w "$sub_dir/module" || exit 2
+export PKG_CONFIG_PATH="$root/lib/pkgconfig"
+alone="CC=${CC#ccache }"
+exports()
+{
+	[ "$(nm -D --defined-only "$sub_dir"/module/*.so | awk '{ print $3 }')" = orlop_module ]
+}
+only_ours()
+{
+	left=$(find "$root" -type f)
+	echo "left: $left"
+	[ "$left" = "$root/lib/orlop/modules/controllers/census.so" ]
+}
+step "configure" configure_in "$b" CC="$CC" --prefix="$root" &&
+step "install" $MAKE -C "$b" -s -j"$jobs" install &&
+step "orlop.pc tells where modules go" test "$(pkg-config --variable=moduledir orlop)" = "$root/lib/orlop/modules" &&
+step "a module of five lines builds" $MAKE -C "$sub_dir/module" "$alone" CFLAGS="-O2 -g -Wall -Wextra -Werror" &&
+step "its tests pass" $MAKE -C "$sub_dir/module" "$alone" check &&
+step "it exports one symbol" exports &&
+step "it installs" $MAKE -C "$sub_dir/module" install &&
+step "uninstalling Orlop leaves it and nothing else" sh -c "$MAKE -C '$b' -s uninstall && find '$root' -type f" &&
+step "nothing else is left" only_ours
+finish
