@@ -1,7 +1,7 @@
 # Sourced by the tests beside it: another configuration of the same tree, built and tested in a
 # directory of its own, as TAP.
 
-: "${srcdir:?}" "${builddir:?}" "${MAKE:=make}"
+: "${srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}" "${MAKE:=make}" "${CC:=cc}"
 unset MAKEFLAGS MAKELEVEL MFLAGS
 jobs=$(nproc 2>/dev/null || echo 2)
 sub_n=0 sub_bad=0
