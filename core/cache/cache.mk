@@ -1,0 +1,4 @@
+# The cache and what feeds it; included by core/core.mk.
+core_srcs += cache/cache.c cache/object.c cache/tree.c cache/generation.c cache/journal.c cache/writer.c \
+	cache/reader.c cache/resource.c cache/wake.c cache/feeder.c
+core_tests += cache/test/tree.c

@@ -1,0 +1,577 @@
+/*
+ * resource.c - resources as data: the registry, and the handles by which modules hold resources.
+ *
+ * A resource exists from the first mention of its name, by a key, a handle or a registration, and
+ * for as long as the cache. The registered ones are also objects of a resource of their own,
+ * "resources", with revisions that count registrations.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <orlop/inline/error.h>
+#include <orlop/record.h>
+
+#include "base/obuf.h"
+#include "base/omem.h"
+
+#define FIELDS_MAX	(INDEX_MAX - ORLOP_INDEX_FIRST_FIELD)
+#define SLOTS_MIN	32u
+
+/* ---- names -------------------------------------------------------------------------------------- */
+
+static struct core_res *res_new(struct core_cache *c, struct orlop_bytes name)
+{
+	struct core_res *res = OMEM_NEW(struct core_res);
+
+	if (!res)
+		return NULL;
+	res->name = omem_strndup(name.p, name.len);
+	if (!res->name) {
+		omem_free(res);
+		return NULL;
+	}
+	res->c = c;
+	res->num = 1;
+	res->journal.max_bytes = JOURNAL_BYTES;
+	res->journal.max_ns = JOURNAL_NS;
+	olist_init(&res->handles);
+	olist_init(&res->snapshots);
+	(void)pthread_mutex_init(&res->lock, NULL);
+	return res;
+}
+
+struct core_res *core_res_get(struct core_cache *c, struct orlop_bytes name)
+{
+	struct core_res *res;
+
+	(void)pthread_mutex_lock(&c->lock);
+	res = omap_get(&c->names, name.p, name.len);
+	if (!res) {
+		res = res_new(c, name);
+		if (res && omap_add(&c->names, name.p, name.len, res)) {
+			core_res_free(res);
+			res = NULL;
+		}
+		if (res) {
+			res->next = c->all;
+			c->all = res;
+		}
+	}
+	(void)pthread_mutex_unlock(&c->lock);
+	return res;
+}
+
+struct core_res *core_res_first(struct core_cache *c)
+{
+	struct core_res *res;
+
+	(void)pthread_mutex_lock(&c->lock);
+	res = c->all;
+	(void)pthread_mutex_unlock(&c->lock);
+	return res;
+}
+
+static void info_put(struct resource_info *info)
+{
+	if (info && oref_put(&info->ref))
+		omem_free(info);
+}
+
+static void old_infos_put(struct resource_info *info)
+{
+	while (info) {
+		struct resource_info *next = info->next;
+
+		info_put(info);
+		info = next;
+	}
+}
+
+void core_res_free(struct core_res *res)
+{
+	core_journal_done(&res->journal);
+	core_gen_done(res);
+	old_infos_put(res->old_infos);
+	info_put(res->info);
+	(void)pthread_mutex_destroy(&res->lock);
+	omem_free(res->name);
+	omem_free(res);
+}
+
+/* ---- descriptions --------------------------------------------------------------------------------- */
+
+/* Number of the index of @field, or -ENOENT. */
+static int32_t info_index(const struct orlop_resource_info *info, const char *field)
+{
+	if (strcmp(field, "labels") == 0)
+		return ORLOP_INDEX_LABELS;
+	if (strcmp(field, "owner") == 0)
+		return ORLOP_INDEX_OWNER;
+	if (strcmp(field, "uid") == 0)
+		return ORLOP_INDEX_UID;
+	for (uint32_t i = 0; i < info->n_fields; i++)
+		if (strcmp(field, info->fields[i]) == 0)
+			return (int32_t)(ORLOP_INDEX_FIRST_FIELD + i);
+	return -ENOENT;
+}
+
+static int info_check(const struct orlop_resource_info *in, uint64_t *ret_kept,
+		      struct orlop_error *err)
+{
+	*ret_kept = 0;
+	if (in->size < sizeof(*in))
+		return orlop_fail(err, EINVAL, 0, "", "resource description of %u bytes, need %zu",
+				  in->size, sizeof(*in));
+	if (!in->name || !*in->name || strchr(in->name, '/') || in->name[0] == '!')
+		return orlop_fail(err, EINVAL, 0, "", "resource \"%s\": not a resource's name",
+				  in->name ? in->name : "");
+	if (strcmp(in->name, "resources") == 0)
+		return orlop_fail(err, EINVAL, 0, "", "resource \"resources\" belongs to the core");
+	if (in->n_fields > FIELDS_MAX)
+		return orlop_fail(err, EINVAL, 0, "", "resource \"%s\": %u field indexes, at most %u",
+				  in->name, in->n_fields, FIELDS_MAX);
+	for (const char *const *f = in->indexed; f && *f; f++) {
+		int32_t n = info_index(in, *f);
+
+		if (n < 0)
+			return orlop_fail(err, EINVAL, 0, "",
+					  "resource \"%s\": indexed field \"%s\" is not one of its fields",
+					  in->name, *f);
+		*ret_kept |= UINT64_C(1) << n;
+	}
+	return 0;
+}
+
+static const char *text_put(char **at, const char *cstr)
+{
+	char *p = *at;
+	size_t n;
+
+	if (!cstr)
+		cstr = "";
+	n = strlen(cstr) + 1;
+	memcpy(p, cstr, n);
+	*at += n;
+	return p;
+}
+
+static size_t text_size(const char *cstr)
+{
+	return cstr ? strlen(cstr) + 1 : 1;
+}
+
+static struct resource_info *info_copy(const struct orlop_resource_info *in, uint64_t kept)
+{
+	size_t size = text_size(in->name) + text_size(in->group) + text_size(in->version) +
+		      text_size(in->kind) + text_size(in->plural) + text_size(in->prefix);
+	uint32_t n_indexed = 0;
+	struct resource_info *info;
+	const char **v;
+	char *p;
+
+	for (uint32_t i = 0; i < in->n_fields; i++)
+		size += text_size(in->fields[i]);
+	for (; in->indexed && in->indexed[n_indexed]; n_indexed++)
+		size += text_size(in->indexed[n_indexed]);
+	info = omem_zalloc(sizeof(*info) + (in->n_fields + n_indexed + 1) * sizeof(char *) + size);
+	if (!info)
+		return NULL;
+	oref_init(&info->ref);
+	info->kept = kept;
+	info->pub = *in;
+	info->pub.size = sizeof(info->pub);
+	v = (const char **)(void *)(info + 1);
+	p = (char *)(v + in->n_fields + n_indexed + 1);
+	info->pub.name = text_put(&p, in->name);
+	info->pub.group = text_put(&p, in->group);
+	info->pub.version = text_put(&p, in->version);
+	info->pub.kind = text_put(&p, in->kind);
+	info->pub.plural = text_put(&p, in->plural);
+	info->pub.prefix = text_put(&p, in->prefix);
+	info->pub.fields = v;
+	for (uint32_t i = 0; i < in->n_fields; i++)
+		*v++ = text_put(&p, in->fields[i]);
+	info->pub.indexed = v;
+	for (uint32_t i = 0; i < n_indexed; i++)
+		*v++ = text_put(&p, in->indexed[i]);
+	return info;
+}
+
+/* ---- the resource "resources" ------------------------------------------------------------------------ */
+
+static void json_field(struct obuf *b, const char *name, const char *value)
+{
+	obuf_printf(b, ",\"%s\":", name);
+	obuf_put_json_cstr(b, value);
+}
+
+/* A description as a stored record. */
+static void info_record(const struct orlop_resource_info *info, struct obuf *b)
+{
+	static const char head[] = "\"metadata\":{";
+	struct orlop_record rec = {
+		.magic = ORLOP_RECORD_MAGIC,
+		.header_len = sizeof(rec),
+		.format = 1,
+		.rv_off = sizeof(head) - 1,
+	};
+
+	obuf_append(b, &rec, sizeof(rec));
+	obuf_puts(b, head);
+	obuf_puts(b, "\"name\":");
+	obuf_put_json_cstr(b, info->name);
+	obuf_putc(b, '}');
+	json_field(b, "group", info->group);
+	json_field(b, "version", info->version);
+	json_field(b, "kind", info->kind);
+	json_field(b, "plural", info->plural);
+	obuf_printf(b, ",\"namespaced\":%s,\"schemaGeneration\":%u,\"fields\":[",
+		    info->namespaced ? "true" : "false", info->schema_gen);
+	for (uint32_t i = 0; i < info->n_fields; i++) {
+		obuf_puts(b, i ? "," : "");
+		obuf_put_json_cstr(b, info->fields[i]);
+	}
+	obuf_puts(b, "],\"indexed\":[");
+	for (uint32_t i = 0; info->indexed[i]; i++) {
+		obuf_puts(b, i ? "," : "");
+		obuf_put_json_cstr(b, info->indexed[i]);
+	}
+	obuf_putc(b, ']');
+	if (obuf_err(b))
+		return;
+	rec.json_len = (uint32_t)(b->len - sizeof(rec));
+	memcpy(b->data, &rec, sizeof(rec));
+}
+
+/* Under W. A failure leaves "resources" behind, and the registration done. */
+static int local_change(struct core_cache *c, const char *name, const struct obuf *record)
+{
+	struct core_res *local = c->local;
+	uint64_t rev = local->rev_high + 1;
+	struct core_object *obj = NULL, *gone = NULL, *old = NULL;
+	char key[256];
+	struct orlop_bytes k = { key, 0 };
+	struct orlop_change change = { .type = ORLOP_CHANGE_DELETED };
+	int n = snprintf(key, sizeof(key), "/%s", name);
+	uint32_t now_s = (uint32_t)(core_cache_now(c) / 1000000000);
+	int r;
+
+	if (n < 0 || (size_t)n >= sizeof(key))
+		return -E2BIG;
+	k.len = (size_t)n;
+	r = core_journal_reserve(&local->journal, 1);
+	if (r)
+		return r;
+	if (record) {
+		r = core_object_parse(k, 0, (struct orlop_bytes){ record->data, record->len }, rev, &obj);
+		if (r == 0)
+			r = core_gen_put(local, obj, &old);
+		if (r) {
+			core_object_put(obj);
+			return r;
+		}
+		change.type = old ? ORLOP_CHANGE_MODIFIED : ORLOP_CHANGE_ADDED;
+		core_journal_append(&local->journal, change.type, core_object_get(obj),
+				    old ? core_object_get(old) : NULL, now_s);
+	} else {
+		struct tree_probe p = { .name = k };
+
+		old = core_tree_get(local->root, &p, false);
+		if (!old)
+			return 0;
+		r = core_object_restamp(old, rev, &gone);
+		if (r == 0)
+			r = core_gen_del(local, k, &old);
+		if (r) {
+			core_object_put(gone);
+			return r;
+		}
+		core_journal_append(&local->journal, change.type, gone, core_object_get(old), now_s);
+	}
+	return core_res_publish(local, rev, false);
+}
+
+/* ---- registering --------------------------------------------------------------------------------------- */
+
+/* Under W. @info is taken; NULL retires. */
+static void res_describe(struct core_res *res, struct resource_info *take_info)
+{
+	(void)pthread_mutex_lock(&res->lock);
+	if (res->info) {
+		res->info->next = res->old_infos;
+		res->old_infos = res->info;
+	}
+	if (olist_empty(&res->handles)) {
+		old_infos_put(res->old_infos);
+		res->old_infos = NULL;
+	}
+	res->info = take_info;
+	if (take_info) {
+		res->journal.max_bytes = take_info->pub.journal_bytes ?
+			take_info->pub.journal_bytes : JOURNAL_BYTES;
+		res->journal.max_ns = take_info->pub.journal_ns ? take_info->pub.journal_ns : JOURNAL_NS;
+	}
+	(void)pthread_mutex_unlock(&res->lock);
+}
+
+/* Where a resource stands that is published apart from a commit. Under W. */
+static uint64_t res_rev_now(struct core_res *res)
+{
+	return core_res_rev(res, core_cache_applied(res->c));
+}
+
+static int res_register(struct core_res *res, struct resource_info *take_info)
+{
+	struct core_cache *c = res->c;
+	bool was_live = atomic_load_explicit(&res->live, memory_order_relaxed);
+	uint64_t kept = res->kept;
+	int r;
+
+	core_gen_keep(res, take_info->kept);
+	core_gen_touch(res);
+	r = core_gen_prepare(res);
+	if (r) {
+		core_gen_keep(res, kept);
+		info_put(take_info);
+		return r;
+	}
+	res_describe(res, take_info);
+	/* In the midst of a list the state being made is not one to be seen; its commit shows it. */
+	if (c->listing)
+		return 0;
+	r = core_res_publish(res, res_rev_now(res), !was_live);
+	core_res_live_update(res);
+	return r;
+}
+
+static void woken(struct core_cache *c)
+{
+	core_wake_watchers(c);
+	core_wake_waiters(c);
+}
+
+int core_cache_register(struct core_cache *c, const struct orlop_resource_info *in,
+			struct orlop_error *err)
+{
+	struct obuf record = OBUF_INIT;
+	struct resource_info *info;
+	struct core_res *res = NULL;
+	uint64_t kept;
+	int r;
+
+	r = info_check(in, &kept, err);
+	if (r)
+		return r;
+	info = info_copy(in, kept);
+	if (info)
+		res = core_res_get(c, (struct orlop_bytes){ in->name, strlen(in->name) });
+	if (res)
+		info_record(&info->pub, &record);
+	if (!res || obuf_err(&record)) {
+		info_put(info);
+		obuf_done(&record);
+		return orlop_fail(err, ENOMEM, 0, "", "resource \"%s\": out of memory", in->name);
+	}
+	core_cache_begin(c);
+	r = res_register(res, info);
+	if (r == 0)
+		r = local_change(c, in->name, &record);
+	core_cache_pause(c);
+	obuf_done(&record);
+	woken(c);
+	if (r)
+		return orlop_fail(err, -r, 0, "", "resource \"%s\": cannot be registered", in->name);
+	return 0;
+}
+
+int core_cache_retire(struct core_cache *c, const char *name)
+{
+	struct core_res *res;
+	int r = 0;
+
+	(void)pthread_mutex_lock(&c->lock);
+	res = omap_get(&c->names, name, strlen(name));
+	(void)pthread_mutex_unlock(&c->lock);
+	if (!res || res->local)
+		return -ENOENT;
+	core_cache_begin(c);
+	if (!res->info) {
+		core_cache_pause(c);
+		return -ENOENT;
+	}
+	res_describe(res, NULL);
+	core_res_live_update(res);
+	core_gen_keep(res, 0);
+	core_gen_touch(res);
+	if (!c->listing)
+		(void)core_res_publish(res, res_rev_now(res), true);
+	core_wake_later(res);
+	r = local_change(c, name, NULL);
+	core_cache_pause(c);
+	woken(c);
+	return r;
+}
+
+void core_cache_list(struct core_cache *c,
+		     void (*fn)(void *arg, const struct orlop_resource_info *info), void *arg)
+{
+	for (struct core_res *res = core_res_first(c); res; res = res->next) {
+		struct resource_info *info;
+
+		(void)pthread_mutex_lock(&res->lock);
+		info = res->local ? NULL : res->info;
+		if (info)
+			oref_get(&info->ref);
+		(void)pthread_mutex_unlock(&res->lock);
+		if (info)
+			fn(arg, &info->pub);
+		info_put(info);
+	}
+}
+
+int core_registry_init(struct core_cache *c)
+{
+	static const struct orlop_resource_info self = {
+		.size = sizeof(self), .name = "resources", .kind = "Resource", .plural = "resources",
+	};
+	struct core_res *res = core_res_get(c, (struct orlop_bytes){ "resources", 9 });
+	struct resource_info *info = info_copy(&self, 0);
+	int r;
+
+	if (!res || !info) {
+		info_put(info);
+		return -ENOMEM;
+	}
+	c->local = res;
+	res->local = true;
+	core_cache_begin(c);
+	core_gen_touch(res);
+	res_describe(res, info);
+	r = core_res_publish(res, 1, true);
+	core_res_live_update(res);
+	core_cache_pause(c);
+	return r;
+}
+
+/* ---- handles ------------------------------------------------------------------------------------------- */
+
+/* A place in the table of handles; its number is the lower half of the id. Under C. */
+static int slot_take(struct core_cache *c, struct orlop_resource *r)
+{
+	struct handle_slot *v;
+	uint32_t i;
+
+	if (!c->free_slot) {
+		uint32_t n = c->n_slots ? c->n_slots * 2 : SLOTS_MIN;
+
+		v = omem_realloc_array(c->slots, n, sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		for (i = c->n_slots; i < n; i++)
+			v[i] = (struct handle_slot){ NULL, 0, i + 1 < n ? i + 2 : 0 };
+		c->free_slot = c->n_slots + 1;
+		c->slots = v;
+		c->n_slots = n;
+	}
+	i = c->free_slot - 1;
+	c->free_slot = c->slots[i].next_free;
+	c->slots[i].handle = r;
+	c->slots[i].seq++;
+	r->id = (uint64_t)c->slots[i].seq << 32 | i;
+	return 0;
+}
+
+static void slot_give(struct core_cache *c, struct orlop_resource *r)
+{
+	uint32_t i = (uint32_t)r->id;
+
+	c->slots[i].handle = NULL;
+	c->slots[i].next_free = c->free_slot;
+	c->free_slot = i + 1;
+}
+
+int core_cache_open(struct core_cache *c, const char *name, void *loop, const char *owner,
+		    struct orlop_resource **ret, struct orlop_error *err)
+{
+	struct orlop_resource *r;
+	struct core_res *res;
+	size_t owner_size = strlen(owner) + 1;
+	int n;
+
+	if (!*name || strlen(name) > 253 || strchr(name, '/'))
+		return orlop_fail(err, EINVAL, 0, "", "resource \"%s\": not a resource's name", name);
+	res = core_res_get(c, (struct orlop_bytes){ name, strlen(name) });
+	r = omem_zalloc(sizeof(*r) + owner_size);
+	if (!res || !r)
+		goto no_memory;
+	oref_init(&r->ref);
+	r->c = c;
+	r->res = res;
+	r->loop = loop;
+	olist_init(&r->waiters);
+	memcpy(r->owner, owner, owner_size);
+	(void)pthread_mutex_lock(&c->lock);
+	n = slot_take(c, r);
+	(void)pthread_mutex_unlock(&c->lock);
+	if (n)
+		goto no_memory;
+	(void)pthread_mutex_lock(&res->lock);
+	olist_append(&res->handles, &r->node);
+	(void)pthread_mutex_unlock(&res->lock);
+	*ret = r;
+	return 0;
+
+no_memory:
+	omem_free(r);
+	return orlop_fail(err, ENOMEM, 0, "", "resource \"%s\": out of memory", name);
+}
+
+void core_cache_close(struct orlop_resource *r)
+{
+	struct resource_info *infos = NULL;
+	struct core_cache *c;
+
+	if (!r)
+		return;
+	c = r->c;
+	(void)pthread_mutex_lock(&c->lock);
+	slot_give(c, r);
+	(void)pthread_mutex_unlock(&c->lock);
+	(void)pthread_mutex_lock(&r->res->lock);
+	olist_del(&r->node);
+	r->cb = NULL;
+	if (olist_empty(&r->res->handles)) {
+		infos = r->res->old_infos;
+		r->res->old_infos = NULL;
+	}
+	(void)pthread_mutex_unlock(&r->res->lock);
+	old_infos_put(infos);
+	core_wake_close(r);
+	if (oref_put(&r->ref))
+		omem_free(r);
+}
+
+int32_t core_cache_index(struct orlop_resource *r, const char *field)
+{
+	int32_t n = -ENOENT;
+
+	(void)pthread_mutex_lock(&r->res->lock);
+	if (r->res->info)
+		n = info_index(&r->res->info->pub, field);
+	(void)pthread_mutex_unlock(&r->res->lock);
+	return n;
+}
+
+const struct orlop_resource_info *core_cache_info(struct orlop_resource *r)
+{
+	const struct orlop_resource_info *info = NULL;
+
+	(void)pthread_mutex_lock(&r->res->lock);
+	if (r->res->info)
+		info = &r->res->info->pub;
+	(void)pthread_mutex_unlock(&r->res->lock);
+	return info;
+}
