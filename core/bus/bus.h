@@ -25,6 +25,7 @@ extern "C" {
 struct core_bus;
 struct core_link;
 struct core_loop;
+struct core_owner;
 
 /* ---- the switch ------------------------------------------------------------------------------ */
 
@@ -68,6 +69,7 @@ bool core_bus_address_ready(struct core_bus *bus, const char *name);
 struct core_link_spec {
 	const char	*name;		/* "storage/lmdb", with "#1" for shard 1: for people */
 	struct core_loop *loop;
+	struct core_owner *owner;	/* counts its open calls and requests; may be NULL */
 	uint32_t	flags;
 	uint32_t	concurrency;	/* with BLOCKING: ops at once, 0: 64 */
 	const struct orlop_ops *ops;	/* NULL: serves nothing, requests answer -ENOTSUP */
