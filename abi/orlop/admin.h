@@ -2,8 +2,10 @@
  * admin.h - the address "core": what the command line asks the core of a running orlopd.
  *
  * Served by the core itself on the bus, and on the control socket (unix, peer credentials: root or
- * the daemon's own user) with the same messages, framed: u32 length, u32 op, then the message;
- * the answer: u32 length, i32 status, then the message (or the error text in TEXT).
+ * the daemon's own user) with the same messages, framed: u32 length, u32 op, then length bytes of
+ * message; the answer: u32 length, i32 status, then length bytes of message (on failure the reason in
+ * TEXT). Numbers are little endian; there is one request at a time on a connection, and any number
+ * after another. On the socket long bytes are inline: an answer may have up to 256 MiB.
  */
 #ifndef ORLOP_ADMIN_H
 #define ORLOP_ADMIN_H
