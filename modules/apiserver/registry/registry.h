@@ -94,7 +94,7 @@ void reg_answer_free(struct reg_answer *a);	/* accepts NULL; frees an untaken wa
 typedef void (*reg_done_fn)(void *arg, struct reg_answer *take_a);
 
 /*
- * reg_call - answer one request; always calls @done exactly once
+ * reg_call - answer one request; always calls @done exactly once; without memory for an answer it gets NULL (500)
  *
  * On @sh's loop. There is no cancellation: a write that has begun is finished; @done must cope
  * with its connection having gone (watches are ended by reg_watch_free()).

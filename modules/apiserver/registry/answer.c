@@ -1,0 +1,214 @@
+/* answer.c - finishing a request: the answer's pieces, and everything they hold on to. */
+#include "op.h"
+#include "render.h"
+#include "record.h"
+
+#include "json/oscan.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char tail[] = "}\n";
+
+void reg_answer_free(struct reg_answer *a)
+{
+	struct reg_op *op = (struct reg_op *)(void *)a;
+	const struct orlop_host *h;
+
+	if (!a)
+		return;
+	h = op->sh->h;
+	if (a->watch)
+		reg_watch_free(a->watch);
+	obuf_done(&op->out);
+	h->snapshot_close(op->snap);
+	h->object_unref(op->obj);
+	h->blob_unref(op->blob);
+	omem_free(op->pieces);
+	orlop_error_done(&op->err);
+	oarena_done(&op->arena);
+	omem_free(op);
+}
+
+static void collect_warnings(struct reg_op *op)
+{
+	const char **v = oarena_alloc(&op->arena, (op->ans.n_warnings + 1) * sizeof(*v));
+	uint32_t n = 0;
+
+	for (const struct reg_warning *w = op->warnings; v && w; w = w->next)
+		v[n++] = w->text;
+	op->ans.warnings = v;
+	op->ans.n_warnings = n;
+}
+
+void reg_deliver(struct reg_op *op)
+{
+	op->ans.len = 0;
+	for (uint32_t i = 0; i < op->ans.n_pieces; i++)
+		op->ans.len += op->ans.pieces[i].len;
+	collect_warnings(op);
+	op->sh->n_ops--;
+	op->done(op->done_arg, &op->ans);
+}
+
+/* op->out is the body, newline missing; indented if that was asked for. */
+static void deliver_out(struct reg_op *op)
+{
+	if (op->opt.pretty) {
+		struct obuf b = OBUF_INIT;
+
+		oscan_indent(((struct orlop_bytes){ op->out.data, op->out.len }), &b);
+		obuf_done(&op->out);
+		op->out = b;
+	}
+	obuf_putc(&op->out, '\n');
+	op->ans.pieces = oarena_alloc(&op->arena, sizeof(struct orlop_bytes));
+	if (op->ans.pieces && obuf_err(&op->out) == 0) {
+		struct orlop_bytes *p = (struct orlop_bytes *)(uintptr_t)op->ans.pieces;
+
+		p->p = op->out.data;
+		p->len = op->out.len;
+		op->ans.n_pieces = 1;
+	} else {
+		op->ans.code = 500;	/* no memory for a body: the code has to do */
+		op->ans.n_pieces = 0;
+	}
+	reg_deliver(op);
+}
+
+void reg_finish_text(struct reg_op *op, uint32_t code)
+{
+	op->ans.code = code;
+	deliver_out(op);
+}
+
+void reg_finish(struct reg_op *op, int r)
+{
+	if (op->err.err == 0)
+		(void)reg_failed(op, r < 0 ? r : -EIO, NULL);
+	obuf_reset(&op->out);
+	reg_status_put(op, &op->out);
+	deliver_out(op);
+}
+
+void reg_finish_deleted(struct reg_op *op, struct orlop_bytes name, struct orlop_bytes uid)
+{
+	struct obuf *b = &op->out;
+
+	obuf_puts(b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\",\"details\":{\"name\":");
+	obuf_put_json_string(b, name.p, name.len);
+	if (op->k->group[0]) {
+		obuf_puts(b, ",\"group\":");
+		obuf_put_json_cstr(b, op->k->group);
+	}
+	obuf_puts(b, ",\"kind\":");
+	obuf_put_json_cstr(b, op->k->plural);
+	if (uid.len) {
+		obuf_puts(b, ",\"uid\":");
+		obuf_put_json_string(b, uid.p, uid.len);
+	}
+	obuf_puts(b, "}}");
+	reg_finish_text(op, 200);
+}
+
+void reg_finish_object(struct reg_op *op, uint32_t code, const struct reg_kind *k,
+		       struct orlop_bytes json, uint64_t rev)
+{
+	struct orlop_bytes *p;
+	int r;
+
+	if (!render_plain(k, op->rq.form) || op->opt.pretty) {
+		r = render_one(op->sh, k, op->rq.form, op->opt.include, json, rev, true, &op->out);
+		if (r)
+			reg_finish(op, reg_internal(op, "cannot render %s at %llu (%d)", k->name,
+						    (unsigned long long)rev, -r));
+		else
+			reg_finish_text(op, code);
+		return;
+	}
+	p = oarena_alloc(&op->arena, 3 * sizeof(*p));
+	if (!p) {
+		reg_finish(op, -ENOMEM);
+		return;
+	}
+	p[0] = k->prefix;
+	p[1] = json;
+	p[2] = (struct orlop_bytes){ tail, sizeof(tail) - 1 };
+	op->ans.pieces = p;
+	op->ans.n_pieces = 3;
+	op->ans.code = code;
+	reg_deliver(op);
+}
+
+void reg_finish_stored(struct reg_op *op, uint32_t code, const struct reg_kind *k,
+		       const struct reg_stored *st)
+{
+	struct orlop_bytes *p;
+	char *rv;
+
+	op->ans.rev = st->rev;
+	if (!render_plain(k, op->rq.form) || op->opt.pretty || st->rev == 0) {
+		struct obuf b = OBUF_INIT;
+		int r;
+
+		if (st->rev)
+			reg_stored_put(st, &b);
+		else		/* dry run of a create: there is no resourceVersion yet */
+			obuf_append(&b, st->json.p, st->json.len);
+		r = obuf_err(&b);
+		if (r == 0)
+			r = render_one(op->sh, k, op->rq.form, op->opt.include,
+				       (struct orlop_bytes){ b.data, b.len }, st->rev, true, &op->out);
+		obuf_done(&b);
+		if (r)
+			reg_finish(op, reg_internal(op, "cannot render %s (%d)", k->name, -r));
+		else
+			reg_finish_text(op, code);
+		return;
+	}
+	p = oarena_alloc(&op->arena, 5 * sizeof(*p));
+	rv = oarena_printf(&op->arena, "\"resourceVersion\":\"%llu\",", (unsigned long long)st->rev);
+	if (!p || !rv) {
+		reg_finish(op, -ENOMEM);
+		return;
+	}
+	p[0] = k->prefix;
+	p[1] = (struct orlop_bytes){ st->json.p, st->rv_off };
+	p[2] = RB(rv);
+	p[3] = (struct orlop_bytes){ st->json.p + st->rv_off, st->json.len - st->rv_off };
+	p[4] = (struct orlop_bytes){ tail, sizeof(tail) - 1 };
+	op->ans.pieces = p;
+	op->ans.n_pieces = 5;
+	op->ans.code = code;
+	reg_deliver(op);
+}
+
+struct reg_answer *reg_status(struct reg_shard *sh, const struct orlop_error *err)
+{
+	struct reg_op *op = omem_zalloc(sizeof(*op));
+	struct orlop_bytes *p;
+
+	if (!op)
+		return NULL;
+	op->sh = sh;
+	op->causes_tail = &op->causes;
+	op->warnings_tail = &op->warnings;
+	op->err = *err;
+	op->err.causes = NULL;
+	for (uint32_t i = 0; err->causes && i < err->causes->n; i++)
+		reg_cause(op, err->causes->v[i].reason, err->causes->v[i].field, "%s",
+			  err->causes->v[i].message);
+	reg_status_put(op, &op->out);
+	obuf_putc(&op->out, '\n');
+	p = oarena_alloc(&op->arena, sizeof(*p));
+	if (!p || obuf_err(&op->out)) {
+		reg_answer_free(&op->ans);
+		return NULL;
+	}
+	p->p = op->out.data;
+	p->len = op->out.len;
+	op->ans.pieces = p;
+	op->ans.n_pieces = 1;
+	op->ans.len = p->len;
+	return &op->ans;
+}

@@ -1,0 +1,73 @@
+/* get.c - GET of one object, or of the scale that it has. */
+#include "op.h"
+#include "render.h"
+#include "verbs.h"
+#include "write.h"
+
+#include "json/ojson.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define FRESH_WAIT_NS	(UINT64_C(3) * 1000000000)
+
+static void get_scale(struct reg_op *op)
+{
+	struct ojson *obj = NULL;
+	int r = render_parse(op->k->stored, op->obj->json, &obj);
+
+	if (r == 0)
+		r = scale_get(op, op->k, obj, &op->out);
+	ojson_unref(obj);
+	if (r)
+		reg_finish(op, op->err.err ? r : reg_failed(op, r, NULL));
+	else
+		reg_finish_text(op, 200);
+}
+
+static void get_now(struct reg_op *op)
+{
+	const struct orlop_host *h = op->sh->h;
+	struct orlop_resource *res = reg_open(op->sh, op->k);
+	struct orlop_snapshot *snap;
+	struct orlop_object *o;
+
+	if (!res || h->snapshot_open(res, &snap)) {
+		reg_finish(op, -ENOMEM);
+		return;
+	}
+	o = h->snapshot_get(snap, op->rq.ns, op->rq.name);
+	if (o)
+		op->obj = h->object_ref(o);
+	h->snapshot_close(snap);
+	if (!op->obj)
+		reg_finish(op, reg_not_found(op, op->rq.name));
+	else if (op->sub && rb_is(op->rq.sub, "scale"))
+		get_scale(op);
+	else
+		reg_finish_object(op, 200, op->k, op->obj->json, op->obj->rev);
+}
+
+static void on_fresh(void *arg, int32_t status)
+{
+	struct reg_op *op = arg;
+	struct orlop_resource *res = reg_open(op->sh, op->k);
+
+	if (status < 0)
+		reg_finish(op, reg_too_large_rv(op, op->opt.rv_n, op->sh->h->resource_rev(res, NULL)));
+	else
+		get_now(op);
+}
+
+void reg_do_get(struct reg_op *op)
+{
+	struct orlop_resource *res = reg_open(op->sh, op->k);
+
+	/* "not older than N": wait for the feeder if it has not come that far */
+	if (res && op->opt.has_rv && op->opt.rv_n > op->sh->h->resource_rev(res, NULL)) {
+		if (op->sh->h->cache_wait(res, op->opt.rv_n, FRESH_WAIT_NS, on_fresh, op))
+			reg_finish(op, -ENOMEM);
+		return;
+	}
+	get_now(op);
+}

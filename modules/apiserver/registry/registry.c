@@ -1,0 +1,442 @@
+/* registry.c - the engine's frame: kinds, shards, and which verb goes where. */
+#include "registry.h"
+#include "op.h"
+#include "verbs.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *text_dup(struct registry *rg, const char *cstr)
+{
+	return oarena_strdup(&rg->arena, cstr ? cstr : "");
+}
+
+const struct reg_kind *reg_kind_of(const struct registry *rg, const struct oschema_resource *res)
+{
+	return &rg->kinds[oschema_resource_index(rg->schema, res)];
+}
+
+const struct reg_kind *reg_kind_named(const struct registry *rg, const char *cache_name)
+{
+	for (uint16_t i = 0; i < rg->schema->n_resources; i++)
+		if (!strcmp(rg->kinds[i].name, cache_name) && rg->kinds[i].stored == &rg->kinds[i])
+			return &rg->kinds[i];
+	return NULL;
+}
+
+const struct oschema_resource *reg_resource(const struct registry *rg, struct orlop_bytes name,
+					    struct orlop_bytes version)
+{
+	for (uint16_t i = 0; i < rg->schema->n_resources; i++) {
+		const struct reg_kind *k = &rg->kinds[i];
+
+		if (rb_is(name, k->name) && (version.len == 0 || rb_is(version, k->version)))
+			return k->res;
+	}
+	return NULL;
+}
+
+static int kind_init(struct registry *rg, uint16_t i)
+{
+	const struct oschema *s = rg->schema;
+	const struct oschema_resource *res = &s->resources[i];
+	struct reg_kind *k = &rg->kinds[i];
+	const char *p;
+
+	k->res = res;
+	k->stored = &rg->kinds[res->stored];
+	k->id = i;
+	k->virt = res->flags & OSCHEMA_S_VIRTUAL;
+	k->group = oschema_str(s, res->group);
+	k->version = oschema_str(s, res->version);
+	k->kind = oschema_str(s, res->kind);
+	k->plural = oschema_str(s, res->plural);
+	k->name = k->group[0] ? oarena_printf(&rg->arena, "%s.%s", k->plural, k->group) : k->plural;
+	k->gk = k->group[0] ? oarena_printf(&rg->arena, "%s.%s", k->kind, k->group) : k->kind;
+	k->api_version = k->group[0] ? oarena_printf(&rg->arena, "%s/%s", k->group, k->version) : k->version;
+	if (!k->name || !k->gk || !k->api_version)
+		return -ENOMEM;
+	p = oarena_printf(&rg->arena, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", k->kind, k->api_version);
+	if (!p)
+		return -ENOMEM;
+	k->prefix = RB(p);
+	p = oarena_printf(&rg->arena, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"",
+			  oschema_str(s, res->list_kind), k->api_version);
+	if (!p)
+		return -ENOMEM;
+	k->list_head = RB(p);
+	k->behaviour = reg_behaviour_of(k->name);
+	return 0;
+}
+
+static int parse_ranges(struct registry *rg, struct orlop_error *err)
+{
+	const char *slash = strchr(rg->cfg.service_cidr, '/');
+	char addr[64];
+	struct in_addr a;
+	unsigned long bits, lo, hi;
+	char *end;
+
+	if (!slash || (size_t)(slash - rg->cfg.service_cidr) >= sizeof(addr))
+		return orlop_fail(err, EINVAL, 0, "", "service_cidr \"%s\": not ADDRESS/BITS", rg->cfg.service_cidr);
+	memcpy(addr, rg->cfg.service_cidr, (size_t)(slash - rg->cfg.service_cidr));
+	addr[slash - rg->cfg.service_cidr] = '\0';
+	bits = strtoul(slash + 1, &end, 10);
+	if (inet_pton(AF_INET, addr, &a) != 1 || *end || bits < 8 || bits > 30)
+		return orlop_fail(err, EINVAL, 0, "", "service_cidr \"%s\": want an IPv4 range of /8 … /30",
+				  rg->cfg.service_cidr);
+	rg->svc_mask = ~UINT32_C(0) << (32 - bits);
+	rg->svc_base = ntohl(a.s_addr) & rg->svc_mask;
+	lo = strtoul(rg->cfg.node_ports, &end, 10);
+	hi = *end == '-' ? strtoul(end + 1, &end, 10) : 0;
+	if (*end || lo < 1 || hi > 65535 || lo > hi)
+		return orlop_fail(err, EINVAL, 0, "", "node_ports \"%s\": want FIRST-LAST", rg->cfg.node_ports);
+	rg->port_lo = (uint16_t)lo;
+	rg->port_hi = (uint16_t)hi;
+	return 0;
+}
+
+int registry_new(const struct reg_config *cfg, struct registry **ret, struct orlop_error *err)
+{
+	struct registry *rg = OMEM_NEW(struct registry);
+	const struct oschema *s = cfg->schema;
+	int r;
+
+	if (!rg)
+		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	rg->cfg = *cfg;
+	rg->schema = s;
+	rg->cfg.service_cidr = text_dup(rg, cfg->service_cidr ? cfg->service_cidr : "10.96.0.0/16");
+	rg->cfg.node_ports = text_dup(rg, cfg->node_ports ? cfg->node_ports : "30000-32767");
+	rg->cfg.advertise_addr = text_dup(rg, cfg->advertise_addr);
+	rg->cfg.issuer = text_dup(rg, cfg->issuer ? cfg->issuer :
+				  "https://kubernetes.default.svc.cluster.local");
+	if (!rg->cfg.event_ttl_ns)
+		rg->cfg.event_ttl_ns = UINT64_C(3600) * 1000000000;
+	rg->kinds = oarena_zalloc(&rg->arena, s->n_resources * sizeof(*rg->kinds));
+	r = rg->kinds && rg->cfg.service_cidr && rg->cfg.node_ports && rg->cfg.advertise_addr &&
+	    rg->cfg.issuer ? 0 : -ENOMEM;
+	for (uint16_t i = 0; r == 0 && i < s->n_resources; i++)
+		r = kind_init(rg, i);
+	if (r == -ENOMEM)
+		orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	if (r == 0)
+		r = parse_ranges(rg, err);
+	if (r) {
+		registry_free(rg);
+		return r;
+	}
+	rg->namespaces = reg_kind_named(rg, "namespaces");
+	rg->events = reg_kind_named(rg, "events");
+	rg->leases = reg_kind_named(rg, "leases.coordination.k8s.io");
+	rg->pods = reg_kind_named(rg, "pods");
+	rg->nodes = reg_kind_named(rg, "nodes");
+	rg->services = reg_kind_named(rg, "services");
+	rg->serviceaccounts = reg_kind_named(rg, "serviceaccounts");
+	rg->secrets = reg_kind_named(rg, "secrets");
+	rg->priorityclasses = reg_kind_named(rg, "priorityclasses.scheduling.k8s.io");
+	*ret = rg;
+	return 0;
+}
+
+void registry_free(struct registry *rg)
+{
+	if (!rg)
+		return;
+	oarena_done(&rg->arena);
+	omem_free(rg);
+}
+
+/*
+ * What is looked up by value often enough to pay for an index in each generation of the cache:
+ * the kubelet's and scheduler's slices, owners for controllers, labels for Services.
+ */
+static const char *const idx_pods[] = { "spec.nodeName", "owner", "labels", NULL };
+static const char *const idx_slices[] = { "labels", "owner", NULL };
+static const char *const idx_events[] = { "involvedObject.uid", "involvedObject.name", NULL };
+static const char *const idx_owner[] = { "owner", NULL };
+static const char *const idx_none[] = { NULL };
+
+static const char *const *indexes_of(const struct reg_kind *k)
+{
+	if (!strcmp(k->name, "pods"))
+		return idx_pods;
+	if (!strcmp(k->name, "endpointslices.discovery.k8s.io") || !strcmp(k->name, "replicasets.apps"))
+		return idx_slices;
+	if (!strcmp(k->name, "events"))
+		return idx_events;
+	if (!strcmp(k->name, "nodes") || !strcmp(k->name, "namespaces"))
+		return idx_none;
+	return idx_owner;
+}
+
+int registry_register(struct registry *rg, const struct orlop_host *h, struct orlop_error *err)
+{
+	const struct oschema *s = rg->schema;
+
+	for (uint16_t i = 0; i < s->n_resources; i++) {
+		const struct reg_kind *k = &rg->kinds[i];
+		struct orlop_resource_info info = { .size = sizeof(info) };
+		const char *fields[64];
+		int r;
+
+		if (k->virt || k->stored != k)
+			continue;
+		for (unsigned int f = 0; f < k->res->n_selects && info.n_fields < 64; f++) {
+			const struct oschema_select *sel = &s->selects[k->res->selects + f];
+
+			if (strncmp(oschema_str(s, sel->path), "metadata.", 9))
+				fields[info.n_fields++] = oschema_str(s, sel->name);
+		}
+		info.namespaced = (k->res->flags & OSCHEMA_S_NAMESPACED) != 0;
+		info.name = k->name;
+		info.group = k->group;
+		info.version = k->version;
+		info.kind = k->kind;
+		info.plural = k->plural;
+		info.schema_gen = s->generation;
+		info.fields = fields;
+		info.indexed = indexes_of(k);
+		info.prefix = k->prefix.p + 1;
+		r = h->resource_register(h, &info, err);
+		if (r)
+			return orlop_wrap(err, r, "registering %s", k->name);
+	}
+	return 0;
+}
+
+/* ---- shards ---- */
+
+int reg_shard_new(struct registry *rg, const struct orlop_host *h, struct reg_shard **ret,
+		  struct orlop_error *err)
+{
+	struct reg_shard *sh = OMEM_NEW(struct reg_shard);
+
+	if (sh)
+		sh->open = omem_zalloc_array(rg->schema->n_resources, sizeof(*sh->open));
+	if (!sh || !sh->open) {
+		omem_free(sh);
+		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	}
+	sh->rg = rg;
+	sh->h = h;
+	olist_init(&sh->watches);
+	for (uint16_t i = 0; i < rg->schema->n_resources; i++)
+		olist_init(&sh->open[i].watches);
+	*ret = sh;
+	return 0;
+}
+
+void reg_shard_free(struct reg_shard *sh)
+{
+	if (!sh)
+		return;
+	reg_expiry_free(sh->expiry);
+	reg_evcache_free(sh->evcache);
+	if (sh->watch_timer)
+		sh->h->timer_free(sh->watch_timer);
+	for (uint16_t i = 0; i < sh->rg->schema->n_resources; i++)
+		if (sh->open[i].res)
+			sh->h->resource_close(sh->open[i].res);
+	omem_free(sh->open);
+	omem_free(sh);
+}
+
+uint32_t reg_shard_busy(const struct reg_shard *sh)
+{
+	return sh->n_ops;
+}
+
+uint32_t reg_shard_watches(const struct reg_shard *sh)
+{
+	return sh->n_watches;
+}
+
+struct orlop_resource *reg_open(struct reg_shard *sh, const struct reg_kind *k)
+{
+	struct reg_open *o = &sh->open[k->stored->id];
+	struct orlop_error err = ORLOP_ERROR_INIT;
+
+	if (!o->res && sh->h->resource_open(sh->h, k->stored->name, &o->res, &err)) {
+		OLOG(sh->h, ERR, "resource_open", "resource=%s error=\"%s\"", k->stored->name, err.msg);
+		o->res = NULL;
+	}
+	return o->res;
+}
+
+struct orlop_object *reg_peek(struct reg_shard *sh, const char *resource, struct orlop_bytes ns,
+			      struct orlop_bytes name)
+{
+	const struct reg_kind *k = reg_kind_named(sh->rg, resource);
+	struct orlop_resource *res = k ? reg_open(sh, k) : NULL;
+	struct orlop_object *o = NULL;
+	struct orlop_snapshot *snap;
+
+	if (!res || sh->h->snapshot_open(res, &snap))
+		return NULL;
+	o = sh->h->snapshot_get(snap, ns, name);
+	if (o)
+		o = sh->h->object_ref(o);
+	sh->h->snapshot_close(snap);
+	return o;
+}
+
+/* ---- requests ---- */
+
+const char *reg_verb_name(enum reg_verb v)
+{
+	static const char *const names[] = {
+		"", "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection",
+	};
+
+	return v < sizeof(names) / sizeof(*names) ? names[v] : "";
+}
+
+static const uint8_t verb_bits[] = {
+	[REG_GET] = OSCHEMA_V_GET, [REG_LIST] = OSCHEMA_V_LIST, [REG_WATCH] = OSCHEMA_V_WATCH,
+	[REG_CREATE] = OSCHEMA_V_CREATE, [REG_UPDATE] = OSCHEMA_V_UPDATE,
+	[REG_PATCH] = OSCHEMA_V_PATCH, [REG_DELETE] = OSCHEMA_V_DELETE,
+	[REG_DELETECOLLECTION] = OSCHEMA_V_DELETECOLLECTION,
+};
+
+int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_error *err)
+{
+	const struct reg_kind *k = reg_kind_of(sh->rg, rq->res);
+	struct reg_attrs a = {
+		.verb = RB(reg_verb_name(rq->verb)), .group = RB(k->group), .version = RB(k->version),
+		.resource = RB(k->plural), .sub = rq->sub, .ns = rq->ns, .name = rq->name,
+	};
+	char reason[160] = "";
+	char what[200];
+
+	if (!sh->rg->cfg.hooks.authorize ||
+	    sh->rg->cfg.hooks.authorize(sh->rg->cfg.hooks.arg, sh->h, rq->who, &a, reason, sizeof(reason)) > 0)
+		return 0;
+	if (rq->ns.len && strcmp(k->name, "namespaces") != 0)
+		snprintf(what, sizeof(what), "in the namespace \"%.*s\"", OB(rq->ns));
+	else
+		snprintf(what, sizeof(what), "at the cluster scope");
+	if (rq->name.len)
+		return orlop_fail(err, EACCES, 403, "Forbidden",
+				  "%s \"%.*s\" is forbidden: User \"%.*s\" cannot %s resource \"%s%s%.*s\" in API group \"%s\" %s%s%s",
+				  k->name, OB(rq->name), OB(rq->who->user), reg_verb_name(rq->verb), k->plural,
+				  rq->sub.len ? "/" : "", OB(rq->sub), k->group, what,
+				  reason[0] ? ": " : "", reason);
+	return orlop_fail(err, EACCES, 403, "Forbidden",
+			  "%s is forbidden: User \"%.*s\" cannot %s resource \"%s%s%.*s\" in API group \"%s\" %s%s%s",
+			  k->name, OB(rq->who->user), reg_verb_name(rq->verb), k->plural,
+			  rq->sub.len ? "/" : "", OB(rq->sub), k->group, what,
+			  reason[0] ? ": " : "", reason);
+}
+
+/* A verb that the path's resource or subresource has; -ENOSYS and the 405 otherwise. */
+static int check_verb(struct reg_op *op)
+{
+	uint8_t bit = op->rq.verb < sizeof(verb_bits) ? verb_bits[op->rq.verb] : 0;
+	uint8_t have = op->k->res->verbs;
+
+	if (op->rq.sub.len) {
+		op->sub = oschema_sub_find(op->sh->rg->schema, op->k->res, op->rq.sub);
+		if (!op->sub) {
+			op->det_kind = op->k->plural;
+			return orlop_fail(&op->err, ENOENT, 404, "NotFound",
+					  "the server could not find the requested resource");
+		}
+		have = op->sub->verbs;
+	}
+	if (!(bit & have))
+		return reg_method(op);
+	/* a namespaced object needs its namespace in the path */
+	if ((op->k->res->flags & OSCHEMA_S_NAMESPACED) && op->rq.ns.len == 0 &&
+	    op->rq.verb != REG_LIST && op->rq.verb != REG_WATCH)
+		return reg_method(op);
+	return 0;
+}
+
+static void dispatch(struct reg_op *op)
+{
+	if (op->k->virt) {
+		if (!strcmp(op->k->name, "bindings"))
+			reg_do_binding(op);
+		else
+			reg_do_review(op);
+		return;
+	}
+	if (op->sub && op->rq.verb == REG_CREATE) {
+		if (rb_is(op->rq.sub, "binding"))
+			reg_do_binding(op);
+		else if (rb_is(op->rq.sub, "token"))
+			reg_do_token(op);
+		else if (rb_is(op->rq.sub, "eviction"))
+			reg_do_eviction(op);
+		else
+			reg_finish(op, reg_method(op));
+		return;
+	}
+	switch (op->rq.verb) {
+	case REG_GET:
+		reg_do_get(op);
+		return;
+	case REG_LIST:
+		reg_do_list(op);
+		return;
+	case REG_WATCH:
+		reg_do_watch(op);
+		return;
+	case REG_CREATE:
+	case REG_UPDATE:
+	case REG_PATCH:
+		reg_do_write(op);
+		return;
+	case REG_DELETE:
+		reg_do_delete(op);
+		return;
+	case REG_DELETECOLLECTION:
+		reg_do_delete_many(op);
+		return;
+	}
+	reg_finish(op, reg_method(op));
+}
+
+void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, void *arg)
+{
+	struct reg_op *op = omem_zalloc(sizeof(*op));
+	int r;
+
+	if (!op) {
+		done(arg, NULL);
+		return;
+	}
+	op->sh = sh;
+	op->rq = *rq;
+	op->k = reg_kind_of(sh->rg, rq->res);
+	op->done = done;
+	op->done_arg = arg;
+	op->err.size = sizeof(op->err);
+	op->causes_tail = &op->causes;
+	op->warnings_tail = &op->warnings;
+	sh->n_ops++;
+	r = check_verb(op);
+	if (r == 0)
+		r = reg_opts_parse(op);
+	if (r)
+		reg_finish(op, r);
+	else
+		dispatch(op);
+}
+
+void reg_internal_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, void *arg)
+{
+	static const struct orlop_bytes groups[] = { { "system:masters", 14 } };
+	static const struct orlop_identity self = {
+		.size = sizeof(self), .n_groups = 1, .user = { "system:apiserver", 16 }, .groups = groups,
+	};
+	struct reg_req own = *rq;
+
+	own.who = &self;
+	if (!own.manager.len)
+		own.manager = (struct orlop_bytes){ "kube-apiserver", 14 };
+	reg_call(sh, &own, done, arg);
+}

@@ -1,0 +1,236 @@
+/* select.c - label and field selectors over index entries; nothing is parsed to match. */
+#include "select.h"
+
+#include "schema/oschema.h"
+#include "selector/ofield.h"
+#include "selector/oselector.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { FIELD_NAME = -1, FIELD_NS = -2 };
+
+/* Index number of selectable field @name: they are numbered in the order of the stored schema. */
+static int field_index(const struct oschema *s, const struct reg_kind *k, struct orlop_bytes name,
+		       int32_t *ret)
+{
+	const char *path = oschema_select_find(s, k->res, name);
+	int32_t n = ORLOP_INDEX_FIRST_FIELD;
+
+	if (!path)
+		return -EINVAL;
+	if (!strcmp(path, "metadata.name")) {
+		*ret = FIELD_NAME;
+		return 0;
+	}
+	if (!strcmp(path, "metadata.namespace")) {
+		*ret = FIELD_NS;
+		return 0;
+	}
+	/* events.k8s.io names fields differently; position in the list is the same */
+	for (unsigned int i = 0; i < k->res->n_selects; i++) {
+		const struct oschema_select *sel = &s->selects[k->res->selects + i];
+
+		if (!strncmp(oschema_str(s, sel->path), "metadata.", 9))
+			continue;
+		if (rb_is(name, oschema_str(s, sel->name))) {
+			const char *want = oschema_str(s, sel->path);
+			int32_t m = ORLOP_INDEX_FIRST_FIELD;
+
+			if (k->stored == k) {
+				*ret = n;
+				return 0;
+			}
+			/* find it in the stored resource by position of equal meaning */
+			for (unsigned int j = 0; j < k->stored->res->n_selects; j++) {
+				const struct oschema_select *o = &s->selects[k->stored->res->selects + j];
+				const char *have = oschema_str(s, o->path);
+				const char *wdot = strrchr(want, '.'), *hdot = strrchr(have, '.');
+
+				if (!strncmp(have, "metadata.", 9))
+					continue;
+				if (!strcmp(have, want) ||
+				    (!strncmp(want, "regarding.", 10) &&
+				     !strncmp(have, "involvedObject.", 15) && !strcmp(wdot, hdot)) ||
+				    (!strcmp(want, "reportingController") && !strcmp(have, "reportingComponent"))) {
+					*ret = m;
+					return 0;
+				}
+				m++;
+			}
+			return -EINVAL;
+		}
+		n++;
+	}
+	return -EINVAL;
+}
+
+int reg_select_init(struct reg_op *op, struct reg_select *s)
+{
+	struct orlop_error e = ORLOP_ERROR_INIT;
+	int r = 0;
+
+	memset(s, 0, sizeof(*s));
+	s->k = op->k;
+	s->ns = op->rq.ns;
+	s->name = op->rq.name;
+	if (op->opt.labels.len) {
+		r = oselector_parse(op->opt.labels.p, op->opt.labels.len, &s->labels, &e);
+		if (r == -EINVAL)
+			r = reg_bad_request(op, "unable to parse requirement: %s", e.msg);
+	}
+	if (r == 0 && op->opt.fields.len) {
+		r = ofield_parse(op->opt.fields.p, op->opt.fields.len, &s->fields, &e);
+		if (r == -EINVAL)
+			r = reg_bad_request(op, "%s", e.msg);
+	}
+	if (r == 0 && s->fields) {
+		s->index = omem_zalloc_array(s->fields->n_terms + 1, sizeof(*s->index));
+		if (!s->index)
+			r = -ENOMEM;
+	}
+	for (size_t i = 0; r == 0 && s->fields && i < s->fields->n_terms; i++) {
+		const struct ofield_term *t = &s->fields->terms[i];
+
+		if (field_index(op->sh->rg->schema, op->k, t->field, &s->index[i])) {
+			r = reg_bad_request(op, "Unable to find \"%s\" that match label selector \"%.*s\", field selector \"%.*s\": field label not supported: %.*s",
+					    op->k->api_version, OB(op->opt.labels), OB(op->opt.fields), OB(t->field));
+			break;
+		}
+		if (t->not)
+			continue;
+		if (s->index[i] == FIELD_NAME) {
+			if (s->name.len && !rb_eq(s->name, t->value))
+				s->never = true;
+			else
+				s->name = t->value;
+		} else if (s->index[i] == FIELD_NS) {
+			if (s->ns.len && !rb_eq(s->ns, t->value))
+				s->never = true;
+			else
+				s->ns = t->value;
+		}
+	}
+	orlop_error_done(&e);
+	if (r) {
+		reg_select_done(s);
+		return op->err.err ? r : reg_failed(op, r, NULL);
+	}
+	return 0;
+}
+
+void reg_select_done(struct reg_select *s)
+{
+	oselector_free(s->labels);
+	ofield_free(s->fields);
+	omem_free(s->index);
+	memset(s, 0, sizeof(*s));
+}
+
+bool reg_select_all(const struct reg_select *s)
+{
+	return !s->labels && !s->fields && !s->name.len && !s->never;
+}
+
+static bool field_value(const struct orlop_object *o, int32_t index, struct orlop_bytes *ret)
+{
+	if (index == FIELD_NAME) {
+		*ret = o->name;
+		return true;
+	}
+	if (index == FIELD_NS) {
+		*ret = o->ns;
+		return true;
+	}
+	for (uint32_t i = 0; i < o->n_index; i++)
+		if (o->index[i].index == (uint32_t)index) {
+			*ret = o->index[i].value;
+			return true;
+		}
+	return false;
+}
+
+bool reg_select_match(const struct reg_select *s, const struct orlop_object *o)
+{
+	if (s->never || (s->ns.len && !rb_eq(s->ns, o->ns)) || (s->name.len && !rb_eq(s->name, o->name)))
+		return false;
+	if (s->labels && !oselector_match_object(s->labels, o))
+		return false;
+	for (size_t i = 0; s->fields && i < s->fields->n_terms; i++) {
+		const struct ofield_term *t = &s->fields->terms[i];
+		struct orlop_bytes v = { "", 0 };
+
+		(void)field_value(o, s->index[i], &v);
+		if (rb_eq(v, t->value) == t->not)
+			return false;
+	}
+	return true;
+}
+
+int reg_select_stored(const struct reg_select *s, struct orlop_bytes ns, struct orlop_bytes name,
+		      const struct reg_stored *st, bool *ret)
+{
+	struct orlop_index_entry small[32], *v = small;
+	struct orlop_object o = { .size = sizeof(o), .rev = st->rev, .ns = ns, .name = name };
+	const char *p = st->index.p, *end = p + st->index.len;
+
+	if (st->n_index > 32 && !(v = omem_alloc_array(st->n_index, sizeof(*v))))
+		return -ENOMEM;
+	while (end - p >= 8 && o.n_index < st->n_index) {
+		uint16_t h[2];
+		uint32_t len;
+
+		memcpy(h, p, 4);
+		memcpy(&len, p + 4, 4);
+		if ((size_t)(end - p) - 8 < (size_t)h[1] + len)
+			break;
+		v[o.n_index].index = h[0];
+		v[o.n_index].key = (struct orlop_bytes){ p + 8, h[1] };
+		v[o.n_index++].value = (struct orlop_bytes){ p + 8 + h[1], len };
+		p += 8 + h[1] + len;
+	}
+	o.index = v;
+	*ret = reg_select_match(s, &o);
+	if (v != small)
+		omem_free(v);
+	return 0;
+}
+
+void reg_select_query(const struct reg_select *s, struct reg_shard *sh, struct orlop_query *q)
+{
+	struct orlop_resource *res = reg_open(sh, s->k);
+	const struct orlop_resource_info *info = res ? sh->h->resource_info(res) : NULL;
+
+	q->has_ns = s->ns.len > 0;
+	q->ns = s->ns;
+	if (!info || !info->indexed)
+		return;
+	for (const char *const *ix = info->indexed; *ix; ix++) {
+		if (!strcmp(*ix, "labels")) {
+			for (size_t i = 0; s->labels && i < s->labels->n_reqs; i++) {
+				const struct oselector_requirement *r = &s->labels->reqs[i];
+
+				if ((r->op == OSELECTOR_EQUALS || r->op == OSELECTOR_DOUBLE_EQUALS ||
+				     r->op == OSELECTOR_IN) && r->n_values == 1) {
+					q->has_index = 1;
+					q->index = ORLOP_INDEX_LABELS;
+					q->index_key = r->key;
+					q->index_value = r->values[0];
+					return;
+				}
+			}
+			continue;
+		}
+		for (size_t i = 0; s->fields && i < s->fields->n_terms; i++) {
+			const struct ofield_term *t = &s->fields->terms[i];
+			int32_t n = sh->h->resource_index(res, *ix);
+
+			if (!t->not && n >= 0 && s->index[i] == n) {
+				q->has_index = 1;
+				q->index = (uint32_t)n;
+				q->index_value = t->value;
+				return;
+			}
+		}
+	}
+}
