@@ -144,7 +144,7 @@ struct orlop_object *core_cache_snapshot_get(const struct orlop_snapshot *s, str
 	return o && o->pub.ns.len == ns.len ? &o->pub : NULL;
 }
 
-static int bytes_cmp(struct orlop_bytes a, struct orlop_bytes b)
+static int start_cmp(struct orlop_bytes a, struct orlop_bytes b)
 {
 	size_t n = a.len < b.len ? a.len : b.len;
 	int r = n ? memcmp(a.p, b.p, n) : 0;
@@ -211,7 +211,7 @@ int core_cache_iter_open(const struct orlop_snapshot *s, const struct orlop_quer
 	if (q->after_name.len) {
 		if (!key_join(after_buf, q->after_ns, q->after_name, &after))
 			return 0;
-		if (start.len == 0 || bytes_cmp(after, start) >= 0) {
+		if (start.len == 0 || start_cmp(after, start) >= 0) {
 			start = after;
 			strictly = true;
 		}

@@ -48,7 +48,7 @@ static struct core_res *res_of(struct core_cache *c, struct orlop_bytes name)
 	return res;
 }
 
-static uint32_t time_s(struct core_cache *c)
+static uint32_t now_s(struct core_cache *c)
 {
 	return (uint32_t)(core_cache_now(c) / 1000000000);
 }
@@ -93,9 +93,10 @@ int core_cache_put(struct core_cache *c, struct orlop_bytes key, struct orlop_by
 			return 0;
 		}
 	} else if (rev <= res->touched_rev) {
-		old = core_tree_get(res->root, &p, false);
-		if (old && rev <= old->pub.rev)
-			return 0;	/* told twice */
+		/* Told twice: after a failure a batch is put again. */
+		old = rev == res->touched_rev ? core_tree_get(res->root, &p, false) : NULL;
+		if (rev < res->touched_rev || (old && old->pub.rev == rev))
+			return 0;
 	}
 	r = core_object_parse(p.name, ns_len, value, rev, &obj);
 	if (r)
@@ -107,7 +108,7 @@ int core_cache_put(struct core_cache *c, struct orlop_bytes key, struct orlop_by
 	if (journals(res))
 		core_journal_append(&res->journal, old ? ORLOP_CHANGE_MODIFIED : ORLOP_CHANGE_ADDED,
 				    core_object_get(obj), old ? core_object_get(old) : NULL,
-				    time_s(c));
+				    now_s(c));
 	return 0;
 }
 
@@ -119,7 +120,7 @@ static int res_del(struct core_res *res, struct orlop_bytes key, uint64_t rev)
 	struct core_object *gone = NULL;
 	int r = 0;
 
-	if (!old || (!res->c->listing && old->pub.rev > rev))
+	if (!old || (!res->c->listing && rev < res->touched_rev))
 		return 0;
 	if (journals(res)) {
 		r = core_object_restamp(old, rev, &gone);
@@ -135,7 +136,7 @@ static int res_del(struct core_res *res, struct orlop_bytes key, uint64_t rev)
 	res->touched_rev = rev;
 	if (gone)
 		core_journal_append(&res->journal, ORLOP_CHANGE_DELETED, gone, core_object_get(old),
-				    time_s(res->c));
+				    now_s(res->c));
 	return 0;
 }
 
@@ -264,6 +265,8 @@ int core_cache_commit(struct core_cache *c, uint64_t rev)
 		c->dirty = res->next_dirty;
 		res->dirty = false;
 		core_gen_publish(res, rev, reset);
+		if (reset)
+			res->touched_rev = rev;
 		core_wake_later(res);
 		more |= core_journal_slice(res, now_ns);
 	}
