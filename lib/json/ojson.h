@@ -54,6 +54,9 @@ int ojson_parse_duplicates(const char *p, size_t len, ojson_duplicate_fn fn, voi
 			   struct ojson **ret, struct oscan_error *err);
 int ojson_parse_bytes(struct orlop_bytes text, struct ojson **ret, struct oscan_error *err);
 
+/* An object from its members without the braces, as the cache keeps objects. */
+int ojson_parse_members(struct orlop_bytes members, struct ojson **ret, struct oscan_error *err);
+
 /* ---- life --------------------------------------------------------------------------------------- */
 
 struct ojson *ojson_ref(struct ojson *j);

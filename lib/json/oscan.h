@@ -95,10 +95,14 @@ struct oscan_iter {
 	struct orlop_bytes	key;	/* objects: with its quotes, as it stands in the text */
 	struct orlop_bytes	value;
 	bool			object;
+	bool			bare;	/* members without braces */
 	bool			first;
 };
 
 void oscan_begin(struct oscan_iter *it, struct orlop_bytes v);
+
+/* The same over members without the braces around them, as the cache keeps objects. */
+void oscan_begin_members(struct oscan_iter *it, struct orlop_bytes members);
 
 /* 1, 0 at the end, -EINVAL. A value that is neither object nor array is empty. */
 int oscan_next(struct oscan_iter *it);
@@ -112,6 +116,11 @@ int oscan_next(struct oscan_iter *it);
 bool oscan_get(struct orlop_bytes v, const char *key, struct orlop_bytes *ret);
 bool oscan_get_n(struct orlop_bytes v, const char *key, size_t key_len, struct orlop_bytes *ret);
 bool oscan_find(struct orlop_bytes v, const char *const *path, struct orlop_bytes *ret);
+/* The same where @members has no braces around it. */
+bool oscan_find_members(struct orlop_bytes members, const char *const *path,
+			struct orlop_bytes *ret);
+#define OSCAN_FIND_MEMBERS(v, ret, ...) \
+	oscan_find_members((v), (const char *const[]){ __VA_ARGS__, NULL }, (ret))
 #define OSCAN_FIND(v, ret, ...) \
 	oscan_find((v), (const char *const[]){ __VA_ARGS__, NULL }, (ret))
 

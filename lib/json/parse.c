@@ -312,3 +312,15 @@ int ojson_parse_bytes(struct orlop_bytes text, struct ojson **ret, struct oscan_
 {
 	return ojson_parse(text.p, text.len, ret, err);
 }
+
+int ojson_parse_members(struct orlop_bytes members, struct ojson **ret, struct oscan_error *err)
+{
+	cleanup_obuf struct obuf b = OBUF_INIT;
+
+	obuf_putc(&b, '{');
+	obuf_append(&b, members.p, members.len);
+	obuf_putc(&b, '}');
+	if (obuf_err(&b) < 0)
+		return obuf_err(&b);
+	return ojson_parse(b.data, b.len, ret, err);
+}

@@ -104,6 +104,11 @@ void oscan_begin(struct oscan_iter *it, struct orlop_bytes v)
 		it->pos = NPOS;
 }
 
+void oscan_begin_members(struct oscan_iter *it, struct orlop_bytes members)
+{
+	*it = (struct oscan_iter){ .whole = members, .object = true, .bare = true, .first = true };
+}
+
 int oscan_next(struct oscan_iter *it)
 {
 	const char *p = it->whole.p;
@@ -116,7 +121,7 @@ int oscan_next(struct oscan_iter *it)
 	it->pos = NPOS;
 	i = oscan_space(p, len, i);
 	if (i >= len)
-		return -EINVAL;
+		return it->bare ? 0 : -EINVAL;
 	if (p[i] == '}' || p[i] == ']')
 		return 0;
 	if (!it->first) {
@@ -198,6 +203,19 @@ bool oscan_find(struct orlop_bytes v, const char *const *path, struct orlop_byte
 			return false;
 	*ret = v;
 	return true;
+}
+
+bool oscan_find_members(struct orlop_bytes members, const char *const *path,
+			struct orlop_bytes *ret)
+{
+	struct oscan_iter it;
+
+	if (*path == NULL)
+		return false;
+	for (oscan_begin_members(&it, members); oscan_next(&it) > 0;)
+		if (oscan_string_is_cstr(it.key, *path))
+			return oscan_find(it.value, path + 1, ret);
+	return false;
 }
 
 bool oscan_find_dotted(struct orlop_bytes v, const char *path, size_t path_len,

@@ -113,6 +113,23 @@ static void test_find(void)
 	       "indented as Go does");
 }
 
+static void test_members(void)
+{
+	struct orlop_bytes members = { "\"metadata\":{\"name\":\"n\"},\"spec\":{\"x\":[7]}", 40 };
+	cleanup_ojson struct ojson *j = NULL;
+	struct orlop_bytes v;
+	struct oscan_iter it;
+	int n = 0;
+
+	for (oscan_begin_members(&it, members); oscan_next(&it) > 0;)
+		n++;
+	is_int(n, 2, "members without braces");
+	ok(OSCAN_FIND_MEMBERS(members, &v, "spec", "x", "0") && oscan_i64(v, 0) == 7, "find in them");
+	ok(!OSCAN_FIND_MEMBERS(members, &v, "status"), "not there");
+	is_int(ojson_parse_members(members, &j, NULL), 0, "as a tree");
+	is_str(ojson_cstr(OJSON_AT(j, "metadata", "name"), ""), "n", "its content");
+}
+
 static void unquoted(const char *text, const char *want)
 {
 	cleanup_obuf struct obuf b = OBUF_INIT;
@@ -126,6 +143,7 @@ int main(void)
 {
 	test_grammar();
 	test_find();
+	test_members();
 	unquoted("\"\\ud83d\\ude00\"", "\xf0\x9f\x98\x80");
 	unquoted("\"\\ud83dx\"", "\xef\xbf\xbdx");
 	unquoted("\"\\ud83d\\u0041\"", "\xef\xbf\xbd" "A");
