@@ -24,7 +24,7 @@
 	/* whole objects: check-object.c */ \
 	X(service) X(endpoint_subset) X(endpoint_slice) X(config_map) X(secret) X(namespace) \
 	X(node) X(event) X(deployment) X(replicaset) X(replication_controller) \
-	X(controller_revision) X(binding) X(access_review) X(token_request) X(holder)
+	X(binding) X(access_review)
 
 #define OSCHEMA_CELLS(X) \
 	X(age) X(int) X(count) X(or_none) X(or_unknown) X(map) X(selector) X(containers) X(images) \

@@ -1,0 +1,250 @@
+/*
+ * check-common.c - metadata of every kind, labels, selectors, taints.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/ocleanup.h"
+#include "schema/check.h"
+
+#define ANNOTATIONS_MAX (256 * 1024)
+
+void ocheck_labels(struct ocheck *c, const struct opath *at, struct ojson *labels)
+{
+	OJSON_FOREACH(it, labels) {
+		struct orlop_bytes v = otext(it.value);
+		const char *why = oschema_format_check(OSCHEMA_FMT_QUALIFIED_NAME, it.key, it.key_len);
+
+		if (why != NULL)
+			ocheck_invalid_text(c, at, (struct orlop_bytes){ it.key, it.key_len }, why);
+		why = oschema_format_check(OSCHEMA_FMT_LABEL_VALUE, v.p, v.len);
+		if (why != NULL)
+			ocheck_invalid_text(c, at, v, why);
+	}
+}
+
+void ocheck_annotations(struct ocheck *c, const struct opath *at, struct ojson *annotations)
+{
+	size_t total = 0;
+
+	OJSON_FOREACH(it, annotations) {
+		char lower[320];
+		const char *why;
+		size_t n = it.key_len < sizeof(lower) ? it.key_len : sizeof(lower);
+
+		/* the rule is checked as if the key were in lower case */
+		for (size_t i = 0; i < n; i++)
+			lower[i] = (char)(it.key[i] >= 'A' && it.key[i] <= 'Z' ? it.key[i] + 32 : it.key[i]);
+		why = oschema_format_check(OSCHEMA_FMT_QUALIFIED_NAME, lower, n);
+		if (why != NULL)
+			ocheck_invalid_text(c, at, (struct orlop_bytes){ it.key, it.key_len }, why);
+		total += it.key_len + otext(it.value).len;
+	}
+	if (total > ANNOTATIONS_MAX)
+		ocheck_too_long(c, at, ANNOTATIONS_MAX);
+}
+
+OCHECK(labels)
+{
+	(void)old;
+	ocheck_labels(c, at, v);
+}
+
+/* ---- metadata ---- */
+
+static void check_names(struct ocheck *c, const struct oschema_resource *r, const struct opath *at,
+			struct ojson *meta)
+{
+	struct orlop_bytes name = oget_text(meta, "name"), base = oget_text(meta, "generateName");
+	struct orlop_bytes ns = oget_text(meta, "namespace");
+	const char *why;
+
+	if (base.len > 0 && (why = oschema_format_check_prefix(r->name_rule, base.p, base.len)) != NULL)
+		ocheck_invalid_at(c, at, meta, "generateName", why);
+	if (name.len == 0)
+		ocheck_required_at(c, at, "name", "name or generateName is required");
+	else if ((why = oschema_format_check(r->name_rule, name.p, name.len)) != NULL)
+		ocheck_invalid_at(c, at, meta, "name", why);
+	if ((r->flags & OSCHEMA_S_NAMESPACED) == 0) {
+		if (ns.len > 0)
+			ocheck_forbidden_at(c, at, "namespace", "not allowed on this type");
+	} else if (ns.len == 0) {
+		ocheck_required_at(c, at, "namespace", "");
+	} else if ((why = oschema_format_check(OSCHEMA_FMT_DNS1123_LABEL, ns.p, ns.len)) != NULL) {
+		ocheck_invalid_at(c, at, meta, "namespace", why);
+	}
+}
+
+static void check_owners(struct ocheck *c, const struct opath *at, struct ojson *owners)
+{
+	static const char *const must[] = { "kind", "name", "uid" };
+	struct ojson *controller = NULL;
+
+	OJSON_FOREACH_ELEM(i, o, owners) {
+		struct opath p = opath_index(at, i);
+		struct orlop_bytes version = oget_text(o, "apiVersion");
+		const char *slash = memchr(version.p, '/', version.len);
+		char text[400];
+
+		if (version.len == 0 || (slash != NULL && slash + 1 == version.p + version.len))
+			ocheck_invalid_at(c, &p, o, "apiVersion", "version must not be empty");
+		for (size_t k = 0; k < 3; k++)
+			if (oget_empty(o, must[k]))
+				ocheck_invalid_at(c, &p, o, must[k], "must not be empty");
+		if (oget_is(o, "kind", "Event") &&
+		    (otext_is(version, "v1") || otext_is(version, "events.k8s.io/v1")))
+			ocheck_invalid(c, &p, o, otext_is(version, "v1") ? "/v1, Kind=Event is disallowed from being "
+				       "an owner" : "events.k8s.io/v1, Kind=Event is disallowed from being an owner");
+		if (!oget_bool(o, "controller"))
+			continue;
+		if (controller != NULL) {
+			(void)snprintf(text, sizeof(text), "Only one reference can have Controller set to true. Found "
+				       "\"true\" in references for %s and %s", ojson_get_cstr(controller, "name", ""),
+				       ojson_get_cstr(o, "name", ""));
+			ocheck_invalid(c, at, owners, text);
+		}
+		controller = o;
+	}
+}
+
+static bool list_has(struct ojson *list, struct orlop_bytes text)
+{
+	OJSON_FOREACH_ELEM(i, e, list)
+		if (ostr_eq(otext(e).p, otext(e).len, text.p, text.len))
+			return true;
+	return false;
+}
+
+static void check_finalizer_names(struct ocheck *c, const struct opath *at, struct ojson *list, bool element_path)
+{
+	OJSON_FOREACH_ELEM(i, f, list) {
+		struct orlop_bytes t = otext(f);
+		struct opath e = opath_index(at, i);
+		const struct opath *p = element_path ? &e : at;
+		const char *why = oschema_format_check(OSCHEMA_FMT_QUALIFIED_NAME, t.p, t.len);
+
+		if (why != NULL)
+			ocheck_invalid(c, p, f, why);
+		else if (memchr(t.p, '/', t.len) == NULL && !otext_is(t, "kubernetes") && !otext_is(t, "orphan") &&
+			 !otext_is(t, "foregroundDeletion"))
+			ocheck_invalid(c, p, f, "name is neither a standard finalizer name nor is it fully qualified");
+	}
+}
+
+static void check_finalizers(struct ocheck *c, const struct opath *at, struct ojson *meta, struct ojson *old)
+{
+	struct opath p = opath_child(at, "finalizers");
+	struct ojson *list = ojson_get(meta, "finalizers"), *had = ojson_get(old, "finalizers");
+	struct obuf b = OBUF_INIT;
+	bool fresh = false;
+
+	check_finalizer_names(c, &p, list, false);
+	if (list_has(list, (struct orlop_bytes){ "orphan", 6 }) &&
+	    list_has(list, (struct orlop_bytes){ "foregroundDeletion", 18 }))
+		ocheck_invalid(c, &p, list, "finalizer orphan and foregroundDeletion cannot be both set");
+	if (old == NULL || !ojson_has(old, "deletionTimestamp"))
+		return;
+	obuf_puts(&b, "no new finalizers can be added if the object is being deleted, found new finalizers []string{");
+	OJSON_FOREACH_ELEM(i, f, list) {
+		struct orlop_bytes t = otext(f);
+
+		if (list_has(had, t))
+			continue;
+		obuf_puts(&b, fresh ? ", " : "");
+		obuf_put_quoted(&b, t.p, t.len);
+		fresh = true;
+	}
+	obuf_putc(&b, '}');
+	if (fresh)
+		ocheck_forbidden(c, &p, obuf_cstr(&b));
+	obuf_done(&b);
+}
+
+void ocheck_meta(struct ocheck *c, const struct oschema_resource *r, struct ojson *obj, struct ojson *old_obj)
+{
+	static const char *const fixed[] = { "name", "namespace", "uid", "creationTimestamp",
+					     "deletionTimestamp", "deletionGracePeriodSeconds" };
+	struct ojson *meta = ojson_get(obj, "metadata"), *old = ojson_get(old_obj, "metadata");
+	struct opath at = opath_child(NULL, "metadata");
+	struct opath labels = opath_child(&at, "labels"), notes = opath_child(&at, "annotations");
+	struct opath owners = opath_child(&at, "ownerReferences");
+
+	check_names(c, r, &at, meta);
+	if (oget_int(meta, "generation") < 0)
+		ocheck_invalid_at(c, &at, meta, "generation", "must be greater than or equal to 0");
+	ocheck_labels(c, &labels, ojson_get(meta, "labels"));
+	ocheck_annotations(c, &notes, ojson_get(meta, "annotations"));
+	check_owners(c, &owners, ojson_get(meta, "ownerReferences"));
+	check_finalizers(c, &at, meta, old);
+	if (old == NULL)
+		return;
+	if (oget_int(meta, "generation") < oget_int(old, "generation"))
+		ocheck_invalid_at(c, &at, meta, "generation", "must not be decremented");
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+		struct ojson *was = ojson_get(old, fixed[i]), *is = ojson_get(meta, fixed[i]);
+
+		/* what is not given is filled in from the stored object by the registry */
+		if (is != NULL && was != NULL && !ojson_equal(is, was))
+			ocheck_invalid_at(c, &at, meta, fixed[i], "field is immutable");
+	}
+}
+
+/* ---- selectors, taints ---- */
+
+OCHECK(label_requirement)
+{
+	struct opath key = opath_child(at, "key");
+	size_t n = oget_len(v, "values");
+
+	(void)old;
+	if (oget_is(v, "operator", "In") || oget_is(v, "operator", "NotIn")) {
+		if (n == 0)
+			ocheck_required_at(c, at, "values", "must be specified when `operator` is 'In' or 'NotIn'");
+	} else if (oget_is(v, "operator", "Exists") || oget_is(v, "operator", "DoesNotExist")) {
+		if (n > 0)
+			ocheck_forbidden_at(c, at, "values",
+					    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+	} else {
+		ocheck_invalid_at(c, at, v, "operator", "not a valid selector operator");
+	}
+	ocheck_format(c, &key, ojson_get(v, "key"), OSCHEMA_FMT_QUALIFIED_NAME);
+	OJSON_FOREACH_ELEM(i, e, ojson_get(v, "values")) {
+		struct opath values = opath_child(at, "values"), p = opath_index(&values, i);
+
+		ocheck_format(c, &p, e, OSCHEMA_FMT_LABEL_VALUE);
+	}
+}
+
+bool ocheck_selects(struct ojson *selector, struct ojson *labels)
+{
+	OJSON_FOREACH(it, ojson_get(selector, "matchLabels"))
+		if (!ojson_equal(it.value, ojson_get_n(labels, it.key, it.key_len)))
+			return false;
+	OJSON_FOREACH_ELEM(i, e, ojson_get(selector, "matchExpressions")) {
+		struct orlop_bytes key = oget_text(e, "key");
+		struct ojson *v = ojson_get_n(labels, key.p, key.len);
+		bool in = v != NULL && list_has(ojson_get(e, "values"), otext(v));
+
+		if ((oget_is(e, "operator", "In") && !in) || (oget_is(e, "operator", "NotIn") && in) ||
+		    (oget_is(e, "operator", "Exists") && v == NULL) ||
+		    (oget_is(e, "operator", "DoesNotExist") && v != NULL))
+			return false;
+	}
+	return true;
+}
+
+OCHECK(taint)
+{
+	(void)old;
+	/* an empty effect is refused by the closed set; here: a key without any */
+	if (oget_empty(v, "effect") && !ojson_has(v, "effect"))
+		ocheck_required_at(c, at, "effect", "");
+}
+
+OCHECK(namespace)
+{
+	struct opath spec = opath_child(at, "spec"), p = opath_child(&spec, "finalizers");
+
+	(void)old;
+	check_finalizer_names(c, &p, OJSON_AT(v, "spec", "finalizers"), true);
+}

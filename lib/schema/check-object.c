@@ -1,0 +1,531 @@
+/*
+ * check-object.c - what whole objects of the other kinds must satisfy.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/ocleanup.h"
+#include "schema/check.h"
+
+#define DATA_MAX (1024 * 1024)
+
+/* ---- workloads ---- */
+
+static const char *const always_only[] = { "Always" };
+
+static bool selector_empty(struct ojson *selector)
+{
+	return oget_len(selector, "matchLabels") == 0 && oget_len(selector, "matchExpressions") == 0;
+}
+
+/* Template against selector, and what a controlled pod may not be. */
+static void check_workload(struct ocheck *c, const struct opath *at, struct ojson *spec, bool selected)
+{
+	struct opath tp = opath_child(at, "template"), sp = opath_child(&tp, "spec");
+	struct opath rp = opath_child(&sp, "restartPolicy"), mp = opath_child(&tp, "metadata");
+	struct ojson *template = ojson_get(spec, "template"), *pod = ojson_get(template, "spec");
+	char text[120];
+
+	if (!selected)
+		ocheck_invalid_at(c, &mp, ojson_get(template, "metadata"), "labels",
+				  "`selector` does not match template `labels`");
+	if (!oget_is(pod, "restartPolicy", "Always") && !oget_empty(pod, "restartPolicy"))
+		ocheck_not_supported(c, &rp, ojson_get(pod, "restartPolicy"), always_only, 1);
+	(void)snprintf(text, sizeof(text), "activeDeadlineSeconds in %s is not Supported", c->kind);
+	if (ojson_has(pod, "activeDeadlineSeconds"))
+		ocheck_forbidden_at(c, &sp, "activeDeadlineSeconds", text);
+}
+
+static void check_selector(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	struct ojson *selector = ojson_get(spec, "selector");
+	bool empty = selector_empty(selector);
+
+	if (selector != NULL && empty)
+		ocheck_invalid_at(c, at, spec, "selector", "empty selector is invalid for deployment");
+	check_workload(c, at, spec, empty ||
+		       ocheck_selects(selector, OJSON_AT(spec, "template", "metadata", "labels")));
+}
+
+/* An integer ≥ 0 or a percentage. Returns what 100 replicas would give, -1 if invalid. */
+static int64_t int_or_percent(struct ocheck *c, const struct opath *at, struct ojson *v)
+{
+	struct orlop_bytes t = otext(v);
+	uint64_t n = 0;
+
+	if (ojson_is(v, OJSON_INT)) {
+		if (ojson_i64(v, 0) < 0) {
+			ocheck_invalid(c, at, v, "must be greater than or equal to 0");
+			return -1;
+		}
+		return ojson_i64(v, 0);
+	}
+	if (!ojson_is(v, OJSON_STRING))
+		return 0;
+	if (t.len < 2 || t.p[t.len - 1] != '%' || ostr_to_u64(t.p, t.len - 1, &n) != 0) {
+		ocheck_invalid(c, at, v, "a valid percent string must be a numeric string followed by an ending '%' "
+			       "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')");
+		return -1;
+	}
+	return n > INT32_MAX ? INT32_MAX : (int64_t)n;
+}
+
+static void check_strategy(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	struct opath sp = opath_child(at, "strategy"), rp = opath_child(&sp, "rollingUpdate");
+	struct opath up = opath_child(&rp, "maxUnavailable"), gp = opath_child(&rp, "maxSurge");
+	struct ojson *s = ojson_get(spec, "strategy"), *r = ojson_get(s, "rollingUpdate");
+	struct ojson *u = ojson_get(r, "maxUnavailable");
+	int64_t unavailable, surge;
+
+	if (oget_is(s, "type", "Recreate") && r != NULL)
+		ocheck_forbidden(c, &rp, "may not be specified when strategy `type` is 'Recreate'");
+	if (!oget_is(s, "type", "RollingUpdate") || r == NULL)
+		return;
+	unavailable = int_or_percent(c, &up, u);
+	surge = int_or_percent(c, &gp, ojson_get(r, "maxSurge"));
+	if (unavailable == 0 && surge == 0)
+		ocheck_invalid(c, &up, u, "may not be 0 when `maxSurge` is 0");
+	if (ojson_is(u, OJSON_STRING) && unavailable > 100)
+		ocheck_invalid(c, &up, u, "must not be greater than 100%");
+}
+
+OCHECK(deployment)
+{
+	struct ojson *spec = ojson_get(v, "spec");
+	struct opath p = opath_child(at, "spec");
+	struct ojson *deadline = ojson_get(spec, "progressDeadlineSeconds");
+
+	(void)old;
+	if (otext_is(c->w->sub, "status"))
+		return;
+	check_selector(c, &p, spec);
+	check_strategy(c, &p, spec);
+	if (deadline != NULL && ojson_i64(deadline, 0) >= 0 &&
+	    ojson_i64(deadline, 0) <= oget_int(spec, "minReadySeconds"))
+		ocheck_invalid_at(c, &p, spec, "progressDeadlineSeconds", "must be greater than minReadySeconds");
+}
+
+OCHECK(replicaset)
+{
+	struct opath p = opath_child(at, "spec");
+
+	(void)old;
+	if (!otext_is(c->w->sub, "status"))
+		check_selector(c, &p, ojson_get(v, "spec"));
+}
+
+OCHECK(replication_controller)
+{
+	struct opath p = opath_child(at, "spec");
+	struct ojson *spec = ojson_get(v, "spec"), *selector = ojson_get(spec, "selector");
+	bool selected = true;
+
+	(void)old;
+	if (otext_is(c->w->sub, "status"))
+		return;
+	if (ojson_count(selector) == 0)
+		ocheck_required_at(c, &p, "selector", "");
+	if (!ojson_has(spec, "template")) {
+		ocheck_required_at(c, &p, "template", "");
+		return;
+	}
+	OJSON_FOREACH(it, selector)
+		selected = selected && ojson_equal(it.value, ojson_get_n(OJSON_AT(spec, "template", "metadata",
+									      "labels"), it.key, it.key_len));
+	check_workload(c, &p, spec, selected);
+}
+
+/* ---- services and endpoints ---- */
+
+static void check_service_ports(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	struct ojson *ports = ojson_get(spec, "ports");
+	struct opath pp = opath_child(at, "ports");
+	struct orlop_bytes type = oget_text(spec, "type");
+	bool external = otext_is(type, "ExternalName");
+	char text[80];
+
+	if (ojson_count(ports) == 0 && !external && !oget_is(spec, "clusterIP", "None"))
+		ocheck_required(c, &pp, "");
+	OJSON_FOREACH_ELEM(i, e, ports) {
+		struct opath p = opath_index(&pp, i), np = opath_child(&p, "name"), nodep = opath_child(&p, "nodePort");
+		bool same_name = false, same_port = false, same_node = false;
+
+		for (size_t k = 0; k < i; k++) {
+			struct ojson *o = ojson_index(ports, k);
+			bool proto = ojson_equal(ojson_get(e, "protocol"), ojson_get(o, "protocol"));
+
+			same_name = same_name || ojson_equal(ojson_get(e, "name"), ojson_get(o, "name"));
+			same_port = same_port || (proto && ojson_equal(ojson_get(e, "port"), ojson_get(o, "port")));
+			same_node = same_node || (proto && oget_int(e, "nodePort") != 0 &&
+						  oget_int(e, "nodePort") == oget_int(o, "nodePort"));
+		}
+		if (oget_empty(e, "name")) {
+			if (ojson_count(ports) > 1)
+				ocheck_required(c, &np, "");
+		} else {
+			ocheck_format(c, &np, ojson_get(e, "name"), OSCHEMA_FMT_DNS1123_LABEL);
+			if (same_name)
+				ocheck_duplicate(c, &np, ojson_get(e, "name"));
+		}
+		if (same_port)
+			ocheck_duplicate(c, &p, e);
+		if (same_node)
+			ocheck_duplicate(c, &nodep, ojson_get(e, "nodePort"));
+		if (oget_int(e, "nodePort") != 0 && (external || otext_is(type, "ClusterIP"))) {
+			(void)snprintf(text, sizeof(text), "may not be used when `type` is '%s'",
+				       external ? "ExternalName" : "ClusterIP");
+			ocheck_forbidden(c, &nodep, text);
+		}
+	}
+}
+
+static void check_cluster_ips(struct ocheck *c, const struct opath *at, struct ojson *spec, struct ojson *old)
+{
+	struct opath lp = opath_child(at, "clusterIPs"), first = opath_index(&lp, 0);
+	struct ojson *ips = ojson_get(spec, "clusterIPs"), *was = ojson_get(old, "clusterIPs");
+	struct orlop_bytes ip = oget_text(spec, "clusterIP"), type = oget_text(spec, "type");
+	bool external = otext_is(type, "ExternalName");
+	char text[80];
+
+	if (external) {
+		if (ip.len > 0 || ojson_count(ips) > 0)
+			ocheck_forbidden(c, &lp, "may not be set when `type` is 'ExternalName'");
+		return;
+	}
+	if (ip.len == 0 && ojson_count(ips) > 0)
+		ocheck_invalid(c, &lp, ips, "must be empty when `clusterIP` is not specified");
+	else if (ojson_count(ips) > 0 && !ojson_equal(ojson_index(ips, 0), ojson_get(spec, "clusterIP")))
+		ocheck_invalid(c, &lp, ips, "first value must match `clusterIP`");
+	if (ojson_count(ips) > 2)
+		ocheck_invalid(c, &lp, ips, "may only hold up to 2 values");
+	OJSON_FOREACH_ELEM(i, e, ips) {
+		struct opath p = opath_index(&lp, i);
+
+		if (!ojson_string_is(e, "None"))
+			ocheck_format(c, &p, e, OSCHEMA_FMT_IP);
+	}
+	if (ojson_count(ips) == 0 && ip.len > 0 && !otext_is(ip, "None"))
+		ocheck_format(c, &first, ojson_get(spec, "clusterIP"), OSCHEMA_FMT_IP);
+	if (otext_is(ip, "None") && (otext_is(type, "LoadBalancer") || otext_is(type, "NodePort"))) {
+		(void)snprintf(text, sizeof(text), "may not be set to 'None' for %.*s services", (int)type.len, type.p);
+		ocheck_invalid(c, &first, ojson_get(spec, "clusterIP"), text);
+	}
+	/* the primary address stays for life, unless the old or new service needs none */
+	if (!c->update || oget_is(old, "type", "ExternalName") || ojson_count(was) == 0)
+		return;
+	if (ip.len == 0)
+		ocheck_invalid(c, &first, ips, "primary clusterIP can not be unset");
+	else if (!ojson_equal(ojson_get(spec, "clusterIP"), ojson_index(was, 0)))
+		ocheck_invalid(c, &first, ips, "may not change once set");
+}
+
+static void check_service_types(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	static const char *const lb_only[] = { "loadBalancerSourceRanges", "allocateLoadBalancerNodePorts",
+					       "loadBalancerClass" };
+	struct orlop_bytes type = oget_text(spec, "type"), name = oget_text(spec, "externalName");
+	struct opath np = opath_child(at, "externalName"), ep = opath_child(at, "externalIPs");
+	struct opath rp = opath_child(at, "loadBalancerSourceRanges");
+	bool lb = otext_is(type, "LoadBalancer"), local = oget_is(spec, "externalTrafficPolicy", "Local");
+
+	if (otext_is(type, "ExternalName")) {
+		const char *why = name.len == 0 ? NULL :
+			oschema_format_check(OSCHEMA_FMT_DNS1123_SUBDOMAIN, name.p,
+					     name.len - (name.p[name.len - 1] == '.'));
+
+		if (name.len == 0)
+			ocheck_required(c, &np, "");
+		else if (why != NULL)
+			ocheck_invalid(c, &np, ojson_get(spec, "externalName"), why);
+	}
+	OJSON_FOREACH_ELEM(i, e, ojson_get(spec, "externalIPs")) {
+		struct opath p = opath_index(&ep, i);
+
+		ocheck_format(c, &p, e, OSCHEMA_FMT_ENDPOINT_IP);
+	}
+	for (size_t k = 0; k < 3 && !lb; k++)
+		if (ojson_has(spec, lb_only[k]))
+			ocheck_forbidden_at(c, at, lb_only[k], "may only be used when `type` is 'LoadBalancer'");
+	OJSON_FOREACH_ELEM(j, r, ojson_get(spec, "loadBalancerSourceRanges")) {
+		struct orlop_bytes t = otext(r);
+
+		if (lb && oschema_format_check(OSCHEMA_FMT_CIDR, t.p, t.len) != NULL)
+			ocheck_invalid(c, &rp, r, "must be a list of IP ranges. For example, "
+				       "10.240.0.0/24,10.250.0.0/24 ");
+	}
+	if (ojson_has(spec, "externalTrafficPolicy") && !lb && !otext_is(type, "NodePort") &&
+	    oget_len(spec, "externalIPs") == 0)
+		ocheck_invalid_at(c, at, spec, "externalTrafficPolicy",
+				  "may only be set for externally-accessible services");
+	if (oget_int(spec, "healthCheckNodePort") != 0 && !(lb && local))
+		ocheck_invalid_at(c, at, spec, "healthCheckNodePort", "may only be set when `type` is 'LoadBalancer' "
+				  "and `externalTrafficPolicy` is 'Local'");
+}
+
+OCHECK(service)
+{
+	struct opath p = opath_child(at, "spec");
+	struct ojson *spec = ojson_get(v, "spec");
+
+	if (otext_is(c->w->sub, "status"))
+		return;
+	check_service_ports(c, &p, spec);
+	check_cluster_ips(c, &p, spec, ojson_get(old, "spec"));
+	check_service_types(c, &p, spec);
+}
+
+OCHECK(endpoint_subset)
+{
+	struct ojson *ports = ojson_get(v, "ports");
+	struct opath pp = opath_child(at, "ports");
+
+	(void)old;
+	if (oget_len(v, "addresses") == 0 && oget_len(v, "notReadyAddresses") == 0)
+		ocheck_required(c, at, "must specify `addresses` or `notReadyAddresses`");
+	OJSON_FOREACH_ELEM(i, e, ports) {
+		struct opath p = opath_index(&pp, i), np = opath_child(&p, "name");
+
+		if (oget_empty(e, "name") && ojson_count(ports) > 1)
+			ocheck_required(c, &np, "");
+		else if (!oget_empty(e, "name"))
+			ocheck_format(c, &np, ojson_get(e, "name"), OSCHEMA_FMT_DNS1123_LABEL);
+	}
+}
+
+OCHECK(endpoint_slice)
+{
+	struct opath ep = opath_child(at, "endpoints"), pp = opath_child(at, "ports");
+	struct orlop_bytes type = oget_text(v, "addressType");
+	bool v4 = otext_is(type, "IPv4"), v6 = otext_is(type, "IPv6");
+	struct ojson *ports = ojson_get(v, "ports");
+
+	(void)old;
+	OJSON_FOREACH_ELEM(i, e, ojson_get(v, "endpoints")) {
+		struct opath p = opath_index(&ep, i), ap = opath_child(&p, "addresses");
+
+		OJSON_FOREACH_ELEM(k, a, ojson_get(e, "addresses")) {
+			struct opath kp = opath_index(&ap, k);
+			struct orlop_bytes t = otext(a);
+			bool colon = memchr(t.p, ':', t.len) != NULL;
+
+			if ((v4 || v6) && (oschema_format_check(OSCHEMA_FMT_IP, t.p, t.len) != NULL || colon != v6))
+				ocheck_invalid(c, &kp, a, v4 ? "must be a valid IPv4 address" :
+					       "must be a valid IPv6 address");
+			else if (v4 || v6)
+				ocheck_format(c, &kp, a, OSCHEMA_FMT_ENDPOINT_IP);
+			else
+				ocheck_format(c, &kp, a, OSCHEMA_FMT_DNS1123_SUBDOMAIN);
+		}
+	}
+	OJSON_FOREACH_ELEM(j, e, ports) {
+		struct opath p = opath_index(&pp, j), np = opath_child(&p, "name");
+
+		if (!oget_empty(e, "name"))
+			ocheck_format(c, &np, ojson_get(e, "name"), OSCHEMA_FMT_DNS1123_LABEL);
+		for (size_t k = 0; k < j; k++)
+			if (ojson_equal(ojson_get(ojson_index(ports, k), "name"), ojson_get(e, "name"))) {
+				ocheck_duplicate(c, &np, ojson_get(e, "name"));
+				break;
+			}
+	}
+}
+
+/* ---- configuration ---- */
+
+/* With immutable set, @keys may not change and immutable stays. */
+static void check_frozen(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old,
+			 const char *const *keys)
+{
+	static const char why[] = "field is immutable when `immutable` is set";
+
+	if (!c->update || !oget_bool(old, "immutable"))
+		return;
+	if (!oget_bool(v, "immutable"))
+		ocheck_forbidden_at(c, at, "immutable", why);
+	for (size_t i = 0; keys[i] != NULL; i++)
+		if (!ojson_equal(ojson_get(v, keys[i]), ojson_get(old, keys[i])))
+			ocheck_forbidden_at(c, at, keys[i], why);
+}
+
+OCHECK(config_map)
+{
+	static const char *const keys[] = { "data", "binaryData", NULL };
+	struct opath bp = opath_child(at, "binaryData");
+	struct ojson *data = ojson_get(v, "data"), *binary = ojson_get(v, "binaryData");
+	struct opath whole = opath_child(at, "");
+	size_t total = 0;
+
+	OJSON_FOREACH(it, data)
+		total += otext(it.value).len;
+	OJSON_FOREACH(b, binary) {
+		struct opath p = opath_key(&bp, b.key);
+
+		total += ocheck_raw_len(b.value);
+		if (ojson_has(data, b.key))
+			ocheck_invalid_text(c, &p, (struct orlop_bytes){ b.key, b.key_len },
+					    "duplicate of key present in data");
+	}
+	if (total > DATA_MAX)
+		ocheck_too_long(c, &whole, DATA_MAX);
+	check_frozen(c, at, v, old, keys);
+}
+
+static void require_keys(struct ocheck *c, const struct opath *data, struct ojson *values, const char *a,
+			 const char *b)
+{
+	struct opath pa = opath_key(data, a), pb = opath_key(data, b != NULL ? b : "");
+
+	if (!ojson_has(values, a))
+		ocheck_required(c, &pa, "");
+	if (b != NULL && !ojson_has(values, b))
+		ocheck_required(c, &pb, "");
+}
+
+static void check_docker_config(struct ocheck *c, const struct opath *data, struct ojson *values, const char *key)
+{
+	struct opath p = opath_key(data, key);
+
+	/* that the bytes are JSON is for the user of the secret to find out: they are base64 here */
+	if (!ojson_has(values, key))
+		ocheck_required(c, &p, "");
+	else if (ocheck_raw_len(ojson_get(values, key)) == 0)
+		ocheck_invalid_text(c, &p, (struct orlop_bytes){ "<secret contents redacted>", 26 },
+				    "unexpected end of JSON input");
+}
+
+OCHECK(secret)
+{
+	static const char *const keys[] = { "data", NULL };
+	struct opath data = opath_child(at, "data"), whole = data, meta = opath_child(at, "metadata");
+	struct opath notes = opath_child(&meta, "annotations");
+	struct ojson *values = ojson_get(v, "data");
+	struct orlop_bytes type = oget_text(v, "type");
+	size_t total = 0;
+
+	OJSON_FOREACH(it, values)
+		total += ocheck_raw_len(it.value);
+	if (total > DATA_MAX)
+		ocheck_too_long(c, &whole, DATA_MAX);
+	if (otext_is(type, "kubernetes.io/service-account-token")) {
+		struct opath p = opath_key(&notes, "kubernetes.io/service-account.name");
+
+		if (oget_empty(OJSON_AT(v, "metadata", "annotations"), "kubernetes.io/service-account.name"))
+			ocheck_required(c, &p, "");
+	} else if (otext_is(type, "kubernetes.io/dockerconfigjson")) {
+		check_docker_config(c, &data, values, ".dockerconfigjson");
+	} else if (otext_is(type, "kubernetes.io/dockercfg")) {
+		check_docker_config(c, &data, values, ".dockercfg");
+	} else if (otext_is(type, "kubernetes.io/tls")) {
+		require_keys(c, &data, values, "tls.crt", "tls.key");
+	} else if (otext_is(type, "kubernetes.io/ssh-auth")) {
+		require_keys(c, &data, values, "ssh-privatekey", NULL);
+	} else if (otext_is(type, "kubernetes.io/basic-auth") && !ojson_has(values, "username") &&
+		   !ojson_has(values, "password")) {
+		require_keys(c, &data, values, "username", "password");
+	}
+	if (c->update && !ojson_equal(ojson_get(v, "type"), ojson_get(old, "type")))
+		ocheck_invalid_at(c, at, v, "type", "field is immutable");
+	check_frozen(c, at, v, old, keys);
+}
+
+/* ---- nodes, events, reviews ---- */
+
+OCHECK(node)
+{
+	static const char *const may[] = { "podCIDR", "podCIDRs", "providerID", "taints", "unschedulable",
+					   "configSource", NULL };
+	struct opath p = opath_child(at, "spec"), tp = opath_child(&p, "taints");
+	struct ojson *spec = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
+	struct ojson *taints = ojson_get(spec, "taints");
+
+	if (otext_is(c->w->sub, "status"))
+		return;
+	OJSON_FOREACH_ELEM(i, t, taints) {
+		struct opath ip = opath_index(&tp, i);
+
+		for (size_t k = 0; k < i; k++) {
+			struct ojson *o = ojson_index(taints, k);
+
+			if (ojson_equal(ojson_get(o, "key"), ojson_get(t, "key")) &&
+			    ojson_equal(ojson_get(o, "effect"), ojson_get(t, "effect"))) {
+				ocheck_duplicate(c, &ip, t);
+				break;
+			}
+		}
+	}
+	if (!c->update)
+		return;
+	if (!oget_empty(was, "providerID") && !ojson_equal(ojson_get(spec, "providerID"), ojson_get(was, "providerID")))
+		ocheck_forbidden_at(c, &p, "providerID",
+				    "node updates may not change providerID except from \"\" to valid");
+	if (oget_len(was, "podCIDRs") > 0 && !ojson_equal(ojson_get(spec, "podCIDRs"), ojson_get(was, "podCIDRs")))
+		ocheck_forbidden_at(c, &p, "podCIDRs",
+				    "node updates may not change podCIDR except from \"\" to valid");
+	if (!ocheck_equal_but(spec, was, may))
+		ocheck_forbidden(c, &p, "node updates may only change labels, taints, or capacity (or configSource, "
+				 "if the DynamicKubeletConfig feature gate is enabled)");
+}
+
+/* The name of a field depends on which of the two event APIs was used. */
+OCHECK(event)
+{
+	bool core = ojson_has(v, "involvedObject");
+	const char *object = core ? "involvedObject" : "regarding";
+	const char *controller = core ? "reportingComponent" : "reportingController";
+	const char *needed[] = { controller, "reportingInstance", "action", "reason" };
+	struct opath p = opath_child(at, object);
+	struct orlop_bytes ns = oget_text(OJSON_AT(v, "metadata"), "namespace");
+	struct orlop_bytes in = oget_text(ojson_get(v, object), "namespace");
+
+	(void)old;
+	if (in.len > 0 ? !ostr_eq(ns.p, ns.len, in.p, in.len) : (!otext_is(ns, "default") &&
+							      !otext_is(ns, "kube-system") && ns.len > 0))
+		ocheck_invalid_at(c, &p, ojson_get(v, object), "namespace", "does not match event.namespace");
+	if (!ojson_has(v, "eventTime"))
+		return;
+	for (size_t i = 0; i < 4; i++)
+		if (oget_empty(v, needed[i]))
+			ocheck_required_at(c, at, needed[i], "");
+	if (!oget_is(v, "type", "Normal") && !oget_is(v, "type", "Warning"))
+		ocheck_invalid_at(c, at, v, "type", "has invalid value");
+	if (oget_text(v, "reason").len > 128)
+		ocheck_invalid_at(c, at, v, "reason", "can have at most 128 characters");
+	if (oget_text(v, "action").len > 128)
+		ocheck_invalid_at(c, at, v, "action", "can have at most 128 characters");
+	if (oget_text(v, core ? "message" : "note").len > 1024)
+		ocheck_invalid_at(c, at, v, core ? "message" : "note", "can have at most 1024 characters");
+}
+
+OCHECK(binding)
+{
+	static const char *const kinds[] = { "Node", "<empty>" };
+	struct opath p = opath_child(at, "target"), kp = opath_child(&p, "kind");
+	struct ojson *target = ojson_get(v, "target");
+
+	(void)old;
+	if (!oget_empty(target, "kind") && !oget_is(target, "kind", "Node"))
+		ocheck_not_supported(c, &kp, ojson_get(target, "kind"), kinds, 2);
+	if (oget_empty(target, "name"))
+		ocheck_required_at(c, &p, "name", "");
+}
+
+OCHECK(access_review)
+{
+	struct opath p = opath_child(at, "spec");
+	struct ojson *spec = ojson_get(v, "spec");
+	bool resource = ojson_has(spec, "resourceAttributes"), path = ojson_has(spec, "nonResourceAttributes");
+
+	(void)old;
+	if (resource && path)
+		ocheck_invalid_at(c, &p, spec, "nonResourceAttributes",
+				  "cannot be specified in combination with resourceAttributes");
+	if (!resource && !path)
+		ocheck_invalid_at(c, &p, spec, "resourceAttributes",
+				  "exactly one of nonResourceAttributes or resourceAttributes must be specified");
+	if (strcmp(c->kind, "SelfSubjectAccessReview") != 0 && oget_empty(spec, "user") &&
+	    oget_len(spec, "groups") == 0)
+		ocheck_invalid_text(c, &(struct opath){ .up = &p, .name = "user", .len = 4 },
+				    (struct orlop_bytes){ "", 0 }, "at least one of user or group must be specified");
+}

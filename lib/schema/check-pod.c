@@ -1,0 +1,536 @@
+/*
+ * check-pod.c - pods as a whole: what containers and volumes say about each other, and what may change.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/ocleanup.h"
+#include "quantity/oquantity.h"
+#include "schema/check.h"
+
+static const char *const container_lists[] = { "containers", "initContainers", "ephemeralContainers" };
+#define N_LISTS 3
+enum { MAIN, INIT, EPHEMERAL };
+
+static struct ojson *find_named(struct ojson *list, struct orlop_bytes name)
+{
+	OJSON_FOREACH_ELEM(i, e, list) {
+		struct orlop_bytes n = oget_text(e, "name");
+
+		if (ostr_eq(n.p, n.len, name.p, name.len))
+			return e;
+	}
+	return NULL;
+}
+
+/* ---- volumes ---- */
+
+OCHECK(volume)
+{
+	struct ojson *cm = ojson_get(v, "configMap");
+	struct opath cmp = opath_child(at, "configMap");
+	size_t n = 0;
+
+	(void)old;
+	OJSON_FOREACH(it, v) {
+		if (ostr_is(it.key, it.key_len, "name"))
+			continue;
+		if (++n == 2)
+			ocheck_forbidden_at(c, at, it.key, "may not specify more than 1 volume type");
+	}
+	if (n == 0)
+		ocheck_required(c, at, "must specify a volume type");
+	if (cm != NULL && oget_empty(cm, "name"))
+		ocheck_required_at(c, &cmp, "name", "");
+}
+
+OCHECK(volume_projection)
+{
+	static const char *const named[] = { "secret", "configMap" };
+	size_t n = 0;
+
+	(void)old;
+	OJSON_FOREACH(it, v)
+		if (++n == 2)
+			ocheck_forbidden_at(c, at, it.key, "may not specify more than 1 volume type");
+	if (n == 0)
+		ocheck_required(c, at, "must specify a volume projection");
+	for (size_t i = 0; i < 2; i++) {
+		struct opath p = opath_child(at, named[i]);
+
+		if (ojson_has(v, named[i]) && oget_empty(ojson_get(v, named[i]), "name"))
+			ocheck_required_at(c, &p, "name", "");
+	}
+}
+
+OCHECK(size_limit)
+{
+	struct oquantity q;
+
+	(void)old;
+	if (ocheck_quantity(v, &q) && oquantity_sign(&q) < 0)
+		ocheck_forbidden(c, at, "SizeLimit field must be a valid resource quantity");
+}
+
+OCHECK(token_seconds)
+{
+	int64_t n = ojson_i64(v, 3600);
+
+	(void)old;
+	if (n < 600)
+		ocheck_invalid(c, at, v, "may not specify a duration less than 10 minutes");
+	if (n > 1ll << 32)
+		ocheck_invalid(c, at, v, "may not specify a duration larger than 2^32 seconds");
+}
+
+/* ---- scheduling ---- */
+
+OCHECK(node_requirement)
+{
+	struct opath key = opath_child(at, "key");
+	struct orlop_bytes op = oget_text(v, "operator");
+	size_t n = oget_len(v, "values");
+
+	(void)old;
+	if (otext_is(op, "In") || otext_is(op, "NotIn")) {
+		if (n == 0)
+			ocheck_required_at(c, at, "values", "must be specified when `operator` is 'In' or 'NotIn'");
+	} else if (otext_is(op, "Exists") || otext_is(op, "DoesNotExist")) {
+		if (n > 0)
+			ocheck_forbidden_at(c, at, "values",
+					    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+	} else if (otext_is(op, "Gt") || otext_is(op, "Lt")) {
+		if (n != 1)
+			ocheck_required_at(c, at, "values",
+					   "must be specified single value when `operator` is 'Lt' or 'Gt'");
+	} else {
+		ocheck_invalid_at(c, at, v, "operator", "not a valid selector operator");
+	}
+	ocheck_format(c, &key, ojson_get(v, "key"), OSCHEMA_FMT_QUALIFIED_NAME);
+}
+
+OCHECK(toleration)
+{
+	static const char *const operators[] = { "Equal", "Exists" };
+	struct orlop_bytes op = oget_text(v, "operator"), value = oget_text(v, "value");
+	struct opath p = opath_child(at, "operator");
+	const char *why;
+
+	(void)old;
+	if (oget_empty(v, "key") && !otext_is(op, "Exists"))
+		ocheck_invalid(c, &p, ojson_get(v, "operator"), "operator must be Exists when `key` is empty, which "
+			       "means \"match all values and all keys\"");
+	if (ojson_has(v, "tolerationSeconds") && !oget_is(v, "effect", "NoExecute"))
+		ocheck_invalid_at(c, at, v, "effect", "effect must be 'NoExecute' when `tolerationSeconds` is set");
+	if (op.len == 0 || otext_is(op, "Equal")) {
+		why = oschema_format_check(OSCHEMA_FMT_LABEL_VALUE, value.p, value.len);
+		if (why != NULL)
+			ocheck_invalid_text(c, &p, value, why);
+	} else if (otext_is(op, "Exists")) {
+		if (value.len > 0)
+			ocheck_invalid(c, &p, v, "value must be empty when `operator` is 'Exists'");
+	} else {
+		ocheck_not_supported(c, &p, ojson_get(v, "operator"), operators, 2);
+	}
+}
+
+OCHECK(topology_spread)
+{
+	(void)old;
+	if (oget_int(v, "maxSkew") <= 0)
+		ocheck_invalid_at(c, at, v, "maxSkew", "must be greater than zero");
+	if (ojson_has(v, "minDomains") && !oget_is(v, "whenUnsatisfiable", "DoNotSchedule"))
+		ocheck_invalid_at(c, at, v, "minDomains", "can only use minDomains if "
+				  "whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway");
+}
+
+static void check_spread_unique(struct ocheck *c, const struct opath *at, struct ojson *list)
+{
+	static const char *const keys[] = { "topologyKey", "whenUnsatisfiable" };
+
+	OJSON_FOREACH_ELEM(i, e, list) {
+		struct opath p = opath_index(at, i), pp = opath_child(&p, "{topologyKey, whenUnsatisfiable}");
+		char text[400];
+
+		for (size_t j = 0; j < i; j++) {
+			struct ojson *o = ojson_index(list, j);
+
+			if (!ojson_equal(ojson_get(e, keys[0]), ojson_get(o, keys[0])) ||
+			    !ojson_equal(ojson_get(e, keys[1]), ojson_get(o, keys[1])))
+				continue;
+			(void)snprintf(text, sizeof(text), "{%s, %s}", ojson_get_cstr(e, keys[0], ""),
+				       ojson_get_cstr(e, keys[1], ""));
+			ocheck_duplicate_text(c, &pp, text);
+			break;
+		}
+	}
+}
+
+/* ---- containers among each other ---- */
+
+static void check_unique_names(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	for (size_t l = 0; l < N_LISTS; l++) {
+		struct ojson *list = ojson_get(spec, container_lists[l]);
+		struct opath lp = opath_child(at, container_lists[l]);
+
+		OJSON_FOREACH_ELEM(i, e, list) {
+			struct opath ip = opath_index(&lp, i), np = opath_child(&ip, "name");
+			struct orlop_bytes name = oget_text(e, "name");
+			bool twice = false;
+
+			for (size_t k = 0; k < l && !twice; k++)
+				twice = find_named(ojson_get(spec, container_lists[k]), name) != NULL;
+			for (size_t k = 0; k < i && !twice; k++)
+				twice = ojson_equal(ojson_get(ojson_index(list, k), "name"), ojson_get(e, "name"));
+			if (twice && name.len > 0)
+				ocheck_duplicate(c, &np, ojson_get(e, "name"));
+		}
+	}
+}
+
+static void check_mounts(struct ocheck *c, const struct opath *at, struct ojson *container, struct ojson *volumes)
+{
+	struct ojson *mounts = ojson_get(container, "volumeMounts");
+	struct opath mp = opath_child(at, "volumeMounts");
+
+	OJSON_FOREACH_ELEM(i, m, mounts) {
+		struct opath p = opath_index(&mp, i), np = opath_child(&p, "name");
+		struct orlop_bytes name = oget_text(m, "name");
+
+		if (name.len > 0 && find_named(volumes, name) == NULL)
+			ocheck_not_found(c, &np, ojson_get(m, "name"));
+		if (memchr(oget_text(m, "mountPath").p, ':', oget_text(m, "mountPath").len) != NULL)
+			ocheck_invalid_at(c, &p, m, "mountPath", "must not contain ':'");
+		for (size_t k = 0; k < i; k++)
+			if (ojson_equal(ojson_get(ojson_index(mounts, k), "mountPath"), ojson_get(m, "mountPath"))) {
+				ocheck_invalid_at(c, &p, m, "mountPath", "must be unique");
+				break;
+			}
+		if (!oget_empty(m, "subPath") && !oget_empty(m, "subPathExpr"))
+			ocheck_invalid_at(c, &p, m, "subPathExpr", "subPathExpr and subPath are mutually exclusive");
+		if (oget_is(m, "mountPropagation", "Bidirectional") &&
+		    !oget_bool(ojson_get(container, "securityContext"), "privileged"))
+			ocheck_forbidden_at(c, &p, "mountPropagation", "Bidirectional mount propagation is available "
+					    "only to privileged containers");
+		if (ojson_has(m, "recursiveReadOnly") && !oget_is(m, "recursiveReadOnly", "Disabled") &&
+		    !oget_bool(m, "readOnly"))
+			ocheck_forbidden_at(c, &p, "recursiveReadOnly", "may only be specified when readOnly is true");
+	}
+	struct opath dp = opath_child(at, "volumeDevices");
+
+	OJSON_FOREACH_ELEM(j, d, ojson_get(container, "volumeDevices")) {
+		struct opath p = opath_index(&dp, j), np = opath_child(&p, "name");
+
+		if (!oget_empty(d, "name") && find_named(volumes, oget_text(d, "name")) == NULL)
+			ocheck_not_found(c, &np, ojson_get(d, "name"));
+	}
+}
+
+/* Ports of the host may be taken once per protocol and address in a pod. */
+static void check_host_ports(struct ocheck *c, const struct opath *at, struct ojson *list, bool host_network)
+{
+	struct opath lp = opath_child(at, "containers");
+
+	OJSON_FOREACH_ELEM(i, e, list) {
+		struct opath ip = opath_index(&lp, i), pp = opath_child(&ip, "ports");
+
+		OJSON_FOREACH_ELEM(j, port, ojson_get(e, "ports")) {
+			struct opath p = opath_index(&pp, j), hp = opath_child(&p, "hostPort");
+			int64_t host = oget_int(port, "hostPort");
+			bool twice = false;
+			char text[128];
+
+			if (host == 0)
+				continue;
+			if (host_network && host != oget_int(port, "containerPort"))
+				ocheck_invalid_at(c, &p, port, "containerPort",
+						  "must match `hostPort` when `hostNetwork` is true");
+			for (size_t k = 0; k <= i && !twice; k++) {
+				struct ojson *others = ojson_get(ojson_index(list, k), "ports");
+
+				OJSON_FOREACH_ELEM(m, o, others)
+					twice = twice || ((k < i || m < j) && oget_int(o, "hostPort") == host &&
+							  ojson_equal(ojson_get(o, "protocol"), ojson_get(port, "protocol")) &&
+							  ojson_equal(ojson_get(o, "hostIP"), ojson_get(port, "hostIP")));
+			}
+			(void)snprintf(text, sizeof(text), "%s/%s/%lld", ojson_get_cstr(port, "protocol", ""),
+				       ojson_get_cstr(port, "hostIP", ""), (long long)host);
+			if (twice)
+				ocheck_duplicate_text(c, &hp, text);
+		}
+	}
+}
+
+static void check_init(struct ocheck *c, const struct opath *at, struct ojson *list)
+{
+	static const char *const sidecar_only[] = { "lifecycle", "livenessProbe", "readinessProbe", "startupProbe" };
+	static const char *const always[] = { "Always" };
+	struct opath lp = opath_child(at, "initContainers");
+
+	OJSON_FOREACH_ELEM(i, e, list) {
+		struct opath p = opath_index(&lp, i), rp = opath_child(&p, "restartPolicy");
+		bool sidecar = oget_is(e, "restartPolicy", "Always");
+
+		if (ojson_has(e, "restartPolicy") && !sidecar)
+			ocheck_not_supported(c, &rp, ojson_get(e, "restartPolicy"), always, 1);
+		for (size_t k = 0; k < 4 && !sidecar; k++)
+			if (ojson_has(e, sidecar_only[k]))
+				ocheck_forbidden_at(c, &p, sidecar_only[k],
+						    "may not be set for init containers without restartPolicy=Always");
+	}
+}
+
+static void check_ephemeral(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	static const char *const never[] = { "ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle",
+					     "resizePolicy" };
+	struct opath lp = opath_child(at, "ephemeralContainers");
+	struct ojson *list = ojson_get(spec, "ephemeralContainers");
+
+	if (ojson_count(list) == 0)
+		return;
+	if (!c->in_pod) {
+		ocheck_forbidden(c, &lp, "ephemeral containers not allowed in pod template");
+		return;
+	}
+	if (!c->update)
+		ocheck_forbidden(c, &lp, "cannot be set on create");
+	OJSON_FOREACH_ELEM(i, e, list) {
+		struct opath p = opath_index(&lp, i), tp = opath_child(&p, "targetContainerName");
+
+		for (size_t k = 0; k < sizeof(never) / sizeof(never[0]); k++)
+			if (ojson_has(e, never[k]))
+				ocheck_forbidden_at(c, &p, never[k], "cannot be set for an Ephemeral Container");
+		if (ojson_count(ojson_get(e, "resources")) > 0)
+			ocheck_forbidden_at(c, &p, "resources", "cannot be set for an Ephemeral Container");
+		if (!oget_empty(e, "targetContainerName") &&
+		    find_named(ojson_get(spec, "containers"), oget_text(e, "targetContainerName")) == NULL &&
+		    find_named(ojson_get(spec, "initContainers"), oget_text(e, "targetContainerName")) == NULL)
+			ocheck_not_found(c, &tp, ojson_get(e, "targetContainerName"));
+	}
+}
+
+/* ---- the pod's own fields ---- */
+
+static void check_dns(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	struct opath dp = opath_child(at, "dnsConfig"), np = opath_child(&dp, "nameservers");
+	struct ojson *servers = OJSON_AT(spec, "dnsConfig", "nameservers");
+
+	if (oget_is(spec, "dnsPolicy", "None")) {
+		if (!ojson_has(spec, "dnsConfig"))
+			ocheck_required(c, &dp, "must provide `dnsConfig` when `dnsPolicy` is None");
+		else if (ojson_count(servers) == 0)
+			ocheck_required(c, &np,
+					"must provide at least one DNS nameserver when `dnsPolicy` is None");
+	}
+	OJSON_FOREACH_ELEM(i, e, servers) {
+		struct opath p = opath_index(&np, i);
+
+		ocheck_format(c, &p, e, OSCHEMA_FMT_IP);
+	}
+}
+
+static void check_misc(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	struct opath pulls = opath_child(at, "imagePullSecrets"), hosts = opath_child(at, "hostAliases");
+
+	if (oget_bool(spec, "shareProcessNamespace") && oget_bool(spec, "hostPID"))
+		ocheck_invalid_at(c, at, spec, "shareProcessNamespace",
+				  "ShareProcessNamespace and HostPID cannot both be enabled");
+	if (oget_len(spec, "schedulingGates") > 0 && !oget_empty(spec, "nodeName"))
+		ocheck_forbidden_at(c, at, "nodeName",
+				    "cannot be set until all schedulingGates have been cleared");
+	if (ojson_has(spec, "hostUsers") && !oget_bool(spec, "hostUsers") &&
+	    (oget_bool(spec, "hostNetwork") || oget_bool(spec, "hostPID") || oget_bool(spec, "hostIPC")))
+		ocheck_forbidden_at(c, at, oget_bool(spec, "hostNetwork") ? "hostNetwork" :
+				    oget_bool(spec, "hostPID") ? "hostPID" : "hostIPC", "when `hostUsers` is false");
+	OJSON_FOREACH_ELEM(i, e, ojson_get(spec, "imagePullSecrets")) {
+		struct opath p = opath_index(&pulls, i);
+
+		if (oget_empty(e, "name"))
+			ocheck_required_at(c, &p, "name", "");
+	}
+	OJSON_FOREACH_ELEM(j, h, ojson_get(spec, "hostAliases")) {
+		struct opath p = opath_index(&hosts, j), np = opath_child(&p, "hostnames");
+
+		OJSON_FOREACH_ELEM(k, n, ojson_get(h, "hostnames")) {
+			struct opath ep = opath_index(&np, k);
+
+			ocheck_format(c, &ep, n, OSCHEMA_FMT_DNS1123_SUBDOMAIN);
+		}
+	}
+}
+
+OCHECK(pod_spec)
+{
+	struct ojson *volumes = ojson_get(v, "volumes");
+	struct opath spread = opath_child(at, "topologySpreadConstraints");
+	struct opath mains = opath_child(at, "containers");
+
+	(void)old;
+	check_unique_names(c, at, v);
+	for (size_t l = 0; l < N_LISTS; l++) {
+		struct opath lp = opath_child(at, container_lists[l]);
+
+		OJSON_FOREACH_ELEM(i, e, ojson_get(v, container_lists[l])) {
+			struct opath p = opath_index(&lp, i);
+
+			check_mounts(c, &p, e, volumes);
+		}
+	}
+	OJSON_FOREACH_ELEM(m, e, ojson_get(v, "containers")) {
+		struct opath p = opath_index(&mains, m);
+
+		if (ojson_has(e, "restartPolicy"))
+			ocheck_forbidden_at(c, &p, "restartPolicy", "may not be set for non-init containers");
+	}
+	check_host_ports(c, at, ojson_get(v, "containers"), oget_bool(v, "hostNetwork"));
+	check_init(c, at, ojson_get(v, "initContainers"));
+	check_ephemeral(c, at, v);
+	check_dns(c, at, v);
+	check_misc(c, at, v);
+	check_spread_unique(c, &spread, ojson_get(v, "topologySpreadConstraints"));
+}
+
+OCHECK(pod_template)
+{
+	struct opath meta = opath_child(at, "metadata");
+	struct opath labels = opath_child(&meta, "labels"), notes = opath_child(&meta, "annotations");
+
+	(void)old;
+	ocheck_labels(c, &labels, OJSON_AT(v, "metadata", "labels"));
+	ocheck_annotations(c, &notes, OJSON_AT(v, "metadata", "annotations"));
+}
+
+/* ---- changes ---- */
+
+/* Are the lists equal but for some members of their elements? */
+static bool lists_equal_but(struct ojson *a, struct ojson *b, const char *const *skip)
+{
+	if (ojson_count(a) != ojson_count(b))
+		return false;
+	OJSON_FOREACH_ELEM(i, e, a)
+		if (!ocheck_equal_but(e, ojson_index(b, i), skip))
+			return false;
+	return true;
+}
+
+static void check_deadline(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
+{
+	struct ojson *is = ojson_get(v, "activeDeadlineSeconds"), *was = ojson_get(old, "activeDeadlineSeconds");
+
+	if (was == NULL || ojson_equal(is, was))
+		return;
+	if (is == NULL)
+		ocheck_invalid_at(c, at, v, "activeDeadlineSeconds",
+				  "must not update from a positive integer to nil value");
+	else if (ojson_i64(is, 0) > ojson_i64(was, 0))
+		ocheck_invalid_at(c, at, v, "activeDeadlineSeconds",
+				  "must be less than or equal to previous value");
+}
+
+/* Tolerations may be added, and given other seconds. */
+static void check_toleration_change(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
+{
+	static const char *const skip[] = { "tolerationSeconds", NULL };
+
+	OJSON_FOREACH_ELEM(i, was, ojson_get(old, "tolerations")) {
+		bool kept = false;
+
+		OJSON_FOREACH_ELEM(j, is, ojson_get(v, "tolerations"))
+			kept = kept || ocheck_equal_but(was, is, skip);
+		if (!kept) {
+			ocheck_forbidden_at(c, at, "tolerations",
+					    "existing toleration can not be modified except its tolerationSeconds");
+			return;
+		}
+	}
+}
+
+static void check_main_update(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
+{
+	static const char *const image[] = { "image", NULL };
+	static const char *const may[] = { "containers", "initContainers", "activeDeadlineSeconds", "tolerations",
+					   "terminationGracePeriodSeconds", "schedulingGates", NULL };
+	static const char *const gated[] = { "containers", "initContainers", "activeDeadlineSeconds", "tolerations",
+					     "terminationGracePeriodSeconds", "schedulingGates", "nodeSelector",
+					     "affinity", "topologySpreadConstraints", NULL };
+	int64_t is = oget_int(v, "terminationGracePeriodSeconds");
+	int64_t was = oget_int(old, "terminationGracePeriodSeconds");
+	bool has_gates = oget_len(old, "schedulingGates") > 0;
+
+	if (oget_len(v, "containers") != oget_len(old, "containers")) {
+		ocheck_forbidden_at(c, at, "containers", "pod updates may not add or remove containers");
+		return;
+	}
+	if (oget_len(v, "initContainers") != oget_len(old, "initContainers")) {
+		ocheck_forbidden_at(c, at, "initContainers", "pod updates may not add or remove containers");
+		return;
+	}
+	check_deadline(c, at, v, old);
+	check_toleration_change(c, at, v, old);
+	OJSON_FOREACH_ELEM(i, g, ojson_get(v, "schedulingGates")) {
+		char text[400];
+
+		if (find_named(ojson_get(old, "schedulingGates"), oget_text(g, "name")) != NULL)
+			continue;
+		(void)snprintf(text, sizeof(text), "only deletion is allowed, but found new scheduling gate '%s'",
+			       ojson_get_cstr(g, "name", ""));
+		ocheck_forbidden_at(c, at, "schedulingGates", text);
+	}
+	if (!ocheck_equal_but(v, old, has_gates ? gated : may) ||
+	    !lists_equal_but(ojson_get(v, "containers"), ojson_get(old, "containers"), image) ||
+	    !lists_equal_but(ojson_get(v, "initContainers"), ojson_get(old, "initContainers"), image) ||
+	    (is != was && !(was < 0 && is == 1)))
+		ocheck_forbidden(c, at, "pod updates may not change fields other than `spec.containers[*].image`,"
+				 "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
+				 "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
+				 "set to 1 if it was previously negative)");
+}
+
+static void check_ephemeral_update(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
+{
+	static const char *const skip[] = { "ephemeralContainers", NULL };
+	struct ojson *is = ojson_get(v, "ephemeralContainers");
+
+	if (!ocheck_equal_but(v, old, skip))
+		ocheck_forbidden(c, at, "only spec.ephemeralContainers may be changed through ephemeralcontainers");
+	OJSON_FOREACH_ELEM(i, was, ojson_get(old, "ephemeralContainers")) {
+		struct ojson *now = find_named(is, oget_text(was, "name"));
+		char text[400];
+
+		if (now != NULL && ojson_equal(now, was))
+			continue;
+		(void)snprintf(text, sizeof(text), "existing ephemeral containers \"%s\" may not be %s\n",
+			       ojson_get_cstr(was, "name", ""), now == NULL ? "removed" : "changed");
+		ocheck_forbidden_at(c, at, "ephemeralContainers", text);
+	}
+}
+
+static void check_resize(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
+{
+	static const char *const skip[] = { "containers", "initContainers", "resources", NULL };
+	static const char *const sized[] = { "resources", "resizePolicy", NULL };
+
+	if (!ocheck_equal_but(v, old, skip) ||
+	    !lists_equal_but(ojson_get(v, "containers"), ojson_get(old, "containers"), sized) ||
+	    !lists_equal_but(ojson_get(v, "initContainers"), ojson_get(old, "initContainers"), sized))
+		ocheck_forbidden(c, at, "only cpu and memory resources are mutable");
+}
+
+OCHECK(pod)
+{
+	struct opath spec = opath_child(at, "spec");
+	struct ojson *is = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
+
+	if (!c->update || otext_is(c->w->sub, "status"))
+		return;
+	if (otext_is(c->w->sub, "ephemeralcontainers"))
+		check_ephemeral_update(c, &spec, is, was);
+	else if (otext_is(c->w->sub, "resize"))
+		check_resize(c, &spec, is, was);
+	else if (c->w->sub.len == 0)
+		check_main_update(c, &spec, is, was);
+}

@@ -1,0 +1,74 @@
+/*
+ * check.h - what a check function has: the write, the place, and ways to report. Private to lib/schema.
+ *
+ * A check gets the value of the struct or field it stands at (NULL if absent) and the value there
+ * before (NULL on create, inside lists, and if it was absent), and reports every finding.
+ */
+#ifndef OSCHEMA_CHECK_H
+#define OSCHEMA_CHECK_H
+
+#include "schema/hooks.h"
+#include "schema/internal.h"
+#include "schema/validate.h"
+
+struct ocheck {
+	const struct oschema *s;
+	const struct oschema_write *w;
+	struct orlop_error *err;
+	const char	*kind;		/* of the object: "Pod" */
+	uint32_t	found;
+	bool		update;
+	bool		in_pod;		/* the object is a Pod, not something with a template */
+};
+
+typedef void (*ocheck_fn)(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old);
+
+/* Findings, as k8s.io/apimachinery/pkg/util/validation/field words them. @detail may be "". */
+void ocheck_required(struct ocheck *c, const struct opath *at, const char *detail);
+void ocheck_forbidden(struct ocheck *c, const struct opath *at, const char *detail);
+void ocheck_invalid(struct ocheck *c, const struct opath *at, const struct ojson *v, const char *detail);
+void ocheck_invalid_text(struct ocheck *c, const struct opath *at, struct orlop_bytes v, const char *detail);
+void ocheck_duplicate(struct ocheck *c, const struct opath *at, const struct ojson *v);
+void ocheck_duplicate_text(struct ocheck *c, const struct opath *at, const char *text);
+void ocheck_not_found(struct ocheck *c, const struct opath *at, const struct ojson *v);
+void ocheck_not_supported(struct ocheck *c, const struct opath *at, const struct ojson *v,
+			  const char *const *values, size_t n);
+void ocheck_too_long(struct ocheck *c, const struct opath *at, int64_t max);
+void ocheck_too_many(struct ocheck *c, const struct opath *at, size_t n, int64_t max);
+
+/* The same one member deeper: ocheck_required(c, at + key, …). */
+void ocheck_required_at(struct ocheck *c, const struct opath *at, const char *key, const char *detail);
+void ocheck_forbidden_at(struct ocheck *c, const struct opath *at, const char *key, const char *detail);
+/* Invalid member of @obj: its value is looked up. */
+void ocheck_invalid_at(struct ocheck *c, const struct opath *at, struct ojson *obj, const char *key,
+		       const char *detail);
+
+/* Reports if @v, a string, does not have the format. Absent: nothing. */
+void ocheck_format(struct ocheck *c, const struct opath *at, const struct ojson *v, unsigned int fmt);
+
+/* Parts that several checks use (check-common.c). */
+void ocheck_labels(struct ocheck *c, const struct opath *at, struct ojson *labels);
+void ocheck_annotations(struct ocheck *c, const struct opath *at, struct ojson *annotations);
+void ocheck_meta(struct ocheck *c, const struct oschema_resource *r, struct ojson *obj, struct ojson *old);
+bool ocheck_selects(struct ojson *selector, struct ojson *labels);	/* LabelSelector on a map */
+
+/* Are two structs equal but for the members named in @skip (NULL-terminated)? */
+bool ocheck_equal_but(const struct ojson *a, const struct ojson *b, const char *const *skip);
+
+/* A quantity in text; false if it is none. */
+struct oquantity;
+bool ocheck_quantity(const struct ojson *v, struct oquantity *ret);
+
+/* Base64 text's length when decoded. */
+size_t ocheck_raw_len(const struct ojson *v);
+
+ocheck_fn ocheck_hook(unsigned int number);
+
+/* Every name of OSCHEMA_CHECKS is a function ocheck_do_NAME. */
+#define OCHECK(name) \
+	void ocheck_do_##name(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
+
+#define OCHECK_DECL(name) OCHECK(name);
+OSCHEMA_CHECKS(OCHECK_DECL)
+
+#endif
