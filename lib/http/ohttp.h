@@ -29,7 +29,10 @@ struct ohttp_server;
 struct ohttp_req;
 
 typedef void (*ohttp_request_fn)(void *arg, struct ohttp_req *req);
-/* @status 0: the whole body; otherwise the request has been answered (413 …) or lost: only clean up. */
+/*
+ * @status 0: the whole body. -EMSGSIZE: too big, we answered 413: the request is over, clean up. Others:
+ * the client is gone (told here only if on_close is not set).
+ */
 typedef void (*ohttp_body_fn)(void *arg, struct ohttp_req *req, int status, struct orlop_bytes body);
 /* Part of a body, borrowed for the call; the last one has @end. */
 typedef void (*ohttp_chunk_fn)(void *arg, struct ohttp_req *req, const char *p, size_t len, bool end);

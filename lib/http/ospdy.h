@@ -3,6 +3,9 @@
  *
  * Works over any byte pipe (an upgraded connection, or a WebSocket that tunnels it): the user feeds
  * what arrives and gives a function that sends. Streams are opened by the client.
+ *
+ * Kubernetes' clients (spdystream) neither send nor understand WINDOW_UPDATE, so there is no window
+ * here either: who writes looks at how much waits on the pipe, who reads pauses the pipe.
  */
 #ifndef OLIB_HTTP_OSPDY_H
 #define OLIB_HTTP_OSPDY_H
@@ -20,12 +23,10 @@ struct ospdy_ops {
 	 * SYN_REPLY when 0 is returned, RST_STREAM (refused) otherwise. May set a word on the stream.
 	 */
 	int	(*open)(void *arg, struct ospdy_stream *st, const struct ohttp_header *hdr, size_t n);
-	/* Data; @fin: the client's direction is finished. Give the window back by ospdy_consume(). */
+	/* Data; @fin: the client's direction is finished. */
 	void	(*data)(void *arg, struct ospdy_stream *st, const char *p, size_t len, bool fin);
 	/* The client reset the stream; the pointer dies. */
 	void	(*reset)(void *arg, struct ospdy_stream *st);
-	/* Window or queue has room again for this stream. May be NULL. */
-	void	(*writable)(void *arg, struct ospdy_stream *st);
 	/* The session broke (protocol error, GOAWAY): all streams are gone; free it. */
 	void	(*ended)(void *arg, int err);
 };
@@ -43,11 +44,10 @@ uint32_t ospdy_stream_id(const struct ospdy_stream *st);
 /* Header of the stream's SYN_STREAM; kept while the stream lives. */
 struct orlop_bytes ospdy_stream_header(const struct ospdy_stream *st, const char *name);
 
-/* Queue data; beyond the window it waits inside (ospdy_stream_queued). @fin ends our direction. */
+/* Send data; @fin ends our direction. 0 or the error of send(). */
 int ospdy_write(struct ospdy_stream *st, const void *p, size_t len, bool fin);
-size_t ospdy_stream_queued(const struct ospdy_stream *st);
-/* @len bytes given by data() have been dealt with: WINDOW_UPDATE. */
-void ospdy_consume(struct ospdy_stream *st, size_t len);
+/* Both directions are finished: forget it. The pointer dies. */
+void ospdy_done(struct ospdy_stream *st);
 /* RST_STREAM; the pointer dies. */
 void ospdy_reset(struct ospdy_stream *st);
 void ospdy_ping(struct ospdy *s);

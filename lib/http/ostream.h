@@ -61,6 +61,8 @@ void ohttp_stream_set(struct ohttp_stream *s, const struct ohttp_stream_ops *ops
 int ohttp_stream_write(struct ohttp_stream *s, const void *p, size_t len);
 int ohttp_stream_write_pieces(struct ohttp_stream *s, const struct ohttp_piece *v, size_t n);
 size_t ohttp_stream_queued(const struct ohttp_stream *s);
+/* Where drained() comes, from now on. */
+void ohttp_stream_low_water(struct ohttp_stream *s, size_t bytes);
 
 /* Stop and go on calling data(). */
 void ohttp_stream_pause(struct ohttp_stream *s);

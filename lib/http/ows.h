@@ -45,6 +45,7 @@ void ows_resume(struct ows *w);
 void ows_close(struct ows *w, int code, const char *reason);
 
 /* For tests and fuzzing: the parser alone, on bytes that came from a client. */
+int ows_new_for_test(size_t max_bytes, const struct ows_ops *ops, void *arg, struct ows **ret);
 int ows_feed(struct ows *w, const char *p, size_t len);
 
 #endif

@@ -1,0 +1,192 @@
+/* Bytes that wait to be sent. */
+#include "outq.h"
+
+#include "base/omem.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define BLOCK 2048
+#define SMALL 192		/* copying costs less than a node */
+
+static void node_free(struct onode *n)
+{
+	if (n->release)
+		n->release(n->arg);
+	omem_free(n);
+}
+
+static struct onode *node_new(struct outq *q, size_t cap)
+{
+	struct onode *n = omem_alloc(sizeof(*n) + cap);
+
+	if (!n)
+		return NULL;
+	memset(n, 0, sizeof(*n));
+	n->cap = cap;
+	n->p = n->buf;
+	if (q->tail)
+		q->tail->next = n;
+	else
+		q->head = n;
+	q->tail = n;
+	return n;
+}
+
+int outq_copy(struct outq *q, const void *p, size_t len)
+{
+	struct onode *n = q->tail;
+
+	if (len == 0)
+		return 0;
+	if (!n || n->cap - n->used < len || n->cap == 0) {
+		n = node_new(q, len > BLOCK ? len : BLOCK);
+		if (!n)
+			return -ENOMEM;
+	}
+	memcpy(n->buf + n->used, p, len);
+	n->used += len;
+	n->len += len;
+	q->bytes += len;
+	return 0;
+}
+
+int outq_ref(struct outq *q, const struct ohttp_piece *piece)
+{
+	struct onode *n;
+	int r;
+
+	if (piece->len <= SMALL) {
+		r = outq_copy(q, piece->p, piece->len);
+		if (piece->release)
+			piece->release(piece->arg);
+		return r;
+	}
+	n = node_new(q, 0);
+	if (!n) {
+		if (piece->release)
+			piece->release(piece->arg);
+		return -ENOMEM;
+	}
+	n->p = piece->p;
+	n->len = piece->len;
+	n->release = piece->release;
+	n->arg = piece->arg;
+	q->bytes += n->len;
+	return 0;
+}
+
+void outq_drop(struct outq *q, size_t n)
+{
+	q->bytes -= n;
+	while (q->head && n >= q->head->len) {
+		struct onode *d = q->head;
+
+		n -= d->len;
+		q->head = d->next;
+		if (!q->head)
+			q->tail = NULL;
+		node_free(d);
+	}
+	if (n) {
+		q->head->p += n;
+		q->head->len -= n;
+	}
+}
+
+static void append(struct outq *q, struct onode *n)
+{
+	n->next = NULL;
+	if (q->tail)
+		q->tail->next = n;
+	else
+		q->head = n;
+	q->tail = n;
+	q->bytes += n->len;
+}
+
+int outq_move(struct outq *to, struct outq *from, size_t n)
+{
+	while (n && from->head) {
+		struct onode *d = from->head;
+
+		if (d->len <= n) {
+			from->head = d->next;
+			if (!from->head)
+				from->tail = NULL;
+			from->bytes -= d->len;
+			n -= d->len;
+			append(to, d);
+			continue;
+		}
+		if (n <= SMALL || d->cap) {
+			/* Text of ours: the block stays behind, so what is sent must be a copy. */
+			if (outq_copy(to, d->p, n) < 0)
+				return -ENOMEM;
+		} else {
+			/* The piece stays with the rest, which is sent after this part. */
+			struct onode *part = node_new(to, 0);
+
+			if (!part)
+				return -ENOMEM;
+			part->p = d->p;
+			part->len = n;
+			to->bytes += n;
+		}
+		d->p += n;
+		d->len -= n;
+		from->bytes -= n;
+		n = 0;
+	}
+	return 0;
+}
+
+void outq_splice(struct outq *to, struct outq *from)
+{
+	if (!from->head)
+		return;
+	if (to->tail)
+		to->tail->next = from->head;
+	else
+		to->head = from->head;
+	to->tail = from->tail;
+	to->bytes += from->bytes;
+	memset(from, 0, sizeof(*from));
+}
+
+void outq_done(struct outq *q)
+{
+	while (q->head) {
+		struct onode *d = q->head;
+
+		q->head = d->next;
+		node_free(d);
+	}
+	memset(q, 0, sizeof(*q));
+}
+
+int outq_iov(const struct outq *q, struct iovec *iov, int max)
+{
+	int n = 0;
+
+	for (const struct onode *d = q->head; d && n < max; d = d->next) {
+		if (d->len == 0)
+			continue;
+		iov[n].iov_base = (void *)(uintptr_t)d->p;
+		iov[n++].iov_len = d->len;
+	}
+	return n;
+}
+
+size_t outq_peek(const struct outq *q, char *buf, size_t size)
+{
+	size_t at = 0;
+
+	for (const struct onode *d = q->head; d && at < size; d = d->next) {
+		size_t n = d->len < size - at ? d->len : size - at;
+
+		memcpy(buf + at, d->p, n);
+		at += n;
+	}
+	return at;
+}

@@ -1,0 +1,47 @@
+/*
+ * outq - bytes that wait to be sent: a list of pieces, owned by copy or by reference
+ *
+ * Small text is gathered into blocks; big pieces stay where they are and are released when the last
+ * byte is out. A piece may be cut and moved from one queue to another (HTTP/2 frames).
+ */
+#ifndef OLIB_HTTP_OUTQ_H
+#define OLIB_HTTP_OUTQ_H
+
+#include "http/ostream.h"
+
+#include <sys/uio.h>
+
+struct onode {
+	struct onode	*next;
+	const char	*p;
+	size_t		len;
+	void		(*release)(void *arg);
+	void		*arg;
+	size_t		cap;		/* of buf */
+	size_t		used;		/* of buf, as long as this is the tail */
+	char		buf[];
+};
+
+struct outq {
+	struct onode	*head;
+	struct onode	*tail;
+	size_t		bytes;
+};
+
+/* Copies. 0 or -ENOMEM (nothing queued). */
+int outq_copy(struct outq *q, const void *p, size_t len);
+/* By reference; released on failure too. Short pieces are copied and released at once. */
+int outq_ref(struct outq *q, const struct ohttp_piece *piece);
+/* Forgets @n bytes at the head. */
+void outq_drop(struct outq *q, size_t n);
+/* Moves @n bytes (≤ bytes) from the head of @from to the end of @to. 0 or -ENOMEM (nothing moved …). */
+int outq_move(struct outq *to, struct outq *from, size_t n);
+/* Moves everything: @from is empty then. */
+void outq_splice(struct outq *to, struct outq *from);
+void outq_done(struct outq *q);
+/* Fills @iov, returns how many. */
+int outq_iov(const struct outq *q, struct iovec *iov, int max);
+/* Copies up to @size bytes of the head into @buf; returns how many. */
+size_t outq_peek(const struct outq *q, char *buf, size_t size);
+
+#endif
