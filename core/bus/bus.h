@@ -92,9 +92,9 @@ void core_link_serve(struct core_link *link, const struct orlop_ops *ops, void *
 /*
  * core_link_quiesce - no new requests to this link; tell when nothing is open any more
  *
- * From now on requests to its addresses wait for another link (or core_link_resume()). @fn is
+ * From this call on requests to its addresses wait for another link (or core_link_resume()). @fn is
  * called once, on the loop, when every call this link received is done and every request it sent
- * is answered. With @fn NULL it only mutes.
+ * is answered. With @fn NULL it only mutes. 0, -ENOMEM, -ECANCELED (closed).
  */
 int core_link_quiesce(struct core_link *link, orlop_cb fn, void *arg);
 

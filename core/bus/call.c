@@ -148,6 +148,12 @@ void core_call_cancel_input(struct core_link *link, const struct core_frame *f)
 	pthread_mutex_lock(&link->lock);
 	cb = c->done || c->cancelled ? NULL : c->on_cancel;
 	arg = c->on_cancel_arg;
+	if (!cb && c->full && !c->done && c->on_writable) {
+		/* Who only waits for room shall try again, and see that it is over. */
+		c->full = false;
+		cb = c->on_writable;
+		arg = c->on_writable_arg;
+	}
 	c->cancelled = true;
 	pthread_mutex_unlock(&link->lock);
 	if (cb)

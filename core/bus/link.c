@@ -287,26 +287,46 @@ void core_link_serve(struct core_link *link, const struct orlop_ops *ops, void *
 
 /* ---- quiesce, stop, close --------------------------------------------------------------------------- */
 
-static int control_send(struct core_link *link, uint32_t kind, uint64_t value)
-{
-	struct core_frame *f = core_frame_new(kind);
+struct cmd_mute {
+	struct core_cmd	cmd;
+	struct core_port *port;
+	bool		muted;
+};
 
-	if (!f)
-		return -ENOMEM;
-	f->h.value = value;
-	core_link_send(link, f);
-	return 0;
+static void port_mute(struct core_bus *bus, struct core_cmd *cmd)
+{
+	struct cmd_mute *c = (struct cmd_mute *)(void *)cmd;
+
+	c->port->muted = c->muted;
+	c->port->quiescing = false;
+	core_names_ready(bus, c->port);
+}
+
+static void link_mute(struct core_link *link, bool muted)
+{
+	struct cmd_mute c = { .cmd.fn = port_mute, .port = link->port, .muted = muted };
+
+	core_hub_run(link->bus, &c.cmd);
 }
 
 int core_link_quiesce(struct core_link *link, orlop_cb fn, void *arg)
 {
-	int r = control_send(link, CORE_W_QUIESCE, fn != NULL);
+	struct core_frame *f = NULL;
 
-	if (r)
-		return r;
+	if (link->closed)
+		return -ECANCELED;
+	if (fn) {
+		f = core_frame_new(CORE_W_QUIESCE);
+		if (!f)
+			return -ENOMEM;
+	}
 	link->quiet = fn;
 	link->quiet_arg = arg;
 	link->quiesced = false;
+	link_mute(link, true);
+	/* A frame, because its answer comes behind all requests that are on their way to us. */
+	if (f)
+		core_link_send(link, f);
 	return 0;
 }
 
@@ -314,9 +334,8 @@ void core_link_resume(struct core_link *link)
 {
 	link->quiet = NULL;
 	link->quiesced = false;
-	if (control_send(link, CORE_W_RESUME, 0))
-		core_hub_log(link->bus, ORLOP_LOG_ERR, "bus_resume", "link=%s no memory: stays muted",
-			     link->name);
+	if (!link->closed)
+		link_mute(link, false);
 }
 
 void core_link_counts(struct core_link *link, struct core_link_open_counts *ret)

@@ -320,15 +320,8 @@ static void control_in(struct core_port *p, struct core_frame *f)
 				     n ? n->name : "?");
 		break;
 	case CORE_W_QUIESCE:
-		p->muted = true;
-		p->quiescing = f->h.value != 0;
-		core_names_ready(p->bus, p);
+		p->quiescing = p->muted;	/* not if it has been resumed since */
 		quiesce_check(p);
-		break;
-	case CORE_W_RESUME:
-		p->muted = false;
-		p->quiescing = false;
-		core_names_ready(p->bus, p);
 		break;
 	default:
 		p->arq.stats.rejected++;

@@ -14,7 +14,7 @@ const char *core_bus_kind_name(uint32_t kind)
 		[CORE_W_CREDIT] = "credit", [CORE_W_CANCEL] = "cancel", [CORE_W_PUBLISH] = "publish",
 		[CORE_W_EVENT] = "event", [CORE_W_NOTE] = "note", [CORE_W_SUBSCRIBE] = "subscribe",
 		[CORE_W_UNSUBSCRIBE] = "unsubscribe", [CORE_W_QUIESCE] = "quiesce",
-		[CORE_W_QUIESCED] = "quiesced", [CORE_W_RESUME] = "resume",
+		[CORE_W_QUIESCED] = "quiesced",
 	};
 
 	return kind < CORE_W_KINDS && names[kind] ? names[kind] : "?";

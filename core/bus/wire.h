@@ -45,9 +45,8 @@ enum core_wire_kind {
 	CORE_W_NOTE	= 8,	/* switch → subscriber */
 	CORE_W_SUBSCRIBE = 9,	/* link → switch */
 	CORE_W_UNSUBSCRIBE = 10,
-	CORE_W_QUIESCE	= 11,	/* link → switch: no new requests; answer when nothing is open */
+	CORE_W_QUIESCE	= 11,	/* link → switch, muted: answer when nothing is open */
 	CORE_W_QUIESCED	= 12,	/* switch → link */
-	CORE_W_RESUME	= 13,	/* link → switch */
 	CORE_W_KINDS,
 };
 
