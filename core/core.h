@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include <orlop/host.h>
+#include <orlop/inline/error.h>
 
 #include "base/olist.h"
 #include "loop.h"
@@ -28,6 +29,7 @@ struct core_net;
 struct core_bus;		/* core/bus/bus.h */
 struct core_link;		/* one end of the bus */
 struct core_cache;		/* core/cache/cache.h */
+struct core_host_cache;
 struct core_feeder;
 struct core_image;		/* a mapped .so: loader.h */
 struct core_loader;
@@ -61,6 +63,11 @@ struct core_shard {
 	struct core_owner held;		/* counts of all it has open */
 	atomic_bool	closing;	/* post, request … answer -ECANCELED */
 	struct core_link *link;		/* opened on the loop before init/shard_init */
+	/* of unload.c, while the shard drains; on its loop */
+	struct orlop_timer *drain;
+	uint64_t	drain_t0;
+	bool		link_stopped;
+	bool		stuck;
 };
 
 /* A parameter's value as text, with its number. Changed only on the main loop. */
@@ -97,6 +104,8 @@ struct core_instance {
 	uint32_t	number;		/* unique in this process, never reused; > 0 */
 	uint64_t	since_ns;	/* mono: entered this state */
 	struct core_loader_job *job;	/* loading or unloading under way */
+	struct orlop_health health;	/* as last seen; core->lock */
+	atomic_bool	health_asked;	/* a refresh is under way */
 };
 
 struct core {
@@ -107,6 +116,7 @@ struct core {
 	struct core_net	*net;
 	struct core_bus	*bus;
 	struct core_cache *cache;
+	struct core_host_cache *hc;	/* what it needs from here: host_cache.h */
 	struct core_loader *loader;
 	struct core_admin *admin;
 
@@ -120,12 +130,16 @@ struct core {
 	uint32_t	next_number;
 	struct core_instance *self;	/* the instance "core" */
 
+	bool		crash;		/* the crash handler has its page: crash.c */
 	uint64_t	epoch;		/* of this process: random, > 0 */
 	uint64_t	start_mono;
 	uint64_t	start_wall;
-	bool		stopping;
+	/* Asked to end: by the control socket, or because a module cannot go on (@reason). Main loop. */
+	void		(*end)(void *arg, const char *reason);
+	void		*end_arg;
 	pthread_mutex_t	lead_lock;	/* guards leads */
 	struct olist	leads;
+	uint64_t	last_token;
 };
 
 /* Shard of a host table. */
@@ -133,6 +147,18 @@ static inline struct core_shard *core_shard_of(const struct orlop_host *h)
 {
 	return h->priv->shard;
 }
+
+/*
+ * core_new - everything but modules: loops, log, bus, cache, the instance "core"
+ *
+ * @take_config is the core's from here on, also on failure. The calling thread is the main loop's.
+ */
+int core_new(struct core_config *take_config, struct core **ret, struct orlop_error *err);
+/* All modules are unloaded (core_loader_stop_all). Accepts NULL. */
+void core_free(struct core *c);
+
+/* Refreshes inst->health. Main loop. */
+void core_instance_health(struct core_instance *inst, struct orlop_health *ret);
 
 /* The instance by its name, class or class/name (first in load order), NULL if none. Main loop. */
 struct core_instance *core_instance_find(struct core *c, const char *name);

@@ -125,8 +125,8 @@ static int child_main(void *arg)
 	if (p->flags & (ORLOP_SPAWN_NEWNS | ORLOP_SPAWN_HIDE_UNIFIED)) {
 		if (syscall(SYS_unshare, CLONE_NEWNS) < 0)
 			return child_failed(p, "unshare the mount namespace");
-		if (syscall(SYS_mount, "none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-			return child_failed(p, "make mounts private");
+		if (syscall(SYS_mount, "none", "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+			return child_failed(p, "make mounts slaves");
 	}
 	if (p->flags & ORLOP_SPAWN_HIDE_UNIFIED) {
 		/* Not there: nothing to hide. */

@@ -1,0 +1,90 @@
+/*
+ * address.c - which instance answers at which address.
+ *
+ * An instance wants its own name, class/name, its class and what its modinfo provides. The first that
+ * is ready gets an address; when it goes the next that wants it, or nobody: then requests wait.
+ */
+#include "loader.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "bus/bus.h"
+
+#define WANTED_MAX	80u	/* 3 and LIST_MAX of the modinfo */
+
+static uint32_t wanted(const struct core_instance *inst, const char *v[WANTED_MAX])
+{
+	uint32_t n = 0;
+
+	v[n++] = inst->name;
+	v[n++] = inst->class_slash;
+	v[n++] = inst->class_name;
+	for (char **p = inst->provides; p && *p && n < WANTED_MAX; p++)
+		v[n++] = *p;
+	return n;
+}
+
+static bool wants(const struct core_instance *inst, const char *address)
+{
+	const char *v[WANTED_MAX];
+	uint32_t n = wanted(inst, v);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (strcmp(v[i], address) == 0)
+			return true;
+	return false;
+}
+
+static int address_give(struct core *c, const char *address, struct core_instance *to)
+{
+	int r = omap_put_cstr(&c->loader->addresses, address, to);
+
+	if (r == 0)
+		r = core_bus_address_set(c->bus, address, to->shards[0].link);
+	return r;
+}
+
+int core_address_take(struct core_instance *inst)
+{
+	const char *v[WANTED_MAX];
+	uint32_t n = wanted(inst, v);
+	int r = 0;
+
+	for (uint32_t i = 0; i < n && r == 0; i++)
+		if (!core_loader_answerer(inst->core, v[i]))
+			r = address_give(inst->core, v[i], inst);
+	return r;
+}
+
+void core_address_drop(struct core_instance *inst)
+{
+	struct core *c = inst->core;
+	const char *v[WANTED_MAX];
+	uint32_t n = wanted(inst, v);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct core_instance *heir = NULL;
+
+		if (core_loader_answerer(c, v[i]) != inst)
+			continue;
+		OLIST_FOREACH(node, &c->instances) {
+			struct core_instance *other = OLIST_ENTRY(node, struct core_instance, node);
+
+			if (other != inst && other->state == CORE_READY && wants(other, v[i])) {
+				heir = other;
+				break;
+			}
+		}
+		(void)omap_del(&c->loader->addresses, v[i], strlen(v[i]));
+		if (heir)
+			(void)address_give(c, v[i], heir);
+		else
+			(void)core_bus_address_set(c->bus, v[i], NULL);
+	}
+}
+
+struct core_instance *core_loader_answerer(struct core *c, const char *address)
+{
+	return omap_get_cstr(&c->loader->addresses, address);
+}

@@ -1,0 +1,553 @@
+/*
+ * admin.c - what the core answers at its own address: abi/orlop/admin.h.
+ *
+ * All ops run on the main loop. JSON is written by hand: it is a handful of lines, and the core links
+ * no JSON library.
+ */
+#include "admin.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <orlop/admin.h>
+#include <orlop/inline/error.h>
+#include <orlop/inline/msg.h>
+
+#include "base/ocleanup.h"
+#include "bus/bus.h"
+#include "cache/cache.h"
+#include "config.h"
+#include "loader.h"
+#include "log.h"
+#include "metrics.h"
+#include "work.h"
+
+/* ---- JSON --------------------------------------------------------------------------------------- */
+
+static void put_key(struct obuf *b, const char *key)
+{
+	if (b->len && b->data[b->len - 1] != '{' && b->data[b->len - 1] != '[')
+		obuf_putc(b, ',');
+	obuf_put_json_cstr(b, key);
+	obuf_putc(b, ':');
+}
+
+static void put_text(struct obuf *b, const char *key, const char *v)
+{
+	put_key(b, key);
+	obuf_put_json_cstr(b, v ? v : "");
+}
+
+static void put_num(struct obuf *b, const char *key, uint64_t v)
+{
+	put_key(b, key);
+	obuf_put_u64(b, v);
+}
+
+static void put_list(struct obuf *b, const char *key, char **list)
+{
+	put_key(b, key);
+	obuf_putc(b, '[');
+	for (char **p = list; p && *p; p++) {
+		if (p != list)
+			obuf_putc(b, ',');
+		obuf_put_json_cstr(b, *p);
+	}
+	obuf_putc(b, ']');
+}
+
+static void put_module_head(struct obuf *b, struct core_instance *inst)
+{
+	struct orlop_health health = inst->health;
+
+	if (inst->state == CORE_READY)
+		core_instance_health(inst, &health);
+	put_text(b, "name", inst->name);
+	put_text(b, "module", inst->class_slash);
+	put_text(b, "class", inst->class_name);
+	put_text(b, "version", inst->image->info.version);
+	put_text(b, "state", core_state_name(inst->state));
+	put_num(b, "sinceMs", (core_now_mono() - inst->since_ns) / 1000000);
+	put_key(b, "healthy");
+	obuf_puts(b, inst->state == CORE_READY && health.ok ? "true" : "false");
+	put_text(b, "text", inst->state == CORE_FAILED ? inst->why : health.text);
+}
+
+static void put_modules(struct obuf *b, struct core *c)
+{
+	bool first = true;
+
+	obuf_putc(b, '[');
+	OLIST_FOREACH(n, &c->instances) {
+		struct core_instance *inst = OLIST_ENTRY(n, struct core_instance, node);
+
+		if (!inst->image)
+			continue;
+		obuf_puts(b, first ? "{" : ",{");
+		first = false;
+		put_module_head(b, inst);
+		obuf_putc(b, '}');
+	}
+	obuf_putc(b, ']');
+}
+
+/* ---- answering ------------------------------------------------------------------------------------- */
+
+/* Answers with one bytes field; takes what is in @b. */
+static void answer(struct core *c, struct orlop_call *call, uint32_t tag, struct obuf *b)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct orlop_msgw w;
+	struct orlop_msg m;
+
+	orlop_msgw_init(&w, &c->self->shards[0].host);
+	orlop_msgw_bytes(&w, tag, obuf_cstr(b), b->len);
+	if (obuf_err(b) || w.err) {
+		core_call_done(call, -ENOMEM, NULL, (orlop_fail(&err, ENOMEM, 0, "", "out of memory"), &err));
+	} else {
+		m = orlop_msgw_msg(&w);
+		core_call_done(call, 0, &m, NULL);
+	}
+	orlop_msgw_done(&w);
+	obuf_done(b);
+}
+
+/* A bytes field as C string. 0, -EINVAL (missing, too long, holds a NUL). */
+static int get_text(struct core *c, const struct orlop_req *req, uint32_t tag, const char *what,
+		    char *buf, size_t size, struct orlop_error *err)
+{
+	struct orlop_bytes v = orlop_msg_bytes(&c->self->shards[0].host, &req->msg, tag);
+
+	if (!v.p || v.len == 0)
+		return orlop_fail(err, EINVAL, 400, "BadRequest", "%s is missing", what);
+	if (v.len >= size || memchr(v.p, 0, v.len))
+		return orlop_fail(err, EINVAL, 400, "BadRequest", "%s is not valid", what);
+	memcpy(buf, v.p, v.len);
+	buf[v.len] = '\0';
+	return 0;
+}
+
+static int get_instance(struct core *c, const struct orlop_req *req, struct core_instance **ret,
+			struct orlop_error *err)
+{
+	char name[256];
+	int r = get_text(c, req, ORLOP_ADMIN_T_NAME, "the module's name", name, sizeof(name), err);
+
+	if (r)
+		return r;
+	*ret = core_instance_find(c, name);
+	if (!*ret || !(*ret)->image)
+		return orlop_fail(err, ENOENT, 404, "NotFound", "no module %s is loaded", name);
+	return 0;
+}
+
+/* ---- ops ---------------------------------------------------------------------------------------------- */
+
+static int op_status(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		     struct orlop_error *err)
+{
+	struct core *c = ctx;
+	struct obuf b = OBUF_INIT;
+	bool ready = true;
+
+	(void)req;
+	(void)err;
+	obuf_putc(&b, '{');
+	put_text(&b, "version", ORLOP_VERSION);
+	put_key(&b, "abi");
+	obuf_printf(&b, "\"%u.%u\"", ORLOP_ABI_MAJOR, ORLOP_ABI_MINOR);
+	put_num(&b, "pid", (uint64_t)getpid());
+	put_num(&b, "uptimeMs", (core_now_mono() - c->start_mono) / 1000000);
+	put_text(&b, "dataDir", c->config->data_dir);
+	put_text(&b, "config", c->config->path);
+	OLIST_FOREACH(n, &c->instances)
+		ready = ready && OLIST_ENTRY(n, struct core_instance, node)->state == CORE_READY;
+	put_key(&b, "ready");
+	obuf_puts(&b, ready ? "true" : "false");
+	put_num(&b, "loops", c->n_loops);
+	put_num(&b, "workers", core_workers_threads(c->workers));
+	put_num(&b, "revision", core_cache_applied(c->cache));
+	put_key(&b, "modules");
+	put_modules(&b, c);
+	obuf_putc(&b, '}');
+	answer(c, call, ORLOP_ADMIN_T_JSON, &b);
+	return 0;
+}
+
+static int op_list(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		   struct orlop_error *err)
+{
+	struct obuf b = OBUF_INIT;
+
+	(void)req;
+	(void)err;
+	put_modules(&b, ctx);
+	answer(ctx, call, ORLOP_ADMIN_T_JSON, &b);
+	return 0;
+}
+
+static void put_params(struct obuf *b, struct core_instance *inst)
+{
+	static const char *const types[] = { "", "string", "int", "bool" };
+
+	put_key(b, "parameters");
+	obuf_putc(b, '[');
+	for (uint32_t i = 0; i < inst->mod.n_params; i++) {
+		const struct orlop_param *d = inst->params[i].def;
+
+		obuf_puts(b, i ? ",{" : "{");
+		put_text(b, "name", d->name);
+		put_text(b, "type", d->type <= ORLOP_PARAM_BOOL ? types[d->type] : "");
+		put_text(b, "value", inst->params[i].value);
+		put_text(b, "default", d->def);
+		put_text(b, "help", d->help);
+		obuf_putc(b, '}');
+	}
+	obuf_putc(b, ']');
+}
+
+static void put_held(struct obuf *b, struct core_instance *inst)
+{
+	put_key(b, "held");
+	obuf_putc(b, '{');
+	for (int k = 0; k < CORE_HELD_MAX; k++) {
+		uint64_t sum = 0;
+
+		for (uint32_t i = 0; i < inst->n_shards; i++)
+			sum += core_owner_count(&inst->shards[i].held, k);
+		if (k != CORE_HELD_REQUEST && k != CORE_HELD_CALL)
+			put_num(b, core_held_name(k), sum);
+	}
+	obuf_putc(b, '}');
+}
+
+static int op_info(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		   struct orlop_error *err)
+{
+	struct core_instance *inst;
+	struct obuf b = OBUF_INIT;
+	int r = get_instance(ctx, req, &inst, err);
+
+	if (r)
+		return r;
+	obuf_putc(&b, '{');
+	put_module_head(&b, inst);
+	put_text(&b, "summary", inst->mod.summary);
+	put_text(&b, "license", inst->image->info.license);
+	put_text(&b, "path", inst->image->path);
+	put_text(&b, "buildId", inst->image->info.build_id);
+	put_key(&b, "abi");
+	obuf_printf(&b, "\"%u.%u\"", inst->image->info.abi_major, inst->image->info.abi_minor);
+	put_text(&b, "user", inst->user);
+	put_num(&b, "shards", inst->n_shards);
+	put_list(&b, "provides", inst->provides);
+	put_list(&b, "needs", inst->needs);
+	put_list(&b, "reads", inst->reads);
+	put_params(&b, inst);
+	put_held(&b, inst);
+	obuf_putc(&b, '}');
+	answer(ctx, call, ORLOP_ADMIN_T_JSON, &b);
+	return 0;
+}
+
+static int op_stats(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		    struct orlop_error *err)
+{
+	struct core_instance *inst;
+	struct obuf b = OBUF_INIT;
+	char own[8192];
+	int r = get_instance(ctx, req, &inst, err);
+
+	if (r)
+		return r;
+	obuf_putc(&b, '{');
+	put_text(&b, "name", inst->name);
+	put_held(&b, inst);
+	if (inst->state == CORE_READY && inst->mod.stats && inst->mod.stats(inst->ctx, own, sizeof(own)) >= 0) {
+		own[sizeof(own) - 1] = '\0';
+		put_key(&b, "module");
+		obuf_puts(&b, own[0] ? own : "{}");
+	}
+	obuf_putc(&b, '}');
+	answer(ctx, call, ORLOP_ADMIN_T_JSON, &b);
+	return 0;
+}
+
+/* A load or unload that was asked for: its call, and the core to answer from. */
+struct pending {
+	struct core	*core;
+	struct orlop_call *call;
+};
+
+static void load_done(void *arg, int status, struct core_instance *inst, const struct orlop_error *err)
+{
+	struct pending *p = arg;
+	struct obuf b = OBUF_INIT;
+
+	if (status) {
+		core_call_done(p->call, status, NULL, err);
+	} else {
+		obuf_putc(&b, '{');
+		if (inst)
+			put_module_head(&b, inst);
+		obuf_putc(&b, '}');
+		answer(p->core, p->call, ORLOP_ADMIN_T_JSON, &b);
+	}
+	omem_free(p);
+}
+
+static struct pending *pending_new(struct core *c, struct orlop_call *call)
+{
+	struct pending *p = OMEM_NEW(struct pending);
+
+	if (p) {
+		p->core = c;
+		p->call = call;
+	}
+	return p;
+}
+
+/* "k=v" into the configuration of a module; "name=" and others alike are parameters. */
+static int load_param(struct core_config_module *cm, struct orlop_bytes kv, struct orlop_error *err)
+{
+	cleanup_free char *text = omem_strndup(kv.p, kv.len);
+	char *eq = text ? strchr(text, '=') : NULL;
+
+	if (!text)
+		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	if (!eq || eq == text || strlen(text) != kv.len)
+		return orlop_fail(err, EINVAL, 400, "BadRequest", "parameter \"%.80s\": want NAME=VALUE", text);
+	*eq = '\0';
+	if (core_config_param_add(cm, text, eq + 1, 0, 0))
+		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	return 0;
+}
+
+static int op_load(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		   struct orlop_error *err)
+{
+	struct core *c = ctx;
+	struct core_config_module cm = { .module = NULL };
+	struct orlop_msgr r;
+	struct pending *p;
+	char name[4096];
+	int e = get_text(c, req, ORLOP_ADMIN_T_NAME, "the module's name", name, sizeof(name), err);
+
+	if (e)
+		return e;
+	p = pending_new(c, call);
+	cm.module = omem_strdup(name);
+	if (!p || !cm.module)
+		e = orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	orlop_msgr_init(&r, &c->self->shards[0].host, &req->msg, req->msg.body);
+	while (e == 0 && orlop_msgr_next(&r))
+		if (r.tag == ORLOP_ADMIN_T_PARAM && r.type == ORLOP_T_BYTES)
+			e = load_param(&cm, r.bytes, err);
+	if (e == 0)
+		e = core_loader_plan(c, &cm, 1, err);
+	if (e == 0)
+		e = core_loader_load(c, &cm, load_done, p, err);
+	core_config_module_done(&cm);
+	if (e)
+		omem_free(p);
+	return e;
+}
+
+static int op_unload(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		     struct orlop_error *err)
+{
+	struct core_instance *inst;
+	struct pending *p;
+	int r = get_instance(ctx, req, &inst, err);
+
+	if (r)
+		return r;
+	p = pending_new(ctx, call);
+	if (!p)
+		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	r = core_loader_unload(ctx, inst->name, load_done, p, err);
+	if (r)
+		omem_free(p);
+	return r;
+}
+
+static void put_link(void *arg, const struct core_link_stats *s)
+{
+	struct obuf *b = arg;
+
+	obuf_puts(b, b->data[b->len - 1] == '[' ? "{" : ",{");
+	put_text(b, "name", s->name);
+	put_num(b, "framesIn", s->frames_in);
+	put_num(b, "framesOut", s->frames_out);
+	put_num(b, "bytesIn", s->bytes_in);
+	put_num(b, "bytesOut", s->bytes_out);
+	put_num(b, "packetsIn", s->packets_in);
+	put_num(b, "packetsOut", s->packets_out);
+	put_num(b, "retransmitted", s->retransmitted);
+	put_num(b, "duplicates", s->duplicates);
+	put_num(b, "rejected", s->rejected);
+	put_num(b, "injected", s->injected);
+	put_num(b, "requestsIn", s->requests_in);
+	put_num(b, "requestsOut", s->requests_out);
+	put_num(b, "refused", s->refused);
+	put_num(b, "resets", s->resets);
+	put_num(b, "hintsDropped", s->hints_dropped);
+	put_num(b, "notesMerged", s->notes_merged);
+	put_num(b, "queued", s->queued);
+	put_num(b, "queuedPeak", s->queued_peak);
+	put_num(b, "open", s->open);
+	put_num(b, "openPeak", s->open_peak);
+	put_num(b, "p50Ns", s->p50_ns);
+	put_num(b, "p99Ns", s->p99_ns);
+	obuf_putc(b, '}');
+}
+
+static int op_bus(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		  struct orlop_error *err)
+{
+	struct core *c = ctx;
+	struct obuf b = OBUF_INIT;
+
+	(void)req;
+	(void)err;
+	obuf_putc(&b, '[');
+	core_bus_stats(c->bus, put_link, &b);
+	obuf_putc(&b, ']');
+	answer(c, call, ORLOP_ADMIN_T_JSON, &b);
+	return 0;
+}
+
+static int op_metrics(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		      struct orlop_error *err)
+{
+	struct core *c = ctx;
+	struct obuf b = OBUF_INIT;
+
+	(void)req;
+	(void)err;
+	core_metrics_text(c->metrics, &b);
+	answer(c, call, ORLOP_ADMIN_T_TEXT, &b);
+	return 0;
+}
+
+/* After the answer has left: a stop at once would cut it off. */
+static void stop_later(void *arg)
+{
+	struct core *c = arg;
+
+	if (c->end)
+		c->end(c->end_arg, NULL);
+}
+
+static int op_stop(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		   struct orlop_error *err)
+{
+	struct core *c = ctx;
+
+	(void)req;
+	(void)err;
+	core_call_done(call, 0, NULL, NULL);
+	(void)core_loop_post(c->main, stop_later, c);
+	return 0;
+}
+
+static void forwarded(void *arg, int32_t status, const struct orlop_msg *msg,
+		      const struct orlop_error *err, uint32_t flags)
+{
+	struct pending *p = arg;
+	struct obuf b = OBUF_INIT;
+
+	if (flags & ORLOP_REPLY_MORE)
+		return;		/* parts of a streamed answer have no place here */
+	if (status < 0) {
+		core_call_done(p->call, status, NULL, err);
+	} else {
+		core_msg_flatten(&p->core->self->shards[0].host, msg, &b);
+		answer(p->core, p->call, ORLOP_ADMIN_T_BODY, &b);
+	}
+	omem_free(p);
+}
+
+static int op_forward(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		      struct orlop_error *err)
+{
+	struct core *c = ctx;
+	const struct orlop_host *h = &c->self->shards[0].host;
+	struct orlop_send send = { .size = sizeof(send), .trace = req->trace, .who = req->who };
+	struct pending *p;
+	char to[256];
+	int r = get_text(c, req, ORLOP_ADMIN_T_TO, "the address", to, sizeof(to), err);
+
+	if (r)
+		return r;
+	p = pending_new(c, call);
+	if (!p)
+		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	send.to = to;
+	send.op = (uint32_t)orlop_msg_u64(&req->msg, ORLOP_ADMIN_T_OP, 0);
+	send.msg.size = sizeof(send.msg);
+	send.msg.body = orlop_msg_bytes(h, &req->msg, ORLOP_ADMIN_T_BODY);
+	if (req->deadline_ns) {
+		uint64_t now = core_now_mono();
+
+		send.timeout_ns = req->deadline_ns > now ? req->deadline_ns - now : 1;
+	}
+	r = core_link_request(c->self->shards[0].link, &send, forwarded, p, NULL);
+	if (r) {
+		omem_free(p);
+		return orlop_fail(err, -r, 0, "", "forward to %s: %s", to, strerrordesc_np(-r));
+	}
+	return 0;
+}
+
+/* ---- the table -------------------------------------------------------------------------------------------- */
+
+const struct orlop_ops *core_admin_ops(void)
+{
+	static const struct {
+		uint32_t	size;
+		uint32_t	reserved0;
+		orlop_op_fn	op[ORLOP_ADMIN_FORWARD + 1];
+	} ops = {
+		.size = sizeof(ops),
+		.op = {
+			[ORLOP_ADMIN_STATUS] = op_status,
+			[ORLOP_ADMIN_MODULE_LIST] = op_list,
+			[ORLOP_ADMIN_MODULE_INFO] = op_info,
+			[ORLOP_ADMIN_MODULE_LOAD] = op_load,
+			[ORLOP_ADMIN_MODULE_UNLOAD] = op_unload,
+			[ORLOP_ADMIN_MODULE_STATS] = op_stats,
+			[ORLOP_ADMIN_BUS_STATS] = op_bus,
+			[ORLOP_ADMIN_METRICS] = op_metrics,
+			[ORLOP_ADMIN_STOP] = op_stop,
+			[ORLOP_ADMIN_FORWARD] = op_forward,
+		},
+	};
+
+	return (const struct orlop_ops *)(const void *)&ops;
+}
+
+void core_state_dump(struct core *c)
+{
+	CLOG(c, INFO, "state", "pid=%d uptime_ms=%llu loops=%u workers=%u revision=%llu", (int)getpid(),
+	     (unsigned long long)((core_now_mono() - c->start_mono) / 1000000), c->n_loops,
+	     core_workers_threads(c->workers), (unsigned long long)core_cache_applied(c->cache));
+	for (uint32_t i = 0; i < c->n_loops; i++) {
+		struct core_loop *l = c->loops[i];
+
+		CLOG(c, INFO, "state_loop", "name=%s turns=%llu posts=%llu timers=%llu events=%llu", l->name,
+		     (unsigned long long)atomic_load(&l->turns), (unsigned long long)atomic_load(&l->n_ran),
+		     (unsigned long long)atomic_load(&l->n_fired),
+		     (unsigned long long)atomic_load(&l->n_events));
+	}
+	OLIST_FOREACH(n, &c->instances) {
+		struct core_instance *inst = OLIST_ENTRY(n, struct core_instance, node);
+		cleanup_obuf struct obuf b = OBUF_INIT;
+
+		put_held(&b, inst);
+		CLOG(c, INFO, "state_module", "name=%s state=%s shards=%u %s", inst->name,
+		     core_state_name(inst->state), inst->n_shards, obuf_cstr(&b));
+	}
+}

@@ -1,0 +1,125 @@
+/*
+ * lead.c - leadership by name. In one process whoever asks first has it; others wait in line.
+ *
+ * The fencing token only grows, also over restarts: it is the wall clock at the gain, or one more than
+ * the last token if the clock did not advance.
+ */
+#include "host.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/omem.h"
+
+struct orlop_lead {
+	struct olist	node;		/* core->leads, in order of asking; core->lead_lock */
+	struct olist	held;		/* owner's list; on the shard's loop */
+	struct core_shard *shard;
+	char		*name;
+	orlop_lead_fn	cb;
+	void		*arg;
+	uint64_t	token;		/* 0: waits; core->lead_lock */
+	_Atomic uint32_t refs;		/* the module's, and one for a post under way */
+	bool		dropped;	/* on the shard's loop */
+};
+
+static void lead_unref(struct orlop_lead *l)
+{
+	if (atomic_fetch_sub(&l->refs, 1) != 1)
+		return;
+	omem_free(l->name);
+	omem_free(l);
+}
+
+static void lead_gained(void *arg)
+{
+	struct orlop_lead *l = arg;
+
+	if (!l->dropped)
+		l->cb(l->arg, 1, l->token);
+	lead_unref(l);
+}
+
+/* Gives the name to the first in line. Lock held. */
+static void lead_grant(struct core *c, const char *name)
+{
+	uint64_t now = core_now_wall();
+
+	OLIST_FOREACH(n, &c->leads) {
+		struct orlop_lead *l = OLIST_ENTRY(n, struct orlop_lead, node);
+
+		if (strcmp(l->name, name) != 0)
+			continue;
+		if (l->token)
+			return;
+		c->last_token = now > c->last_token ? now : c->last_token + 1;
+		l->token = c->last_token;
+		atomic_fetch_add(&l->refs, 1);
+		if (core_loop_post_owned(l->shard->loop, &l->shard->held, lead_gained, l))
+			atomic_fetch_sub(&l->refs, 1);
+		return;
+	}
+}
+
+static int host_lead(const struct orlop_host *h, const char *name, orlop_lead_fn cb, void *arg,
+		     struct orlop_lead **ret)
+{
+	struct core_shard *s = core_shard_of(h);
+	struct core *c = s->inst->core;
+	struct orlop_lead *l;
+
+	if (atomic_load(&s->closing))
+		return -ECANCELED;
+	l = OMEM_NEW(struct orlop_lead);
+	if (!l || !(l->name = omem_strdup(name))) {
+		omem_free(l);
+		return -ENOMEM;
+	}
+	l->shard = s;
+	l->cb = cb;
+	l->arg = arg;
+	atomic_init(&l->refs, 1);
+	olist_append(&s->held.list[CORE_HELD_LEAD], &l->held);
+	core_owner_inc(&s->held, CORE_HELD_LEAD);
+	pthread_mutex_lock(&c->lead_lock);
+	olist_append(&c->leads, &l->node);
+	lead_grant(c, name);
+	pthread_mutex_unlock(&c->lead_lock);
+	*ret = l;
+	return 0;
+}
+
+static void host_lead_drop(struct orlop_lead *l)
+{
+	struct core *c;
+
+	if (!l)
+		return;
+	c = l->shard->inst->core;
+	l->dropped = true;
+	olist_del(&l->held);
+	core_owner_dec(&l->shard->held, CORE_HELD_LEAD);
+	pthread_mutex_lock(&c->lead_lock);
+	olist_del(&l->node);
+	lead_grant(c, l->name);
+	pthread_mutex_unlock(&c->lead_lock);
+	lead_unref(l);
+}
+
+uint32_t core_host_lead_reclaim(struct core_shard *s)
+{
+	struct olist *n;
+	uint32_t count = 0;
+
+	while ((n = olist_first(&s->held.list[CORE_HELD_LEAD]))) {
+		host_lead_drop(OLIST_ENTRY(n, struct orlop_lead, held));
+		count++;
+	}
+	return count;
+}
+
+void core_host_fill_lead(struct orlop_host *h)
+{
+	h->lead = host_lead;
+	h->lead_drop = host_lead_drop;
+}

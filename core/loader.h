@@ -1,0 +1,102 @@
+/*
+ * loader.h - modules come and go: files, addresses, the order of their calls.
+ */
+#ifndef CORE_LOADER_H
+#define CORE_LOADER_H
+
+#include "base/omap.h"
+#include "core.h"
+#include "image.h"
+
+struct core_config_module;
+
+/*
+ * The end of a load or unload. @status 0: @inst is ready (load) or gone (unload: NULL); otherwise
+ * -errno and @err says why; everything is as before.
+ */
+typedef void (*core_loaded_fn)(void *arg, int status, struct core_instance *inst,
+			const struct orlop_error *err);
+
+struct core_loader {
+	struct core	*core;
+	struct core_images images;
+	struct omap	addresses;	/* name → instance that answers there */
+	struct core_post kick;		/* look for instances whose needs are now there */
+	uint32_t	n_jobs;		/* loads and unloads under way */
+	bool		stopping;
+	orlop_cb	stopped;	/* of core_loader_stop_all() */
+	void		*stopped_arg;
+};
+
+/* All on the main loop. */
+int core_loader_new(struct core *c);
+void core_loader_free(struct core *c);		/* all instances are gone */
+
+/*
+ * core_loader_load - load one module; @fn is called later, once
+ *
+ * 0, or -errno with @err if it does not even begin: then @fn is not called.
+ */
+int core_loader_load(struct core *c, const struct core_config_module *cm, core_loaded_fn fn,
+		     void *arg, struct orlop_error *err);
+
+/*
+ * core_loader_plan - check a list of modules before anything is loaded
+ *
+ * Reads every file's modinfo: ABI, names given twice, needs that nobody provides, cycles.
+ */
+int core_loader_plan(struct core *c, const struct core_config_module *list, uint32_t n,
+		     struct orlop_error *err);
+
+/* Refused with -ENOENT, or -EBUSY if others need it, or it is already on its way. @fn as above. */
+int core_loader_unload(struct core *c, const char *name, core_loaded_fn fn, void *arg,
+		       struct orlop_error *err);
+
+/* Unloads everything, users before what they use; then calls @fn. */
+void core_loader_stop_all(struct core *c, orlop_cb fn, void *arg);
+
+/* The file of "class/name", "class" or a path. The caller frees. */
+int core_loader_path(struct core *c, const char *module, char **ret, struct orlop_error *err);
+
+/* From the host table, any thread. */
+void core_loader_ready(struct core_instance *inst);
+void core_loader_failed(struct core_instance *inst, const char *reason);
+
+const char *core_state_name(int state);
+
+/* The address's instance, NULL: nobody. */
+struct core_instance *core_loader_answerer(struct core *c, const char *address);
+
+/* instance.c */
+int core_instance_new(struct core *c, struct core_image *img, const struct core_config_module *cm,
+		      struct core_instance **ret, struct orlop_error *err);
+void core_instance_free(struct core_instance *inst);	/* its links are closed; accepts NULL */
+/* Opens the shard's link, on its loop. */
+int core_shard_open(struct core_shard *s);
+
+/* address.c: addresses */
+int core_address_take(struct core_instance *inst);	/* those that are free */
+void core_address_drop(struct core_instance *inst);	/* to others that provide them, or nobody */
+
+/* unload.c: from an instance with or without ctx to nothing. */
+void core_unload_begin(struct core_instance *inst, bool started);
+
+/* What is under way with an instance. */
+struct core_loader_job {
+	core_loaded_fn	fn;
+	void		*arg;
+	bool		unload;		/* asked for; otherwise a load */
+	bool		forced;		/* stop() may not refuse */
+	bool		started;	/* start() was called with success */
+	bool		has_ctx;	/* init() was successful */
+	int		status;
+	struct orlop_error err;
+	uint32_t	pending;	/* shards that have not reported */
+	struct orlop_timer *deadline;
+	uint64_t	t0;
+};
+
+/* The job is done: tells, and frees it. For load failures the instance is freed before. */
+void core_job_end(struct core *c, struct core_loader_job *job, struct core_instance *inst);
+
+#endif
