@@ -4,5 +4,4 @@ OLIBS += $(l)
 $(l)_srcs := h1.c h2.c oclient.c oh1.c ospdy.c ostream.c outq.c ows.c req.c server.c splice.c util.c
 $(l)_pkgs := libnghttp2 openssl zlib
 $(l)_deps := base tls
-$(l)_tests := test/h1parse.c test/server.c test/spdy.c test/ws.c
-$(l)_fuzz := test/fuzz-h1.c test/fuzz-spdy.c test/fuzz-ws.c
+$(l)_tests := test/server.c

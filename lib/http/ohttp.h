@@ -25,6 +25,7 @@
 
 #include <stdbool.h>
 
+struct obuf;
 struct ohttp_server;
 struct ohttp_req;
 
@@ -116,6 +117,8 @@ void ohttp_on_close(struct ohttp_req *r, void (*cb)(void *arg, struct ohttp_req 
  * @cb is called exactly once, possibly at once. 100-continue is sent when the client waits for it.
  */
 void ohttp_body_read(struct ohttp_req *r, size_t max_bytes, ohttp_body_fn cb, void *arg);
+/* In @cb: the buffer itself, for who needs it longer than the request lives. obuf_done() it. */
+void ohttp_body_take(struct ohttp_req *r, struct obuf *ret);
 /* Get the body in parts instead. */
 void ohttp_body_stream(struct ohttp_req *r, ohttp_chunk_fn cb, void *arg);
 

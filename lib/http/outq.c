@@ -154,6 +154,16 @@ void outq_splice(struct outq *to, struct outq *from)
 	memset(from, 0, sizeof(*from));
 }
 
+void outq_retire(struct outq *to, struct outq *from)
+{
+	for (struct onode *d = from->head; d; d = d->next) {
+		d->len = 0;
+		d->cap = 0;	/* nothing is appended to it any more */
+	}
+	from->bytes = 0;
+	outq_splice(to, from);
+}
+
 void outq_done(struct outq *q)
 {
 	while (q->head) {

@@ -38,6 +38,11 @@ void outq_drop(struct outq *q, size_t n);
 int outq_move(struct outq *to, struct outq *from, size_t n);
 /* Moves everything: @from is empty then. */
 void outq_splice(struct outq *to, struct outq *from);
+/*
+ * Gives up the rest of @from, parts of which may be in @to already: its pieces are released when @to
+ * has got past those.
+ */
+void outq_retire(struct outq *to, struct outq *from);
 void outq_done(struct outq *q);
 /* Fills @iov, returns how many. */
 int outq_iov(const struct outq *q, struct iovec *iov, int max);

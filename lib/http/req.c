@@ -29,6 +29,8 @@ void oreq_free(struct ohttp_req *r)
 	olist_del(&r->link);
 	r->conn->n_reqs--;
 	r->conn->srv->stats.active--;
+	if (r->conn->stream)
+		outq_retire(ohttp_stream_outq(r->conn->stream), &r->out);
 	outq_done(&r->out);
 	obuf_done(&r->body);
 	obuf_done(&r->hdr_text);
@@ -146,6 +148,12 @@ void ohttp_body_read(struct ohttp_req *r, size_t max_bytes, ohttp_body_fn cb, vo
 		return;
 	}
 	body_wanted(r);
+}
+
+void ohttp_body_take(struct ohttp_req *r, struct obuf *ret)
+{
+	*ret = r->body;
+	obuf_init(&r->body);
 }
 
 void ohttp_body_stream(struct ohttp_req *r, ohttp_chunk_fn cb, void *arg)

@@ -99,6 +99,10 @@ void oconn_kill(struct oconn *c, bool gently)
 
 	if (c->dead)
 		return;
+	/* Parts of bodies may wait in the stream, which lives on for a moment. */
+	OLIST_FOREACH(l, &c->reqs)
+		if (st)
+			outq_retire(ohttp_stream_outq(st), &OLIST_ENTRY(l, struct ohttp_req, link)->out);
 	c->dead = true;
 	c->closing = true;
 	c->stream = NULL;
