@@ -23,4 +23,9 @@ step "--with-storage-lmdb insists" says 'storage-lmdb: cannot be built: no lmdb'
 step "the core insists on libuv" says 'libuv is needed' 1 --without-libuv
 step "an unknown sanitizer is refused" says 'none of address' 1 --enable-sanitizer=adress
 step "address and thread exclude each other" says 'exclude each other' 1 --enable-sanitizer=address,thread
+in_tree()
+{
+	mkdir "$sub_dir/tree" && cp -r "$srcdir/configure" "$srcdir/abi" "$sub_dir/tree" && cd "$sub_dir/tree" && ! ./configure > said 2>&1 && grep 'directory of its own' said
+}
+step "building in the source tree is refused" in_tree
 finish
