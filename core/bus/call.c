@@ -55,7 +55,8 @@ static void call_forget(struct orlop_call *c)
 	c->magic = 0;
 	pthread_mutex_lock(&link->lock);
 	c->done = true;
-	olist_del(&c->inbox);
+	if (!c->running)		/* else the return of its op is, or will be, in the inbox */
+		olist_del(&c->inbox);
 	pthread_mutex_unlock(&link->lock);
 	parts_free(&c->parts);
 	core_parcel_unref(c->answer);
