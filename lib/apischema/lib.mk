@@ -10,4 +10,4 @@ lib/apischema/builtin.c: tools/bin/schemac $(apischema_schemas)
 	$(call say,GEN,$@)
 	@mkdir -p $(@D)
 	$(Q)tools/bin/schemac -o $@ -i apischema/apischema.h $(apischema_schemas)
-apischema_tests := test/decode.c test/rows.c test/validate.c
+apischema_tests := test/decode.c test/discovery.c test/rows.c test/validate.c

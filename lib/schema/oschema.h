@@ -242,7 +242,7 @@ struct oschema_group {
 	uint32_t	package;	/* types' prefix, "core/v1" */
 	uint32_t	openapi;	/* definition prefix, "io.k8s.api.core.v1" */
 	uint16_t	priority;	/* groupPriorityMinimum: order in /apis */
-	uint8_t		served;		/* has resources; else only types (meta) */
+	uint8_t		served;		/* appears in discovery; else only types (meta) */
 	uint8_t		reserved0;
 };
 

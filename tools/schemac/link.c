@@ -359,6 +359,10 @@ void sc_link(struct sc *sc)
 
 			if (strcmp(g->name, r->group.name) == 0)
 				g->served = true;
+			/* clients look for the group of a subresource's body, too: policy for evictions */
+			for (size_t m = 0; m < r->subs.n; m++)
+				if (SC_AT(r->subs, struct sc_sub, m)->group == g)
+					g->served = true;
 		}
 		if (i > 0 && resource_order(r, r - 1) == 0)
 			sc_die(r->at, "resource %s appears twice", r->plural);
