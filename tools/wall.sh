@@ -1,7 +1,7 @@
 # Sourced by tools/check-*: the walls, things that the architecture forbids. Each prints TAP and is
 # proven able to fail by tools/test-walls. They read $builddir/build.list (made by the Makefile):
 #
-#	part KIND NAME dir=DIR out=FILE libs=A,B link=-lX,-lY
+#	part KIND NAME dir=DIR out=FILE libs=A,B testlibs=A,B,C link=-lX,-lY
 #	flags NAME compiler flags
 #	obj NAME FILE			logic NAME FILE
 

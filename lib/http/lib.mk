@@ -4,4 +4,5 @@ OLIBS += $(l)
 $(l)_srcs := h1.c h2.c oclient.c oh1.c ospdy.c ostream.c outq.c ows.c req.c server.c splice.c util.c
 $(l)_pkgs := libnghttp2 openssl zlib
 $(l)_deps := base tls
+$(l)_test_deps := pki
 $(l)_tests := test/server.c
