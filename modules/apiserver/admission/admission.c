@@ -1,0 +1,73 @@
+/* admission.c - which admission applies to what, and NamespaceLifecycle. */
+#include "admission.h"
+
+#include "../registry/render.h"
+#include "../registry/write.h"
+#include "json/ojson.h"
+
+#include <errno.h>
+#include <string.h>
+
+int admission_lookup(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,
+		     struct orlop_bytes name, struct ojson **ret)
+{
+	struct orlop_object *o = reg_peek(op->sh, k->stored->name, ns, name);
+	int r = 0;
+
+	*ret = NULL;
+	if (o)
+		r = render_parse(k->stored, o->json, ret);
+	op->sh->h->object_unref(o);
+	return r ? reg_failed(op, r, NULL) : 0;
+}
+
+int admission_namespace(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,
+			struct orlop_bytes name)
+{
+	struct orlop_object *o;
+	struct orlop_bytes meta, part;
+	bool dying;
+
+	if (!(k->res->flags & OSCHEMA_S_NAMESPACED))
+		return 0;
+	o = reg_peek(op->sh, "namespaces", RB0, ns);
+	if (!o) {
+		op->det_name = rb_dup(&op->arena, ns);
+		op->det_kind = "namespaces";
+		return orlop_fail(&op->err, ENOENT, 404, "NotFound", "namespaces \"%.*s\" not found", OB(ns));
+	}
+	meta = render_metadata(o->json);
+	dying = oscan_get(meta, "deletionTimestamp", &part);
+	op->sh->h->object_unref(o);
+	if (!dying)
+		return 0;
+	reg_cause(op, "NamespaceTerminating", "metadata.namespace", "namespace %.*s is being terminated",
+		  OB(ns));
+	return reg_forbidden(op, name, "unable to create new content in namespace %.*s because it is being terminated",
+			     OB(ns));
+}
+
+int admission_mutate(struct reg_op *op, struct ojson *obj, struct ojson *old)
+{
+	const struct reg_kind *k = op->w->k;
+	int r = 0;
+
+	if (k == op->sh->rg->pods && !old) {
+		r = admission_service_account(op, obj);
+		if (r == 0)
+			r = admission_pod_priority(op, obj);
+		if (r == 0)
+			r = admission_pod_tolerations(op, obj);
+	} else if (k == op->sh->rg->nodes) {
+		r = admission_node_taints(op, obj, old);
+	}
+	return r;
+}
+
+int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
+{
+	(void)op;
+	(void)obj;
+	(void)old;
+	return 0;
+}
