@@ -4,10 +4,11 @@ OLIBS += $(l)
 $(l)_srcs :=
 $(l)_gen := builtin.c
 $(l)_deps := schema
+$(l)_tests := test/decode.c test/discovery.c test/rows.c test/validate.c
+$(l)_fuzz := fuzz/object.c
 
 apischema_schemas := $(sort $(wildcard $(srcdir)/api/*.schema))
 lib/apischema/builtin.c: tools/bin/schemac $(apischema_schemas)
 	$(call say,GEN,$@)
 	@mkdir -p $(@D)
 	$(Q)tools/bin/schemac -o $@ -i apischema/apischema.h $(apischema_schemas)
-apischema_tests := test/decode.c test/discovery.c test/rows.c test/validate.c
