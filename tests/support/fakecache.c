@@ -394,6 +394,15 @@ uint64_t fakehost_delete(struct fakehost *fh, const char *resource, const char *
 	return rev;
 }
 
+uint64_t fakehost_put_record(struct fakehost *fh, struct orlop_bytes key, struct orlop_bytes record)
+{
+	change_begin(fh);
+	if (record.p ? core_cache_put(fh->cache, key, record, fh->rev) : core_cache_del(fh->cache, key, fh->rev))
+		fake_die("%.*s: not a record of a registered resource", (int)key.len, key.p);
+	change_end(fh);
+	return fh->rev;
+}
+
 uint64_t fakehost_count(struct fakehost *fh, const char *resource)
 {
 	struct orlop_snapshot *s;

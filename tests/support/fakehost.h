@@ -153,6 +153,11 @@ uint64_t fakehost_putf(struct fakehost *fh, const char *resource, const char *ns
 /* The revision of the delete; 0: there was none. */
 uint64_t fakehost_delete(struct fakehost *fh, const char *resource, const char *ns,
 			 const char *name);
+/*
+ * A stored record (orlop/record.h) as the storage would feed it, for a test that plays the storage;
+ * record.p NULL: the key is gone. Returns the revision.
+ */
+uint64_t fakehost_put_record(struct fakehost *fh, struct orlop_bytes key, struct orlop_bytes record);
 /* The members of the object as the cache has them, NUL-terminated, valid until the next call; NULL. */
 const char *fakehost_get(struct fakehost *fh, const char *resource, const char *ns,
 			 const char *name);

@@ -2,6 +2,7 @@
 #include "op.h"
 #include "render.h"
 #include "record.h"
+#include "write.h"
 
 #include "json/oscan.h"
 
@@ -18,6 +19,7 @@ void reg_answer_free(struct reg_answer *a)
 	if (!a)
 		return;
 	h = op->sh->h;
+	write_free(op);
 	if (a->watch)
 		reg_watch_free(a->watch);
 	obuf_done(&op->out);

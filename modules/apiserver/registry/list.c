@@ -485,6 +485,25 @@ static void list_go(struct list *l)
 	list_cached(l);
 }
 
+void reg_list_snapshot(struct reg_op *op)
+{
+	struct list *l = oarena_zalloc(&op->arena, sizeof(*l));
+	int r;
+
+	if (!l) {
+		reg_finish(op, -ENOMEM);
+		return;
+	}
+	l->op = op;
+	l->limit = op->opt.limit;
+	l->rev = op->sh->h->snapshot_rev(op->snap);
+	r = reg_select_init(op, &l->sel);
+	if (r)
+		fail(l, r);
+	else
+		list_cached(l);
+}
+
 static void on_fresh(void *arg, int32_t status)
 {
 	struct list *l = arg;

@@ -8,6 +8,7 @@
 
 void reg_do_get(struct reg_op *op);		/* get.c; also of subresources */
 void reg_do_list(struct reg_op *op);		/* list.c */
+void reg_list_snapshot(struct reg_op *op);	/* list.c: what op->snap holds */
 void reg_do_watch(struct reg_op *op);		/* watch.c */
 void reg_do_write(struct reg_op *op);		/* write.c: create, update, patch */
 void reg_do_delete(struct reg_op *op);		/* delete.c */

@@ -1,0 +1,171 @@
+/*
+ * bootstrap.c - what every cluster has: four namespaces, and the Service by which pods find the API.
+ *
+ * One step after the other, each a plain request of the engine to itself; what is there already is
+ * left alone, but for the address of the endpoint, which is kept right at every start.
+ */
+#include "kinds.h"
+#include "op.h"
+#include "verbs.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define POLL_NS		UINT64_C(5000000)
+
+struct boot {
+	struct reg_shard *sh;
+	reg_boot_fn	done;
+	void		*arg;
+	struct orlop_timer *timer;
+	struct oarena	arena;
+	unsigned int	step;
+};
+
+static const char *const namespaces[] = { "default", "kube-system", "kube-public", "kube-node-lease" };
+
+enum { STEP_SERVICE = 4, STEP_ENDPOINTS, STEP_SLICE, STEP_END };
+
+static void next(struct boot *b);
+
+static void end(struct boot *b, int32_t status, const char *what)
+{
+	reg_boot_fn done = b->done;
+	void *arg = b->arg;
+	char text[300];
+
+	snprintf(text, sizeof(text), "%s", what);
+	b->sh->h->timer_free(b->timer);
+	oarena_done(&b->arena);
+	omem_free(b);
+	done(arg, status, text);
+}
+
+static void on_made(void *arg, struct reg_answer *a)
+{
+	struct boot *b = arg;
+	char what[300];
+
+	if (!a || (a->code >= 400 && a->code != 409)) {
+		snprintf(what, sizeof(what), "step %u: %.*s", b->step,
+			 a && a->n_pieces ? (int)a->pieces[0].len : 0, a && a->n_pieces ? a->pieces[0].p : "");
+		reg_answer_free(a);
+		end(b, -EIO, what);
+		return;
+	}
+	reg_answer_free(a);
+	b->step++;
+	next(b);
+}
+
+static void request(struct boot *b, enum reg_verb verb, const char *resource, const char *name,
+		    const char *body)
+{
+	struct reg_req rq = { .verb = verb };
+	const struct reg_kind *k = reg_kind_named(b->sh->rg, resource);
+
+	if (!k) {	/* the schema does not have it (a test's own) */
+		b->step++;
+		next(b);
+		return;
+	}
+	if (!body) {
+		end(b, -ENOMEM, "out of memory");
+		return;
+	}
+	rq.res = k->res;
+	rq.ns = k->res->flags & OSCHEMA_S_NAMESPACED ? RB("default") : RB0;
+	rq.name = verb == REG_CREATE ? RB0 : RB(name);
+	rq.body = RB(body);
+	reg_internal_call(b->sh, &rq, on_made, b);
+}
+
+static void next(struct boot *b)
+{
+	const struct reg_config *cfg = &b->sh->rg->cfg;
+	char ip[16];
+
+	service_first_ip(b->sh->rg, ip);
+	switch (b->step) {
+	case STEP_SERVICE:
+		request(b, REG_CREATE, "services", "kubernetes", oarena_printf(&b->arena,
+			"{\"metadata\":{\"name\":\"kubernetes\",\"labels\":{\"component\":\"apiserver\",\"provider\":\"kubernetes\"}},"
+			"\"spec\":{\"clusterIP\":\"%s\",\"clusterIPs\":[\"%s\"],\"ipFamilyPolicy\":\"SingleStack\","
+			"\"ports\":[{\"name\":\"https\",\"port\":443,\"protocol\":\"TCP\",\"targetPort\":%u}],\"sessionAffinity\":\"None\",\"type\":\"ClusterIP\"}}",
+			ip, ip, cfg->advertise_port ? cfg->advertise_port : 6443u));
+		return;
+	case STEP_ENDPOINTS:
+		if (!cfg->advertise_addr[0]) {
+			b->step = STEP_END;
+			break;
+		}
+		request(b, REG_UPDATE, "endpoints", "kubernetes", oarena_printf(&b->arena,
+			"{\"metadata\":{\"name\":\"kubernetes\",\"labels\":{\"endpointslice.kubernetes.io/skip-mirror\":\"true\"}},"
+			"\"subsets\":[{\"addresses\":[{\"ip\":\"%s\"}],\"ports\":[{\"name\":\"https\",\"port\":%u,\"protocol\":\"TCP\"}]}]}",
+			cfg->advertise_addr, cfg->advertise_port));
+		return;
+	case STEP_SLICE: {
+		struct orlop_object *o = reg_peek(b->sh, "endpointslices.discovery.k8s.io",
+						  RB("default"), RB("kubernetes"));
+		enum reg_verb verb = o ? REG_UPDATE : REG_CREATE;
+
+		b->sh->h->object_unref(o);
+		request(b, verb, "endpointslices.discovery.k8s.io", "kubernetes", oarena_printf(&b->arena,
+			"{\"metadata\":{\"name\":\"kubernetes\",\"labels\":{\"kubernetes.io/service-name\":\"kubernetes\"}},"
+			"\"addressType\":\"IPv4\",\"endpoints\":[{\"addresses\":[\"%s\"],\"conditions\":{\"ready\":true}}],"
+			"\"ports\":[{\"name\":\"https\",\"port\":%u,\"protocol\":\"TCP\"}]}",
+			cfg->advertise_addr, cfg->advertise_port));
+		return;
+	}
+	case STEP_END:
+		break;
+	default:
+		request(b, REG_CREATE, "namespaces", namespaces[b->step],
+			oarena_printf(&b->arena, "{\"metadata\":{\"name\":\"%s\"}}", namespaces[b->step]));
+		return;
+	}
+	(void)reg_expiry_start(b->sh);
+	end(b, 0, "");
+}
+
+/* The first list of the feeder must be in, or creates would race with what is stored. */
+static void poll(void *arg)
+{
+	struct boot *b = arg;
+	const struct registry *rg = b->sh->rg;
+
+	for (uint16_t i = 0; i < rg->schema->n_resources; i++) {
+		const struct reg_kind *k = &rg->kinds[i];
+		struct orlop_resource *res;
+		int32_t synced = 0;
+
+		if (k->virt || k->stored != k)
+			continue;
+		res = reg_open(b->sh, k);
+		if (!res) {
+			end(b, -ENOMEM, "a resource cannot be opened");
+			return;
+		}
+		b->sh->h->resource_rev(res, &synced);
+		if (!synced) {
+			b->sh->h->timer_set(b->timer, POLL_NS, 0);
+			return;
+		}
+	}
+	next(b);
+}
+
+void reg_bootstrap(struct reg_shard *sh, reg_boot_fn done, void *arg)
+{
+	struct boot *b = OMEM_NEW(struct boot);
+
+	if (!b || sh->h->timer_new(sh->h, poll, b, &b->timer)) {
+		omem_free(b);
+		done(arg, -ENOMEM, "out of memory");
+		return;
+	}
+	b->sh = sh;
+	b->done = done;
+	b->arg = arg;
+	poll(b);
+}

@@ -1,0 +1,525 @@
+/*
+ * input.c - what a client sent becomes the object that shall be: bodies of create, update and patch.
+ *
+ * Each `make` composes one input tree (the client's members, with those of the system put in from
+ * the stored object), has it decoded, and lets write_check() do the rest.
+ */
+#include "write.h"
+#include "render.h"
+#include "verbs.h"
+#include "../admission/admission.h"
+
+#include "base/oenc.h"
+#include "json/ojson.h"
+#include "patch/opatch.h"
+#include "schema/decode.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- parsing ---- */
+
+struct dups {
+	struct reg_op	*op;
+	struct obuf	list;
+};
+
+static void on_duplicate(void *arg, const char *path, size_t len)
+{
+	struct dups *d = arg;
+
+	if (d->op->opt.strictness == REG_VALIDATE_IGNORE)
+		return;
+	if (d->op->opt.strictness == REG_VALIDATE_WARN) {
+		reg_warn(d->op, "duplicate field \"%.*s\"", (int)len, path);
+		return;
+	}
+	obuf_printf(&d->list, "%sduplicate field \"%.*s\"", d->list.len ? ", " : "", (int)len, path);
+}
+
+/* The first 30 bytes of a body that is no object, as upstream shows them. */
+static const char *summary(struct reg_op *op, struct orlop_bytes body)
+{
+	if (body.len > 30)
+		return oarena_printf(&op->arena, "%.*s ...", 30, body.p);
+	return rb_dup(&op->arena, body);
+}
+
+static int parse(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes body,
+		 struct ojson **ret)
+{
+	struct dups d = { .op = op, .list = OBUF_INIT };
+	struct oscan_error e = { 0 };
+	int r = ojson_parse_duplicates(body.p, body.len, on_duplicate, &d, ret, &e);
+
+	if (r == -ENOMEM)
+		reg_failed(op, r, NULL);
+	else if (r)
+		r = reg_bad_request(op, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: %s (%s)",
+				    k->kind, e.msg[0] ? e.msg : "unexpected end of JSON input", summary(op, body));
+	else if (d.list.len)
+		r = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+				    k->kind, k->version, k->kind, obuf_cstr(&d.list));
+	obuf_done(&d.list);
+	return r;
+}
+
+int write_parse_body(struct reg_op *op, const struct reg_kind *k, struct ojson **ret)
+{
+	struct ojson *in = NULL;
+	struct orlop_bytes kind, version;
+	int r;
+
+	if (op->rq.body.len == 0)
+		return reg_bad_request(op, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: unexpected end of JSON input ()",
+				       k->kind);
+	r = parse(op, k, op->rq.body, &in);
+	if (r)
+		goto out;
+	if (!ojson_is(in, OJSON_OBJECT)) {
+		r = reg_bad_request(op, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: json: cannot unmarshal %s into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" } (%s)",
+				    k->kind, ojson_type_name(in), summary(op, op->rq.body));
+		goto out;
+	}
+	kind = ojson_get_bytes(in, "kind");
+	version = ojson_get_bytes(in, "apiVersion");
+	if (version.len && !rb_is(version, k->api_version)) {
+		r = reg_bad_request(op, "the API version in the data (%.*s) does not match the expected API version (%s)",
+				    OB(version), k->api_version);
+		goto out;
+	}
+	if (kind.len && !rb_is(kind, k->kind)) {
+		r = reg_bad_request(op, "%.*s in version \"%s\" cannot be handled as a %s: converting (%s.%.*s) to (%s.%s): unknown conversion",
+				    OB(kind), k->version, k->kind, k->version, OB(kind),
+				    k->group[0] ? k->group : "core", k->kind);
+		goto out;
+	}
+	if (ojson_set_cstr(in, "kind", k->kind) || ojson_set_cstr(in, "apiVersion", k->api_version)) {
+		r = reg_failed(op, -ENOMEM, NULL);
+		goto out;
+	}
+	*ret = TAKE(in);
+out:
+	ojson_unref(in);
+	return r;
+}
+
+/* metadata of an input tree, made if it is missing; NULL: it is of a wrong type, decoding will say so */
+static struct ojson *meta_of(struct ojson *in)
+{
+	struct ojson *m = ojson_get(in, "metadata");
+
+	if (m)
+		return ojson_is(m, OJSON_OBJECT) ? m : NULL;
+	return ojson_ensure_object(in, "metadata");
+}
+
+static int check_namespace(struct reg_op *op, struct ojson *meta)
+{
+	struct orlop_bytes ns = ojson_get_bytes(meta, "namespace");
+
+	if (!(op->w->k->res->flags & OSCHEMA_S_NAMESPACED))
+		return 0;
+	if (ns.len == 0)
+		return ojson_set_string(meta, "namespace", op->w->ns.p, op->w->ns.len);
+	if (!rb_eq(ns, op->w->ns))
+		return reg_bad_request(op, "the namespace of the provided object does not match the namespace sent on the request");
+	return 0;
+}
+
+/* ---- create ---- */
+
+static const char *new_uid(struct reg_op *op)
+{
+	unsigned char u[16];
+	char hex[33];
+
+	op->sh->h->random(op->sh->h, u, sizeof(u));
+	u[6] = (unsigned char)((u[6] & 0x0f) | 0x40);
+	u[8] = (unsigned char)((u[8] & 0x3f) | 0x80);
+	ohex_encode(u, sizeof(u), hex);
+	return oarena_printf(&op->arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+			     hex + 20);
+}
+
+static int generate_name(struct reg_op *op, struct ojson *meta)
+{
+	struct orlop_bytes base = ojson_get_bytes(meta, "generateName");
+	uint64_t rnd;
+	char suffix[8];
+	char *name;
+
+	op->sh->h->random(op->sh->h, &rnd, sizeof(rnd));
+	osafe_suffix(rnd, 5, suffix);
+	name = oarena_printf(&op->arena, "%.*s%s", (int)(base.len > 58 ? 58 : base.len), base.p, suffix);
+	op->w->generated = true;
+	return name ? ojson_set_cstr(meta, "name", name) : -ENOMEM;
+}
+
+static int system_fields(struct reg_op *op, struct ojson *in, struct ojson *meta)
+{
+	const struct oschema_resource *res = op->w->k->res;
+	const char *uid = new_uid(op);
+	static const char *const drop[] = {
+		"resourceVersion", "selfLink", "managedFields", "deletionTimestamp",
+		"deletionGracePeriodSeconds", "generation",
+	};
+	int r;
+
+	if (ojson_get_array(meta, "managedFields"))
+		op->w->mf_requested = ojson_ref(ojson_get_array(meta, "managedFields"));
+	for (size_t i = 0; i < sizeof(drop) / sizeof(*drop); i++)
+		ojson_del(meta, drop[i]);
+	r = uid ? ojson_set_cstr(meta, "uid", uid) : -ENOMEM;
+	if (r == 0)
+		r = ojson_set_cstr(meta, "creationTimestamp", reg_now(op));
+	if (r == 0 && (res->flags & OSCHEMA_S_GENERATION))
+		r = ojson_set_i64(meta, "generation", 1);
+	if (res->flags & OSCHEMA_S_STATUS)
+		ojson_del(in, "status");
+	return r;
+}
+
+/* From here both create and an update that creates go on. */
+static int make_new(struct reg_op *op, struct ojson *take_in)
+{
+	struct ojson *in = take_in, *meta = meta_of(in);
+	struct write *w = op->w;
+	struct orlop_bytes rv;
+	int r = 0;
+
+	if (meta) {
+		rv = ojson_get_bytes(meta, "resourceVersion");
+		if (rv.len && !rb_is(rv, "0")) {
+			ojson_unref(in);
+			return orlop_fail(&op->err, EINVAL, 500, "",
+					  "resourceVersion should not be set on objects to be created");
+		}
+		r = check_namespace(op, meta);
+		if (r == 0 && ojson_get_bytes(meta, "name").len == 0 &&
+		    ojson_get_bytes(meta, "generateName").len)
+			r = generate_name(op, meta);
+		if (r == 0)
+			r = system_fields(op, in, meta);
+	}
+	if (r == 0)
+		r = write_decode(op, TAKE(in));
+	ojson_unref(in);
+	if (r)
+		return op->err.err ? r : reg_failed(op, r, NULL);
+	meta = ojson_get(w->obj, "metadata");
+	w->name = ojson_get_bytes(meta, "name");
+	w->name.p = rb_dup(&op->arena, w->name);
+	r = admission_namespace(op, w->k, w->ns, w->name);
+	return r ? r : write_check(op);
+}
+
+int write_make_create(struct reg_op *op)
+{
+	struct ojson *in = NULL;
+	int r = write_parse_body(op, op->k, &in);
+
+	return r ? r : make_new(op, in);
+}
+
+/* ---- update ---- */
+
+static int put_ref(struct ojson *to, const char *key, const struct ojson *from)
+{
+	struct ojson *v = ojson_get(from, key);
+
+	if (!v) {
+		ojson_del(to, key);
+		return 0;
+	}
+	return ojson_set(to, key, ojson_ref(v));
+}
+
+/* Members of metadata that the client left out and may; those that are never the client's. */
+static int fill_meta(struct ojson *meta, const struct ojson *old)
+{
+	static const char *const fill[] = { "uid", "creationTimestamp", "name", "namespace" };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(fill) / sizeof(*fill); i++)
+		if (!ojson_get(meta, fill[i]))
+			r = put_ref(meta, fill[i], old);
+	if (r == 0)
+		r = put_ref(meta, "generation", old);
+	/* a deletion that has begun is never taken back */
+	if (r == 0)
+		r = put_ref(meta, "deletionTimestamp", old);
+	if (r == 0)
+		r = put_ref(meta, "deletionGracePeriodSeconds", old);
+	if (r == 0)
+		r = put_ref(meta, "resourceVersion", old);
+	ojson_del(meta, "selfLink");
+	ojson_del(meta, "managedFields");
+	return r;
+}
+
+static int check_preconditions(struct reg_op *op, const struct ojson *meta, bool patch)
+{
+	struct write *w = op->w;
+	const struct ojson *old = ojson_get(w->old, "metadata");
+	struct orlop_bytes name = ojson_get_bytes(meta, "name");
+	struct orlop_bytes uid = ojson_get_bytes(meta, "uid");
+	struct orlop_bytes rv = ojson_get_bytes(meta, "resourceVersion");
+	char now[24];
+
+	if (name.len && !rb_eq(name, w->name)) {
+		if (patch) {
+			reg_cause(op, "FieldValueInvalid", "metadata.name",
+				  "Invalid value: \"%.*s\": field is immutable", OB(name));
+			return reg_invalid(op, w->name);
+		}
+		return reg_bad_request(op, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
+				       OB(name), OB(w->name));
+	}
+	if (uid.len && !rb_eq(uid, ojson_get_bytes(old, "uid")))
+		return reg_conflict(op, w->name, "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
+				    OB(uid), OB(ojson_get_bytes(old, "uid")));
+	snprintf(now, sizeof(now), "%llu", (unsigned long long)w->base_rev);
+	if (rv.len && !rb_is(rv, "0")) {
+		uint64_t n;
+
+		if (ostr_to_u64(rv.p, rv.len, &n)) {
+			reg_cause(op, "FieldValueInvalid", "metadata.resourceVersion",
+				  "Invalid value: \"%.*s\": strconv.ParseUint: parsing \"%.*s\": invalid syntax",
+				  OB(rv), OB(rv));
+			return reg_invalid(op, w->name);
+		}
+		if (!rb_is(rv, now))
+			return reg_conflict(op, w->name, "the object has been modified; please apply your changes to the latest version and try again");
+	} else if (!patch && !(w->k->res->flags & OSCHEMA_S_UNCONDITIONAL)) {
+		reg_cause(op, "FieldValueInvalid", "metadata.resourceVersion",
+			  "Invalid value: 0x0: must be specified for an update");
+		return reg_invalid(op, w->name);
+	}
+	return 0;
+}
+
+/* Kinds whose status updates may change labels and annotations, as upstream's strategies let them. */
+static bool status_takes_meta(const struct write *w)
+{
+	static const char *const names[] = { "pods", "nodes", "services" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(w->k->name, names[i]))
+			return true;
+	return false;
+}
+
+/* Subresources write one part: everything else comes from the stored object. @in is replaced. */
+static int only_part(struct reg_op *op, struct ojson **in, const struct ojson *was)
+{
+	struct ojson *fresh = NULL;
+	struct orlop_bytes sub = op->rq.sub;
+	int r = ojson_copy(was, &fresh);
+
+	if (r)
+		return r;
+	if (rb_is(sub, "status")) {
+		r = put_ref(fresh, "status", *in);
+		if (r == 0 && status_takes_meta(op->w)) {
+			const struct ojson *m = ojson_get(*in, "metadata");
+
+			r = put_ref(ojson_get(fresh, "metadata"), "labels", m);
+			if (r == 0)
+				r = put_ref(ojson_get(fresh, "metadata"), "annotations", m);
+		}
+	} else if (rb_is(sub, "finalize")) {
+		struct ojson *spec = ojson_ensure_object(fresh, "spec");
+
+		r = spec ? put_ref(spec, "finalizers", ojson_get(*in, "spec")) : -ENOMEM;
+		if (r == 0)
+			r = put_ref(fresh, "status", *in);
+	} else if (rb_is(sub, "ephemeralcontainers")) {
+		r = put_ref(ojson_get(fresh, "spec"), "ephemeralContainers", ojson_get(*in, "spec"));
+	} else if (rb_is(sub, "resize")) {
+		/* containers in the stored order; only their resources and resizePolicy are taken */
+		const struct ojson *want = ojson_get_array(ojson_get(*in, "spec"), "containers");
+		struct ojson *have = ojson_get_array(ojson_get(fresh, "spec"), "containers");
+
+		for (size_t i = 0; r == 0 && i < ojson_count(have); i++) {
+			const struct ojson *c = ojson_index(want, i);
+
+			if (!rb_eq(ojson_get_bytes(c, "name"), ojson_get_bytes(ojson_index(have, i), "name")))
+				continue;
+			r = put_ref(ojson_index(have, i), "resources", c);
+			if (r == 0)
+				r = put_ref(ojson_index(have, i), "resizePolicy", c);
+		}
+	}
+	ojson_unref(*in);
+	*in = fresh;
+	return r;
+}
+
+/* The stored object in the version of the request. */
+static int current(struct reg_op *op, struct ojson **ret)
+{
+	const struct oschema *s = op->sh->rg->schema;
+	struct write *w = op->w;
+	struct ojson *tree = NULL;
+	int r = ojson_copy(w->old, &tree);
+
+	if (r == 0 && op->k != w->k) {
+		r = oschema_convert(s, w->k->res, op->k->res, tree);
+		if (r == 0)
+			r = ojson_set_cstr(tree, "apiVersion", op->k->api_version);
+	}
+	if (r) {
+		ojson_unref(tree);
+		return reg_failed(op, r, NULL);
+	}
+	*ret = tree;
+	return 0;
+}
+
+/* An object marked for deletion whose last finalizer this write takes away goes. */
+static bool goes_now(const struct write *w)
+{
+	const struct ojson *meta = ojson_get(w->obj, "metadata");
+	const struct ojson *grace = ojson_get(meta, "deletionGracePeriodSeconds");
+
+	if (!ojson_get(meta, "deletionTimestamp") || ojson_count(ojson_get_array(meta, "finalizers")))
+		return false;
+	if (!strcmp(w->k->name, "namespaces"))
+		return ojson_count(ojson_get_array(ojson_get(w->obj, "spec"), "finalizers")) == 0;
+	return !grace || ojson_i64(grace, 0) == 0;
+}
+
+/* @in is the whole object as the client wants it. */
+static int make_changed(struct reg_op *op, struct ojson *take_in, bool patch)
+{
+	struct ojson *in = take_in, *meta;
+	struct ojson *was = NULL;
+	struct write *w = op->w;
+	int r;
+
+	meta = meta_of(in);
+	if (!meta) {
+		r = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: json: cannot unmarshal value into Go struct field %s.metadata of type v1.ObjectMeta",
+				    op->k->kind, op->k->version, op->k->kind, op->k->kind);
+		ojson_unref(in);
+		return r;
+	}
+	r = check_preconditions(op, meta, patch);
+	if (r == 0 && op->w->k->res->flags & OSCHEMA_S_NAMESPACED)
+		r = check_namespace(op, meta);
+	if (r == 0 && ojson_get_array(meta, "managedFields"))
+		w->mf_requested = ojson_ref(ojson_get_array(meta, "managedFields"));
+	if (r == 0 && op->k != w->k)
+		r = current(op, &was);
+	if (r == 0 && op->rq.sub.len)
+		r = only_part(op, &in, was ? was : w->old);
+	meta = meta_of(in);
+	if (r == 0)
+		r = fill_meta(meta, ojson_get(w->old, "metadata"));
+	if (r == 0 && op->rq.sub.len == 0 && (w->k->res->flags & OSCHEMA_S_STATUS))
+		r = put_ref(in, "status", w->old);
+	ojson_unref(was);
+	if (r == 0)
+		r = write_decode(op, TAKE(in));
+	ojson_unref(in);
+	if (r == 0)
+		r = write_check(op);
+	if (r)
+		return op->err.err ? r : reg_failed(op, r, NULL);
+	if (goes_now(w))
+		w->action = WRITE_REMOVE;
+	return 0;
+}
+
+int write_make_update(struct reg_op *op)
+{
+	struct ojson *in = NULL;
+	int r = write_parse_body(op, op->k, &in);
+
+	if (r)
+		return r;
+	op->w->code = 200;
+	if (op->w->old)
+		return make_changed(op, in, false);
+
+	/* PUT creates: the name is the path's */
+	op->w->code = 201;
+	if (op->sh->rg->cfg.hooks.authorize) {
+		struct reg_req as = op->rq;
+
+		as.verb = REG_CREATE;
+		r = reg_authorize(op->sh, &as, &op->err);
+	}
+	if (r == 0 && meta_of(in)) {
+		struct orlop_bytes name = ojson_get_bytes(meta_of(in), "name");
+
+		if (name.len && !rb_eq(name, op->rq.name))
+			r = reg_bad_request(op, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
+					    OB(name), OB(op->rq.name));
+		else if (ojson_get_bytes(meta_of(in), "uid").len)
+			r = reg_conflict(op, op->rq.name, "Precondition failed: UID in precondition: %.*s, UID in object meta: ",
+					 OB(ojson_get_bytes(meta_of(in), "uid")));
+		else if (ojson_get_bytes(meta_of(in), "resourceVersion").len)
+			r = reg_not_found(op, op->rq.name);
+		else
+			r = ojson_set_string(meta_of(in), "name", op->rq.name.p, op->rq.name.len);
+	}
+	if (r) {
+		ojson_unref(in);
+		return op->err.err ? r : reg_failed(op, r, NULL);
+	}
+	return make_new(op, in);
+}
+
+/* ---- patch ---- */
+
+int write_make_patch(struct reg_op *op)
+{
+	const struct oschema *s = op->sh->rg->schema;
+	struct ojson *doc = NULL, *patch = NULL;
+	struct orlop_error e = ORLOP_ERROR_INIT;
+	struct oscan_error se = { 0 };
+	int r;
+
+	r = ojson_parse(op->rq.body.p, op->rq.body.len, &patch, &se);
+	if (r)
+		return r == -ENOMEM ? reg_failed(op, r, NULL) :
+		       reg_bad_request(op, "error decoding patch: %s", se.msg[0] ? se.msg : "unexpected end of JSON input");
+	if (op->rq.patch != REG_PATCH_JSON && !ojson_is(patch, OJSON_OBJECT)) {
+		r = reg_bad_request(op, "json: cannot unmarshal %s into Go value of type map[string]interface {}",
+				    ojson_type_name(patch));
+		ojson_unref(patch);
+		return r;
+	}
+	r = current(op, &doc);
+	if (r == 0) {
+		switch (op->rq.patch) {
+		case REG_PATCH_JSON:
+			r = opatch_json(&doc, patch, &e);
+			break;
+		case REG_PATCH_MERGE:
+			r = opatch_merge(&doc, patch, &e);
+			break;
+		default:
+			r = opatch_strategic(&doc, patch, s, oschema_type_at(s, op->k->res->type), &e);
+			break;
+		}
+		if (r)
+			r = reg_take_error(op, r, &e);
+	}
+	ojson_unref(patch);
+	orlop_error_done(&e);
+	if (r == 0 && !ojson_is(doc, OJSON_OBJECT))
+		r = reg_bad_request(op, "the patch does not leave an object");
+	if (r == 0 && (!ojson_string_is(ojson_get(doc, "kind"), op->k->kind) ||
+		       !ojson_string_is(ojson_get(doc, "apiVersion"), op->k->api_version)))
+		r = reg_bad_request(op, "the API version in the data (%s,%s) does not match the expected API version (%s,%s)",
+				    ojson_get_cstr(doc, "apiVersion", ""), ojson_get_cstr(doc, "kind", ""),
+				    op->k->api_version, op->k->kind);
+	if (r) {
+		ojson_unref(doc);
+		return op->err.err ? r : reg_failed(op, r, NULL);
+	}
+	return make_changed(op, doc, true);
+}

@@ -1,0 +1,15 @@
+/* kinds.c - which kinds behave specially. Everything else is schema. */
+#include "kinds.h"
+#include "verbs.h"
+
+#include <string.h>
+
+static const struct reg_behaviour *const all[] = { &kind_namespace, &kind_pod, &kind_service };
+
+const struct reg_behaviour *reg_behaviour_of(const char *cache_name)
+{
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (!strcmp(all[i]->resource, cache_name))
+			return all[i];
+	return NULL;
+}

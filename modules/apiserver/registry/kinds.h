@@ -1,0 +1,15 @@
+/* kinds.h - the behaviours of single kinds, one file each. */
+#ifndef REG_KINDS_H
+#define REG_KINDS_H
+
+#include "op.h"
+#include "store.h"
+
+extern const struct reg_behaviour kind_namespace;
+extern const struct reg_behaviour kind_pod;
+extern const struct reg_behaviour kind_service;
+
+/* Address of default/kubernetes: the first of the service range, "10.96.0.1". */
+void service_first_ip(const struct registry *rg, char buf[16]);
+
+#endif

@@ -1,0 +1,204 @@
+/*
+ * review.c - virtual resources: questions about who one is and what one may, answered and forgotten.
+ */
+#include "verbs.h"
+#include "write.h"
+
+#include "json/ojson.h"
+#include "schema/decode.h"
+#include "schema/validate.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define GROUPS_MAX 64u
+
+/* {"username","uid","groups"} of an identity */
+static struct ojson *user_info(const struct orlop_identity *who)
+{
+	struct ojson *u = ojson_new_object(), *g;
+	int r = u ? ojson_set_string(u, "username", who->user.p, who->user.len) : -ENOMEM;
+
+	if (r == 0 && who->uid.len)
+		r = ojson_set_string(u, "uid", who->uid.p, who->uid.len);
+	if (r == 0 && who->n_groups) {
+		g = ojson_ensure_array(u, "groups");
+		for (uint32_t i = 0; g && r == 0 && i < who->n_groups; i++)
+			r = ojson_append(g, ojson_new_string(who->groups[i].p, who->groups[i].len));
+		if (!g)
+			r = -ENOMEM;
+	}
+	if (r == 0)
+		return u;
+	ojson_unref(u);
+	return NULL;
+}
+
+static void access_status(struct reg_op *op, const struct ojson *spec, const struct orlop_identity *who,
+			  struct ojson *status)
+{
+	const struct reg_hooks *hooks = &op->sh->rg->cfg.hooks;
+	const struct ojson *ra = ojson_get(spec, "resourceAttributes");
+	const struct ojson *na = ojson_get(spec, "nonResourceAttributes");
+	struct reg_attrs a = {
+		.verb = ojson_get_bytes(ra ? ra : na, "verb"),
+		.group = ojson_get_bytes(ra, "group"), .version = ojson_get_bytes(ra, "version"),
+		.resource = ojson_get_bytes(ra, "resource"), .sub = ojson_get_bytes(ra, "subresource"),
+		.ns = ojson_get_bytes(ra, "namespace"), .name = ojson_get_bytes(ra, "name"),
+		.path = ojson_get_bytes(na, "path"),
+		.field_selector = ojson_get_bytes(ojson_get(ra, "fieldSelector"), "rawSelector"),
+	};
+	char reason[160] = "";
+	int ok = hooks->authorize ? hooks->authorize(hooks->arg, op->sh->h, who, &a, reason, sizeof(reason)) : 1;
+
+	(void)ojson_set_bool(status, "allowed", ok > 0);
+	if (reason[0])
+		(void)ojson_set_cstr(status, "reason", reason);
+}
+
+static int access_review(struct reg_op *op, struct ojson *obj, struct ojson *status)
+{
+	const struct ojson *spec = ojson_get(obj, "spec");
+	struct orlop_bytes groups[GROUPS_MAX];
+	struct orlop_identity who = { .size = sizeof(who), .groups = groups };
+
+	if (!strncmp(op->k->kind, "Self", 4)) {
+		access_status(op, spec, op->rq.who, status);
+		return 0;
+	}
+	if (!strncmp(op->k->kind, "Local", 5)) {
+		struct orlop_bytes ns = ojson_get_bytes(ojson_get(spec, "resourceAttributes"), "namespace");
+
+		if (!rb_eq(ns, op->rq.ns)) {
+			reg_cause(op, "FieldValueInvalid", "spec.resourceAttributes.namespace",
+				  "Invalid value: \"%.*s\": must match metadata.namespace", OB(ns));
+			return reg_invalid(op, RB0);
+		}
+	}
+	who.user = ojson_get_bytes(spec, "user");
+	who.uid = ojson_get_bytes(spec, "uid");
+	OJSON_FOREACH_ELEM(i, g, ojson_get_array(spec, "groups"))
+		if (who.n_groups < GROUPS_MAX)
+			groups[who.n_groups++] = ojson_bytes(g);
+	access_status(op, spec, &who, status);
+	return 0;
+}
+
+struct rules {
+	struct ojson	*lists[2];
+};
+
+static void on_rule(void *arg, int path, const char *json)
+{
+	struct rules *r = arg;
+	struct ojson *rule = NULL;
+
+	if (r->lists[path != 0] && ojson_parse(json, strlen(json), &rule, NULL) == 0)
+		(void)ojson_append(r->lists[path != 0], rule);
+}
+
+static int rules_review(struct reg_op *op, struct ojson *obj, struct ojson *status)
+{
+	const struct reg_hooks *hooks = &op->sh->rg->cfg.hooks;
+	struct orlop_bytes ns = ojson_get_bytes(ojson_get(obj, "spec"), "namespace");
+	struct rules rules = { { ojson_ensure_array(status, "resourceRules"),
+				 ojson_ensure_array(status, "nonResourceRules") } };
+
+	if (ns.len == 0)
+		return reg_bad_request(op, "no namespace on request");
+	if (hooks->rules)
+		hooks->rules(hooks->arg, op->sh->h, op->rq.who, ns, on_rule, &rules);
+	return ojson_set_bool(status, "incomplete", hooks->rules == NULL);
+}
+
+static int token_review(struct reg_op *op, struct ojson *obj, struct ojson *status)
+{
+	const struct reg_hooks *hooks = &op->sh->rg->cfg.hooks;
+	const struct ojson *spec = ojson_get(obj, "spec");
+	struct orlop_bytes token = ojson_get_bytes(spec, "token"), aud[16];
+	char *user = NULL, *audiences = NULL;
+	struct ojson *tree = NULL;
+	uint32_t n = 0;
+	char why[160] = "";
+	int r = -EACCES;
+
+	OJSON_FOREACH_ELEM(i, a, ojson_get_array(spec, "audiences"))
+		if (n < 16)
+			aud[n++] = ojson_bytes(a);
+	if (token.len == 0)
+		return reg_bad_request(op, "token is required for TokenReview in authentication");
+	if (hooks->authenticate)
+		r = hooks->authenticate(hooks->arg, op->sh->h, token, aud, n, &user, &audiences, why, sizeof(why));
+	(void)ojson_set_bool(status, "authenticated", r == 0);
+	if (r == 0 && user && ojson_parse(user, strlen(user), &tree, NULL) == 0)
+		(void)ojson_put(status, "user", tree);
+	if (r == 0 && audiences && ojson_parse(audiences, strlen(audiences), &tree, NULL) == 0)
+		(void)ojson_put(status, "audiences", tree);
+	if (r && why[0])
+		(void)ojson_set_cstr(status, "error", why);
+	omem_free(user);
+	omem_free(audiences);
+	return 0;
+}
+
+static int answer(struct reg_op *op, struct ojson *obj)
+{
+	struct ojson *status = ojson_new_object(), *u;
+	int r = status ? 0 : -ENOMEM;
+
+	if (r == 0 && !strcmp(op->k->kind, "SelfSubjectReview")) {
+		u = user_info(op->rq.who);
+		r = u ? ojson_set(status, "userInfo", u) : -ENOMEM;
+	} else if (r == 0 && !strcmp(op->k->kind, "SelfSubjectRulesReview")) {
+		r = rules_review(op, obj, status);
+	} else if (r == 0 && !strcmp(op->k->kind, "TokenReview")) {
+		r = token_review(op, obj, status);
+	} else if (r == 0) {
+		r = access_review(op, obj, status);
+	}
+	if (r) {
+		ojson_unref(status);
+		return r;
+	}
+	return ojson_put(obj, "status", status);
+}
+
+void reg_do_review(struct reg_op *op)
+{
+	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema_type *t = oschema_type_at(s, op->k->res->type);
+	struct ojson *in = NULL, *obj = NULL, *out = NULL;
+	struct orlop_error e = ORLOP_ERROR_INIT;
+	struct oschema_write ow;
+	int r;
+
+	r = write_parse_body(op, op->k, &in);
+	if (r == 0) {
+		r = oschema_decode(s, t, in, OSCHEMA_DECODE_DEFAULTS, NULL, &obj, &op->err);
+		if (r == -EINVAL)
+			r = oschema_decode_wrap(s, op->k->res, r, &op->err);
+	}
+	ow = (struct oschema_write){ .obj = obj };
+	if (r == 0 && oschema_validate(s, op->k->res, &ow, &e) == -EINVAL) {
+		/* reviews have no name: only what is said about spec counts */
+		for (uint32_t i = 0; e.causes && i < e.causes->n; i++)
+			if (strncmp(e.causes->v[i].field, "metadata", 8))
+				reg_cause(op, e.causes->v[i].reason, e.causes->v[i].field, "%s",
+					  e.causes->v[i].message);
+		r = reg_invalid(op, RB0);
+	}
+	orlop_error_done(&e);
+	if (r == 0)
+		r = answer(op, obj);
+	if (r == 0)
+		r = oschema_decode(s, t, obj, 0, NULL, &out, &op->err);
+	if (r == 0)
+		r = ojson_write(out, 0, &op->out);
+	ojson_unref(in);
+	ojson_unref(obj);
+	ojson_unref(out);
+	if (r)
+		reg_finish(op, op->err.err ? r : reg_failed(op, r, NULL));
+	else
+		reg_finish_text(op, 201);
+}

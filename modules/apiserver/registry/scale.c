@@ -1,0 +1,194 @@
+/* scale.c - the scale subresource: one number of a workload as an object of its own. */
+#include "render.h"
+#include "write.h"
+
+#include "json/ojson.h"
+#include "patch/opatch.h"
+#include "schema/decode.h"
+#include "schema/validate.h"
+#include "selector/oselector.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int selector_text(const struct ojson *sel, struct obuf *b)
+{
+	struct oselector *s = NULL;
+	int r;
+
+	/* a plain map (ReplicationController) or a LabelSelector */
+	if (ojson_has(sel, "matchLabels") || ojson_has(sel, "matchExpressions"))
+		r = oselector_from_json(sel, &s, NULL);
+	else
+		r = oselector_from_map(sel, &s, NULL);
+	if (r == 0)
+		oselector_write(s, b);
+	oselector_free(s);
+	return r;
+}
+
+/* The scale of @obj (a tree of the workload) as JSON. */
+int scale_get(struct reg_op *op, const struct reg_kind *k, struct ojson *obj, struct obuf *out)
+{
+	const struct oschema *s = op->sh->rg->schema;
+	const struct ojson *meta = ojson_get(obj, "metadata");
+	static const char *const keep[] = { "name", "namespace", "uid", "resourceVersion", "creationTimestamp" };
+	struct obuf sel = OBUF_INIT;
+	const char *sep = "";
+	int64_t n;
+
+	(void)k;
+	obuf_puts(out, "{\"kind\":\"Scale\",\"apiVersion\":\"autoscaling/v1\",\"metadata\":{");
+	for (size_t i = 0; i < sizeof(keep) / sizeof(*keep); i++) {
+		struct orlop_bytes v = ojson_get_bytes(meta, keep[i]);
+
+		if (!v.len)
+			continue;
+		obuf_printf(out, "%s\"%s\":", sep, keep[i]);
+		obuf_put_json_string(out, v.p, v.len);
+		sep = ",";
+	}
+	obuf_puts(out, "},\"spec\":{");
+	n = ojson_i64(ojson_at_dotted(obj, oschema_str(s, op->sub->replicas)), 0);
+	if (n)
+		obuf_printf(out, "\"replicas\":%lld", (long long)n);
+	n = ojson_i64(ojson_at_dotted(obj, oschema_str(s, op->sub->current)), 0);
+	obuf_printf(out, "},\"status\":{\"replicas\":%lld", (long long)n);
+	if (op->sub->selector &&
+	    selector_text(ojson_at_dotted(obj, oschema_str(s, op->sub->selector)), &sel) == 0 && sel.len) {
+		obuf_puts(out, ",\"selector\":");
+		obuf_put_json_string(out, sel.data, sel.len);
+	}
+	obuf_done(&sel);
+	obuf_puts(out, "}}");
+	return obuf_err(out);
+}
+
+void scale_finish(struct reg_op *op)
+{
+	struct write *w = op->w;
+	struct ojson *obj = NULL;
+	struct obuf b = OBUF_INIT;
+	int r;
+
+	if (w->action == WRITE_NOTHING)
+		obuf_append(&b, w->base_json.p, w->base_json.len);
+	else
+		reg_stored_put(&w->stored, &b);
+	r = obuf_err(&b);
+	if (r == 0)
+		r = render_parse(w->k, (struct orlop_bytes){ b.data, b.len }, &obj);
+	obuf_done(&b);
+	if (r == 0)
+		r = scale_get(op, w->k, obj, &op->out);
+	ojson_unref(obj);
+	op->ans.rev = w->action == WRITE_NOTHING ? w->base_rev : w->stored.rev;
+	if (r)
+		reg_finish(op, reg_failed(op, r, NULL));
+	else
+		reg_finish_text(op, 200);
+}
+
+/* The Scale that the client wants: its body, or the present one with the patch applied. */
+static int wanted(struct reg_op *op, struct ojson **ret)
+{
+	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema_type *t = oschema_type_at(s, op->sub->type);
+	struct orlop_error e = ORLOP_ERROR_INIT;
+	struct ojson *doc = NULL, *patch = NULL;
+	struct oscan_error se = { 0 };
+	struct obuf b = OBUF_INIT;
+	int r;
+
+	if (op->rq.verb == REG_UPDATE) {
+		r = ojson_parse(op->rq.body.p, op->rq.body.len, &doc, &se);
+	} else {
+		r = scale_get(op, op->w->k, op->w->old, &b);
+		if (r == 0)
+			r = ojson_parse(b.data, b.len, &doc, NULL);
+		obuf_done(&b);
+		if (r == 0)
+			r = ojson_parse(op->rq.body.p, op->rq.body.len, &patch, &se);
+	}
+	if (r == -EINVAL || r == -ELOOP)
+		r = reg_bad_request(op, "the object provided is unrecognized (must be of type Scale): %s", se.msg);
+	else if (r == 0 && patch) {
+		if (op->rq.patch == REG_PATCH_JSON)
+			r = opatch_json(&doc, patch, &e);
+		else if (op->rq.patch == REG_PATCH_MERGE)
+			r = opatch_merge(&doc, patch, &e);
+		else
+			r = opatch_strategic(&doc, patch, s, t, &e);
+		if (r)
+			r = reg_take_error(op, r, &e);
+	}
+	ojson_unref(patch);
+	if (r == 0 && !ojson_is(doc, OJSON_OBJECT))
+		r = reg_bad_request(op, "the object provided is unrecognized (must be of type Scale)");
+	if (r == 0 && ojson_get(doc, "kind") && !ojson_string_is(ojson_get(doc, "kind"), "Scale"))
+		r = reg_bad_request(op, "%s in version \"v1\" cannot be handled as a Scale",
+				    ojson_get_cstr(doc, "kind", ""));
+	if (r == 0) {
+		r = oschema_decode(s, t, doc, OSCHEMA_DECODE_DEFAULTS, NULL, ret, &op->err);
+		if (r == -EINVAL) {
+			op->err.http = 400;
+			memcpy(op->err.reason, "BadRequest", sizeof("BadRequest"));
+		}
+	}
+	ojson_unref(doc);
+	return r && !op->err.err ? reg_failed(op, r, NULL) : r;
+}
+
+/* Set the member at a dotted path of two names, "spec.replicas". */
+static int set_at(struct ojson *obj, const char *path, int64_t v)
+{
+	const char *dot = strchr(path, '.');
+	char head[64];
+	struct ojson *o;
+
+	if (!dot || (size_t)(dot - path) >= sizeof(head))
+		return -EINVAL;
+	memcpy(head, path, (size_t)(dot - path));
+	head[dot - path] = '\0';
+	o = ojson_ensure_object(obj, head);
+	return o ? ojson_set_i64(o, dot + 1, v) : -ENOMEM;
+}
+
+int scale_make(struct reg_op *op)
+{
+	const struct oschema *s = op->sh->rg->schema;
+	struct orlop_error e = ORLOP_ERROR_INIT;
+	struct ojson *sc = NULL, *in = NULL;
+	struct write *w = op->w;
+	struct orlop_bytes rv, uid;
+	char now[24];
+	int r = wanted(op, &sc);
+
+	if (r)
+		return r;
+	rv = ojson_get_bytes(ojson_get(sc, "metadata"), "resourceVersion");
+	uid = ojson_get_bytes(ojson_get(sc, "metadata"), "uid");
+	snprintf(now, sizeof(now), "%llu", (unsigned long long)w->base_rev);
+	if (rv.len && !rb_is(rv, "0") && !rb_is(rv, now))
+		r = reg_conflict(op, w->name, "the object has been modified; please apply your changes to the latest version and try again");
+	else if (uid.len && !rb_eq(uid, ojson_get_bytes(ojson_get(w->old, "metadata"), "uid")))
+		r = reg_conflict(op, w->name, "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
+				 OB(uid), OB(ojson_get_bytes(ojson_get(w->old, "metadata"), "uid")));
+	if (r == 0 && oschema_validate_body(s, op->sub, sc, &e)) {
+		r = reg_take_error(op, -EINVAL, &e);
+		if (r == 0)
+			r = reg_invalid_as(op, "Scale.autoscaling", w->name);
+	}
+	if (r == 0)
+		r = ojson_copy(w->old, &in);
+	if (r == 0)
+		r = set_at(in, oschema_str(s, op->sub->replicas),
+			   ojson_get_i64(ojson_get(sc, "spec"), "replicas", 0));
+	ojson_unref(sc);
+	if (r == 0)
+		r = write_decode(op, TAKE(in));
+	ojson_unref(in);
+	if (r == 0)
+		r = write_check(op);
+	return r && !op->err.err ? reg_failed(op, r, NULL) : r;
+}

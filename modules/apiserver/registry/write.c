@@ -1,0 +1,549 @@
+/* write.c - the way of every write: base, decision, transaction, cache, answer. */
+#include "write.h"
+#include "render.h"
+#include "verbs.h"
+#include "../admission/admission.h"
+
+#include "base/otime.h"
+#include "json/ojson.h"
+#include "schema/decode.h"
+#include "schema/validate.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define CACHE_WAIT_NS	(UINT64_C(10) * 1000000000)
+
+const char *reg_now(struct reg_op *op)
+{
+	char *buf = oarena_alloc(&op->arena, OTIME_BUF);
+
+	if (!buf)
+		return "1970-01-01T00:00:00Z";
+	otime_format((int64_t)op->sh->h->now_wall(op->sh->h), buf);
+	return buf;
+}
+
+int write_new(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,
+	      struct orlop_bytes name, int (*make)(struct reg_op *op))
+{
+	struct write *w = oarena_zalloc(&op->arena, sizeof(*w));
+
+	if (!w)
+		return reg_failed(op, -ENOMEM, NULL);
+	w->k = k->stored;
+	w->ns = ns;
+	w->name = name;
+	w->make = make;
+	w->max_tries = 6;
+	w->code = 200;
+	op->w = w;
+	return 0;
+}
+
+static void drop_attempt(struct write *w)
+{
+	ojson_unref(w->obj);
+	w->obj = NULL;
+	ojson_unref(w->mf_requested);
+	w->mf_requested = NULL;
+	obuf_reset(&w->record);
+	obuf_reset(&w->managed);
+	w->dirty = false;
+	w->action = WRITE_PUT;
+}
+
+void write_free(struct reg_op *op)
+{
+	struct write *w = op->w;
+
+	if (!w)
+		return;
+	drop_attempt(w);
+	ojson_unref(w->old);
+	obuf_done(&w->record);
+	obuf_done(&w->managed);
+	obuf_done(&w->base_buf);
+	op->sh->h->object_unref(w->base_obj);
+	op->w = NULL;
+}
+
+/* ---- the base ---- */
+
+static int base_parse(struct reg_op *op)
+{
+	struct write *w = op->w;
+	int r;
+
+	ojson_unref(w->old);
+	w->old = NULL;
+	if (w->base_rev == 0)
+		return 0;
+	r = render_parse(w->k, w->base_json, &w->old);
+	if (r == 0 && !ojson_is(w->old, OJSON_OBJECT))
+		r = -EINVAL;
+	if (r)
+		return reg_internal(op, "stored %s \"%.*s\" cannot be read (%d)", w->k->name,
+				    OB(w->name), -r);
+	return 0;
+}
+
+/* The object as the storage has it, after a lost race or a look past the cache. */
+static int base_from_item(struct reg_op *op, uint64_t rev, struct orlop_bytes item)
+{
+	struct write *w = op->w;
+	struct reg_stored st;
+
+	op->sh->h->object_unref(w->base_obj);
+	w->base_obj = NULL;
+	obuf_reset(&w->base_buf);
+	w->base_rev = 0;
+	w->base_json = RB0;
+	if (rev == 0)
+		return base_parse(op);
+	if (reg_record_parse(item, rev, &st))
+		return reg_internal(op, "stored %s \"%.*s\" is no record", w->k->name, OB(w->name));
+	reg_stored_put(&st, &w->base_buf);
+	if (obuf_err(&w->base_buf))
+		return reg_failed(op, -ENOMEM, NULL);
+	w->base_rev = rev;
+	w->base_json = (struct orlop_bytes){ w->base_buf.data, w->base_buf.len };
+	return base_parse(op);
+}
+
+static int base_from_cache(struct reg_op *op)
+{
+	const struct orlop_host *h = op->sh->h;
+	struct write *w = op->w;
+	struct orlop_resource *res = reg_open(op->sh, w->k);
+	struct orlop_snapshot *snap;
+	struct orlop_object *o;
+
+	if (!res || h->snapshot_open(res, &snap))
+		return reg_failed(op, -ENOMEM, NULL);
+	o = h->snapshot_get(snap, w->ns, w->name);
+	if (o) {
+		w->base_obj = h->object_ref(o);
+		w->base_rev = o->rev;
+		w->base_json = o->json;
+	}
+	h->snapshot_close(snap);
+	return base_parse(op);
+}
+
+/* ---- parts of make ---- */
+
+int write_canonical(struct reg_op *op)
+{
+	struct write *w = op->w;
+	struct ojson *fresh = NULL;
+	int r;
+
+	r = oschema_decode(op->sh->rg->schema, oschema_type_at(op->sh->rg->schema, w->k->res->type),
+			   w->obj, 0, NULL, &fresh, &op->err);
+	if (r)
+		return op->err.err ? r : reg_failed(op, r, NULL);
+	ojson_unref(w->obj);
+	w->obj = fresh;
+	w->dirty = false;
+	return 0;
+}
+
+static void take_texts(struct reg_op *op, struct oschema_texts *t, int *ret)
+{
+	struct obuf b = OBUF_INIT;
+
+	*ret = 0;
+	if (t->n == 0)
+		return;
+	if (op->opt.strictness == REG_VALIDATE_STRICT) {
+		for (uint32_t i = 0; i < t->n; i++) {
+			obuf_puts(&b, i ? ", " : "");
+			obuf_puts(&b, t->v[i]);
+		}
+		*ret = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+				       op->k->kind, op->k->version, op->k->kind, obuf_cstr(&b));
+	} else {
+		for (uint32_t i = 0; i < t->n; i++)
+			reg_warn(op, "%s", t->v[i]);
+	}
+	obuf_done(&b);
+}
+
+int write_decode(struct reg_op *op, struct ojson *take_in)
+{
+	const struct oschema *s = op->sh->rg->schema;
+	cleanup_ojson struct ojson *in = take_in;
+	const struct reg_kind *k = op->k->stored == op->w->k ? op->k : op->w->k;
+	struct write *w = op->w;
+	struct oschema_texts unknown = { 0 };
+	int r, r2;
+
+	ojson_unref(w->obj);
+	w->obj = NULL;
+	r = oschema_decode(s, oschema_type_at(s, k->res->type), in, OSCHEMA_DECODE_DEFAULTS,
+			   op->opt.strictness == REG_VALIDATE_IGNORE ? NULL : &unknown, &w->obj, &op->err);
+	if (r == -EINVAL)
+		r = oschema_decode_wrap(s, k->res, r, &op->err);
+	take_texts(op, &unknown, &r2);
+	oschema_texts_done(&unknown);
+	if (r)
+		return op->err.err ? r : reg_failed(op, r, NULL);
+	if (r2)
+		return r2;
+	if (k != w->k) {
+		struct ojson *fresh = NULL;
+
+		r = oschema_convert(s, k->res, w->k->res, w->obj);
+		if (r == 0)
+			r = ojson_set_cstr(w->obj, "apiVersion", w->k->api_version);
+		if (r == 0)
+			r = oschema_decode(s, oschema_type_at(s, w->k->res->type), w->obj,
+					   OSCHEMA_DECODE_DEFAULTS, NULL, &fresh, &op->err);
+		if (r)
+			return op->err.err ? r : reg_failed(op, r, NULL);
+		ojson_unref(w->obj);
+		w->obj = fresh;
+	}
+	return 0;
+}
+
+static int bump_generation(struct reg_op *op)
+{
+	struct write *w = op->w;
+	struct ojson *meta = ojson_get(w->obj, "metadata");
+	int64_t gen;
+
+	if (!w->old || !oschema_spec_changed(op->sh->rg->schema, w->k->res, w->old, w->obj))
+		return 0;
+	gen = ojson_get_i64(ojson_get(w->old, "metadata"), "generation", 0);
+	if (!ojson_has(meta, "generation"))
+		w->dirty = true;
+	return ojson_set_i64(meta, "generation", gen + 1);
+}
+
+/* 422 of lib/schema: its causes become ours, so that the Status has them all in full. */
+int reg_take_error(struct reg_op *op, int r, struct orlop_error *e)
+{
+	if (e->causes && e->causes->n && e->http == 422) {
+		for (uint32_t i = 0; i < e->causes->n; i++)
+			reg_cause(op, e->causes->v[i].reason, e->causes->v[i].field, "%s",
+				  e->causes->v[i].message);
+		orlop_error_done(e);
+		return 0;
+	}
+	if (e->err) {
+		orlop_error_done(&op->err);
+		op->err = *e;
+		return r;
+	}
+	return reg_failed(op, r, NULL);
+}
+
+int write_check(struct reg_op *op)
+{
+	const struct oschema *s = op->sh->rg->schema;
+	const struct reg_behaviour *bh = op->w->k->behaviour;
+	struct orlop_error e = ORLOP_ERROR_INIT;
+	struct write *w = op->w;
+	struct oschema_write ow;
+	int r;
+
+	if (bh && bh->prepare) {
+		r = bh->prepare(op, w->obj, w->old);
+		if (r)
+			return r;
+	}
+	r = admission_mutate(op, w->obj, w->old);
+	if (r == 0 && w->dirty)
+		r = write_canonical(op);
+	if (r == 0)
+		r = bump_generation(op);
+	if (r == 0 && w->dirty)
+		r = write_canonical(op);
+	if (r)
+		return op->err.err ? r : reg_failed(op, r, NULL);
+	ow = (struct oschema_write){ .obj = w->obj, .old = w->old, .sub = op->rq.sub };
+	r = oschema_validate(s, w->k->res, &ow, &e);
+	if (r) {
+		r = reg_take_error(op, r, &e);
+		if (r)
+			return r;
+	}
+	if (bh && bh->validate) {
+		r = bh->validate(op, w->obj, w->old);
+		if (r)
+			return r;
+	}
+	r = reg_invalid_as(op, w->k->gk, ojson_get_bytes(ojson_get(w->obj, "metadata"), "name"));
+	if (r)
+		return r;
+	return admission_validate(op, w->obj, w->old);
+}
+
+/* ---- commit ---- */
+
+static void attempt(struct reg_op *op);
+
+static void finish(struct reg_op *op)
+{
+	struct write *w = op->w;
+
+	switch (w->answer) {
+	case WRITE_ANSWER_CUSTOM:
+		w->finish(op);
+		return;
+	case WRITE_ANSWER_STATUS:
+		op->ans.rev = w->stored.rev;
+		reg_finish_deleted(op, w->name, ojson_get_bytes(ojson_get(w->old, "metadata"), "uid"));
+		return;
+	case WRITE_ANSWER_OBJECT:
+		break;
+	}
+	if (w->action == WRITE_NOTHING) {
+		op->ans.rev = w->base_rev;
+		reg_finish_object(op, w->code, op->k, w->base_json, w->base_rev);
+	} else {
+		reg_finish_stored(op, w->code, op->k, &w->stored);
+	}
+}
+
+static void on_waited(void *arg, int32_t status)
+{
+	struct reg_op *op = arg;
+
+	/* durable in any case; a feeder that is late by seconds has its own alarm */
+	if (status < 0)
+		OLOG(op->sh->h, WARN, "cache_late", "resource=%s rev=%llu", op->w->k->name,
+		     (unsigned long long)op->w->stored.rev);
+	finish(op);
+}
+
+static bool is_lazy(const struct reg_op *op)
+{
+	const struct write *w = op->w;
+
+	if (!(w->k->res->flags & OSCHEMA_S_LAZY))
+		return false;
+	return w->k != op->sh->rg->leases || rb_is(w->ns, "kube-node-lease");
+}
+
+static void on_committed(struct reg_op *op, int r, const struct reg_txn_result *res)
+{
+	struct write *w = op->w;
+	struct orlop_resource *rs;
+
+	if (r) {
+		reg_finish(op, r);
+		return;
+	}
+	if (res->ok) {
+		w->stored.rev = res->rev;
+		rs = reg_open(op->sh, w->k);
+		if ((is_lazy(op) && w->action == WRITE_PUT) || !rs ||
+		    op->sh->h->cache_wait(rs, res->rev, CACHE_WAIT_NS, on_waited, op))
+			finish(op);
+		return;
+	}
+	/* The object's own key is compared first; another one is private: an address, a port. */
+	w->last_failed = res->failed;
+	if (res->failed > 0) {
+		if (++w->private_tries > 100) {
+			reg_finish(op, reg_internal(op, "no free address or port was found in 100 tries"));
+			return;
+		}
+		attempt(op);
+		return;
+	}
+	if (++w->tries >= (w->generated ? 8 : w->max_tries)) {
+		if (w->base_rev == 0)
+			r = reg_exists(op, w->name);
+		else
+			r = reg_conflict(op, w->name, "the object has been modified; please apply your changes to the latest version and try again");
+		reg_finish(op, r);
+		return;
+	}
+	if (w->generated) {
+		w->name = RB0;		/* taken: another name */
+	} else {
+		if (op->rq.verb == REG_CREATE && w->create_only) {
+			reg_finish(op, reg_exists(op, w->name));
+			return;
+		}
+		r = base_from_item(op, res->item_rev, res->item);
+		if (r) {
+			reg_finish(op, r);
+			return;
+		}
+	}
+	attempt(op);
+}
+
+/* Text of w->obj as stored, and whether that is a change at all. */
+static int encode(struct reg_op *op)
+{
+	struct write *w = op->w;
+	struct ojson *meta = ojson_get(w->obj, "metadata");
+	struct obuf text = OBUF_INIT;
+	char rv[48];
+	size_t json_at, n;
+	uint32_t rv_off;
+	int r;
+
+	ojson_del(w->obj, "kind");
+	ojson_del(w->obj, "apiVersion");
+	ojson_del(meta, "resourceVersion");
+	ojson_del(meta, "managedFields");
+	r = ojson_write(w->obj, 0, &text);
+	if (r == 0)
+		r = reg_record_put(op->sh, w->k, w->obj, (struct orlop_bytes){ text.data, text.len },
+				   (struct orlop_bytes){ w->managed.data, w->managed.len }, &w->record,
+				   &json_at, &rv_off);
+	obuf_done(&text);
+	if (r)
+		return reg_failed(op, r, NULL);
+	if (w->record.len > (3u << 20))
+		return reg_failed(op, -E2BIG, NULL);
+	w->stored.json = (struct orlop_bytes){ w->record.data + json_at, w->record.len - json_at };
+	w->stored.rv_off = rv_off;
+	w->stored.rev = w->base_rev;
+	if (w->base_rev == 0 || w->action != WRITE_PUT)
+		return 0;
+	n = (size_t)snprintf(rv, sizeof(rv), "\"resourceVersion\":\"%llu\",", (unsigned long long)w->base_rev);
+	if (w->base_json.len == w->stored.json.len + n &&
+	    !memcmp(w->base_json.p, w->stored.json.p, rv_off) &&
+	    !memcmp(w->base_json.p + rv_off, rv, n) &&
+	    !memcmp(w->base_json.p + rv_off + n, w->stored.json.p + rv_off, w->stored.json.len - rv_off))
+		w->action = WRITE_NOTHING;
+	return 0;
+}
+
+static int build_txn(struct reg_op *op, struct reg_txn *t)
+{
+	const struct reg_behaviour *bh = op->w->k->behaviour;
+	struct write *w = op->w;
+	int r = 0;
+
+	w->key = reg_key(&op->arena, w->k, w->ns, w->name);
+	if (!w->key.p)
+		return reg_failed(op, -ENOMEM, NULL);
+	if (w->key.len > ORLOP_STORAGE_KEY_MAX)
+		return reg_failed(op, -E2BIG, NULL);
+	t->n_cmp = t->n_put = t->flags = 0;
+	t->err = 0;
+	reg_txn_compare(t, w->key, w->base_rev);
+	if (is_lazy(op) && w->action == WRITE_PUT)
+		t->flags |= ORLOP_TXN_LAZY;
+	if (bh && bh->commit)
+		r = bh->commit(op, t, w->action == WRITE_REMOVE ? NULL : w->obj, w->old);
+	return r;
+}
+
+/* Decide, encode, send: one try. */
+static void attempt(struct reg_op *op)
+{
+	struct write *w = op->w;
+	struct reg_txn t;
+	int r;
+
+	drop_attempt(w);
+	if (w->base_rev == 0 && !w->may_create) {
+		reg_finish(op, reg_not_found(op, w->name));
+		return;
+	}
+	r = w->make(op);
+	if (r == 0 && w->action == WRITE_NOTHING) {
+		finish(op);
+		return;
+	}
+	if (r == 0)
+		r = build_txn(op, &t);	/* may fill allocated fields of w->obj */
+	if (r == 0 && w->dirty)
+		r = write_canonical(op);
+	if (r == 0)
+		r = managed_update(op);
+	if (r == 0)
+		r = encode(op);
+	if (r) {
+		reg_finish(op, r);
+		return;
+	}
+	if (w->action == WRITE_NOTHING || op->opt.dry_run) {
+		finish(op);
+		return;
+	}
+	if (w->action == WRITE_REMOVE)
+		reg_txn_delete(&t, w->key);
+	else
+		reg_txn_put(&t, w->key, (struct orlop_bytes){ w->record.data, w->record.len });
+	store_commit(op, &t, on_committed);
+}
+
+static void on_looked(struct reg_op *op, int r, const struct reg_txn_result *res)
+{
+	if (r == 0)
+		r = base_from_item(op, res->item_rev, res->item);
+	if (r)
+		reg_finish(op, r);
+	else
+		attempt(op);
+}
+
+void write_run(struct reg_op *op)
+{
+	struct write *w = op->w;
+	int r = 0;
+
+	if (w->name.len)
+		r = base_from_cache(op);
+	if (r) {
+		reg_finish(op, r);
+		return;
+	}
+	/* What was written lazily may not be in the cache yet. */
+	if (w->base_rev == 0 && w->name.len && is_lazy(op) && op->rq.verb != REG_CREATE) {
+		w->key = reg_key(&op->arena, w->k, w->ns, w->name);
+		store_get(op, w->key, on_looked);
+		return;
+	}
+	attempt(op);
+}
+
+void reg_do_write(struct reg_op *op)
+{
+	bool scale = op->sub && rb_is(op->rq.sub, "scale");
+	int r;
+
+	switch (op->rq.verb) {
+	case REG_CREATE:
+		r = write_new(op, op->k, op->rq.ns, RB0, write_make_create);
+		break;
+	case REG_UPDATE:
+		r = write_new(op, op->k, op->rq.ns, op->rq.name, scale ? scale_make : write_make_update);
+		break;
+	default:
+		if (op->rq.patch == REG_PATCH_NONE || op->rq.patch == REG_PATCH_APPLY) {
+			orlop_fail(&op->err, EINVAL, 415, "UnsupportedMediaType",
+				   "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json");
+			reg_finish(op, -EINVAL);
+			return;
+		}
+		r = write_new(op, op->k, op->rq.ns, op->rq.name, scale ? scale_make : write_make_patch);
+		break;
+	}
+	if (r) {
+		reg_finish(op, r);
+		return;
+	}
+	if (op->rq.verb == REG_CREATE) {
+		op->w->may_create = op->w->create_only = true;
+		op->w->code = 201;
+	} else if (op->rq.verb == REG_UPDATE && !op->sub) {
+		op->w->may_create = (op->k->res->flags & OSCHEMA_S_PUT_CREATES) != 0;
+	}
+	if (scale) {
+		op->w->answer = WRITE_ANSWER_CUSTOM;
+		op->w->finish = scale_finish;
+	}
+	write_run(op);
+}

@@ -1,0 +1,111 @@
+/*
+ * write.h - one write: from the stored object (or none) to the next one, as often as it takes.
+ *
+ * write_run() loads the base from the cache, calls `make` which decides what shall be, commits with
+ * a compare on the base's revision, and waits until the cache has it. Somebody else's write in
+ * between starts over with the object that the storage reported; `make` finds then whether its
+ * preconditions still hold.
+ */
+#ifndef REG_WRITE_H
+#define REG_WRITE_H
+
+#include "op.h"
+#include "record.h"
+#include "store.h"
+
+struct ojson;
+
+enum write_action {
+	WRITE_PUT,
+	WRITE_REMOVE,
+	WRITE_NOTHING,		/* answer as it is */
+};
+
+/* How the answer of a finished write looks. */
+enum write_answer {
+	WRITE_ANSWER_OBJECT,
+	WRITE_ANSWER_STATUS,	/* Status Success with the object's details (DELETE) */
+	WRITE_ANSWER_CUSTOM,	/* w->finish does it */
+};
+
+struct write {
+	const struct reg_kind *k;	/* whose object is written: a stored kind */
+	struct orlop_bytes ns;
+	struct orlop_bytes name;
+	struct orlop_bytes key;
+	unsigned int	tries;
+	unsigned int	max_tries;
+	unsigned int	private_tries;	/* lost races for addresses and ports */
+	uint32_t	last_failed;	/* compare that failed in the last try; 0: the object's own */
+	bool		may_create;	/* no base is no error: 404 otherwise */
+	bool		create_only;	/* a base is an error: 409 */
+
+	/* the base: as it is now */
+	uint64_t	base_rev;	/* 0: does not exist */
+	struct orlop_bytes base_json;	/* with resourceVersion */
+	struct obuf	base_buf;
+	struct orlop_object *base_obj;
+	struct ojson	*old;		/* typed tree with kind and apiVersion, NULL: none */
+
+	/* what shall be */
+	enum write_action action;
+	struct ojson	*obj;		/* typed tree */
+	struct ojson	*mf_requested;	/* managedFields as the client sent them, or NULL */
+	bool		dirty;		/* members were added: order is to be restored */
+	bool		no_managed;	/* managedFields stay as they are */
+	struct obuf	record;
+	struct obuf	managed;	/* text of the new managedFields */
+	struct reg_stored stored;
+
+	uint32_t	code;		/* of success: 200, 201 */
+	enum write_answer answer;
+	int		(*make)(struct reg_op *op);
+	void		(*finish)(struct reg_op *op);	/* WRITE_ANSWER_CUSTOM */
+
+	/* generateName */
+	bool		generated;
+};
+
+/* A write of @name by @make; takes op to its end. */
+int write_new(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,
+	      struct orlop_bytes name, int (*make)(struct reg_op *op));
+void write_run(struct reg_op *op);
+void write_free(struct reg_op *op);
+
+/* ---- parts of make ---- */
+
+/* w->in → typed w->obj with defaults; findings of strict decoding handled. Takes @in. */
+int write_decode(struct reg_op *op, struct ojson *take_in);
+/* Behaviours, generation, admission, validation over w->obj and w->old. */
+int write_check(struct reg_op *op);
+/* After members were added to w->obj: canonical again. */
+int write_canonical(struct reg_op *op);
+/* A member was added to w->obj outside of its place. */
+static inline void reg_dirty(struct reg_op *op)
+{
+	if (op->w)
+		op->w->dirty = true;
+}
+
+/* A failure of lib/: its causes become op's and 0 is returned (reg_invalid() follows), else op->err. */
+int reg_take_error(struct reg_op *op, int r, struct orlop_error *e);
+
+/* input.c: make of create, update, patch */
+int write_make_create(struct reg_op *op);
+int write_make_update(struct reg_op *op);
+int write_make_patch(struct reg_op *op);
+/* The request's body as a tree that claims to be @k (kind and apiVersion are checked). */
+int write_parse_body(struct reg_op *op, const struct reg_kind *k, struct ojson **ret);
+
+/* managed.c: w->managed from w->old, w->obj and the manager of the request. */
+int managed_update(struct reg_op *op);
+
+/* scale.c */
+int scale_get(struct reg_op *op, const struct reg_kind *k, struct ojson *obj, struct obuf *out);
+int scale_make(struct reg_op *op);
+void scale_finish(struct reg_op *op);
+
+/* The text of now, "2006-01-02T15:04:05Z", in the arena. */
+const char *reg_now(struct reg_op *op);
+
+#endif
