@@ -107,7 +107,9 @@ static int sub_new(struct core_link *link, uint32_t topic, core_note_fn note, or
 int core_link_note_subscribe(struct core_link *link, int32_t topic, core_note_fn cb, void *arg,
 			     struct core_note_sub **ret)
 {
-	return topic > 0 ? sub_new(link, (uint32_t)topic, cb, NULL, arg, ret) : -EINVAL;
+	if (topic <= 0)
+		return topic < 0 ? topic : -EINVAL;	/* what core_bus_topic() said */
+	return sub_new(link, (uint32_t)topic, cb, NULL, arg, ret);
 }
 
 int core_link_subscribe(struct core_link *link, const char *topic, orlop_topic_fn cb, void *arg)

@@ -191,11 +191,11 @@ int main(void)
 	uint64_t each = scale ? strtoull(scale, NULL, 10) : 20000;
 	struct core_bus_config clean = { .seed = 1 };
 	struct core_bus_config bad = { .loss_percent = 20, .dup_percent = 20, .reorder_percent = 20, .seed = 7 };
-	struct core_bus_config worse = { .loss_percent = 50, .dup_percent = 10, .reorder_percent = 30, .seed = 9 };
+	struct core_bus_config worse = { .loss_percent = 40, .dup_percent = 10, .reorder_percent = 30, .seed = 9 };
 
 	test_storm(&clean, each, 2);
 	test_storm(&clean, each, 1);
 	test_storm(&bad, each, 2);
-	test_storm(&worse, each / 20, 4);
+	test_storm(&worse, each / 40, 4);
 	return done_testing();
 }
