@@ -92,6 +92,17 @@ void core_arq_unqueue(struct core_arq *a, struct core_frame *f)
 	f->back = NULL;
 }
 
+uint32_t core_arq_pending(const struct core_arq *a, uint32_t kind)
+{
+	uint32_t n = 0;
+
+	OLIST_FOREACH(node, &a->queue)
+		n += OLIST_ENTRY(node, struct core_frame, node)->h.kind == kind;
+	for (uint32_t i = 0; i < CORE_ARQ_WINDOW; i++)
+		n += a->window[i] && a->window[i]->h.kind == kind;
+	return n;
+}
+
 uint64_t core_arq_due(const struct core_arq *a)
 {
 	if (!a->rto_due || (a->ack_due && a->ack_due < a->rto_due))

@@ -95,6 +95,9 @@ void core_arq_send(struct core_arq *a, struct core_frame *take_f);
 /* Takes a frame back out of the queue that has not been numbered yet. */
 void core_arq_unqueue(struct core_arq *a, struct core_frame *f);
 
+/* Frames of @kind that are not acknowledged yet. */
+uint32_t core_arq_pending(const struct core_arq *a, uint32_t kind);
+
 /* A packet came in. */
 void core_arq_input(struct core_arq *a, const void *packet, size_t len);
 

@@ -93,8 +93,9 @@ void core_link_serve(struct core_link *link, const struct orlop_ops *ops, void *
  * core_link_quiesce - no new requests to this link; tell when nothing is open any more
  *
  * From this call on requests to its addresses wait for another link (or core_link_resume()). @fn is
- * called once, on the loop, when every call this link received is done and every request it sent
- * is answered. With @fn NULL it only mutes. 0, -ENOMEM, -ECANCELED (closed).
+ * called once, on the loop, when every call that was on its way to this link is done. (Requests of
+ * its own may be open: a call may need them, and core_link_stop() ends them.) With @fn NULL it only
+ * mutes. 0, -ENOMEM, -ECANCELED (closed).
  */
 int core_link_quiesce(struct core_link *link, orlop_cb fn, void *arg);
 
@@ -118,9 +119,9 @@ void core_link_stop(struct core_link *link);
  */
 void core_link_close(struct core_link *link);
 
-/* What is open at a link. */
+/* What is open at a link. Asks the switch and waits for it: for looking now and then. */
 struct core_link_open_counts {
-	uint32_t	calls;		/* received, not done */
+	uint32_t	calls;		/* received or on their way to it, not done */
 	uint32_t	requests;	/* sent, not answered */
 };
 void core_link_counts(struct core_link *link, struct core_link_open_counts *ret);

@@ -79,7 +79,7 @@ static void quiet_run(void *arg)
 	orlop_cb fn = link->quiet;
 
 	/* Things may have changed between the post and now. */
-	if (link->closed || !link->quiesced || link->n_calls > 0 || link->requests.count > 0)
+	if (link->closed || !link->quiesced || link->n_calls > 0)
 		return;
 	link->quiet = NULL;
 	link->quiesced = false;
@@ -115,7 +115,7 @@ void core_link_flush(struct core_link *link)
 	link->dirty = false;
 	core_arq_flush(&link->arq, now);
 	timer_update(link, now);
-	if (link->quiesced && link->n_calls == 0 && link->requests.count == 0)
+	if (link->quiesced && link->n_calls == 0)
 		(void)core_loop_post_node(link->loop, &link->quiet_post, quiet_run, link);
 }
 
@@ -338,9 +338,30 @@ void core_link_resume(struct core_link *link)
 		link_mute(link, false);
 }
 
+struct cmd_counts {
+	struct core_cmd	cmd;
+	struct core_port *port;
+	uint32_t	calls;
+};
+
+/* Open there, or (given up by the caller already) still on its way here. */
+static void port_counts(struct core_bus *bus, struct core_cmd *cmd)
+{
+	struct cmd_counts *c = (struct cmd_counts *)(void *)cmd;
+
+	(void)bus;
+	c->calls = core_arq_pending(&c->port->arq, CORE_W_REQUEST);
+	if (c->calls < c->port->n_open)
+		c->calls = c->port->n_open;
+}
+
 void core_link_counts(struct core_link *link, struct core_link_open_counts *ret)
 {
-	ret->calls = link->n_calls;
+	struct cmd_counts c = { .cmd.fn = port_counts, .port = link->port };
+
+	if (!link->closed)
+		core_hub_run(link->bus, &c.cmd);
+	ret->calls = c.calls > link->n_calls ? c.calls : link->n_calls;
 	ret->requests = link->requests.count;
 }
 

@@ -241,7 +241,7 @@ int core_link_request(struct core_link *link, const struct orlop_send *send, orl
 		core_msg_close_fds(&send->msg);
 		return -ECANCELED;
 	}
-	to = address_number(link, send->to);
+	to = send->to ? address_number(link, send->to) : -EINVAL;
 	if (to < 0) {
 		core_msg_close_fds(&send->msg);
 		return to;

@@ -31,6 +31,7 @@ struct rig {
 	struct orlop_error error;
 
 	/* answerer */
+	struct core_link_open_counts open;
 	struct kit_event arrived;
 	struct kit_event cancelled;
 	struct kit_event quiet;
@@ -322,6 +323,13 @@ static void test_ends(void)
 	rig_done(&g);
 }
 
+static void counts_run(void *arg)
+{
+	struct rig *g = arg;
+
+	core_link_counts(g->answerer, &g->open);
+}
+
 static void test_address(void)
 {
 	struct rig g;
@@ -341,6 +349,8 @@ static void test_address(void)
 	ask(&g, "svc", 1, 5, 0);
 	ok(!core_bus_address_ready(g.bus, "svc"), "a quiescing link takes nothing new");
 	is_int(kit_count(&g.quiet), 0, "not quiet while requests are open");
+	kit_on(g.l[1], counts_run, &g);
+	is_int(g.open.calls, 3, "they are counted");
 	kit_on(g.l[1], release_run, &g);
 	ok(kit_wait(&g.quiet, 1), "quiet when they are done");
 	ok(kit_wait(&g.replies, 53) && g.count[0] == 53, "they were answered");
