@@ -37,7 +37,7 @@ typedef void (*orlop_lead_fn)(void *arg, int32_t gained, uint64_t token);
 typedef void (*orlop_topic_fn)(void *arg, const struct orlop_msg *msg);
 
 #define ORLOP_SPAWN_SETSID	0x0001u
-#define ORLOP_SPAWN_NEWNS	0x0002u	/* own mount namespace, propagation private */
+#define ORLOP_SPAWN_NEWNS	0x0002u	/* own mount namespace, a slave: unmounts outside of shared mounts are followed */
 #define ORLOP_SPAWN_HIDE_UNIFIED 0x0004u /* with NEWNS: /sys/fs/cgroup/unified unmounted (crun 1.8 on hybrid) */
 #define ORLOP_SPAWN_DETACH	0x0008u	/* outlives the daemon: not killed at stop */
 

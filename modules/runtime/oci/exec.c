@@ -1,0 +1,502 @@
+/*
+ * exec.c - commands in running containers.
+ *
+ * `crun exec --process FILE ID` stays in the foreground as our child: its exit status is the
+ * command's. Without a terminal its three pipes are handed to the caller; with one it gets a
+ * pseudo-terminal whose master is handed over, and crun passes the window size on.
+ */
+#include "oci.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <orlop/inline/error.h>
+#include <orlop/inline/log.h>
+#include <orlop/inline/msg.h>
+
+#include "base/ocleanup.h"
+#include "base/ofile.h"
+#include "base/omem.h"
+
+#define SYNC_OUTPUT_MAX	(1u << 20)
+#define RESULT_KEEP_NS	60000000000ull	/* an exit code nobody asks for is forgotten */
+
+struct exec {
+	struct olist	node;
+	struct oci	*o;
+	char		id[OCI_ID_LEN + 1];
+	char		*process_file;
+	struct orlop_child *child;
+	int		master;		/* of the terminal, -1 */
+	bool		ended;
+	int		code;
+	struct orlop_call *waiter;
+	struct orlop_timer *timer;	/* forgets the result; exec_sync: its time limit */
+	/* exec_sync */
+	struct orlop_call *sync_call;
+	int		out_fd[2];
+	struct orlop_fdwatch *watch[2];
+	struct obuf	out[2];
+	bool		timed_out;
+};
+
+static void exec_free(struct exec *x)
+{
+	struct oci *o = x->o;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		o->h->fd_unwatch(x->watch[i]);
+		if (x->out_fd[i] >= 0)
+			close(x->out_fd[i]);
+		obuf_done(&x->out[i]);
+	}
+	if (x->master >= 0)
+		close(x->master);
+	if (x->process_file)
+		(void)unlink(x->process_file);
+	if (x->child)
+		o->h->child_free(x->child);
+	o->h->timer_free(x->timer);
+	olist_del(&x->node);
+	omem_free(x->process_file);
+	omem_free(x);
+}
+
+static void wait_answer(struct exec *x)
+{
+	struct orlop_msgw w;
+	struct orlop_msg msg;
+
+	orlop_msgw_init(&w, x->o->h);
+	orlop_msgw_u64(&w, ORLOP_RUNTIME_T_EXIT_CODE, (uint64_t)x->code);
+	msg = orlop_msgw_msg(&w);
+	x->o->h->call_done(x->waiter, 0, &msg, NULL);
+	orlop_msgw_done(&w);
+	x->waiter = NULL;
+	exec_free(x);
+}
+
+static bool drain(struct exec *x, int i)
+{
+	char buf[8192];
+	ssize_t n;
+
+	if (x->out_fd[i] < 0)
+		return false;
+	while ((n = read(x->out_fd[i], buf, sizeof(buf))) > 0)
+		if (x->out[i].len < SYNC_OUTPUT_MAX)
+			obuf_append(&x->out[i], buf, (size_t)n);
+	return n < 0 && errno == EAGAIN;
+}
+
+static void sync_answer(struct exec *x)
+{
+	static const char *const keys[] = { "stdout", "stderr" };
+	struct ojson *out = ojson_new_object();
+	struct oci *o = x->o;
+	int i;
+
+	if (x->timed_out) {
+		struct orlop_error err = ORLOP_ERROR_INIT;
+
+		orlop_fail(&err, ETIMEDOUT, 504, "DeadlineExceeded", "command timed out");
+		ojson_unref(out);
+		reply_error(o, x->sync_call, &err);
+		exec_free(x);
+		return;
+	}
+	for (i = 0; i < 2 && out; i++) {
+		(void)drain(x, i);
+		(void)ojson_set_string(out, keys[i], x->out[i].data ? x->out[i].data : "", x->out[i].len);
+	}
+	if (out)
+		(void)ojson_set_i64(out, "exitCode", x->code);
+	reply_json(o, x->sync_call, out, NULL);
+	exec_free(x);
+}
+
+static void exec_ended(void *arg, int32_t code, int32_t sig)
+{
+	struct exec *x = arg;
+
+	x->ended = true;
+	x->code = sig ? 128 + sig : code;
+	if (x->child)
+		x->o->h->child_free(x->child);
+	x->child = NULL;
+	if (x->process_file)
+		(void)unlink(x->process_file);
+	if (x->sync_call)
+		sync_answer(x);
+	else if (x->waiter)
+		wait_answer(x);
+	else
+		x->o->h->timer_set(x->timer, RESULT_KEEP_NS, 0);
+}
+
+static void exec_timer(void *arg)
+{
+	struct exec *x = arg;
+
+	if (x->ended) {
+		exec_free(x);
+		return;
+	}
+	x->timed_out = true;
+	(void)x->o->h->child_kill(x->child, SIGKILL);
+}
+
+/* Write the process file for @cmd in container @c. */
+static int process_write(struct oci *o, const struct container *c, const struct exec *x,
+			 const struct ojson *cmd, bool tty, struct orlop_error *err)
+{
+	cleanup_free char *config = path_of(o, "containers/%s/config.json", c->id);
+	cleanup_ojson struct ojson *spec = NULL;
+	cleanup_ojson struct ojson *process = NULL;
+	cleanup_free char *text = NULL;
+	struct obuf b = OBUF_INIT;
+	size_t len = 0;
+	int e = config ? ofile_read(AT_FDCWD, config, 4u << 20, &b) : -ENOMEM;
+
+	if (!e)
+		e = ojson_parse(b.data, b.len, &spec, NULL);
+	obuf_done(&b);
+	if (!e)
+		e = spec_exec(ojson_get(spec, "process"), cmd, tty, &process);
+	if (!e) {
+		text = ojson_text(process, 0, &len);
+		e = text ? ofile_write(AT_FDCWD, x->process_file, text, len, 0600) : -ENOMEM;
+	}
+	return e ? orlop_fail(err, -e, 0, "", "cannot prepare a command in container %s", c->id) : 0;
+}
+
+static struct exec *exec_new(struct oci *o, const struct container *c)
+{
+	struct exec *x = OMEM_NEW(struct exec);
+
+	if (!x)
+		return NULL;
+	x->o = o;
+	x->master = -1;
+	x->out_fd[0] = -1;
+	x->out_fd[1] = -1;
+	id_new(o, x->id);
+	olist_append(&o->execs, &x->node);
+	x->process_file = path_of(o, "containers/%s/exec-%.12s.json", c->id, x->id);
+	if (!x->process_file || o->h->timer_new(o->h, exec_timer, x, &x->timer)) {
+		exec_free(x);
+		return NULL;
+	}
+	return x;
+}
+
+static int exec_spawn(struct exec *x, const struct container *c, bool tty, const int32_t fds[3],
+		      struct orlop_error *err)
+{
+	struct oci *o = x->o;
+	cleanup_free char *run = path_of(o, "run");
+	const char *argv[12];
+	struct orlop_spawn s = { .size = sizeof(s) };
+	int n = 0;
+
+	argv[n++] = o->runtime;
+	argv[n++] = "--root";
+	argv[n++] = run ? run : "";
+	argv[n++] = "exec";
+	argv[n++] = "--process";
+	argv[n++] = x->process_file;
+	if (tty)
+		argv[n++] = "--tty";
+	argv[n++] = c->id;
+	argv[n] = NULL;
+	s.argv = argv;
+	s.fds = fds;
+	s.n_fds = 3;
+	s.flags = o->spawn_flags | ORLOP_SPAWN_SETSID;
+	return o->h->spawn(o->h, &s, exec_ended, x, &x->child, err);
+}
+
+static struct container *running_get(struct oci *o, const struct ojson *r, struct orlop_error *err)
+{
+	struct container *c = container_get(o, r, err);
+
+	if (c && c->state != OCI_RUNNING) {
+		orlop_fail(err, EINVAL, 0, "", "container %s is not running", c->id);
+		return NULL;
+	}
+	return c;
+}
+
+static int pipe_pair(int fds[2], struct orlop_error *err)
+{
+	return pipe2(fds, O_CLOEXEC) ? orlop_fail(err, errno, 0, "", "pipe") : 0;
+}
+
+static void sync_readable(void *arg, int32_t fd, uint32_t events)
+{
+	struct exec *x = arg;
+	int i = fd == x->out_fd[1];
+
+	(void)events;
+	if (!drain(x, i)) {
+		x->o->h->fd_unwatch(x->watch[i]);
+		x->watch[i] = NULL;
+	}
+}
+
+OCI_OP(op_exec_sync)
+{
+	struct oci *o = ctx;
+	cleanup_ojson struct ojson *r = NULL;
+	struct container *c;
+	struct exec *x;
+	int32_t fds[3] = { -1, -1, -1 };
+	int64_t timeout;
+	int p[2];
+	int i;
+	int e = req_parse(o, req, &r, err);
+
+	if (e)
+		return e;
+	c = running_get(o, r, err);
+	if (!c)
+		return -err->err;
+	x = exec_new(o, c);
+	if (!x)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	e = process_write(o, c, x, ojson_get(r, "cmd"), false, err);
+	for (i = 0; i < 2 && !e; i++) {
+		e = pipe_pair(p, err);
+		if (e)
+			break;
+		x->out_fd[i] = p[0];
+		fds[i + 1] = p[1];
+		(void)fcntl(p[0], F_SETFL, O_NONBLOCK);
+		e = o->h->fd_watch(o->h, p[0], ORLOP_FD_READ, sync_readable, x, &x->watch[i]);
+	}
+	if (!e)
+		e = exec_spawn(x, c, false, fds, err);
+	for (i = 1; i < 3; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (e) {
+		exec_free(x);
+		return e;
+	}
+	x->sync_call = call;
+	timeout = ojson_get_i64(r, "timeout", 0);
+	if (timeout > 0)
+		o->h->timer_set(x->timer, (uint64_t)timeout * 1000000000ull, 0);
+	return 0;
+}
+
+static void exec_reply(struct exec *x, struct orlop_call *call, const int *fds, int n)
+{
+	struct orlop_msgw w;
+	struct orlop_msg msg;
+	int i;
+
+	orlop_msgw_init(&w, x->o->h);
+	orlop_msgw_str(&w, ORLOP_RUNTIME_T_EXEC_ID, x->id);
+	for (i = 0; i < n; i++)
+		orlop_msgw_fd(&w, fds[i]);
+	msg = orlop_msgw_msg(&w);
+	x->o->h->call_done(call, 0, &msg, NULL);
+	orlop_msgw_done(&w);
+}
+
+static int terminal_open(int *ret_master, int *ret_slave, struct orlop_error *err)
+{
+	char name[64];
+	int m = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	int s = -1;
+
+	if (m >= 0 && !grantpt(m) && !unlockpt(m) && !ptsname_r(m, name, sizeof(name)))
+		s = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (s < 0) {
+		int e = orlop_fail(err, errno, 0, "", "no terminal");
+
+		if (m >= 0)
+			close(m);
+		return e;
+	}
+	*ret_master = m;
+	*ret_slave = s;
+	return 0;
+}
+
+static int exec_tty(struct exec *x, const struct container *c, struct orlop_call *call,
+		    struct orlop_error *err)
+{
+	int master = -1;
+	int slave = -1;
+	int32_t fds[3];
+	int out;
+	int e = terminal_open(&master, &slave, err);
+
+	if (e)
+		return e;
+	x->master = master;
+	fds[0] = fds[1] = fds[2] = slave;
+	e = exec_spawn(x, c, true, fds, err);
+	close(slave);
+	if (e)
+		return e;
+	out = fcntl(master, F_DUPFD_CLOEXEC, 3);
+	exec_reply(x, call, &out, 1);
+	return 0;
+}
+
+static int exec_pipes(struct exec *x, const struct container *c, const struct ojson *r,
+		      struct orlop_call *call, struct orlop_error *err)
+{
+	static const char *const names[] = { "stdin", "stdout", "stderr" };
+	int32_t child[3] = { -1, -1, -1 };
+	int ours[3] = { -1, -1, -1 };
+	int p[2];
+	int i;
+	int e = 0;
+
+	for (i = 0; i < 3 && !e; i++) {
+		if (!ojson_get_bool(r, names[i], false))
+			continue;
+		e = pipe_pair(p, err);
+		if (!e) {
+			child[i] = p[i ? 1 : 0];
+			ours[i] = p[i ? 0 : 1];
+		}
+	}
+	if (!e)
+		e = exec_spawn(x, c, false, child, err);
+	for (i = 0; i < 3; i++) {
+		if (child[i] >= 0)
+			close(child[i]);
+		if (ours[i] < 0 && !e)
+			ours[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (e && ours[i] >= 0)
+			close(ours[i]);
+	}
+	if (!e)
+		exec_reply(x, call, ours, 3);
+	return e;
+}
+
+OCI_OP(op_exec)
+{
+	struct oci *o = ctx;
+	cleanup_ojson struct ojson *r = NULL;
+	struct container *c;
+	struct exec *x;
+	bool tty;
+	int e = req_parse(o, req, &r, err);
+
+	if (e)
+		return e;
+	c = running_get(o, r, err);
+	if (!c)
+		return -err->err;
+	if (!ojson_count(ojson_get(r, "cmd")))
+		return orlop_fail(err, EINVAL, 400, "BadRequest", "you must specify at least 1 command for the container");
+	tty = ojson_get_bool(r, "tty", false);
+	x = exec_new(o, c);
+	if (!x)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	e = process_write(o, c, x, ojson_get(r, "cmd"), tty, err);
+	if (!e)
+		e = tty ? exec_tty(x, c, call, err) : exec_pipes(x, c, r, call, err);
+	if (e)
+		exec_free(x);
+	return e;
+}
+
+static struct exec *exec_get(struct oci *o, const struct orlop_req *req, struct orlop_error *err)
+{
+	struct orlop_bytes id = orlop_msg_bytes(o->h, &req->msg, ORLOP_RUNTIME_T_EXEC_ID);
+
+	OLIST_FOREACH(pos, &o->execs) {
+		struct exec *x = OLIST_ENTRY(pos, struct exec, node);
+
+		if (id.len == OCI_ID_LEN && !memcmp(id.p, x->id, OCI_ID_LEN))
+			return x;
+	}
+	orlop_fail(err, ENOENT, 404, "NotFound", "no such command session");
+	return NULL;
+}
+
+OCI_OP(op_exec_resize)
+{
+	struct oci *o = ctx;
+	struct exec *x = exec_get(o, req, err);
+	struct winsize ws = {
+		.ws_col = (unsigned short)orlop_msg_u64(&req->msg, ORLOP_RUNTIME_T_WIDTH, 0),
+		.ws_row = (unsigned short)orlop_msg_u64(&req->msg, ORLOP_RUNTIME_T_HEIGHT, 0),
+	};
+
+	if (!x)
+		return -ENOENT;
+	if (x->master >= 0 && !ioctl(x->master, TIOCSWINSZ, &ws) && x->child)
+		(void)o->h->child_kill(x->child, SIGWINCH);
+	o->h->call_done(call, 0, NULL, NULL);
+	return 0;
+}
+
+static void waiter_gone(void *arg)
+{
+	struct exec *x = arg;
+	struct orlop_call *call = x->waiter;
+
+	x->waiter = NULL;
+	x->o->h->call_done(call, -ECANCELED, NULL, NULL);
+	/* nobody wants its result: the command goes as upstream's does when the client leaves */
+	if (x->child)
+		(void)x->o->h->child_kill(x->child, SIGHUP);
+}
+
+OCI_OP(op_exec_wait)
+{
+	struct oci *o = ctx;
+	struct exec *x = exec_get(o, req, err);
+
+	if (!x)
+		return -ENOENT;
+	if (x->waiter)
+		return orlop_fail(err, EBUSY, 0, "", "somebody waits for this command already");
+	x->waiter = call;
+	if (x->ended) {
+		wait_answer(x);
+		return 0;
+	}
+	o->h->call_on_cancel(call, waiter_gone, x);
+	return 0;
+}
+
+OCI_OP(op_reopen_log)
+{
+	struct oci *o = ctx;
+	cleanup_ojson struct ojson *r = NULL;
+	cleanup_free char *ctl = NULL;
+	cleanup_close int fd = -1;
+	struct container *c;
+	int e = req_parse(o, req, &r, err);
+
+	if (e)
+		return e;
+	c = running_get(o, r, err);
+	if (!c)
+		return -err->err;
+	ctl = path_of(o, "containers/%s/ctl", c->id);
+	fd = ctl ? open(ctl, O_WRONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+	/* "2 0 0": conmon reopens its log file */
+	if (fd < 0 || write(fd, "2 0 0\n", 6) != 6)
+		return orlop_fail(err, errno, 0, "", "container %s: its monitor does not listen", c->id);
+	reply_json(o, call, NULL, NULL);
+	return 0;
+}

@@ -1,0 +1,330 @@
+/*
+ * image.c - the images of this machine: what they are called, what they are made of.
+ *
+ *   images/HEX.json   one image: config, tags, digests, layers (directory names), size
+ *   l/NAME            an unpacked layer; NAME is the first 24 hex digits of its diffID
+ *   l/empty           for images without layers
+ */
+#include "oci.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <orlop/inline/error.h>
+#include <orlop/inline/log.h>
+
+#include "base/ocleanup.h"
+#include "base/ofile.h"
+#include "base/omem.h"
+
+void image_free(struct image *img)
+{
+	if (!img)
+		return;
+	ojson_unref(img->config);
+	ojson_unref(img->tags);
+	ojson_unref(img->digests);
+	ojson_unref(img->layers);
+	omem_free(img);
+}
+
+static bool list_has(const struct ojson *list, const char *text)
+{
+	OJSON_FOREACH_ELEM(i, e, list) {
+		if (ojson_string_is(e, text))
+			return true;
+	}
+	return false;
+}
+
+struct image *image_find(struct oci *o, const char *ref)
+{
+	struct obuf name = OBUF_INIT;
+	struct image *found = omap_get_cstr(&o->images, ref);
+	size_t len = strlen(ref);
+
+	if (found || !len)
+		return found;
+	if (len >= 12 && len <= 64 && strspn(ref, "0123456789abcdef") == len) {
+		OMAP_FOREACH(&o->images, e)
+			if (!strncmp(e->key + 7, ref, len))
+				return e->value;
+	}
+	if (!imgref_normalize(ref, &name)) {
+		OMAP_FOREACH(&o->images, e) {
+			struct image *img = e->value;
+
+			if (list_has(img->tags, name.data) || list_has(img->digests, name.data)) {
+				found = img;
+				break;
+			}
+		}
+	}
+	obuf_done(&name);
+	return found;
+}
+
+int image_save(struct oci *o, const struct image *img)
+{
+	cleanup_free char *path = path_of(o, "images/%s.json", img->id + 7);
+	cleanup_free char *text = NULL;
+	struct ojson *j = ojson_new_object();
+	size_t len = 0;
+
+	if (j) {
+		(void)ojson_set_cstr(j, "id", img->id);
+		(void)ojson_set(j, "config", ojson_ref(img->config));
+		(void)ojson_set(j, "tags", ojson_ref(img->tags));
+		(void)ojson_set(j, "digests", ojson_ref(img->digests));
+		(void)ojson_set(j, "layers", ojson_ref(img->layers));
+		(void)ojson_set_i64(j, "size", (int64_t)img->size);
+		text = ojson_text(j, 0, &len);
+		ojson_unref(j);
+	}
+	if (!path || !text)
+		return -ENOMEM;
+	return ofile_write_atomic(AT_FDCWD, path, text, len, 0600);
+}
+
+static int image_load(struct oci *o, int dirfd, const char *name)
+{
+	cleanup_ojson struct ojson *j = NULL;
+	struct obuf b = OBUF_INIT;
+	struct image *img;
+	int e = ofile_read(dirfd, name, 4u << 20, &b);
+
+	if (!e)
+		e = ojson_parse(b.data, b.len, &j, NULL);
+	obuf_done(&b);
+	if (e || strlen(ojson_get_cstr(j, "id", "")) != 71 || !ojson_get_array(j, "layers"))
+		return e ? e : -EINVAL;
+	img = OMEM_NEW(struct image);
+	if (!img)
+		return -ENOMEM;
+	snprintf(img->id, sizeof(img->id), "%s", ojson_get_cstr(j, "id", ""));
+	img->config = ojson_ref(ojson_get(j, "config"));
+	img->tags = ojson_ref(ojson_ensure_array(j, "tags"));
+	img->digests = ojson_ref(ojson_ensure_array(j, "digests"));
+	img->layers = ojson_ref(ojson_get(j, "layers"));
+	img->size = (uint64_t)ojson_get_i64(j, "size", 0);
+	if (omap_put_cstr(&o->images, img->id, img)) {
+		image_free(img);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+int images_load(struct oci *o, struct orlop_error *err)
+{
+	cleanup_free char *dir = path_of(o, "images");
+	cleanup_free char *empty = path_of(o, "l/empty");
+	cleanup_free char *tmp = path_of(o, "tmp");
+	cleanup_dir DIR *dp = NULL;
+	struct dirent *d;
+	int e;
+
+	if (!dir || !empty || !tmp)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	/* what a pull left when it was cut off */
+	(void)ofile_remove_tree(AT_FDCWD, tmp);
+	e = ofile_mkdir_p(dir, 0700);
+	if (!e)
+		e = ofile_mkdir_p(empty, 0755);
+	if (!e)
+		e = ofile_mkdir_p(tmp, 0700);
+	if (e)
+		return orlop_fail(err, -e, 0, "", "cannot make directories under %s", o->root);
+	dp = opendir(dir);
+	while (dp && (d = readdir(dp))) {
+		size_t len = strlen(d->d_name);
+
+		if (len != 69 || strcmp(d->d_name + 64, ".json"))
+			continue;
+		e = image_load(o, dirfd(dp), d->d_name);
+		if (e)
+			OLOG(o->h, WARN, "image_ignored", "file=%s/%s errno=%d", dir, d->d_name, -e);
+	}
+	return 0;
+}
+
+static struct ojson *image_json(const struct image *img)
+{
+	struct ojson *j = ojson_new_object();
+	const char *user;
+	size_t len;
+
+	if (!j)
+		return NULL;
+	user = ojson_cstr(OJSON_AT(img->config, "config", "User"), "");
+	len = strcspn(user, ":");
+	(void)ojson_set_cstr(j, "id", img->id);
+	(void)ojson_set(j, "repoTags", ojson_ref(img->tags));
+	(void)ojson_set(j, "repoDigests", ojson_ref(img->digests));
+	(void)ojson_set_i64(j, "size", (int64_t)img->size);
+	if (len && strspn(user, "0123456789") == len) {
+		struct ojson *uid = ojson_ensure_object(j, "uid");
+		struct obuf b = OBUF_INIT;
+
+		obuf_append(&b, user, len);
+		(void)ojson_set_cstr(uid, "value", obuf_cstr(&b));
+		obuf_done(&b);
+	} else if (len) {
+		(void)ojson_set_string(j, "username", user, len);
+	}
+	return j;
+}
+
+OCI_OP(op_image_list)
+{
+	struct oci *o = ctx;
+	struct ojson *out = ojson_new_object();
+	struct ojson *list = out ? ojson_ensure_array(out, "images") : NULL;
+
+	(void)req;
+	if (!list) {
+		ojson_unref(out);
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	}
+	OMAP_FOREACH(&o->images, e)
+		(void)ojson_append(list, image_json(e->value));
+	reply_json(o, call, out, NULL);
+	return 0;
+}
+
+OCI_OP(op_image_status)
+{
+	struct oci *o = ctx;
+	cleanup_ojson struct ojson *r = NULL;
+	struct ojson *out;
+	struct image *img;
+	int e = req_parse(o, req, &r, err);
+
+	if (e)
+		return e;
+	img = image_find(o, ojson_cstr(OJSON_AT(r, "image", "image"), ""));
+	out = ojson_new_object();
+	if (out && img)
+		(void)ojson_set(out, "image", image_json(img));
+	reply_json(o, call, out, NULL);	/* CRI: absent image, empty answer */
+	return 0;
+}
+
+static bool layer_used(struct oci *o, const char *layer, const struct image *but)
+{
+	OMAP_FOREACH(&o->images, e) {
+		const struct image *img = e->value;
+
+		if (img != but && list_has(img->layers, layer))
+			return true;
+	}
+	return false;
+}
+
+static bool image_used(struct oci *o, const struct image *img)
+{
+	OMAP_FOREACH(&o->containers, e) {
+		const struct container *c = e->value;
+
+		if (!strcmp(c->image_id, img->id))
+			return true;
+	}
+	return false;
+}
+
+/* Directories to delete, on a worker. */
+struct delete_job {
+	struct oci	*o;
+	struct orlop_call *call;
+	struct ojson	*paths;		/* only the worker touches it */
+};
+
+static void delete_work(void *arg)
+{
+	struct delete_job *j = arg;
+
+	OJSON_FOREACH_ELEM(i, p, j->paths)
+		(void)ofile_remove_tree(AT_FDCWD, ojson_cstr(p, ""));
+}
+
+static void delete_done(void *arg)
+{
+	struct delete_job *j = arg;
+
+	ojson_unref(j->paths);
+	reply_json(j->o, j->call, NULL, NULL);
+	omem_free(j);
+}
+
+OCI_OP(op_image_remove)
+{
+	struct oci *o = ctx;
+	cleanup_ojson struct ojson *r = NULL;
+	cleanup_free char *file = NULL;
+	struct delete_job *j;
+	struct image *img;
+	const char *ref;
+	int e = req_parse(o, req, &r, err);
+
+	if (e)
+		return e;
+	ref = ojson_cstr(OJSON_AT(r, "image", "image"), "");
+	img = image_find(o, ref);
+	if (!img) {
+		reply_json(o, call, NULL, NULL);
+		return 0;
+	}
+	if (image_used(o, img))
+		return orlop_fail(err, EBUSY, 409, "Conflict", "image \"%s\" is in use by a container", ref);
+	j = OMEM_NEW(struct delete_job);
+	file = path_of(o, "images/%s.json", img->id + 7);
+	if (!j || !file || !(j->paths = ojson_new_array())) {
+		omem_free(j);
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	}
+	j->o = o;
+	j->call = call;
+	(void)unlink(file);
+	OJSON_FOREACH_ELEM(i, l, img->layers) {
+		const char *name = ojson_cstr(l, "");
+		cleanup_free char *dir = path_of(o, "l/%s", name);
+
+		if (dir && !layer_used(o, name, img))
+			(void)ojson_append_cstr(j->paths, dir);
+	}
+	omap_del(&o->images, img->id, strlen(img->id));
+	image_free(img);
+	if (o->h->work(o->h, 1, delete_work, delete_done, j)) {
+		delete_work(j);
+		delete_done(j);
+	}
+	return 0;
+}
+
+OCI_OP(op_image_fs_info)
+{
+	struct oci *o = ctx;
+	struct ojson *out = ojson_new_object();
+	struct ojson *list = out ? ojson_ensure_array(out, "imageFilesystems") : NULL;
+	struct ojson *fs = ojson_new_object();
+	uint64_t used = 0;
+
+	(void)req;
+	if (!list || !fs) {
+		ojson_unref(out);
+		ojson_unref(fs);
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	}
+	OMAP_FOREACH(&o->images, e)
+		used += ((const struct image *)e->value)->size;
+	(void)ojson_set_i64(fs, "timestamp", (int64_t)o->h->now_wall(o->h));
+	(void)ojson_set_cstr(ojson_ensure_object(fs, "fsId"), "mountpoint", o->root);
+	(void)ojson_set_i64(ojson_ensure_object(fs, "usedBytes"), "value", (int64_t)used);
+	(void)ojson_append(list, fs);
+	reply_json(o, call, out, NULL);
+	return 0;
+}

@@ -1,0 +1,14 @@
+m := runtime/oci
+MODULES += $(m)
+$(m)_srcs := oci.c proc.c state.c sandbox.c container.c stop.c spec.c user.c exec.c events.c cgroup.c \
+	image.c pull.c imgref.c rootfs.c reply.c
+$(m)_deps := json base
+$(m)_logic := imgref.c spec.c
+$(m)_tests := test/imgref.c
+
+# Unpacks images in a short-lived process of its own: only there are libarchive and libcrypto loaded.
+HELPERS += oci-unpack
+oci-unpack_from := modules/runtime/oci
+oci-unpack_srcs := unpack-main.c unpack-layer.c unpack-inspect.c
+oci-unpack_deps := json base
+oci-unpack_pkgs := libarchive openssl

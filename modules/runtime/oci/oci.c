@@ -1,0 +1,300 @@
+/*
+ * oci.c - the class runtime by OCI runtimes: the module, its parameters, its start and end.
+ */
+#include "oci.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <orlop/inline/error.h>
+#include <orlop/inline/log.h>
+
+#include "base/ocleanup.h"
+#include "base/ofile.h"
+#include "base/omem.h"
+
+OCI_OP(op_version);
+OCI_OP(op_status);
+
+OCI_OP(op_version)
+{
+	struct oci *o = ctx;
+	struct ojson *out = ojson_new_object();
+
+	(void)req;
+	(void)err;
+	if (out) {
+		(void)ojson_set_cstr(out, "version", "0.1.0");
+		(void)ojson_set_cstr(out, "runtimeName", "orlop-oci");
+		(void)ojson_set_cstr(out, "runtimeVersion", ORLOP_VERSION);
+		(void)ojson_set_cstr(out, "runtimeApiVersion", "v1");
+	}
+	reply_json(o, call, out, NULL);
+	return 0;
+}
+
+static void condition_add(struct ojson *list, const char *type)
+{
+	struct ojson *c = ojson_new_object();
+
+	if (!c)
+		return;
+	(void)ojson_set_cstr(c, "type", type);
+	(void)ojson_set_bool(c, "status", true);
+	(void)ojson_append(list, c);
+}
+
+OCI_OP(op_status)
+{
+	struct oci *o = ctx;
+	struct ojson *out = ojson_new_object();
+	struct ojson *list = out ? ojson_ensure_array(ojson_ensure_object(out, "status"), "conditions") : NULL;
+
+	(void)req;
+	(void)err;
+	if (list) {
+		condition_add(list, "RuntimeReady");
+		condition_add(list, "NetworkReady");
+		(void)ojson_set_cstr(ojson_ensure_object(out, "info"), "runtime", o->runtime);
+		(void)ojson_set_cstr(ojson_ensure_object(out, "info"), "cgroups",
+				     o->cgroups == OCI_CGROUPS_V2 ? "v2" : o->hybrid ? "hybrid" : "v1");
+	}
+	reply_json(o, call, out, NULL);
+	return 0;
+}
+
+static bool program_find(const char *name, char *out, size_t size)
+{
+	static const char *const dirs[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin",
+					    "/sbin", "/bin" };
+	size_t i;
+
+	if (strchr(name, '/')) {
+		snprintf(out, size, "%s", name);
+		return !access(out, X_OK);
+	}
+	for (i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		snprintf(out, size, "%s/%s", dirs[i], name);
+		if (!access(out, X_OK))
+			return true;
+	}
+	return false;
+}
+
+/* crun where it is, runc else; or the one that was asked for. */
+static int runtime_choose(struct oci *o, struct orlop_error *err)
+{
+	const char *want = o->h->param(o->h, "runtime");
+	char path[4096];
+	const char *base;
+
+	if (*want) {
+		if (!program_find(want, path, sizeof(path)))
+			return orlop_fail(err, ENOENT, 0, "", "runtime = \"%s\": no such program", want);
+	} else if (!program_find("crun", path, sizeof(path)) && !program_find("runc", path, sizeof(path))) {
+		return orlop_fail(err, ENOENT, 0, "", "neither crun nor runc is installed; install one");
+	}
+	o->runtime = omem_strdup(path);
+	if (!o->runtime)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	base = strrchr(path, '/');
+	o->is_crun = !strcmp(base ? base + 1 : path, "crun");
+	if (!program_find(o->conmon, path, sizeof(path)))
+		return orlop_fail(err, ENOENT, 0, "", "%s is not installed; install conmon", o->conmon);
+	if (access(o->unpack, X_OK))
+		return orlop_fail(err, errno, 0, "", "unpack = \"%s\": no such program", o->unpack);
+	return 0;
+}
+
+/*
+ * root becomes a mount point of its own with shared propagation: containers' monitors live in slave
+ * mount namespaces, and what we unmount must go there too, or it would stay for their lifetime.
+ */
+static int root_share(struct oci *o, struct orlop_error *err)
+{
+	struct stat a;
+	struct stat b;
+	char parent[4096];
+	char *slash;
+
+	snprintf(parent, sizeof(parent), "%s", o->root);
+	slash = strrchr(parent, '/');
+	if (slash && slash != parent)
+		*slash = '\0';
+	if (stat(o->root, &a) || stat(parent, &b))
+		return orlop_fail(err, errno, 0, "", "cannot stat %s", o->root);
+	/* a bind of itself has the same device: ask for the mount by changing it */
+	if (mount(NULL, o->root, NULL, MS_SHARED, NULL)) {
+		if (mount(o->root, o->root, NULL, MS_BIND, NULL) ||
+		    mount(NULL, o->root, NULL, MS_SHARED, NULL))
+			return orlop_fail(err, errno, 0, "", "cannot make %s a shared mount", o->root);
+	}
+	return 0;
+}
+
+static uint64_t bounding_caps(void)
+{
+	struct obuf b = OBUF_INIT;
+	const char *p;
+	uint64_t caps = 0;
+
+	if (!ofile_read(AT_FDCWD, "/proc/self/status", 65536, &b) && (p = strstr(obuf_cstr(&b), "\nCapBnd:")))
+		caps = strtoull(p + 8, NULL, 16);
+	obuf_done(&b);
+	return caps;
+}
+
+static void oci_fini(void *ctx)
+{
+	struct oci *o = ctx;
+
+	events_done(o);
+	OMAP_FOREACH(&o->sandboxes, s)
+		sandbox_free(s->value);
+	OMAP_FOREACH(&o->containers, c)
+		container_free(c->value);
+	OMAP_FOREACH(&o->images, i)
+		image_free(i->value);
+	omap_done(&o->sandboxes);
+	omap_done(&o->containers);
+	omap_done(&o->images);
+	omem_free(o->root);
+	omem_free(o->runtime);
+	omem_free(o);
+}
+
+static int dirs_make(struct oci *o, struct orlop_error *err)
+{
+	static const char *const dirs[] = { "exits", "run", "l" };
+	size_t i;
+	int e = ofile_mkdir_p(o->root, 0711);
+
+	for (i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && !e; i++) {
+		cleanup_free char *dir = path_of(o, "%s", dirs[i]);
+
+		e = dir ? ofile_mkdir_p(dir, 0711) : -ENOMEM;
+	}
+	return e ? orlop_fail(err, -e, 0, "", "cannot make directories under %s", o->root) : 0;
+}
+
+static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
+{
+	struct oci *o = OMEM_NEW(struct oci);
+	int e;
+
+	if (!o)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	o->h = h;
+	o->exit_fd = -1;
+	olist_init(&o->pollers);
+	olist_init(&o->execs);
+	omap_init(&o->sandboxes);
+	omap_init(&o->containers);
+	omap_init(&o->images);
+	o->root = omem_strdup(h->param(h, "root"));
+	o->conmon = h->param(h, "conmon");
+	o->skopeo = h->param(h, "skopeo");
+	o->unpack = h->param(h, "unpack");
+	o->caps = bounding_caps();
+	e = o->root && o->root[0] == '/' ? 0
+		: orlop_fail(err, EINVAL, 0, "", "root = \"%s\": not an absolute path", h->param(h, "root"));
+	if (!e)
+		e = runtime_choose(o, err);
+	if (!e)
+		e = dirs_make(o, err);
+	if (!e)
+		e = root_share(o, err);
+	if (e) {
+		oci_fini(o);
+		return e;
+	}
+	cgroup_detect(o);
+	e = events_init(o, err);
+	if (!e)
+		e = images_load(o, err);
+	if (!e)
+		e = state_load(o, err);
+	if (e) {
+		oci_fini(o);
+		return e;
+	}
+	*ret_ctx = o;
+	return 0;
+}
+
+static int oci_start(void *ctx, struct orlop_error *err)
+{
+	struct oci *o = ctx;
+
+	(void)err;
+	/* what ended between loading and watching */
+	OMAP_FOREACH(&o->containers, e)
+		container_check_exit(o, e->value);
+	OLOG(o->h, INFO, "runtime", "program=%s sandboxes=%u containers=%u images=%u", o->runtime,
+	     omap_count(&o->sandboxes), omap_count(&o->containers), omap_count(&o->images));
+	o->h->ready(o->h);
+	return 0;
+}
+
+static void oci_health(void *ctx, struct orlop_health *health)
+{
+	struct oci *o = ctx;
+
+	health->ok = 1;
+	snprintf(health->text, sizeof(health->text), "%u containers, %u images",
+		 omap_count(&o->containers), omap_count(&o->images));
+}
+
+static const struct orlop_param oci_params[] = {
+	{ "root", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "directory of containers and images" },
+	{ "runtime", ORLOP_PARAM_STRING, 0, "", "crun, runc or a path; empty: crun if it is there, else runc" },
+	{ "conmon", ORLOP_PARAM_STRING, 0, "conmon", "the container monitor" },
+	{ "skopeo", ORLOP_PARAM_STRING, 0, "skopeo", "the image fetcher" },
+	{ "unpack", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "path of oci-unpack, installed with orlop" },
+};
+
+static const struct orlop_runtime_ops oci_ops = {
+	.size = sizeof(oci_ops),
+	.version = op_version,
+	.status = op_status,
+	.run_sandbox = op_run_sandbox,
+	.stop_sandbox = op_stop_sandbox,
+	.remove_sandbox = op_remove_sandbox,
+	.sandbox_status = op_sandbox_status,
+	.list_sandboxes = op_list_sandboxes,
+	.create_container = op_create_container,
+	.start_container = op_start_container,
+	.stop_container = op_stop_container,
+	.remove_container = op_remove_container,
+	.container_status = op_container_status,
+	.list_containers = op_list_containers,
+	.reopen_log = op_reopen_log,
+	.exec_sync = op_exec_sync,
+	.exec = op_exec,
+	.exec_resize = op_exec_resize,
+	.exec_wait = op_exec_wait,
+	.events = op_events,
+	.image_list = op_image_list,
+	.image_status = op_image_status,
+	.image_pull = op_image_pull,
+	.image_remove = op_image_remove,
+	.image_fs_info = op_image_fs_info,
+	.image_import = op_image_import,
+};
+
+ORLOP_MODULE("oci", "runtime", "0.1", "",
+	.license = "Apache-2.0",
+	.summary = "containers by crun or runc under conmon, images by skopeo",
+	.n_params = sizeof(oci_params) / sizeof(oci_params[0]),
+	.params = oci_params,
+	.ops = &oci_ops,
+	.init = oci_init,
+	.start = oci_start,
+	.fini = oci_fini,
+	.health = oci_health);

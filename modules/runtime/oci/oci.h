@@ -1,0 +1,249 @@
+/*
+ * oci.h - the runtime module for OCI runtimes: what its files share.
+ *
+ * Containers are held by conmon, one process each, which outlives the daemon; crun or runc start
+ * them. Everything that must survive a restart is on disk under `root`:
+ *   sandboxes/ID/state.json, ns/{net,ipc,uts} (pinned by bind mounts)
+ *   containers/ID/state.json, config.json, rootfs (overlay), upper, work, shm, pid, log …
+ *   exits/ID        exit code, written by conmon when the container ends
+ *   images/…        image.c
+ * The module runs on one loop; what may block (mounts, files, unpacking) goes to workers, which see
+ * only copies; programs are started by the host.
+ */
+#ifndef RUNTIME_OCI_OCI_H
+#define RUNTIME_OCI_OCI_H
+
+#include <orlop/host.h>
+#include <orlop/runtime.h>
+
+#include "base/obuf.h"
+#include "base/olist.h"
+#include "base/omap.h"
+#include "json/ojson.h"
+
+#define OCI_ID_LEN	64
+
+enum oci_cgroups {
+	OCI_CGROUPS_V1,		/* v1 controllers (also hybrid: v2 mounted beside) */
+	OCI_CGROUPS_V2,
+};
+
+enum oci_state {
+	OCI_CREATED,
+	OCI_RUNNING,
+	OCI_EXITED,
+};
+
+struct sandbox {
+	char		id[OCI_ID_LEN + 1];
+	struct ojson	*config;	/* CRI PodSandboxConfig */
+	uint64_t	created_ns;
+	bool		ready;
+	bool		host_net;
+	bool		host_ipc;
+	bool		busy;		/* being made: not listed */
+};
+
+/* A stop that waits for its container to end. */
+struct stop_wait {
+	struct olist	node;
+	struct orlop_call *call;
+	struct orlop_timer *timer;
+	struct container *c;
+};
+
+struct container {
+	char		id[OCI_ID_LEN + 1];
+	char		sandbox[OCI_ID_LEN + 1];
+	struct ojson	*config;	/* CRI ContainerConfig */
+	char		*image_id;	/* sha256:… */
+	char		*image_ref;
+	char		*log_path;	/* absolute, "" none */
+	enum oci_state	state;
+	int		pid;
+	uint64_t	pid_start;	/* of /proc/PID/stat, against reuse */
+	uint64_t	created_ns;
+	uint64_t	started_ns;
+	uint64_t	finished_ns;
+	int		exit_code;
+	bool		oom;
+	bool		busy;		/* being made or removed */
+	struct olist	waits;		/* stop_wait */
+};
+
+struct image {
+	char		id[72];		/* "sha256:" + 64 hex: digest of the config */
+	struct ojson	*config;	/* OCI image config */
+	struct ojson	*tags;		/* array of normalized names */
+	struct ojson	*digests;	/* array of NAME@sha256:… */
+	struct ojson	*layers;	/* array of layer directory names, lowest first */
+	uint64_t	size;
+};
+
+struct oci {
+	const struct orlop_host *h;
+	char		*root;
+	const char	*conmon;
+	const char	*skopeo;
+	const char	*unpack;	/* our helper program */
+	char		*runtime;	/* path of crun or runc */
+	bool		is_crun;
+	enum oci_cgroups cgroups;
+	bool		hybrid;
+	uint32_t	spawn_flags;	/* for conmon and the runtime */
+	uint64_t	caps;		/* bounding set */
+	struct omap	sandboxes;	/* id → struct sandbox */
+	struct omap	containers;	/* id → struct container */
+	struct omap	images;		/* id → struct image */
+	/* events.c */
+	int		exit_fd;	/* inotify */
+	int		exit_wd;
+	struct orlop_fdwatch *exit_watch;
+	struct event	*events;	/* ring */
+	uint64_t	next_event;
+	struct olist	pollers;
+	/* exec.c */
+	struct olist	execs;
+	uint64_t	n_pulls;
+	struct olist	pulls;		/* running pulls by name */
+};
+
+/* ---- proc.c: programs ------------------------------------------------------------------------- */
+
+/* @out: what it printed (stdout and stderr together, at most 1 MiB), borrowed. */
+typedef void (*proc_fn)(void *arg, int32_t code, int32_t sig, const struct obuf *out);
+/* Run to its end with output captured. 0 (then @fn is called once) or -errno with @err. */
+int proc_run(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn, void *arg,
+	     struct orlop_error *err);
+/* First line of @out, for messages. */
+void proc_first_line(const struct obuf *out, char *buf, size_t size);
+
+/* ---- reply.c: CRI documents in and out ------------------------------------------------------- */
+
+int req_parse(struct oci *o, const struct orlop_req *req, struct ojson **ret, struct orlop_error *err);
+/* Takes @take_j (may be NULL: {}), answers with it as RESPONSE; @netns may be NULL. */
+void reply_json(struct oci *o, struct orlop_call *call, struct ojson *take_j, const char *netns);
+void reply_error(struct oci *o, struct orlop_call *call, struct orlop_error *err);
+/* Unique prefix or full id → the thing, NULL with @err NotFound. */
+struct sandbox *sandbox_get(struct oci *o, const struct ojson *req, struct orlop_error *err);
+struct container *container_get(struct oci *o, const struct ojson *req, struct orlop_error *err);
+void id_new(struct oci *o, char out[OCI_ID_LEN + 1]);
+char *path_of(struct oci *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- state.c ---------------------------------------------------------------------------------- */
+
+int state_load(struct oci *o, struct orlop_error *err);
+int sandbox_save(struct oci *o, const struct sandbox *s);
+int container_save(struct oci *o, const struct container *c);
+void sandbox_free(struct sandbox *s);
+void container_free(struct container *c);
+uint64_t pid_start_time(int pid);	/* 0: no such process */
+
+/* ---- container.c, stop.c ---------------------------------------------------------------------- */
+
+/* It has ended: exit file read, state saved, waiters answered, event told. */
+void container_ended(struct oci *o, struct container *c);
+void container_check_exit(struct oci *o, struct container *c);
+void stop_answer_all(struct oci *o, struct container *c);
+struct ojson *container_summary(const struct container *c);
+
+/* ---- spec.c (logic) ----------------------------------------------------------------------------- */
+
+struct spec_input {
+	const struct ojson *image;	/* OCI image config */
+	const struct ojson *container;	/* CRI ContainerConfig */
+	const struct ojson *sandbox;	/* CRI PodSandboxConfig */
+	const char	*netns;		/* NULL: the host's */
+	const char	*ipcns;
+	const char	*utsns;
+	const char	*cgroup_path;
+	const char	*shm_path;	/* host directory for /dev/shm, NULL: a tmpfs of its own */
+	uint64_t	caps;		/* what may be granted at all */
+	bool		cgroup_v2;
+	uint32_t	uid;		/* from user.c */
+	uint32_t	gid;
+	const uint32_t	*groups;
+	uint32_t	n_groups;
+	const char	*home;		/* for HOME, NULL: / */
+};
+/* The OCI runtime configuration. 0 or -errno with @err (no command, bad mounts). */
+int spec_make(const struct spec_input *in, struct ojson **ret, struct orlop_error *err);
+/* Process part for an exec in a container whose config.json has @process. */
+int spec_exec(const struct ojson *process, const struct ojson *cmd, bool tty, struct ojson **ret);
+
+/* ---- user.c ------------------------------------------------------------------------------------- */
+
+struct user_found {
+	uint32_t	uid;
+	uint32_t	gid;
+	uint32_t	groups[64];
+	uint32_t	n_groups;
+	char		home[256];
+};
+/* @image_user: "name[:group]" of the image; @sc: CRI security context. Blocks (worker). */
+int user_find(const char *rootfs, const char *image_user, const struct ojson *sc,
+	      struct user_found *ret, struct orlop_error *err);
+
+/* ---- rootfs.c (workers) -------------------------------------------------------------------------- */
+
+/* Overlay of @layers (under root/l) at DIR/rootfs. */
+int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, struct orlop_error *err);
+void rootfs_unmount(const char *dir);
+/* Pin new namespaces as DIR/ns/{net,ipc,uts} with this host name. net only if @net. */
+int ns_pin(const char *dir, const char *hostname, bool net, bool ipc, struct orlop_error *err);
+void ns_unpin(const char *dir);
+
+/* ---- cgroup.c ------------------------------------------------------------------------------------- */
+
+void cgroup_detect(struct oci *o);
+/* Remove the cgroups of a pod once they are empty (all hierarchies). */
+void cgroup_remove(struct oci *o, const char *path);
+
+/* ---- image.c, pull.c, imgref.c --------------------------------------------------------------------- */
+
+int images_load(struct oci *o, struct orlop_error *err);
+void image_free(struct image *img);
+/* By id, id prefix (≥ 12), tag or digest. NULL if there is none. */
+struct image *image_find(struct oci *o, const char *ref);
+int image_save(struct oci *o, const struct image *img);
+/* "busybox" → "docker.io/library/busybox:latest". 0 or -EINVAL. */
+int imgref_normalize(const char *ref, struct obuf *out);
+/* Name without tag and digest, of a normalized reference. */
+size_t imgref_name_len(const char *normalized);
+
+/* ---- events.c -------------------------------------------------------------------------------------- */
+
+int events_init(struct oci *o, struct orlop_error *err);
+void events_done(struct oci *o);
+void event_add(struct oci *o, const char *type, const char *container, const char *sandbox);
+
+/* ---- ops ----------------------------------------------------------------------------------------- */
+
+#define OCI_OP(name) \
+	int name(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
+
+OCI_OP(op_run_sandbox);
+OCI_OP(op_stop_sandbox);
+OCI_OP(op_remove_sandbox);
+OCI_OP(op_sandbox_status);
+OCI_OP(op_list_sandboxes);
+OCI_OP(op_create_container);
+OCI_OP(op_start_container);
+OCI_OP(op_stop_container);
+OCI_OP(op_remove_container);
+OCI_OP(op_container_status);
+OCI_OP(op_list_containers);
+OCI_OP(op_reopen_log);
+OCI_OP(op_exec_sync);
+OCI_OP(op_exec);
+OCI_OP(op_exec_resize);
+OCI_OP(op_exec_wait);
+OCI_OP(op_events);
+OCI_OP(op_image_list);
+OCI_OP(op_image_status);
+OCI_OP(op_image_pull);
+OCI_OP(op_image_remove);
+OCI_OP(op_image_fs_info);
+OCI_OP(op_image_import);
+
+#endif

@@ -1,0 +1,259 @@
+/*
+ * state.c - what is remembered on disk about sandboxes and containers, and finding it again.
+ *
+ * State files are written as a whole and renamed. After a restart the truth is: exit file there →
+ * exited; process of the noted start time there → running; otherwise → exited with 255, as CRI
+ * engines say of containers whose end nobody saw.
+ */
+#include "oci.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <orlop/inline/error.h>
+#include <orlop/inline/log.h>
+
+#include "base/ocleanup.h"
+#include "base/ofile.h"
+#include "base/omem.h"
+
+uint64_t pid_start_time(int pid)
+{
+	char path[48];
+	struct obuf b;
+	uint64_t start = 0;
+	char *p;
+	int i;
+
+	if (pid <= 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	obuf_init(&b);
+	if (!ofile_read(AT_FDCWD, path, 4096, &b) && (p = strrchr(b.data, ')'))) {
+		/* state is field 3, starttime field 22; a zombie has ended */
+		if (p[1] && p[2] != 'Z' && p[2] != 'X') {
+			for (i = 2; p && i < 22; i++)
+				p = strchr(p + 1, ' ');
+			if (p)
+				start = strtoull(p + 1, NULL, 10);
+		}
+	}
+	obuf_done(&b);
+	return start;
+}
+
+void sandbox_free(struct sandbox *s)
+{
+	if (!s)
+		return;
+	ojson_unref(s->config);
+	omem_free(s);
+}
+
+void container_free(struct container *c)
+{
+	if (!c)
+		return;
+	ojson_unref(c->config);
+	omem_free(c->image_id);
+	omem_free(c->image_ref);
+	omem_free(c->log_path);
+	omem_free(c);
+}
+
+static int save(struct oci *o, const char *kind, const char *id, struct ojson *take_j)
+{
+	cleanup_free char *path = path_of(o, "%s/%s/state.json", kind, id);
+	cleanup_free char *text = NULL;
+	size_t len = 0;
+
+	if (take_j)
+		text = ojson_text(take_j, 0, &len);
+	ojson_unref(take_j);
+	if (!path || !text)
+		return -ENOMEM;
+	return ofile_write(AT_FDCWD, path, text, len, 0600);
+}
+
+int sandbox_save(struct oci *o, const struct sandbox *s)
+{
+	struct ojson *j = ojson_new_object();
+
+	if (!j)
+		return -ENOMEM;
+	(void)ojson_set(j, "config", ojson_ref(s->config));
+	(void)ojson_set_i64(j, "createdAt", (int64_t)s->created_ns);
+	(void)ojson_set_bool(j, "ready", s->ready);
+	(void)ojson_set_bool(j, "hostNetwork", s->host_net);
+	(void)ojson_set_bool(j, "hostIPC", s->host_ipc);
+	return save(o, "sandboxes", s->id, j);
+}
+
+int container_save(struct oci *o, const struct container *c)
+{
+	struct ojson *j = ojson_new_object();
+
+	if (!j)
+		return -ENOMEM;
+	(void)ojson_set_cstr(j, "sandbox", c->sandbox);
+	(void)ojson_set(j, "config", ojson_ref(c->config));
+	(void)ojson_set_cstr(j, "imageId", c->image_id);
+	(void)ojson_set_cstr(j, "imageRef", c->image_ref);
+	(void)ojson_set_cstr(j, "logPath", c->log_path);
+	(void)ojson_set_i64(j, "state", c->state);
+	(void)ojson_set_i64(j, "pid", c->pid);
+	(void)ojson_set_i64(j, "pidStart", (int64_t)c->pid_start);
+	(void)ojson_set_i64(j, "createdAt", (int64_t)c->created_ns);
+	(void)ojson_set_i64(j, "startedAt", (int64_t)c->started_ns);
+	(void)ojson_set_i64(j, "finishedAt", (int64_t)c->finished_ns);
+	(void)ojson_set_i64(j, "exitCode", c->exit_code);
+	(void)ojson_set_bool(j, "oom", c->oom);
+	return save(o, "containers", c->id, j);
+}
+
+static int load_json(int dirfd, const char *id, struct ojson **ret)
+{
+	char path[300];
+	struct obuf b;
+	int e;
+
+	snprintf(path, sizeof(path), "%s/state.json", id);
+	obuf_init(&b);
+	e = ofile_read(dirfd, path, 4u << 20, &b);
+	if (!e)
+		e = ojson_parse(b.data, b.len, ret, NULL);
+	if (!e && !ojson_get_object(*ret, "config")) {
+		ojson_unref(*ret);
+		e = -EINVAL;
+	}
+	obuf_done(&b);
+	return e;
+}
+
+static int sandbox_load(struct oci *o, const char *id, const struct ojson *j)
+{
+	struct sandbox *s = OMEM_NEW(struct sandbox);
+	struct stat st;
+	cleanup_free char *net = path_of(o, "sandboxes/%s/ns/net", id);
+	cleanup_free char *dir = path_of(o, "sandboxes/%s", id);
+	struct stat st_dir;
+
+	if (!s || !net || !dir) {
+		omem_free(s);
+		return -ENOMEM;
+	}
+	snprintf(s->id, sizeof(s->id), "%s", id);
+	s->config = ojson_ref(ojson_get(j, "config"));
+	s->created_ns = (uint64_t)ojson_get_i64(j, "createdAt", 0);
+	s->ready = ojson_get_bool(j, "ready", false);
+	s->host_net = ojson_get_bool(j, "hostNetwork", false);
+	s->host_ipc = ojson_get_bool(j, "hostIPC", false);
+	/* after a reboot the pins are plain files: the sandbox is gone */
+	if (s->ready && !s->host_net &&
+	    (stat(net, &st) || stat(dir, &st_dir) || st.st_dev == st_dir.st_dev))
+		s->ready = false;
+	if (omap_put_cstr(&o->sandboxes, s->id, s)) {
+		sandbox_free(s);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int container_load(struct oci *o, const char *id, const struct ojson *j)
+{
+	struct container *c = OMEM_NEW(struct container);
+
+	if (!c)
+		return -ENOMEM;
+	olist_init(&c->waits);
+	snprintf(c->id, sizeof(c->id), "%s", id);
+	snprintf(c->sandbox, sizeof(c->sandbox), "%s", ojson_get_cstr(j, "sandbox", ""));
+	c->config = ojson_ref(ojson_get(j, "config"));
+	c->image_id = omem_strdup(ojson_get_cstr(j, "imageId", ""));
+	c->image_ref = omem_strdup(ojson_get_cstr(j, "imageRef", ""));
+	c->log_path = omem_strdup(ojson_get_cstr(j, "logPath", ""));
+	c->state = (enum oci_state)ojson_get_i64(j, "state", OCI_EXITED);
+	c->pid = (int)ojson_get_i64(j, "pid", 0);
+	c->pid_start = (uint64_t)ojson_get_i64(j, "pidStart", 0);
+	c->created_ns = (uint64_t)ojson_get_i64(j, "createdAt", 0);
+	c->started_ns = (uint64_t)ojson_get_i64(j, "startedAt", 0);
+	c->finished_ns = (uint64_t)ojson_get_i64(j, "finishedAt", 0);
+	c->exit_code = (int)ojson_get_i64(j, "exitCode", 0);
+	c->oom = ojson_get_bool(j, "oom", false);
+	if (!c->image_id || !c->image_ref || !c->log_path || omap_put_cstr(&o->containers, c->id, c)) {
+		container_free(c);
+		return -ENOMEM;
+	}
+	if (c->state != OCI_EXITED)
+		container_check_exit(o, c);
+	if (c->state != OCI_EXITED && pid_start_time(c->pid) != c->pid_start) {
+		c->exit_code = 255;
+		container_ended(o, c);
+	}
+	return 0;
+}
+
+static bool id_ok(const char *name)
+{
+	return strlen(name) == OCI_ID_LEN && strspn(name, "0123456789abcdef") == OCI_ID_LEN;
+}
+
+/* A directory without a readable state was cut off while being made: nothing runs from it. */
+static void leftover_remove(struct oci *o, const char *kind, const char *id)
+{
+	cleanup_free char *dir = path_of(o, "%s/%s", kind, id);
+
+	if (!dir)
+		return;
+	OLOG(o->h, INFO, "leftover_removed", "dir=%s", dir);
+	if (!strcmp(kind, "containers"))
+		rootfs_unmount(dir);
+	else
+		ns_unpin(dir);
+	(void)ofile_remove_tree(AT_FDCWD, dir);
+}
+
+static int load_kind(struct oci *o, const char *kind,
+		     int (*load)(struct oci *o, const char *id, const struct ojson *j),
+		     struct orlop_error *err)
+{
+	cleanup_free char *dir = path_of(o, "%s", kind);
+	struct dirent *d;
+	DIR *dp;
+	int e;
+
+	if (!dir)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	e = ofile_mkdir_p(dir, 0711);
+	if (e)
+		return orlop_fail(err, -e, 0, "", "cannot make %s", dir);
+	dp = opendir(dir);
+	if (!dp)
+		return orlop_fail(err, errno, 0, "", "cannot read %s", dir);
+	while (!e && (d = readdir(dp))) {
+		cleanup_ojson struct ojson *j = NULL;
+
+		if (!id_ok(d->d_name))
+			continue;
+		if (load_json(dirfd(dp), d->d_name, &j))
+			leftover_remove(o, kind, d->d_name);
+		else
+			e = load(o, d->d_name, j);
+	}
+	closedir(dp);
+	return e ? orlop_fail(err, -e, 0, "", "cannot load %s", dir) : 0;
+}
+
+int state_load(struct oci *o, struct orlop_error *err)
+{
+	int e = load_kind(o, "sandboxes", sandbox_load, err);
+
+	return e ? e : load_kind(o, "containers", container_load, err);
+}

@@ -1,0 +1,164 @@
+/*
+ * stop.c - ends of containers: asked for, and noticed.
+ *
+ * Stop sends the image's stop signal (or SIGTERM) to the container's first process, waits for its
+ * exit file, and kills after the grace. It signals by pid, checked by start time, so that nothing
+ * else with the same number is hit.
+ */
+#include "oci.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <orlop/inline/error.h>
+#include <orlop/inline/log.h>
+
+#include "base/ocleanup.h"
+#include "base/ofile.h"
+#include "base/omem.h"
+
+static int container_signal(const struct container *c, int sig)
+{
+	if (!c->pid_start || pid_start_time(c->pid) != c->pid_start)
+		return -ESRCH;
+	return kill(c->pid, sig) ? -errno : 0;
+}
+
+/* Names as images write them: "SIGQUIT", "QUIT" or a number. */
+static int signal_number(const char *name)
+{
+	static const struct { const char *name; int sig; } table[] = {
+		{ "HUP", SIGHUP }, { "INT", SIGINT }, { "QUIT", SIGQUIT }, { "ABRT", SIGABRT },
+		{ "KILL", SIGKILL }, { "USR1", SIGUSR1 }, { "USR2", SIGUSR2 }, { "ALRM", SIGALRM },
+		{ "TERM", SIGTERM }, { "CONT", SIGCONT }, { "STOP", SIGSTOP }, { "WINCH", SIGWINCH },
+		{ "PWR", SIGPWR },
+	};
+	size_t i;
+	int n;
+
+	if (!name || !*name)
+		return SIGTERM;
+	n = atoi(name);
+	if (n > 0 && n < 65)
+		return n;
+	if (!strncmp(name, "SIG", 3))
+		name += 3;
+	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (!strcmp(table[i].name, name))
+			return table[i].sig;
+	if (!strncmp(name, "RTMIN+", 6))
+		return SIGRTMIN + atoi(name + 6);
+	return SIGTERM;
+}
+
+static void wait_free(struct oci *o, struct stop_wait *w)
+{
+	o->h->timer_free(w->timer);
+	olist_del(&w->node);
+	omem_free(w);
+}
+
+void stop_answer_all(struct oci *o, struct container *c)
+{
+	while (!olist_empty(&c->waits)) {
+		struct stop_wait *w = OLIST_ENTRY(olist_first(&c->waits), struct stop_wait, node);
+		struct orlop_call *call = w->call;
+
+		wait_free(o, w);
+		reply_json(o, call, NULL, NULL);
+	}
+}
+
+
+/* The grace is over. */
+static void stop_kill(void *arg)
+{
+	struct stop_wait *w = arg;
+
+	(void)container_signal(w->c, SIGKILL);
+}
+
+void container_ended(struct oci *o, struct container *c)
+{
+	cleanup_free char *oom = path_of(o, "containers/%s/persist/oom", c->id);
+
+	c->state = OCI_EXITED;
+	if (!c->finished_ns)
+		c->finished_ns = o->h->now_wall(o->h);
+	c->oom = oom && !access(oom, F_OK);
+	if (container_save(o, c))
+		OLOG(o->h, WARN, "state_not_saved", "container=%s", c->id);
+	event_add(o, "CONTAINER_STOPPED_EVENT", c->id, c->sandbox);
+	stop_answer_all(o, c);
+}
+
+void container_check_exit(struct oci *o, struct container *c)
+{
+	cleanup_free char *path = path_of(o, "exits/%s", c->id);
+	struct obuf b = OBUF_INIT;
+	struct stat st;
+
+	if (!path || c->state == OCI_EXITED)
+		return;
+	if (!ofile_read(AT_FDCWD, path, 64, &b) && b.len) {
+		c->exit_code = atoi(obuf_cstr(&b));
+		if (!stat(path, &st))
+			c->finished_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000ull +
+					 (uint64_t)st.st_mtim.tv_nsec;
+		if (!c->started_ns && c->state == OCI_RUNNING)
+			c->started_ns = c->created_ns;
+		container_ended(o, c);
+	}
+	obuf_done(&b);
+}
+
+static int stop_signal_of(struct oci *o, const struct container *c)
+{
+	const struct image *img = image_find(o, c->image_id);
+
+	return signal_number(img ? ojson_cstr(OJSON_AT(img->config, "config", "StopSignal"), NULL) : NULL);
+}
+
+OCI_OP(op_stop_container)
+{
+	struct oci *o = ctx;
+	cleanup_ojson struct ojson *r = NULL;
+	struct container *c;
+	struct stop_wait *w;
+	int64_t timeout;
+	int e = req_parse(o, req, &r, err);
+
+	if (e)
+		return e;
+	c = container_get(o, r, NULL);
+	if (!c || c->state == OCI_EXITED) {	/* CRI: idempotent */
+		reply_json(o, call, NULL, NULL);
+		return 0;
+	}
+	timeout = ojson_get_i64(r, "timeout", 0);
+	w = OMEM_NEW(struct stop_wait);
+	if (!w || o->h->timer_new(o->h, stop_kill, w, &w->timer)) {
+		omem_free(w);
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	}
+	w->call = call;
+	w->c = c;
+	olist_append(&c->waits, &w->node);
+	e = container_signal(c, timeout > 0 && c->state == OCI_RUNNING ? stop_signal_of(o, c) : SIGKILL);
+	if (timeout > 0)
+		o->h->timer_set(w->timer, (uint64_t)timeout * 1000000000ull, 0);
+	if (e == -ESRCH) {
+		/* no process: its exit file is there, or will never come (conmon was killed) */
+		container_check_exit(o, c);
+		if (c->state != OCI_EXITED) {
+			c->exit_code = 255;
+			container_ended(o, c);
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,106 @@
+/*
+ * unpack-main.c - oci-unpack: from what skopeo fetched to layer directories.
+ *
+ *	oci-unpack image DIR LAYERS	DIR is skopeo's "dir:" form: manifest.json and blobs by hex digest
+ *	oci-unpack inspect ARCHIVE	{"type": …, "tags": […]}
+ *
+ * image prints {"id","digest","config","layers","size"} or one line of reason on stderr.
+ */
+#include "unpack.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <fcntl.h>
+
+#include "base/ofile.h"
+
+#define MANIFEST_MAX	(4u << 20)
+#define LAYERS_MAX	127
+
+static int fail_line(const char *what, const char *why)
+{
+	fprintf(stderr, "image: %s: %s\n", what, why);
+	return 1;
+}
+
+static int read_json(const char *path, struct ojson **ret)
+{
+	struct obuf b = OBUF_INIT;
+	int e = ofile_read(AT_FDCWD, path, MANIFEST_MAX, &b);
+
+	if (!e)
+		e = ojson_parse(b.data, b.len, ret, NULL);
+	obuf_done(&b);
+	return e;
+}
+
+static bool digest_ok(const char *d)
+{
+	return strlen(d) == 71 && !strncmp(d, "sha256:", 7) &&
+	       strspn(d + 7, "0123456789abcdef") == 64;
+}
+
+static int image(const char *dir, const char *layers)
+{
+	char path[4096];
+	char digest[72];
+	char have[72];
+	struct ojson *manifest = NULL;
+	struct ojson *config = NULL;
+	struct ojson *names = ojson_new_array();
+	struct ojson *out = ojson_new_object();
+	const struct ojson *diffs;
+	const struct ojson *blobs;
+	const char *id;
+	uint64_t size = 0;
+	char *text;
+
+	snprintf(path, sizeof(path), "%s/manifest.json", dir);
+	if (file_digest(path, digest) || read_json(path, &manifest))
+		return fail_line("manifest", "cannot be read");
+	id = ojson_cstr(OJSON_AT(manifest, "config", "digest"), "");
+	if (!digest_ok(id))
+		return fail_line("manifest", "has no config digest");
+	snprintf(path, sizeof(path), "%s/%s", dir, id + 7);
+	if (file_digest(path, have) || read_json(path, &config))
+		return fail_line("config", "cannot be read");
+	if (strcmp(have, id))
+		return fail_line("config", "does not have the digest that the manifest says");
+	diffs = OJSON_AT(config, "rootfs", "diff_ids");
+	blobs = ojson_get(manifest, "layers");
+	if (ojson_count(diffs) != ojson_count(blobs) || ojson_count(blobs) > LAYERS_MAX)
+		return fail_line("config", "names other layers than the manifest, or too many");
+	OJSON_FOREACH_ELEM(i, l, blobs) {
+		const char *blob = ojson_get_cstr(l, "digest", "");
+		const char *diff = ojson_cstr(ojson_index(diffs, i), "");
+
+		if (!digest_ok(blob) || !digest_ok(diff))
+			return fail_line("layer", "has no sha256 digest");
+		snprintf(path, sizeof(path), "%s/%s", dir, blob + 7);
+		if (layer_unpack(layers, path, blob, diff, &size))
+			return 1;
+		(void)ojson_append(names, ojson_new_string(diff + 7, 24));
+		size += (uint64_t)ojson_get_i64(l, "size", 0);
+	}
+	(void)ojson_set_cstr(out, "id", id);
+	(void)ojson_set_cstr(out, "digest", digest);
+	(void)ojson_set(out, "config", config);
+	(void)ojson_set(out, "layers", names);
+	(void)ojson_set_i64(out, "size", (int64_t)size);
+	text = ojson_text(out, 0, NULL);
+	if (!text)
+		return fail_line("answer", "no memory");
+	printf("%s\n", text);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 4 && !strcmp(argv[1], "image"))
+		return image(argv[2], argv[3]);
+	if (argc == 3 && !strcmp(argv[1], "inspect"))
+		return archive_inspect(argv[2]);
+	fprintf(stderr, "usage: oci-unpack image DIR LAYERS | oci-unpack inspect ARCHIVE\n");
+	return 2;
+}
