@@ -316,7 +316,9 @@ static void check_ephemeral(struct ocheck *c, const struct opath *at, struct ojs
 static void check_dns(struct ocheck *c, const struct opath *at, struct ojson *spec)
 {
 	struct opath dp = opath_child(at, "dnsConfig"), np = opath_child(&dp, "nameservers");
+	struct opath sp = opath_child(&dp, "searches");
 	struct ojson *servers = OJSON_AT(spec, "dnsConfig", "nameservers");
+	struct ojson *searches = OJSON_AT(spec, "dnsConfig", "searches");
 
 	if (oget_is(spec, "dnsPolicy", "None")) {
 		if (!ojson_has(spec, "dnsConfig"))
@@ -325,11 +327,15 @@ static void check_dns(struct ocheck *c, const struct opath *at, struct ojson *sp
 			ocheck_required(c, &np,
 					"must provide at least one DNS nameserver when `dnsPolicy` is None");
 	}
+	if (ojson_count(servers) > 3)
+		ocheck_invalid(c, &np, servers, "must not have more than 3 nameservers");
 	OJSON_FOREACH_ELEM(i, e, servers) {
 		struct opath p = opath_index(&np, i);
 
 		ocheck_format(c, &p, e, OSCHEMA_FMT_IP);
 	}
+	if (ojson_count(searches) > 32)
+		ocheck_invalid(c, &sp, searches, "must not have more than 32 search paths");
 }
 
 static void check_misc(struct ocheck *c, const struct opath *at, struct ojson *spec)

@@ -80,6 +80,10 @@ int oscalar_quantity(bool milli, struct ojson *in, struct ojson **ret, char *why
 
 	if (!ojson_is(in, OJSON_STRING)) {
 		(void)ojson_write(in, 0, &number);
+		if (obuf_err(&number) != 0) {
+			obuf_done(&number);
+			return -ENOMEM;
+		}
 		b.p = obuf_cstr(&number);
 		b.len = number.len;
 	}

@@ -1,6 +1,7 @@
 /*
  * decode.c - decoding, canonical form and defaults of real kinds.
  */
+#define OTAP_FAULTS
 #include <orlop/inline/error.h>
 
 #include "apischema/apischema.h"
@@ -235,8 +236,38 @@ static void test_convert(void)
 			is_str(oschema_select_value(s, core, i, o, buf).p, "Pod", "a selected field");
 }
 
+/* Without memory at any moment: an error or the right answer, never a crash. */
+static void test_no_memory(void)
+{
+	static const char text[] = "{\"metadata\":{\"name\":\"x\",\"labels\":{\"a\":\"b\"}},\"spec\":{\"serviceAccount\":"
+		"\"s\",\"containers\":[{\"name\":\"a\",\"image\":\"b\",\"resources\":{\"limits\":{\"cpu\":1}},\"bogus\":1}]}}";
+	const struct oschema_type *t = oschema_type_find(s, "core/v1.Pod");
+	cleanup_ojson struct ojson *in = NULL;
+	bool faulted = true, good = true;
+	long n = 0;
+
+	if (!ok(ojson_parse(text, strlen(text), &in, NULL) == 0, "a pod"))
+		return;
+	while (faulted && n < 10000) {
+		struct orlop_error err = ORLOP_ERROR_INIT;
+		struct oschema_texts unknown = { 0 };
+		struct ojson *out = NULL;
+		int r;
+
+		otap_fail_nth(++n);
+		r = oschema_decode(s, t, in, OSCHEMA_DECODE_DEFAULTS, &unknown, &out, &err);
+		faulted = otap_faulted();
+		otap_fail_nth(0);
+		good = good && (r == 0 ? out != NULL : r == -ENOMEM && out == NULL);
+		ojson_unref(out);
+		oschema_texts_done(&unknown);
+	}
+	ok(good && n > 2, "%ld allocations failed in turn", n - 1);
+}
+
 int main(void)
 {
+	test_no_memory();
 	test_lookup();
 	test_canonical();
 	test_errors();
