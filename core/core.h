@@ -66,6 +66,7 @@ struct core_shard {
 	/* of unload.c, while the shard drains; on its loop */
 	struct orlop_timer *drain;
 	uint64_t	drain_t0;
+	bool		quiet;		/* no call is open */
 	bool		link_stopped;
 	bool		stuck;
 };

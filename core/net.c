@@ -322,15 +322,16 @@ static void socket_free(struct core_socket *s)
 static void socket_sync(void *arg)
 {
 	struct core_socket *s = arg;
+	struct core_net *n = s->net;
 	bool want;
 	bool released;
 
-	pthread_mutex_lock(&s->net->lock);
+	pthread_mutex_lock(&n->lock);
 	want = s->n_listeners > 0;
 	released = s->released && !want;
 	if (released)
 		socket_free(s);
-	pthread_mutex_unlock(&s->net->lock);
+	pthread_mutex_unlock(&n->lock);
 	if (released)
 		return;
 	if (want && !s->watch) {

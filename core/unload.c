@@ -156,8 +156,8 @@ static void drain_look(void *arg)
 
 	if (s->link)
 		core_link_counts(s->link, &open);
-	if (!s->link_stopped && (open.calls == 0 || waited > CALLS_NS)) {
-		if (open.calls)
+	if (!s->link_stopped && (s->quiet || waited > CALLS_NS)) {
+		if (!s->quiet)
 			CLOG(s->inst->core, WARN, "module_calls", "name=%s calls=%u text=\"not answered; their "
 			     "callers get outcome unknown\"", s->inst->name, open.calls);
 		s->link_stopped = true;
@@ -167,8 +167,7 @@ static void drain_look(void *arg)
 		atomic_store(&s->closing, true);
 	}
 	busy = core_owner_count(&s->held, CORE_HELD_POST) || core_owner_count(&s->held, CORE_HELD_WORK);
-	if (!s->link_stopped || ((busy || open.requests) && waited < DRAIN_NS) ||
-	    (open.calls && waited < CALLS_NS)) {
+	if (!s->link_stopped || ((busy || open.requests) && waited < DRAIN_NS)) {
 		core_timer_set(s->drain, DRAIN_LOOK_NS, 0);
 		return;
 	}
@@ -178,11 +177,24 @@ static void drain_look(void *arg)
 	(void)core_loop_post(s->inst->core->main, shard_drained, s);
 }
 
+/* Every call that was on its way here is done. */
+static void drain_quiet(void *arg)
+{
+	struct core_shard *s = arg;
+
+	s->quiet = true;
+	if (s->drain)
+		core_timer_set(s->drain, 0, 0);
+}
+
 static void drain_begin(void *arg)
 {
 	struct core_shard *s = arg;
 
 	s->drain_t0 = core_now_mono();
+	/* No link (a start that failed early) or no memory to ask: then nothing is waited for. */
+	if (!s->link || core_link_quiesce(s->link, drain_quiet, s))
+		s->quiet = true;
 	if (core_timer_new(s->loop, NULL, drain_look, s, &s->drain)) {
 		/* No memory for a timer: look again as often as the loop turns. */
 		(void)core_loop_post(s->loop, drain_begin, s);
