@@ -98,7 +98,7 @@ void oh1_head(struct ohttp_req *r, int status, const struct ohttp_header *hdr, s
 		obuf_puts(&b, "Connection: keep-alive\r\n");
 	obuf_append(&b, "\r\n", 2);
 	if (obuf_err(&b))
-		oconn_kill(c, false);
+		ohttp_stream_fail(c->stream, obuf_err(&b));
 	else
 		put_text(c, b.data, b.len);
 	obuf_done(&b);
@@ -125,7 +125,7 @@ void oh1_write(struct ohttp_req *r, const struct ohttp_piece *v, size_t n)
 	if (r->chunked && total && !err)
 		err = outq_copy(q, "\r\n", 2);
 	if (err)
-		oconn_kill(r->conn, false);
+		ohttp_stream_fail(r->conn->stream, err);
 }
 
 void oh1_end(struct ohttp_req *r)

@@ -114,6 +114,8 @@ struct ohttp_server {
 /* ostream.c: for those who fill the queue themselves */
 struct outq *ohttp_stream_outq(struct ohttp_stream *s);
 void ohttp_stream_push(struct ohttp_stream *s);
+/* Breaks it: closed() comes from the loop. */
+void ohttp_stream_fail(struct ohttp_stream *s, int err);
 uint64_t ohttp_stream_sent(const struct ohttp_stream *s);
 
 /* server.c */

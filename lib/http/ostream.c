@@ -409,6 +409,12 @@ void ohttp_stream_push(struct ohttp_stream *s)
 	push(s);
 }
 
+void ohttp_stream_fail(struct ohttp_stream *s, int err)
+{
+	fail(s, err);
+	push(s);
+}
+
 uint64_t ohttp_stream_sent(const struct ohttp_stream *s)
 {
 	return s->sent;

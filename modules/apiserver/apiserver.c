@@ -1,0 +1,381 @@
+/*
+ * The API server module: parameters, shards, start and stop.
+ *
+ * Every shard has a context of the registry, an HTTP server on the same port and a client for
+ * kubelets; shard 0 also answers the address "api". They share what is never written after init.
+ */
+#include "front.h"
+
+#include "apischema/apischema.h"
+
+#include <orlop/api.h>
+#include <orlop/module.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RELOAD_NS	(60 * APIS_NS_PER_S)
+
+static const struct orlop_param params[] = {
+	{ "listen", ORLOP_PARAM_STRING, 0, "127.0.0.1:6443", "address and port of the HTTPS API" },
+	{ "cert", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "certificate of the API, PEM file" },
+	{ "key", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "its key, PEM file" },
+	{ "client_ca", ORLOP_PARAM_STRING, 0, "", "CA of client certificates, PEM file; empty: none are accepted" },
+	{ "tls_min", ORLOP_PARAM_STRING, 0, "1.3", "oldest TLS version, 1.2 or 1.3" },
+	{ "sa_key", ORLOP_PARAM_STRING, 0, "", "key that signs service account tokens, PEM file" },
+	{ "issuer", ORLOP_PARAM_STRING, 0, "https://kubernetes.default.svc.cluster.local",
+	  "issuer and audience of service account tokens" },
+	{ "token_file", ORLOP_PARAM_STRING, 0, "", "static bearer tokens: token,user,uid,\"group,…\" a line" },
+	{ "service_cidr", ORLOP_PARAM_STRING, 0, "10.96.0.0/16", "addresses of Services" },
+	{ "node_ports", ORLOP_PARAM_STRING, 0, "30000-32767", "ports of NodePort Services" },
+	{ "advertise", ORLOP_PARAM_STRING, 0, "", "ADDRESS:PORT at which pods reach the API; empty: listen" },
+	{ "kubelet_ca", ORLOP_PARAM_STRING, 0, "", "CA of the kubelets' certificates, PEM file" },
+	{ "kubelet_cert", ORLOP_PARAM_STRING, 0, "", "our client certificate for kubelets, PEM file" },
+	{ "kubelet_key", ORLOP_PARAM_STRING, 0, "", "its key, PEM file" },
+	{ "max_reads", ORLOP_PARAM_INT, 0, "400", "reads in flight at once, watches not counted" },
+	{ "max_writes", ORLOP_PARAM_INT, 0, "200", "writes in flight at once" },
+	{ "max_connections", ORLOP_PARAM_INT, 0, "10000", "open connections" },
+	{ "event_ttl_s", ORLOP_PARAM_INT, 0, "3600", "seconds that Events are kept" },
+};
+
+/* ---- init ----------------------------------------------------------------------------------------------- */
+
+/* "ADDRESS:PORT" into its parts; an address of all interfaces becomes the loopback's. */
+static void split_addr(const char *s, char *host, size_t size, uint16_t *ret_port)
+{
+	const char *colon = strrchr(s, ':');
+	size_t n = colon ? (size_t)(colon - s) : strlen(s);
+
+	if (n && s[0] == '[') {
+		s++;
+		n -= 2;
+	}
+	snprintf(host, size, "%.*s", (int)n, s);
+	if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || !host[0])
+		snprintf(host, size, "127.0.0.1");
+	*ret_port = colon ? (uint16_t)atoi(colon + 1) : 6443;
+}
+
+static void apis_fini(void *ctx)
+{
+	struct apis *a = ctx;
+
+	if (!a)
+		return;
+	registry_free(a->rg);
+	opki_key_free(a->sa_key);
+	omap_done(&a->tokens);
+	oarena_done(&a->arena);
+	omem_free(a->issuer);
+	omem_free(a->shards);
+	omem_free(a);
+}
+
+static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
+{
+	struct apis *a = OMEM_NEW(struct apis);
+	const char *adv = h->param(h, "advertise");
+	struct reg_config cfg = {
+		.schema = &oschema_builtin,
+		.hooks = {
+			.arg = a,
+			.authorize = hook_authorize,
+			.rules = hook_rules,
+			.sign = hook_sign,
+			.authenticate = hook_authenticate,
+		},
+		.service_cidr = h->param(h, "service_cidr"),
+		.node_ports = h->param(h, "node_ports"),
+		.issuer = h->param(h, "issuer"),
+		.event_ttl_ns = (uint64_t)h->param_int(h, "event_ttl_s") * APIS_NS_PER_S,
+	};
+	char host[100];
+	int r;
+
+	if (!a)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	a->h = h;
+	a->schema = &oschema_builtin;
+	a->n_shards = h->n_shards;
+	omap_init(&a->tokens);
+	oarena_init(&a->arena, 0);
+	a->shards = omem_zalloc_array(h->n_shards, sizeof(*a->shards));
+	a->issuer = omem_strdup(h->param(h, "issuer"));
+	a->max_reads = (uint32_t)(h->param_int(h, "max_reads") / h->n_shards) + 1;
+	a->max_writes = (uint32_t)(h->param_int(h, "max_writes") / h->n_shards) + 1;
+	split_addr(adv[0] ? adv : h->param(h, "listen"), host, sizeof(host), &cfg.advertise_port);
+	cfg.advertise_addr = host;
+	r = a->shards && a->issuer ? 0 : orlop_fail(err, ENOMEM, 0, "", "no memory");
+	if (r == 0 && h->param(h, "sa_key")[0])
+		r = opki_key_load(h->param(h, "sa_key"), &a->sa_key, err);
+	if (r == 0)
+		r = authn_load_tokens(a, h->param(h, "token_file"), err);
+	if (r == 0 && !a->sa_key)
+		cfg.hooks.sign = NULL;
+	if (r == 0)
+		r = registry_new(&cfg, &a->rg, err);
+	if (r == 0)
+		r = registry_register(a->rg, h, err);
+	if (r < 0) {
+		apis_fini(a);
+		return r;
+	}
+	*ret_ctx = a;
+	return 0;
+}
+
+/* ---- shards --------------------------------------------------------------------------------------------- */
+
+static void shard_free(struct ashard *sh)
+{
+	if (!sh)
+		return;
+	sh->draining = true;
+	ohttp_server_free(sh->srv);
+	ohttp_client_free(sh->kubelet);
+	otls_ctx_free(sh->tls);
+	otls_ctx_free(sh->kubelet_tls);
+	docs_drop(sh);
+	omap_done(&sh->docs);
+	omap_done(&sh->metrics);
+	authn_shard_free(sh);
+	if (sh->timer)
+		sh->h->timer_free(sh->timer);
+	if (sh->pods)
+		sh->h->resource_close(sh->pods);
+	reg_shard_free(sh->reg);
+	omem_free(sh);
+}
+
+static int make_tls(struct ashard *sh, struct orlop_error *err)
+{
+	const struct orlop_host *h = sh->h;
+	const char *ca = h->param(h, "client_ca");
+	const char *kca = h->param(h, "kubelet_ca");
+	const char *kcert = h->param(h, "kubelet_cert");
+	struct otls_config cfg = {
+		.cert_path = h->param(h, "cert"),
+		.key_path = h->param(h, "key"),
+		.ca_path = ca[0] ? ca : NULL,
+		.min_version = strcmp(h->param(h, "tls_min"), "1.2") == 0 ? 12 : 13,
+		.h2 = 1,
+	};
+	struct otls_config kcfg = {
+		.cert_path = kcert[0] ? kcert : NULL,
+		.key_path = kcert[0] ? h->param(h, "kubelet_key") : NULL,
+		.ca_path = kca,
+		.min_version = 12,
+	};
+	int r = otls_server_new(&cfg, &sh->tls, err);
+
+	if (r == 0 && kca[0])
+		r = otls_client_new(&kcfg, &sh->kubelet_tls, err);
+	if (r == 0 && kca[0] && ohttp_client_new(h, sh->kubelet_tls, &sh->kubelet) < 0)
+		r = orlop_fail(err, ENOMEM, 0, "", "no memory");
+	return r;
+}
+
+static int apis_shard_init(void *ctx, uint32_t shard, const struct orlop_host *h, void **ret_shard,
+			   struct orlop_error *err)
+{
+	struct apis *a = ctx;
+	struct ashard *sh = OMEM_NEW(struct ashard);
+	int r;
+
+	if (!sh)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	sh->a = a;
+	sh->h = h;
+	olist_init(&sh->active);
+	olist_init(&sh->watches);
+	omap_init(&sh->metrics);
+	omap_init(&sh->docs);
+	r = reg_shard_new(a->rg, h, &sh->reg, err);
+	if (r == 0)
+		r = make_tls(sh, err);
+	if (r == 0 && h->timer_new(h, front_sweep, sh, &sh->timer) < 0)
+		r = orlop_fail(err, ENOMEM, 0, "", "no memory");
+	if (r == 0)
+		r = h->resource_open(h, "pods", &sh->pods, err);
+	if (r < 0) {
+		shard_free(sh);
+		return r;
+	}
+	if (h->metric_new) {
+		(void)h->metric_new(h, ORLOP_METRIC_GAUGE, "apiserver_current_inflight_requests",
+				    "request_kind=\"readOnly\"", "Requests being answered.", NULL, 0, &sh->inflight[0]);
+		(void)h->metric_new(h, ORLOP_METRIC_GAUGE, "apiserver_current_inflight_requests",
+				    "request_kind=\"mutating\"", "Requests being answered.", NULL, 0, &sh->inflight[1]);
+	}
+	a->shards[shard] = sh;
+	*ret_shard = sh;
+	return 0;
+}
+
+static void apis_shard_fini(void *ctx, void *shard)
+{
+	struct apis *a = ctx;
+	struct ashard *sh = shard;
+
+	if (!sh)
+		return;
+	a->shards[sh->h->shard] = NULL;
+	shard_free(sh);
+}
+
+/* ---- start ---------------------------------------------------------------------------------------------- */
+
+static int serve(struct ashard *sh, struct orlop_error *err)
+{
+	const struct orlop_host *h = sh->h;
+	struct ohttp_server_config cfg = {
+		.h = h,
+		.listen = h->param(h, "listen"),
+		.tls = sh->tls,
+		.on_request = front_begin,
+		.arg = sh,
+		.max_connections = (uint32_t)(h->param_int(h, "max_connections") / h->n_shards) + 1,
+	};
+
+	return ohttp_server_new(&cfg, &sh->srv, err);
+}
+
+static void serve_other(void *arg)
+{
+	struct ashard *sh = arg;
+	struct orlop_error err = ORLOP_ERROR_INIT;
+
+	if (!sh->draining && serve(sh, &err) < 0)
+		sh->h->fail(sh->h, err.msg);
+	orlop_error_done(&err);
+}
+
+static void on_booted(void *arg, int32_t status, const char *what)
+{
+	struct apis *a = arg;
+	const struct orlop_host *h = a->h;
+
+	if (status < 0) {
+		snprintf(a->boot_error, sizeof(a->boot_error), "%s: %s", what ? what : "bootstrap",
+			 strerrordesc_np(-status));
+		h->fail(h, a->boot_error);
+		return;
+	}
+	a->booted = true;
+	h->ready(h);
+}
+
+static int apis_start(void *ctx, struct orlop_error *err)
+{
+	struct apis *a = ctx;
+	char addr[128];
+	int r = serve(a->shards[0], err);
+
+	if (r < 0)
+		return r;
+	for (uint32_t i = 1; i < a->n_shards; i++) {
+		const struct orlop_host *h = a->h->shard_host(a->h, i);
+
+		if (h && h->post(h, serve_other, a->shards[i]) < 0)
+			return orlop_fail(err, ENOMEM, 0, "", "cannot start shard %u", i);
+	}
+	ohttp_server_addr(a->shards[0]->srv, addr, sizeof(addr));
+	OLOG(a->h, INFO, "listening", "addr=%s shards=%u", addr, a->n_shards);
+	reg_bootstrap(a->shards[0]->reg, on_booted, a);
+	return 0;
+}
+
+/* ---- stop ----------------------------------------------------------------------------------------------- */
+
+static void drain(void *arg)
+{
+	struct ashard *sh = arg;
+
+	if (sh->draining)
+		return;
+	sh->draining = true;
+	if (sh->srv)
+		ohttp_server_drain(sh->srv, NULL, NULL);
+	watch_drain(sh);
+}
+
+static int apis_stop(void *ctx, struct orlop_error *err)
+{
+	struct apis *a = ctx;
+
+	(void)err;
+	for (uint32_t i = 0; i < a->n_shards; i++) {
+		const struct orlop_host *h = a->h->shard_host ? a->h->shard_host(a->h, i) : a->h;
+
+		if (!a->shards[i])
+			continue;
+		if (i == 0)
+			drain(a->shards[0]);
+		else if (h)
+			(void)h->post(h, drain, a->shards[i]);
+	}
+	return 0;
+}
+
+static void apis_health(void *ctx, struct orlop_health *health)
+{
+	const struct apis *a = ctx;
+
+	health->ok = a->booted;
+	snprintf(health->text, sizeof(health->text), "%s", a->booted ? "serving" :
+		 a->boot_error[0] ? a->boot_error : "starting");
+}
+
+static int apis_stats(void *ctx, char *buf, size_t size)
+{
+	struct apis *a = ctx;
+	struct ohttp_server_stats st;
+
+	if (!a->shards[0] || !a->shards[0]->srv)
+		return snprintf(buf, size, "{}");
+	ohttp_server_stats(a->shards[0]->srv, &st);
+	return snprintf(buf, size,
+			"{\"shards\":%u,\"connections\":%llu,\"open\":%llu,\"requests\":%llu,\"active\":%llu,\"refused\":%llu,"
+			"\"bad\":%llu,\"timeouts\":%llu,\"calmed\":%llu,\"tls_failed\":%llu,\"watches\":%u}",
+			a->n_shards, (unsigned long long)st.connections, (unsigned long long)st.open,
+			(unsigned long long)st.requests, (unsigned long long)st.active, (unsigned long long)st.refused,
+			(unsigned long long)st.bad, (unsigned long long)st.timeouts, (unsigned long long)st.calmed,
+			(unsigned long long)st.tls_failed, reg_shard_watches(a->shards[0]->reg));
+}
+
+static int op_request(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
+{
+	struct apis *a = ctx;
+
+	return reg_bus_request(a->shards[0]->reg, req, call, err);
+}
+
+static int op_batch(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
+{
+	struct apis *a = ctx;
+
+	return reg_bus_batch(a->shards[0]->reg, req, call, err);
+}
+
+static const struct orlop_api_ops ops = {
+	.size = sizeof(ops),
+	.request = op_request,
+	.batch = op_batch,
+};
+
+ORLOP_MODULE("apiserver", "apiserver", "0.1", "provides=api\0needs=storage\0reads=*",
+	.license = "Apache-2.0",
+	.summary = "the Kubernetes API over HTTPS",
+	.shards = ORLOP_SHARDS_AUTO,
+	.n_params = sizeof(params) / sizeof(params[0]),
+	.params = params,
+	.ops = &ops,
+	.init = apis_init,
+	.shard_init = apis_shard_init,
+	.start = apis_start,
+	.stop = apis_stop,
+	.shard_fini = apis_shard_fini,
+	.fini = apis_fini,
+	.health = apis_health,
+	.stats = apis_stats);

@@ -1,0 +1,226 @@
+/*
+ * What a node may do: its own Node and Lease, the pods bound to it and what those refer to.
+ * Source: the Node authorizer and NodeRestriction of Kubernetes, as far as our kinds go.
+ */
+#include "front.h"
+
+#include "json/ojson.h"
+
+#include <errno.h>
+
+static bool verb_in(const struct reg_attrs *at, const char *a, const char *b, const char *c)
+{
+	return bytes_is(at->verb, a) || (b && bytes_is(at->verb, b)) || (c && bytes_is(at->verb, c));
+}
+
+static bool is_read(const struct reg_attrs *at)
+{
+	return verb_in(at, "get", "list", "watch");
+}
+
+static bool same(struct orlop_bytes a, struct orlop_bytes b)
+{
+	return ostr_eq(a.p, a.len, b.p, b.len);
+}
+
+static bool list_names(struct ojson *list, const char *key, struct orlop_bytes name)
+{
+	OJSON_FOREACH_ELEM(i, e, list)
+		if (bytes_is(name, ojson_get_cstr(e, key, "")))
+			return true;
+	return false;
+}
+
+static bool env_names(struct ojson *containers, bool secret, struct orlop_bytes name)
+{
+	OJSON_FOREACH_ELEM(i, c, containers) {
+		OJSON_FOREACH_ELEM(k, e, ojson_get(c, "env"))
+			if (bytes_is(name, ojson_cstr(OJSON_AT(e, "valueFrom", secret ? "secretKeyRef" : "configMapKeyRef",
+							       "name"), "")))
+				return true;
+		OJSON_FOREACH_ELEM(m, e, ojson_get(c, "envFrom"))
+			if (bytes_is(name, ojson_cstr(OJSON_AT(e, secret ? "secretRef" : "configMapRef", "name"), "")))
+				return true;
+	}
+	return false;
+}
+
+static bool volume_names(struct ojson *v, bool secret, struct orlop_bytes name)
+{
+	const char *direct = secret ? ojson_cstr(OJSON_AT(v, "secret", "secretName"), "")
+				    : ojson_cstr(OJSON_AT(v, "configMap", "name"), "");
+
+	if (bytes_is(name, direct))
+		return true;
+	OJSON_FOREACH_ELEM(i, s, OJSON_AT(v, "projected", "sources"))
+		if (bytes_is(name, ojson_cstr(OJSON_AT(s, secret ? "secret" : "configMap", "name"), "")))
+			return true;
+	return false;
+}
+
+/* Does this pod refer to the Secret, ConfigMap or ServiceAccount @name? */
+static bool pod_names(struct ojson *pod, struct orlop_bytes resource, struct orlop_bytes name)
+{
+	struct ojson *spec = ojson_get(pod, "spec");
+	bool secret = bytes_is(resource, "secrets");
+
+	if (bytes_is(resource, "serviceaccounts"))
+		return bytes_is(name, ojson_get_cstr(spec, "serviceAccountName", ""));
+	if (secret && list_names(ojson_get(spec, "imagePullSecrets"), "name", name))
+		return true;
+	if (env_names(ojson_get(spec, "containers"), secret, name) ||
+	    env_names(ojson_get(spec, "initContainers"), secret, name))
+		return true;
+	OJSON_FOREACH_ELEM(i, v, ojson_get(spec, "volumes"))
+		if (volume_names(v, secret, name))
+			return true;
+	return false;
+}
+
+static bool refers(struct ashard *sh, struct orlop_bytes node, struct orlop_bytes ns, struct orlop_bytes resource,
+		   struct orlop_bytes name)
+{
+	const struct orlop_host *h = sh->h;
+	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = ns };
+	struct orlop_snapshot *snap;
+	struct orlop_object *o;
+	struct orlop_iter *it;
+	int32_t index;
+	bool found = false;
+
+	if (!sh->pods || h->snapshot_open(sh->pods, &snap) < 0)
+		return false;
+	index = h->resource_index(sh->pods, "spec.nodeName");
+	if (node.p && index >= 0) {
+		q.has_index = 1;
+		q.index = (uint32_t)index;
+		q.index_value = node;
+	}
+	if (h->iter_open(snap, &q, &it) == 0) {
+		while (!found && (o = h->iter_next(it)) != NULL) {
+			struct ojson *j = NULL;
+
+			/* A name that does not occur in the text is not worth parsing for. */
+			if (!memmem(o->json.p, o->json.len, name.p, name.len))
+				continue;
+			if (ojson_parse_members(o->json, &j, NULL) == 0)
+				found = (!node.p || bytes_is(node, ojson_cstr(OJSON_AT(j, "spec", "nodeName"), ""))) &&
+					pod_names(j, resource, name);
+			ojson_unref(j);
+		}
+		h->iter_close(it);
+	}
+	h->snapshot_close(snap);
+	return found;
+}
+
+/* Is this pod bound to the node? A pod that is not there is nobody's secret. */
+static bool own_pod(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at)
+{
+	struct orlop_object *o = reg_peek(sh->reg, "pods", at->ns, at->name);
+	struct ojson *j = NULL;
+	bool own = true;
+
+	if (!o)
+		return true;
+	if (ojson_parse_members(o->json, &j, NULL) == 0)
+		own = bytes_is(node, ojson_cstr(OJSON_AT(j, "spec", "nodeName"), ""));
+	ojson_unref(j);
+	sh->h->object_unref(o);
+	return own;
+}
+
+/* "metadata.name=X" or "spec.nodeName=X" in a field selector, alone or among others. */
+static bool selects(struct orlop_bytes selector, const char *key, struct orlop_bytes value)
+{
+	size_t n = strlen(key);
+	size_t at = 0;
+
+	while (at < selector.len) {
+		const char *comma = memchr(selector.p + at, ',', selector.len - at);
+		size_t end = comma ? (size_t)(comma - selector.p) : selector.len;
+
+		if (end - at > n && memcmp(selector.p + at, key, n) == 0) {
+			size_t k = at + n;
+
+			while (k < end && selector.p[k] == '=' && k < at + n + 2)
+				k++;
+			if (k > at + n && ostr_eq(selector.p + k, end - k, value.p, value.len))
+				return true;
+		}
+		at = end + 1;
+	}
+	return false;
+}
+
+/* The object a list or watch is narrowed to by its name, or the one in the path. */
+static struct orlop_bytes one_name(const struct reg_attrs *at)
+{
+	static const char key[] = "metadata.name=";
+	struct orlop_bytes none = { NULL, 0 };
+	struct orlop_bytes s = at->field_selector;
+
+	if (at->name.len)
+		return at->name;
+	if (!ostr_starts(s.p ? s.p : "", s.len, key) || memchr(s.p, ',', s.len))
+		return none;
+	return (struct orlop_bytes){ s.p + sizeof(key) - 1, s.len - (sizeof(key) - 1) };
+}
+
+static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at)
+{
+	bool any = node.p == NULL;
+
+	if (bytes_is(at->resource, "nodes")) {
+		bool own = any || same(at->name, node);
+
+		if (is_read(at))
+			return true;
+		if (!at->sub.len && bytes_is(at->verb, "create"))
+			return own || !at->name.len;
+		return own && (!at->sub.len || bytes_is(at->sub, "status")) && verb_in(at, "update", "patch", NULL);
+	}
+	if (bytes_is(at->resource, "pods")) {
+		if (!at->sub.len && is_read(at))
+			return any || (at->name.len ? own_pod(sh, node, at)
+						    : selects(at->field_selector, "spec.nodeName", node));
+		if (!at->sub.len && bytes_is(at->verb, "create"))
+			return true;	/* mirror pods: NodeRestriction's affair */
+		if (!at->sub.len && bytes_is(at->verb, "delete"))
+			return any || own_pod(sh, node, at);
+		if (bytes_is(at->sub, "status") && verb_in(at, "update", "patch", "get"))
+			return any || own_pod(sh, node, at);
+		return bytes_is(at->sub, "eviction") && bytes_is(at->verb, "create") && (any || own_pod(sh, node, at));
+	}
+	if (bytes_is(at->resource, "services"))
+		return is_read(at);
+	if (bytes_is(at->resource, "events"))
+		return verb_in(at, "create", "update", "patch");
+	if (bytes_is(at->resource, "serviceaccounts") && bytes_is(at->sub, "token"))
+		return bytes_is(at->verb, "create") && refers(sh, node, at->ns, at->resource, at->name);
+	if ((bytes_is(at->resource, "secrets") || bytes_is(at->resource, "configmaps") ||
+	     bytes_is(at->resource, "serviceaccounts")) && !at->sub.len && is_read(at)) {
+		struct orlop_bytes name = one_name(at);
+
+		return name.len && refers(sh, node, at->ns, at->resource, name);
+	}
+	return false;
+}
+
+bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at)
+{
+	if (at->group.len == 0)
+		return core_may(sh, node, at);
+	if (bytes_is(at->group, "coordination.k8s.io") && bytes_is(at->resource, "leases"))
+		return bytes_is(at->ns, "kube-node-lease") && !at->sub.len &&
+		       (!node.p || same(at->name, node) || bytes_is(at->verb, "create")) &&
+		       !verb_in(at, "list", "watch", "deletecollection");
+	if (bytes_is(at->group, "events.k8s.io"))
+		return verb_in(at, "create", "update", "patch");
+	if (bytes_is(at->group, "authentication.k8s.io"))
+		return bytes_is(at->resource, "tokenreviews") && bytes_is(at->verb, "create");
+	if (bytes_is(at->group, "authorization.k8s.io"))
+		return (bytes_is(at->resource, "subjectaccessreviews") ||
+			bytes_is(at->resource, "localsubjectaccessreviews")) && bytes_is(at->verb, "create");
+	return (bytes_is(at->group, "node.k8s.io") || bytes_is(at->group, "discovery.k8s.io")) && is_read(at);
+}

@@ -1,0 +1,195 @@
+/*
+ * front.h - the HTTP side of the API server: what its files share.
+ *
+ * apiserver.c makes one struct apis per instance and one struct ashard per shard. A connection and
+ * its requests stay on one shard. A struct front is one HTTP request from its head until both the
+ * client and the registry have let go of it.
+ */
+#ifndef APIS_FRONT_H
+#define APIS_FRONT_H
+
+#include <orlop/host.h>
+#include <orlop/inline/error.h>
+#include <orlop/inline/log.h>
+
+#include "base/oarena.h"
+#include "base/obuf.h"
+#include "base/olist.h"
+#include "base/omap.h"
+#include "base/omem.h"
+#include "base/ostr.h"
+#include "http/oclient.h"
+#include "http/ohttp.h"
+#include "pki/opki.h"
+#include "registry/registry.h"
+#include "schema/oschema.h"
+#include "tls/otls.h"
+
+#define APIS_VERSION		"v1.36.0"
+#define APIS_BODY_MAX		(3u * 1024 * 1024)
+#define APIS_GZIP_MIN		(128u * 1024)
+#define APIS_NS_PER_S		UINT64_C(1000000000)
+
+struct apis;
+struct ashard;
+struct front;
+
+/* One line of the static token file. */
+struct static_token {
+	struct orlop_bytes	user;
+	struct orlop_bytes	uid;
+	struct orlop_bytes	*groups;
+	uint32_t		n_groups;
+};
+
+struct apis {
+	const struct orlop_host	*h;		/* of shard 0 */
+	const struct oschema	*schema;
+	struct registry		*rg;
+	struct ashard		**shards;	/* h->n_shards, each made on its own loop */
+	uint32_t		n_shards;
+	struct opki_key		*sa_key;	/* signs tokens; NULL: none are made */
+	char			*issuer;
+	struct oarena		arena;		/* tokens and other text for good */
+	struct omap		tokens;		/* bearer text → struct static_token */
+	uint32_t		max_reads;	/* per shard */
+	uint32_t		max_writes;
+	uint32_t		n_serving;	/* shards whose server is up; shard 0's loop only */
+	bool			booted;
+	char			boot_error[100];
+};
+
+struct ashard {
+	struct apis		*a;
+	const struct orlop_host	*h;
+	struct reg_shard	*reg;
+	struct ohttp_server	*srv;
+	struct otls_ctx		*tls;
+	struct otls_ctx		*kubelet_tls;
+	struct ohttp_client	*kubelet;
+	struct orlop_resource	*pods;		/* for the rules of nodes */
+	struct orlop_timer	*timer;		/* deadlines of requests; armed while there are some */
+	struct olist		active;		/* of struct front, oldest first */
+	struct olist		watches;	/* of struct fwatch */
+	struct omap		metrics;	/* labels → struct orlop_metric */
+	struct omap		docs;		/* path → struct doc */
+	struct orlop_metric	*inflight[2];
+	uint32_t		n_reads;
+	uint32_t		n_writes;
+	uint32_t		n_fronts;
+	struct token_cache	*tokens;
+	bool			draining;
+};
+
+/* A path, taken apart. All text in the front's arena or the schema. */
+struct route {
+	bool			is_resource;
+	bool			watch_prefix;	/* /api/v1/watch/… */
+	struct orlop_bytes	path;
+	struct orlop_bytes	group;
+	struct orlop_bytes	version;
+	struct orlop_bytes	ns;
+	struct orlop_bytes	resource;
+	struct orlop_bytes	name;
+	struct orlop_bytes	sub;
+	struct orlop_bytes	rest;		/* behind the subresource, without its first slash */
+	const struct oschema_resource *res;	/* NULL: not served */
+	const struct oschema_sub *subres;
+};
+
+/* What Accept asks for. */
+struct accept {
+	enum reg_form	form;
+	bool		yaml;		/* application/yaml is wanted */
+	bool		aggregated;	/* discovery in the aggregated form */
+	bool		openapi_proto;
+	bool		none;		/* nothing of what we can give: 406 */
+};
+
+struct front {
+	struct ashard		*sh;
+	struct ohttp_req	*req;		/* NULL: the client is gone or has been answered */
+	struct olist		link;		/* sh->active; alone if not counted */
+	struct oarena		arena;
+	struct obuf		body;
+	struct route		rt;
+	struct accept		accept;
+	struct orlop_identity	who;
+	struct reg_req		rq;
+	const char		*verb;		/* as the authorizer knows it */
+	uint64_t		began;
+	uint64_t		deadline;	/* 0: long-running */
+	uint8_t			counted;	/* 1 as read, 2 as write */
+	bool			calling;	/* the registry has it */
+	bool			pretty;
+	char			audit_id[40];
+};
+
+/* ---- http/front.c ---- */
+
+void front_begin(void *arg, struct ohttp_req *req);	/* ohttp_request_fn of struct ashard */
+void front_error(struct front *f, int http, const char *reason, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Answer with a Status made of @err (which is not freed). */
+void front_fail(struct front *f, const struct orlop_error *err);
+/* Takes the answer. NULL: 500. */
+void front_answer(struct front *f, struct reg_answer *take_a);
+/* An answer of our own, bytes copied. */
+void front_text(struct front *f, int status, const char *type, const void *p, size_t len);
+/* Headers of every answer; returns how many of @hdr (room for 12) are used. Text in the arena. */
+size_t front_headers(struct front *f, struct ohttp_header *hdr, const char *type);
+/* It has been answered: count it, and free it when nobody holds it. */
+void front_done(struct front *f, int status);
+void front_sweep(void *arg);				/* timer of struct ashard */
+bool front_free_if_idle(struct front *f);
+
+/* ---- http/route.c, http/accept.c: pure ---- */
+
+/* 0, -EINVAL (bad escapes), -E2BIG, -ENOMEM. */
+int route_parse(const struct oschema *s, struct oarena *a, struct orlop_bytes path, struct route *ret);
+void accept_parse(struct orlop_bytes header, bool discovery, struct accept *ret);
+/* Value of @key in a query string, decoded into the arena; p NULL: absent. */
+struct orlop_bytes query_get(struct oarena *a, struct orlop_bytes query, const char *key);
+bool query_true(struct oarena *a, struct orlop_bytes query, const char *key);
+/* JSON with indentation as Go's json.Indent does it with two spaces. */
+void json_indent(const struct orlop_bytes *v, size_t n, struct obuf *out);
+
+/* ---- http/watch.c, http/docs.c, http/health.c, http/proxy.c ---- */
+
+void watch_begin(struct front *f, struct reg_watch *take_w);
+void watch_drain(struct ashard *sh);
+/* True: it was one of theirs and is being answered. */
+bool docs_serve(struct front *f);
+bool health_serve(struct front *f);
+void docs_drop(struct ashard *sh);
+void proxy_begin(struct front *f);
+
+/* ---- auth/ ---- */
+
+/* Fills f->who (in the arena). 0, or -EACCES: 401 with @err. */
+int authn_request(struct front *f, struct orlop_error *err);
+int authn_load_tokens(struct apis *a, const char *path, struct orlop_error *err);
+void authn_shard_free(struct ashard *sh);
+int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes token,
+		      const struct orlop_bytes *audiences, uint32_t n_audiences, char **ret_user_info,
+		      char **ret_audiences, char *why, size_t why_size);
+int hook_sign(void *arg, const char *claims, size_t len, char **ret_jwt);
+int hook_authorize(void *arg, const struct orlop_host *h, const struct orlop_identity *who,
+		   const struct reg_attrs *at, char *reason, size_t reason_size);
+void hook_rules(void *arg, const struct orlop_host *h, const struct orlop_identity *who,
+		struct orlop_bytes ns, void (*rule)(void *rarg, int path, const char *json), void *rarg);
+bool in_group(const struct orlop_identity *who, const char *group);
+/* auth/node.c: may node @node (p NULL: the kubelet of this process, any) do this? */
+bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at);
+
+static inline bool bytes_is(struct orlop_bytes b, const char *cstr)
+{
+	return ostr_is(b.p, b.len, cstr);
+}
+
+static inline struct orlop_bytes bytes_cstr(const char *cstr)
+{
+	return (struct orlop_bytes){ cstr, strlen(cstr) };
+}
+
+#endif

@@ -1,0 +1,313 @@
+/*
+ * What the server says about itself: discovery, OpenAPI, version, metrics, the keys of its tokens.
+ *
+ * Documents are made from the schema when they are first asked for, kept while they are in use, and
+ * dropped by docs_drop() when nobody has asked for a while.
+ */
+#include "front.h"
+
+#include "schema/discovery.h"
+#include "schema/openapi.h"
+
+#include <stdio.h>
+
+struct doc {
+	char		*p;
+	size_t		len;
+	uint32_t	refs;	/* the table's and those of answers on their way */
+};
+
+static void doc_unref(void *arg)
+{
+	struct doc *d = arg;
+
+	if (--d->refs)
+		return;
+	omem_free(d->p);
+	omem_free(d);
+}
+
+void docs_drop(struct ashard *sh)
+{
+	omap_done_with(&sh->docs, doc_unref);
+	omap_init(&sh->docs);
+}
+
+static struct doc *doc_get(struct ashard *sh, const char *key)
+{
+	return omap_get_cstr(&sh->docs, key);
+}
+
+/* Consumes the buffer. NULL without memory. */
+static struct doc *doc_put(struct ashard *sh, const char *key, struct obuf *b)
+{
+	struct doc *d = OMEM_NEW(struct doc);
+
+	if (d)
+		d->p = obuf_steal(b, &d->len);
+	if (!d || !d->p || omap_put_cstr(&sh->docs, key, d) < 0) {
+		if (d)
+			omem_free(d->p);
+		omem_free(d);
+		obuf_done(b);
+		return NULL;
+	}
+	d->refs = 1;
+	return d;
+}
+
+static void send_doc(struct front *f, struct doc *d, const char *type, const char *etag)
+{
+	struct ohttp_header hdr[14];
+	struct ohttp_piece piece;
+	size_t n;
+
+	if (!d) {
+		front_error(f, 500, "InternalError", "out of memory");
+		return;
+	}
+	n = front_headers(f, hdr, type);
+	if (etag) {
+		hdr[n++] = ohttp_header_cstr("Etag", etag);
+		hdr[n++] = ohttp_header_cstr("Vary", "Accept");
+	}
+	if (etag && bytes_is(ohttp_header(f->req, "if-none-match"), etag)) {
+		ohttp_reply(f->req, 304, hdr, n, NULL, 0);
+		front_done(f, 304);
+		return;
+	}
+	d->refs++;
+	piece = (struct ohttp_piece){ d->p, d->len, doc_unref, d };
+	ohttp_reply_gzip(f->req, 200, hdr, n, &piece, 1, APIS_GZIP_MIN);
+	front_done(f, 200);
+}
+
+/* Two numbers that change when the tables do. */
+static const char *etag(struct front *f)
+{
+	char *s = oarena_printf(&f->arena, "\"%08X%04X\"", f->sh->a->schema->generation,
+				f->sh->a->schema->n_resources);
+
+	return s ? s : "\"0\"";
+}
+
+static bool serve_discovery(struct front *f, struct orlop_bytes path)
+{
+	const struct oschema *s = f->sh->a->schema;
+	bool core = bytes_is(path, "/api");
+	bool agg = f->accept.aggregated && (core || bytes_is(path, "/apis"));
+	const struct oschema_group *g = NULL;
+	struct obuf b = OBUF_INIT;
+	struct doc *d;
+	char key[200];
+
+	if (path.len > 180)
+		return false;
+	snprintf(key, sizeof(key), "%s%.*s", agg ? "agg:" : "", OB(path));
+	d = doc_get(f->sh, key);
+	if (!d) {
+		if (agg) {
+			oschema_api_discovery(s, core, &b);
+		} else if (core) {
+			struct orlop_bytes host = ohttp_authority(f->req);
+			char *addr = oarena_strndup(&f->arena, host.p ? host.p : "", host.len);
+
+			oschema_api_versions(s, addr ? addr : "", &b);
+		} else if (bytes_is(path, "/apis")) {
+			oschema_api_groups(s, &b);
+		} else {
+			/* /api/v1, /apis/GROUP, /apis/GROUP/VERSION */
+			struct orlop_bytes rest = { path.p, path.len };
+			struct orlop_bytes name = { "", 0 };
+			struct orlop_bytes version;
+			const char *slash;
+
+			if (ostr_starts(path.p, path.len, "/apis/")) {
+				rest.p += 6;
+				rest.len -= 6;
+				slash = memchr(rest.p, '/', rest.len);
+				name.p = rest.p;
+				name.len = slash ? (size_t)(slash - rest.p) : rest.len;
+				version = (struct orlop_bytes){ slash ? slash + 1 : "",
+					slash ? rest.len - name.len - 1 : 0 };
+				if (!name.len)
+					return false;
+			} else if (ostr_starts(path.p, path.len, "/api/")) {
+				version = (struct orlop_bytes){ rest.p + 5, rest.len - 5 };
+			} else {
+				return false;
+			}
+			g = oschema_group_find(s, name);
+			if (!g || !g->served || (version.len && !bytes_is(version, oschema_str(s, g->version)))) {
+				front_error(f, 404, "NotFound", "the server could not find the requested resource");
+				return true;
+			}
+			if (version.len)
+				oschema_api_resources(s, g, &b);
+			else
+				oschema_api_group(s, g, &b);
+		}
+		/* /api names the address the client used: not to be kept for others. */
+		d = doc_put(f->sh, core && !agg ? "last:/api" : key, &b);
+	}
+	send_doc(f, d, agg ? OSCHEMA_DISCOVERY_TYPE : "application/json", agg ? etag(f) : NULL);
+	return true;
+}
+
+static bool serve_openapi(struct front *f, struct orlop_bytes path)
+{
+	const struct oschema *s = f->sh->a->schema;
+	struct obuf b = OBUF_INIT;
+	struct doc *d;
+
+	if (bytes_is(path, "/openapi/v2")) {
+		bool proto = f->accept.openapi_proto;
+
+		d = doc_get(f->sh, proto ? "v2p" : "v2");
+		if (!d) {
+			if (proto)
+				oschema_openapi_v2_proto(s, APIS_VERSION, &b);
+			else
+				oschema_openapi_v2(s, APIS_VERSION, &b);
+			d = doc_put(f->sh, proto ? "v2p" : "v2", &b);
+		}
+		send_doc(f, d, proto ? OSCHEMA_OPENAPI_V2_PROTO_TYPE : "application/json", etag(f));
+		return true;
+	}
+	if (bytes_is(path, "/openapi/v3")) {
+		d = doc_get(f->sh, "v3");
+		if (!d) {
+			oschema_openapi_v3_index(s, NULL, &b);
+			d = doc_put(f->sh, "v3", &b);
+		}
+		send_doc(f, d, "application/json", etag(f));
+		return true;
+	}
+	if (ostr_starts(path.p, path.len, "/openapi/v3/")) {
+		const struct oschema_group *g = NULL;
+		struct orlop_bytes name = { "", 0 };
+		struct orlop_bytes gv = { path.p + 12, path.len - 12 };
+		char key[200];
+
+		if (ostr_starts(gv.p, gv.len, "apis/")) {
+			const char *slash = memchr(gv.p + 5, '/', gv.len - 5);
+
+			name.p = gv.p + 5;
+			name.len = slash ? (size_t)(slash - name.p) : gv.len - 5;
+			g = name.len ? oschema_group_find(s, name) : NULL;
+			if (g && (!slash || !ostr_is(slash + 1, (size_t)(gv.p + gv.len - slash - 1),
+						     oschema_str(s, g->version))))
+				g = NULL;
+		} else if (bytes_is(gv, "api/v1")) {
+			g = oschema_group_find(s, name);
+		}
+		if (!g || path.len > 180)
+			return false;
+		snprintf(key, sizeof(key), "%.*s", OB(path));
+		d = doc_get(f->sh, key);
+		if (!d) {
+			oschema_openapi_v3(s, g, APIS_VERSION, &b);
+			d = doc_put(f->sh, key, &b);
+		}
+		send_doc(f, d, "application/json", etag(f));
+		return true;
+	}
+	return false;
+}
+
+static void serve_metrics(struct front *f)
+{
+	const struct orlop_host *h = f->sh->h;
+	struct orlop_blob *blob;
+	struct orlop_bytes b;
+
+	if (!h->metrics_text || h->metrics_text(h, &blob) < 0) {
+		front_error(f, 500, "InternalError", "metrics cannot be read");
+		return;
+	}
+	b = h->blob_bytes(blob);
+	front_text(f, 200, "text/plain; version=0.0.4; charset=utf-8", b.p, b.len);
+	h->blob_unref(blob);
+}
+
+static void serve_version(struct front *f)
+{
+	static const char text[] =
+		"{\n  \"major\": \"1\",\n  \"minor\": \"36\",\n  \"emulationMajor\": \"1\",\n  \"emulationMinor\": \"36\",\n"
+		"  \"minCompatibilityMajor\": \"1\",\n  \"minCompatibilityMinor\": \"35\",\n"
+		"  \"gitVersion\": \"" APIS_VERSION "+orlop\",\n  \"gitCommit\": \"\",\n  \"gitTreeState\": \"clean\",\n"
+		"  \"buildDate\": \"1970-01-01T00:00:00Z\",\n  \"goVersion\": \"\",\n  \"compiler\": \"" "gcc" "\",\n"
+#if defined(__aarch64__)
+		"  \"platform\": \"linux/arm64\"\n}";
+#else
+		"  \"platform\": \"linux/amd64\"\n}";
+#endif
+
+	front_text(f, 200, "application/json", text, sizeof(text) - 1);
+}
+
+static void serve_keys(struct front *f)
+{
+	struct obuf b = OBUF_INIT;
+
+	obuf_puts(&b, "{\"keys\":[");
+	if (f->sh->a->sa_key)
+		(void)opki_key_jwk(f->sh->a->sa_key, &b);
+	obuf_puts(&b, "]}");
+	front_text(f, 200, "application/jwk-set+json", obuf_cstr(&b), b.len);
+	obuf_done(&b);
+}
+
+static void serve_issuer(struct front *f)
+{
+	struct obuf b = OBUF_INIT;
+
+	obuf_puts(&b, "{\"issuer\":");
+	obuf_put_json_cstr(&b, f->sh->a->issuer);
+	obuf_puts(&b, ",\"jwks_uri\":\"https://");
+	obuf_append(&b, ohttp_authority(f->req).p ? ohttp_authority(f->req).p : "", ohttp_authority(f->req).len);
+	obuf_puts(&b, "/openid/v1/jwks\",\"response_types_supported\":[\"id_token\"],\"subject_types_supported\":"
+		      "[\"public\"],\"id_token_signing_alg_values_supported\":[\"ES256\",\"RS256\"]}");
+	front_text(f, 200, "application/json", obuf_cstr(&b), b.len);
+	obuf_done(&b);
+}
+
+static void serve_root(struct front *f)
+{
+	const struct oschema *s = f->sh->a->schema;
+	struct obuf b = OBUF_INIT;
+
+	obuf_puts(&b, "{\n  \"paths\": [\n    \"/.well-known/openid-configuration\",\n    \"/api\",\n    \"/api/v1\",\n"
+		      "    \"/apis\",\n    \"/apis/\"");
+	for (uint16_t i = 0; i < s->n_groups; i++)
+		if (s->groups[i].served && oschema_str(s, s->groups[i].name)[0])
+			obuf_printf(&b, ",\n    \"/apis/%s\",\n    \"/apis/%s/%s\"", oschema_str(s, s->groups[i].name),
+				    oschema_str(s, s->groups[i].name), oschema_str(s, s->groups[i].version));
+	obuf_puts(&b, ",\n    \"/healthz\",\n    \"/livez\",\n    \"/metrics\",\n    \"/openapi/v2\",\n"
+		      "    \"/openapi/v3\",\n    \"/openid/v1/jwks\",\n    \"/readyz\",\n    \"/version\"\n  ]\n}");
+	front_text(f, 200, "application/json", obuf_cstr(&b), b.len);
+	obuf_done(&b);
+}
+
+bool docs_serve(struct front *f)
+{
+	struct orlop_bytes path = f->rt.path;
+
+	while (path.len > 1 && path.p[path.len - 1] == '/')
+		path.len--;
+	if (bytes_is(path, "/"))
+		serve_root(f);
+	else if (bytes_is(path, "/version"))
+		serve_version(f);
+	else if (bytes_is(path, "/metrics"))
+		serve_metrics(f);
+	else if (bytes_is(path, "/openid/v1/jwks"))
+		serve_keys(f);
+	else if (bytes_is(path, "/.well-known/openid-configuration"))
+		serve_issuer(f);
+	else if (ostr_starts(path.p, path.len, "/openapi"))
+		return serve_openapi(f, path);
+	else
+		return serve_discovery(f, path);
+	return true;
+}

@@ -1,0 +1,606 @@
+/*
+ * One HTTP request: who asks, what for, may they, is there room; then the registry, and its answer.
+ */
+#include "front.h"
+
+#include "json/ojson.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <strings.h>
+
+#define TIMEOUT_NS	(60 * APIS_NS_PER_S)
+#define SWEEP_NS	(5 * APIS_NS_PER_S)
+
+/* UIDs that the built-in flow schema and priority level would have; clients only log them. */
+#define FLOW_UID	"1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+#define LEVEL_UID	"1b4e28ba-2fa1-41d2-883f-0016d3cca428"
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+static void uncount(struct front *f)
+{
+	struct ashard *sh = f->sh;
+
+	if (f->counted == 1)
+		sh->n_reads--;
+	else if (f->counted == 2)
+		sh->n_writes--;
+	if (f->counted && sh->inflight[f->counted - 1])
+		sh->h->metric_add(sh->inflight[f->counted - 1], -1);
+	f->counted = 0;
+	olist_del(&f->link);
+	f->deadline = 0;
+}
+
+bool front_free_if_idle(struct front *f)
+{
+	if (f->req || f->calling)
+		return false;
+	uncount(f);
+	f->sh->n_fronts--;
+	obuf_done(&f->body);
+	oarena_done(&f->arena);
+	omem_free(f);
+	return true;
+}
+
+static struct orlop_metric *metric(struct ashard *sh, uint32_t type, const char *name, const char *labels)
+{
+	static const double buckets[] = { 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5,
+		6, 8, 10, 15, 20, 30, 45, 60 };
+	struct orlop_metric *m;
+	char key[300];
+
+	snprintf(key, sizeof(key), "%s{%s", name, labels);
+	m = omap_get_cstr(&sh->metrics, key);
+	if (m || omap_count(&sh->metrics) > 2000 || !sh->h->metric_new)
+		return m;
+	if (sh->h->metric_new(sh->h, type, name, labels,
+			      type == ORLOP_METRIC_COUNTER ? "Requests answered." : "Time to answer.",
+			      type == ORLOP_METRIC_HISTOGRAM ? buckets : NULL,
+			      type == ORLOP_METRIC_HISTOGRAM ? sizeof(buckets) / sizeof(buckets[0]) : 0, &m) < 0)
+		return NULL;
+	(void)omap_put_cstr(&sh->metrics, key, m);
+	return m;
+}
+
+static void count_request(struct front *f, int status)
+{
+	struct ashard *sh = f->sh;
+	const struct oschema *s = sh->a->schema;
+	const struct oschema_resource *res = f->rt.res;
+	struct orlop_metric *m;
+	char labels[240];
+	int n;
+
+	n = snprintf(labels, sizeof(labels),
+		     "verb=\"%s\",group=\"%s\",version=\"%s\",resource=\"%s\",subresource=\"%s\",scope=\"%s\"",
+		     f->verb ? f->verb : "", res ? oschema_str(s, res->group) : "",
+		     res ? oschema_str(s, res->version) : "", res ? oschema_str(s, res->plural) : "",
+		     f->rt.subres ? oschema_str(s, f->rt.subres->name) : "",
+		     !res ? "" : f->rt.name.len ? "resource" : f->rt.ns.len ? "namespace" : "cluster");
+	if (f->verb && strcmp(f->verb, "watch") != 0) {
+		m = metric(sh, ORLOP_METRIC_HISTOGRAM, "apiserver_request_duration_seconds", labels);
+		if (m)
+			sh->h->metric_observe(m, (double)(sh->h->now_mono(sh->h) - f->began) / 1e9);
+	}
+	if (n > 0 && (size_t)n < sizeof(labels) - 16) {
+		snprintf(labels + n, sizeof(labels) - (size_t)n, ",code=\"%d\"", status);
+		m = metric(sh, ORLOP_METRIC_COUNTER, "apiserver_request_total", labels);
+		if (m)
+			sh->h->metric_add(m, 1);
+	}
+}
+
+void front_done(struct front *f, int status)
+{
+	if (status)
+		count_request(f, status);
+	f->req = NULL;
+	uncount(f);
+	(void)front_free_if_idle(f);
+}
+
+static void on_close(void *arg, struct ohttp_req *req)
+{
+	struct front *f = arg;
+
+	(void)req;
+	front_done(f, 0);
+}
+
+void front_sweep(void *arg)
+{
+	struct ashard *sh = arg;
+	uint64_t now = sh->h->now_mono(sh->h);
+
+	for (;;) {
+		struct olist *l = olist_first(&sh->active);
+		struct front *f = l ? OLIST_ENTRY(l, struct front, link) : NULL;
+
+		if (!f)
+			return;
+		if (f->deadline > now)
+			break;
+		if (f->req)
+			front_error(f, 504, "Timeout",
+				    "Timeout: request did not complete within the allotted timeout");
+		else
+			olist_del(&f->link);
+	}
+	sh->h->timer_set(sh->timer, SWEEP_NS, 0);
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------ */
+
+size_t front_headers(struct front *f, struct ohttp_header *hdr, const char *type)
+{
+	size_t n = 0;
+
+	hdr[n++] = ohttp_header_cstr("Audit-Id", f->audit_id);
+	hdr[n++] = ohttp_header_cstr("Cache-Control", "no-cache, private");
+	if (type)
+		hdr[n++] = ohttp_header_cstr("Content-Type", type);
+	hdr[n++] = ohttp_header_cstr("X-Kubernetes-Pf-Flowschema-Uid", FLOW_UID);
+	hdr[n++] = ohttp_header_cstr("X-Kubernetes-Pf-Prioritylevel-Uid", LEVEL_UID);
+	return n;
+}
+
+void front_text(struct front *f, int status, const char *type, const void *p, size_t len)
+{
+	struct ohttp_header hdr[12];
+	struct ohttp_piece piece = { .len = len, .release = omem_free };
+	size_t n = front_headers(f, hdr, type);
+	char *copy = omem_dup(p, len);
+
+	if (!f->req) {
+		omem_free(copy);
+		(void)front_free_if_idle(f);
+		return;
+	}
+	if (!copy) {
+		ohttp_abort(f->req);
+		front_done(f, 500);
+		return;
+	}
+	piece.p = copy;
+	piece.arg = copy;
+	ohttp_reply_gzip(f->req, status, hdr, n, &piece, 1, APIS_GZIP_MIN);
+	front_done(f, status);
+}
+
+static void release_answer(void *arg)
+{
+	reg_answer_free(arg);
+}
+
+/* "warning text" with its quotes escaped, in the arena. */
+static const char *warning(struct front *f, const char *text)
+{
+	struct obuf b = OBUF_INIT;
+	char *out;
+
+	obuf_puts(&b, "299 - \"");
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			obuf_putc(&b, '\\');
+		obuf_putc(&b, (unsigned char)*text < ' ' ? ' ' : *text);
+	}
+	obuf_putc(&b, '"');
+	out = oarena_strndup(&f->arena, obuf_cstr(&b), b.len);
+	obuf_done(&b);
+	return out ? out : "299 - \"\"";
+}
+
+static void reply_pretty(struct front *f, struct reg_answer *a, const struct ohttp_header *hdr, size_t n_hdr)
+{
+	struct ohttp_piece piece = { .release = omem_free };
+	struct obuf b = OBUF_INIT;
+	size_t len;
+	char *p;
+
+	json_indent(a->pieces, a->n_pieces, &b);
+	p = obuf_steal(&b, &len);
+	if (!p) {
+		ohttp_abort(f->req);
+		return;
+	}
+	piece.p = p;
+	piece.len = len;
+	piece.arg = p;
+	ohttp_reply_gzip(f->req, (int)a->code, hdr, n_hdr, &piece, 1, APIS_GZIP_MIN);
+}
+
+void front_answer(struct front *f, struct reg_answer *a)
+{
+	struct ohttp_header hdr[30];
+	struct ohttp_piece *v;
+	char retry[16];
+	int status = a ? (int)a->code : 500;
+	size_t n;
+
+	if (!f->req) {
+		reg_answer_free(a);
+		(void)front_free_if_idle(f);
+		return;
+	}
+	if (!a) {
+		ohttp_reply_text(f->req, 500, "text/plain", "out of memory\n", 14);
+		front_done(f, 500);
+		return;
+	}
+	if (a->watch) {
+		struct reg_watch *w = a->watch;
+
+		a->watch = NULL;
+		reg_answer_free(a);
+		watch_begin(f, w);
+		return;
+	}
+	n = front_headers(f, hdr, "application/json");
+	if (a->retry_after_s) {
+		snprintf(retry, sizeof(retry), "%u", a->retry_after_s);
+		hdr[n++] = ohttp_header_cstr("Retry-After", retry);
+	}
+	for (uint32_t i = 0; i < a->n_warnings && n < 28; i++)
+		hdr[n++] = ohttp_header_cstr("Warning", warning(f, a->warnings[i]));
+	if (f->pretty) {
+		reply_pretty(f, a, hdr, n);
+		reg_answer_free(a);
+		front_done(f, status);
+		return;
+	}
+	v = omem_alloc_array(a->n_pieces ? a->n_pieces : 1, sizeof(*v));
+	if (!v || a->n_pieces == 0) {
+		ohttp_reply(f->req, v ? status : 500, hdr, n, NULL, 0);
+		reg_answer_free(a);
+	} else {
+		for (uint32_t i = 0; i < a->n_pieces; i++)
+			v[i] = (struct ohttp_piece){ a->pieces[i].p, a->pieces[i].len, NULL, NULL };
+		/* The last one out frees the answer that all of them live in. */
+		v[a->n_pieces - 1].release = release_answer;
+		v[a->n_pieces - 1].arg = a;
+		ohttp_reply_gzip(f->req, status, hdr, n, v, a->n_pieces, APIS_GZIP_MIN);
+	}
+	omem_free(v);
+	front_done(f, status);
+}
+
+void front_fail(struct front *f, const struct orlop_error *err)
+{
+	front_answer(f, reg_status(f->sh->reg, err));
+}
+
+void front_error(struct front *f, int http, const char *reason, const char *fmt, ...)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err.msg, sizeof(err.msg), fmt, ap);
+	va_end(ap);
+	err.err = EIO;
+	err.http = (uint16_t)http;
+	snprintf(err.reason, sizeof(err.reason), "%s", reason);
+	front_fail(f, &err);
+}
+
+/* ---- the way of a request ----------------------------------------------------------------------------- */
+
+static void on_answer(void *arg, struct reg_answer *a)
+{
+	struct front *f = arg;
+
+	f->calling = false;
+	if (!f->req) {
+		reg_answer_free(a);
+		(void)front_free_if_idle(f);
+		return;
+	}
+	front_answer(f, a);
+}
+
+static void call(struct front *f)
+{
+	f->calling = true;
+	reg_call(f->sh->reg, &f->rq, on_answer, f);
+}
+
+static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_bytes body)
+{
+	struct front *f = arg;
+
+	(void)body;
+	if (status == -EMSGSIZE) {
+		front_done(f, 413);
+		return;
+	}
+	if (status < 0)
+		return;		/* on_close() has been or will be called */
+	ohttp_body_take(req, &f->body);
+	f->rq.body = (struct orlop_bytes){ obuf_cstr(&f->body), f->body.len };
+	call(f);
+}
+
+/* Fills verb and body type. False: answered. */
+static bool choose_verb(struct front *f)
+{
+	struct orlop_bytes m = ohttp_method(f->req);
+	struct reg_req *rq = &f->rq;
+	bool named = f->rt.name.len > 0;
+	bool watch = f->rt.watch_prefix || query_true(&f->arena, ohttp_query(f->req), "watch");
+
+	if (bytes_is(m, "GET") || bytes_is(m, "HEAD"))
+		rq->verb = watch && !f->rt.sub.len ? REG_WATCH : named ? REG_GET : REG_LIST;
+	else if (bytes_is(m, "POST"))
+		rq->verb = REG_CREATE;
+	else if (bytes_is(m, "PUT"))
+		rq->verb = REG_UPDATE;
+	else if (bytes_is(m, "PATCH"))
+		rq->verb = REG_PATCH;
+	else if (bytes_is(m, "DELETE"))
+		rq->verb = named ? REG_DELETE : REG_DELETECOLLECTION;
+	else
+		return false;
+	f->verb = reg_verb_name(rq->verb);
+	return true;
+}
+
+static bool verb_is_served(const struct front *f)
+{
+	static const uint8_t bit[] = {
+		[REG_GET] = OSCHEMA_V_GET, [REG_LIST] = OSCHEMA_V_LIST, [REG_WATCH] = OSCHEMA_V_WATCH,
+		[REG_CREATE] = OSCHEMA_V_CREATE, [REG_UPDATE] = OSCHEMA_V_UPDATE, [REG_PATCH] = OSCHEMA_V_PATCH,
+		[REG_DELETE] = OSCHEMA_V_DELETE, [REG_DELETECOLLECTION] = OSCHEMA_V_DELETECOLLECTION,
+	};
+	const struct oschema_resource *res = f->rt.res;
+	bool namespaced = res->flags & OSCHEMA_S_NAMESPACED;
+	uint8_t verbs = f->rt.sub.len ? f->rt.subres->verbs : res->verbs;
+
+	if (namespaced && !f->rt.ns.len && f->rq.verb != REG_LIST && f->rq.verb != REG_WATCH)
+		return false;
+	if (f->rq.verb == REG_CREATE && !f->rt.sub.len && f->rt.name.len)
+		return false;
+	if ((f->rq.verb == REG_UPDATE || f->rq.verb == REG_PATCH) && !f->rt.name.len)
+		return false;
+	return verbs & bit[f->rq.verb];
+}
+
+/* Content-Type of the body, without parameters. False: answered with 415. */
+static bool body_type(struct front *f)
+{
+	struct orlop_bytes t = ohttp_header(f->req, "content-type");
+	const char *semi = t.p ? memchr(t.p, ';', t.len) : NULL;
+
+	if (semi)
+		t.len = (size_t)(semi - t.p);
+	while (t.len && t.p[t.len - 1] == ' ')
+		t.len--;
+	if (f->rq.verb == REG_PATCH) {
+		if (bytes_is(t, "application/json-patch+json"))
+			f->rq.patch = REG_PATCH_JSON;
+		else if (bytes_is(t, "application/merge-patch+json"))
+			f->rq.patch = REG_PATCH_MERGE;
+		else if (bytes_is(t, "application/strategic-merge-patch+json"))
+			f->rq.patch = REG_PATCH_STRATEGIC;
+		else if (bytes_is(t, "application/apply-patch+yaml"))
+			f->rq.patch = REG_PATCH_APPLY;
+		if (f->rq.patch)
+			return true;
+		front_error(f, 415, "UnsupportedMediaType",
+			    "the body of the request was in an unknown format - accepted media types include: "
+			    "application/json-patch+json, application/merge-patch+json, "
+			    "application/strategic-merge-patch+json");
+		return false;
+	}
+	if (!t.len || bytes_is(t, "application/json") || bytes_is(t, "*/*") ||
+	    bytes_is(t, "application/x-www-form-urlencoded"))
+		return true;
+	front_error(f, 415, "UnsupportedMediaType",
+		    "the body of the request was in an unknown format - accepted media types include: "
+		    "application/json");
+	return false;
+}
+
+/* Room for one more? False: answered with 429. */
+static bool admit(struct front *f, bool write)
+{
+	struct ashard *sh = f->sh;
+	uint32_t *n = write ? &sh->n_writes : &sh->n_reads;
+
+	if (*n >= (write ? sh->a->max_writes : sh->a->max_reads) && !in_group(&f->who, "system:masters")) {
+		struct orlop_error err = ORLOP_ERROR_INIT;
+		struct reg_answer *a;
+
+		(void)orlop_fail(&err, EAGAIN, 429, "TooManyRequests",
+				 "Too many requests, please try again later.");
+		a = reg_status(sh->reg, &err);
+		if (a)
+			a->retry_after_s = 1;
+		front_answer(f, a);
+		return false;
+	}
+	(*n)++;
+	f->counted = write ? 2 : 1;
+	if (sh->inflight[write])
+		sh->h->metric_add(sh->inflight[write], 1);
+	f->deadline = f->began + TIMEOUT_NS;
+	if (olist_empty(&sh->active))
+		sh->h->timer_set(sh->timer, SWEEP_NS, 0);
+	olist_append(&sh->active, &f->link);
+	return true;
+}
+
+static bool is_connect(const struct front *f)
+{
+	return f->rt.subres && f->rt.subres->flags & OSCHEMA_SUB_CONNECT;
+}
+
+static void serve_resource(struct front *f)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct reg_req *rq = &f->rq;
+	bool connect = is_connect(f);
+
+	if (!choose_verb(f) && !connect) {
+		front_error(f, 405, "MethodNotAllowed",
+			    "the server does not allow this method on the requested resource");
+		return;
+	}
+	if (connect && !bytes_is(f->rt.sub, "log"))
+		f->verb = "create";	/* also for the GET of a WebSocket, since 1.35 */
+	if (!f->rt.res || (f->rt.sub.len && !f->rt.subres) || (!connect && f->rt.rest.len)) {
+		/* Who may do nothing learns nothing about what there is. */
+		struct reg_attrs at = { bytes_cstr(f->verb), f->rt.group, f->rt.version, f->rt.resource,
+			f->rt.sub, f->rt.ns, f->rt.name, { NULL, 0 }, { NULL, 0 } };
+
+		if (!hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0))
+			front_error(f, 403, "Forbidden",
+				    "%.*s%s%.*s is forbidden: User \"%.*s\" cannot %s resource \"%.*s\" in API group "
+				    "\"%.*s\" at the cluster scope", OB(f->rt.resource), f->rt.group.len ? "." : "",
+				    OB(f->rt.group), OB(f->who.user), f->verb, OB(f->rt.resource), OB(f->rt.group));
+		else
+			front_error(f, 404, "NotFound", "the server could not find the requested resource");
+		return;
+	}
+	rq->res = f->rt.res;
+	rq->ns = f->rt.ns;
+	rq->name = f->rt.name;
+	rq->sub = f->rt.sub;
+	rq->who = &f->who;
+	rq->form = f->accept.form;
+	rq->query.len = ohttp_query(f->req).len;
+	rq->query.p = oarena_strndup(&f->arena, ohttp_query(f->req).p, rq->query.len);
+	rq->user_agent = ohttp_header(f->req, "user-agent");
+	if (rq->user_agent.p)
+		rq->user_agent.p = oarena_strndup(&f->arena, rq->user_agent.p, rq->user_agent.len);
+	if (connect) {
+		struct reg_attrs at = { bytes_cstr(f->verb), f->rt.group, f->rt.version, f->rt.resource,
+			f->rt.sub, f->rt.ns, f->rt.name, { NULL, 0 }, { NULL, 0 } };
+
+		if (!hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0)) {
+			front_error(f, 403, "Forbidden",
+				    "%.*s \"%.*s\" is forbidden: User \"%.*s\" cannot %s resource \"%.*s/%.*s\" in API "
+				    "group \"%.*s\" in the namespace \"%.*s\"", OB(f->rt.resource), OB(f->rt.name),
+				    OB(f->who.user), f->verb, OB(f->rt.resource), OB(f->rt.sub), OB(f->rt.group),
+				    OB(f->rt.ns));
+			return;
+		}
+		proxy_begin(f);
+		return;
+	}
+	if (reg_authorize(f->sh->reg, rq, &err) < 0) {
+		front_fail(f, &err);
+		orlop_error_done(&err);
+		return;
+	}
+	orlop_error_done(&err);
+	if (!verb_is_served(f)) {
+		front_error(f, 405, "MethodNotAllowed",
+			    "the server does not allow this method on the requested resource");
+		return;
+	}
+	if (f->accept.none) {
+		front_error(f, 406, "NotAcceptable",
+			    "only the following media types are accepted: application/json");
+		return;
+	}
+	if (rq->verb != REG_WATCH && !admit(f, rq->verb >= REG_CREATE))
+		return;
+	if (rq->verb < REG_CREATE) {
+		call(f);
+		return;
+	}
+	if (body_type(f))
+		ohttp_body_read(f->req, APIS_BODY_MAX, on_body, f);
+}
+
+static void serve_path(struct front *f)
+{
+	struct reg_attrs at = { .verb = { "get", 3 }, .path = f->rt.path };
+	struct orlop_bytes m = ohttp_method(f->req);
+	char verb[16];
+
+	snprintf(verb, sizeof(verb), "%.*s", OB(m));
+	for (char *c = verb; *c; c++)
+		*c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
+	if (strcmp(verb, "head") == 0)
+		strcpy(verb, "get");
+	f->verb = oarena_strdup(&f->arena, verb);
+	at.verb = bytes_cstr(verb);
+	if (!hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0)) {
+		front_error(f, 403, "Forbidden", "forbidden: User \"%.*s\" cannot %s path \"%.*s\"", OB(f->who.user),
+			    verb, OB(f->rt.path));
+		return;
+	}
+	if (strcmp(verb, "get") != 0)
+		front_error(f, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+	else if (!health_serve(f) && !docs_serve(f))
+		front_text(f, 404, "text/plain; charset=utf-8", "404 page not found\n", 19);
+}
+
+static bool is_for_people(struct orlop_bytes agent)
+{
+	return agent.p && (ostr_starts(agent.p, agent.len, "curl") || ostr_starts(agent.p, agent.len, "Wget") ||
+			   ostr_starts(agent.p, agent.len, "Mozilla/5.0"));
+}
+
+static void make_audit_id(struct front *f)
+{
+	struct orlop_bytes given = ohttp_header(f->req, "audit-id");
+	uint8_t b[16];
+
+	if (given.p && given.len > 0 && given.len < sizeof(f->audit_id)) {
+		memcpy(f->audit_id, given.p, given.len);
+		return;
+	}
+	f->sh->h->random(f->sh->h, b, sizeof(b));
+	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	snprintf(f->audit_id, sizeof(f->audit_id),
+		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4],
+		 b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+void front_begin(void *arg, struct ohttp_req *req)
+{
+	struct ashard *sh = arg;
+	struct front *f = OMEM_NEW(struct front);
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct orlop_bytes path = ohttp_path(req);
+	struct orlop_bytes pretty;
+	int r;
+
+	if (!f) {
+		ohttp_abort(req);
+		return;
+	}
+	f->sh = sh;
+	f->req = req;
+	olist_init(&f->link);
+	oarena_init(&f->arena, 4u * 1024 * 1024);
+	obuf_init(&f->body);
+	f->began = sh->h->now_mono(sh->h);
+	sh->n_fronts++;
+	ohttp_on_close(req, on_close, f);
+	make_audit_id(f);
+	accept_parse(ohttp_header(req, "accept"), bytes_is(path, "/api") || bytes_is(path, "/apis"), &f->accept);
+	pretty = query_get(&f->arena, ohttp_query(req), "pretty");
+	f->pretty = pretty.p ? !bytes_is(pretty, "false") && !bytes_is(pretty, "0")
+			     : is_for_people(ohttp_header(req, "user-agent"));
+	r = route_parse(sh->a->schema, &f->arena, path, &f->rt);
+	if (r == 0)
+		r = authn_request(f, &err);
+	if (r == -EACCES)
+		front_fail(f, &err);
+	else if (r < 0)
+		front_error(f, r == -ENOMEM ? 500 : 400, r == -ENOMEM ? "InternalError" : "BadRequest",
+			    "the path of the request cannot be read");
+	else if (f->rt.is_resource)
+		serve_resource(f);
+	else
+		serve_path(f);
+	orlop_error_done(&err);
+}

@@ -1,0 +1,149 @@
+/* Paths and queries of the API, taken apart. Pure. */
+#include "front.h"
+
+#include <errno.h>
+
+#define MAX_SEGMENTS 32
+
+static int split(struct oarena *a, struct orlop_bytes path, struct orlop_bytes *seg, size_t *ret_n)
+{
+	size_t at = 0;
+	size_t n = 0;
+
+	while (at < path.len) {
+		struct orlop_bytes s;
+		size_t end;
+		long len;
+		char *out;
+
+		while (at < path.len && path.p[at] == '/')
+			at++;
+		end = at;
+		while (end < path.len && path.p[end] != '/')
+			end++;
+		if (end == at)
+			break;
+		if (n == MAX_SEGMENTS)
+			return -E2BIG;
+		s = (struct orlop_bytes){ path.p + at, end - at };
+		out = oarena_alloc(a, s.len + 1);
+		if (!out)
+			return -ENOMEM;
+		len = ohttp_unescape(s, false, out);
+		if (len < 0 || memchr(out, '\0', (size_t)len))
+			return -EINVAL;
+		out[len] = '\0';
+		seg[n++] = (struct orlop_bytes){ out, (size_t)len };
+		at = end;
+	}
+	*ret_n = n;
+	return 0;
+}
+
+static bool is_ns_sub(struct orlop_bytes s)
+{
+	return bytes_is(s, "status") || bytes_is(s, "finalize");
+}
+
+int route_parse(const struct oschema *s, struct oarena *a, struct orlop_bytes path, struct route *rt)
+{
+	struct orlop_bytes seg[MAX_SEGMENTS];
+	size_t n = 0;
+	size_t i;
+	int r = split(a, path, seg, &n);
+
+	memset(rt, 0, sizeof(*rt));
+	if (r < 0)
+		return r;
+	rt->path.p = oarena_strndup(a, path.p, path.len);
+	rt->path.len = path.len;
+	if (!rt->path.p)
+		return -ENOMEM;
+	if (n >= 3 && bytes_is(seg[0], "api")) {
+		rt->group = (struct orlop_bytes){ "", 0 };
+		rt->version = seg[1];
+		i = 2;
+	} else if (n >= 4 && bytes_is(seg[0], "apis")) {
+		rt->group = seg[1];
+		rt->version = seg[2];
+		i = 3;
+	} else {
+		return 0;
+	}
+	if (bytes_is(seg[i], "watch") && i + 1 < n) {
+		rt->watch_prefix = true;
+		i++;
+	}
+	rt->is_resource = true;
+	if (bytes_is(seg[i], "namespaces") && i + 2 < n && !(is_ns_sub(seg[i + 2]) && i + 3 == n)) {
+		rt->ns = seg[i + 1];
+		i += 2;
+	}
+	rt->resource = seg[i++];
+	if (i < n)
+		rt->name = seg[i++];
+	if (i < n)
+		rt->sub = seg[i++];
+	if (i < n) {
+		/* The rest as it was sent: what is proxied keeps its escapes. */
+		const char *end = path.p + path.len;
+		const char *p = end;
+		size_t left = n - i;
+
+		while (p > path.p && p[-1] == '/')
+			p--;
+		while (left) {
+			while (p > path.p && p[-1] != '/')
+				p--;
+			if (--left)
+				while (p > path.p && p[-1] == '/')
+					p--;
+		}
+		rt->rest.p = oarena_strndup(a, p, (size_t)(end - p));
+		rt->rest.len = (size_t)(end - p);
+		if (!rt->rest.p)
+			return -ENOMEM;
+	}
+	rt->res = oschema_resource_find(s, rt->group, rt->version, rt->resource);
+	if (rt->res && rt->sub.len)
+		rt->subres = oschema_sub_find(s, rt->res, rt->sub);
+	return 0;
+}
+
+struct orlop_bytes query_get(struct oarena *a, struct orlop_bytes q, const char *key)
+{
+	struct orlop_bytes none = { NULL, 0 };
+	size_t len = strlen(key);
+	size_t at = 0;
+
+	while (at < q.len) {
+		const char *amp = memchr(q.p + at, '&', q.len - at);
+		size_t end = amp ? (size_t)(amp - q.p) : q.len;
+
+		if (end - at >= len && memcmp(q.p + at, key, len) == 0 &&
+		    (end - at == len || q.p[at + len] == '=')) {
+			size_t from = end - at == len ? end : at + len + 1;
+			char *out = oarena_alloc(a, end - from + 1);
+			long n;
+
+			if (!out)
+				return none;
+			n = ohttp_unescape((struct orlop_bytes){ q.p + from, end - from }, true, out);
+			if (n < 0)
+				return none;
+			out[n] = '\0';
+			return (struct orlop_bytes){ out, (size_t)n };
+		}
+		at = end + 1;
+	}
+	return none;
+}
+
+/* As Go's conversion of a query value to bool: present and neither "false" nor "0". */
+bool query_true(struct oarena *a, struct orlop_bytes q, const char *key)
+{
+	struct orlop_bytes v = query_get(a, q, key);
+
+	return v.p && !bytes_is(v, "false") && !bytes_is(v, "0") && !bytes_is(v, "False") &&
+	       !bytes_is(v, "FALSE") && !bytes_is(v, "f");
+}
