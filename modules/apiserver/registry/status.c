@@ -156,23 +156,18 @@ int reg_expired(struct reg_op *op, const char *fmt, ...)
 void reg_cause(struct reg_op *op, const char *reason, const char *field, const char *fmt, ...)
 {
 	struct reg_cause *c = oarena_zalloc(&op->arena, sizeof(*c));
-	va_list ap, ap2;
-	char *m;
-	int n;
+	struct obuf b = OBUF_INIT;
+	va_list ap;
 
 	if (!c)
 		return;
 	va_start(ap, fmt);
-	va_copy(ap2, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	m = oarena_alloc(&op->arena, (size_t)n + 1);
-	if (m)
-		vsnprintf(m, (size_t)n + 1, fmt, ap2);
-	va_end(ap2);
+	obuf_vprintf(&b, fmt, ap);
 	va_end(ap);
 	c->reason = oarena_strdup(&op->arena, reason);
 	c->field = oarena_strdup(&op->arena, field);
-	c->message = m;
+	c->message = oarena_strdup(&op->arena, obuf_cstr(&b));
+	obuf_done(&b);
 	if (!c->reason || !c->field || !c->message)
 		return;
 	*op->causes_tail = c;
