@@ -86,18 +86,51 @@ child_of(const struct tree_node *n, const struct tree_probe *p, bool secondary)
 	return found || at == 0 ? at : at - 1;
 }
 
+/* Names differ at their ends. */
+static uint8_t key_print(struct orlop_bytes name)
+{
+	uint64_t h = 0;
+
+	if (name.len >= sizeof(h))
+		memcpy(&h, name.p + name.len - sizeof(h), sizeof(h));
+	else if (name.len)
+		memcpy(&h, name.p, name.len);
+	return (uint8_t)(h * UINT64_C(0x9e3779b97f4a7c15) >> 56);
+}
+
+static uint8_t item_print(const void *item, bool secondary)
+{
+	return key_print(core_object_key(secondary ? core_object_of_entry(item) : item));
+}
+
+/*
+ * The objects of a leaf lie anywhere in memory, and a binary search would wait for six of them. The
+ * prints lie together and tell all but one or two of them apart from what is wanted.
+ */
+static void *leaf_get(const struct tree_node *n, const struct tree_probe *p, bool secondary)
+{
+	const uint8_t *end = n->print + n->n;
+	const uint8_t *at = n->print;
+	uint8_t print = key_print(p->name);
+
+	while ((at = memchr(at, print, (size_t)(end - at)))) {
+		void *item = n->item[at - n->print];
+
+		if (item_cmp(item, p, secondary) == 0)
+			return item;
+		at++;
+	}
+	return NULL;
+}
+
 static inline __attribute__((always_inline)) void *
 get(const struct tree_node *n, const struct tree_probe *p, bool secondary)
 {
-	bool found;
-	uint32_t at;
-
 	if (!n)
 		return NULL;
 	while (n->level)
 		n = n->child[child_of(n, p, secondary)];
-	at = lower_bound(n, p, secondary, &found);
-	return found ? n->item[at] : NULL;
+	return leaf_get(n, p, secondary);
 }
 
 void *core_tree_get(const struct tree_node *root, const struct tree_probe *p, bool secondary)
@@ -184,6 +217,8 @@ static void slots_move(struct tree_node *to, uint32_t at, const struct tree_node
 	memmove(&to->item[at], &from->item[from_at], n * sizeof(to->item[0]));
 	if (to->level)
 		memmove(&to->child[at], &from->child[from_at], n * sizeof(to->child[0]));
+	else
+		memmove(&to->print[at], &from->print[from_at], n);
 }
 
 static struct tree_node *node_writable(struct tree_edit *ed, struct tree_node *n)
@@ -199,12 +234,16 @@ static struct tree_node *node_writable(struct tree_edit *ed, struct tree_node *n
 	return copy;
 }
 
-static void slot_insert(struct tree_node *n, uint32_t at, void *item, struct tree_node *child)
+/* @child NULL: into a leaf, with @print. */
+static void slot_insert(struct tree_node *n, uint32_t at, void *item, struct tree_node *child,
+			uint8_t print)
 {
 	slots_move(n, at + 1, n, at, n->n - at);
 	n->item[at] = item;
-	if (n->level)
+	if (child)
 		n->child[at] = child;
+	else
+		n->print[at] = print;
 	n->n++;
 }
 
@@ -219,13 +258,13 @@ static void slot_remove(struct tree_node *n, uint32_t at)
  * goes into a node of its own, so that lists and growing names fill their nodes.
  */
 static struct tree_node *slot_insert_split(struct tree_edit *ed, struct tree_node *n, uint32_t at,
-					   void *item, struct tree_node *child)
+					   void *item, struct tree_node *child, uint8_t print)
 {
 	struct tree_node *right;
 	uint32_t left;
 
 	if (n->n < TREE_CAP) {
-		slot_insert(n, at, item, child);
+		slot_insert(n, at, item, child, print);
 		return NULL;
 	}
 	right = spare_pop(ed, n->level);
@@ -234,9 +273,9 @@ static struct tree_node *slot_insert_split(struct tree_edit *ed, struct tree_nod
 	right->n = (uint16_t)(TREE_CAP - left);
 	n->n = (uint16_t)left;
 	if (at > left || left == TREE_CAP)
-		slot_insert(right, at - left, item, child);
+		slot_insert(right, at - left, item, child, print);
 	else
-		slot_insert(n, at, item, child);
+		slot_insert(n, at, item, child, print);
 	return right;
 }
 
@@ -257,7 +296,8 @@ static struct tree_node *put(struct tree_edit *ed, struct tree_node *n, const st
 			*ret_old = n->item[at];
 			n->item[at] = item;
 		} else {
-			*ret_right = slot_insert_split(ed, n, at, item, NULL);
+			*ret_right = slot_insert_split(ed, n, at, item, NULL,
+						       item_print(item, secondary));
 		}
 		return n;
 	}
@@ -266,7 +306,7 @@ static struct tree_node *put(struct tree_edit *ed, struct tree_node *n, const st
 	n->child[at] = child;
 	n->item[at] = child->item[0];
 	if (right)
-		*ret_right = slot_insert_split(ed, n, at + 1, right->item[0], right);
+		*ret_right = slot_insert_split(ed, n, at + 1, right->item[0], right, 0);
 	return n;
 }
 
@@ -282,8 +322,8 @@ void *core_tree_put(struct tree_edit *ed, struct tree_node **root, void *item, b
 	*root = put(ed, *root, &p, item, secondary, &old, &right);
 	if (right) {
 		top = spare_pop(ed, (uint16_t)((*root)->level + 1));
-		slot_insert(top, 0, (*root)->item[0], *root);
-		slot_insert(top, 1, right->item[0], right);
+		slot_insert(top, 0, (*root)->item[0], *root, 0);
+		slot_insert(top, 1, right->item[0], right, 0);
 		*root = top;
 	}
 	return old;

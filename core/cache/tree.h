@@ -25,6 +25,7 @@ struct tree_node {
 	uint32_t	birth;
 	uint16_t	level;		/* 0: leaf */
 	uint16_t	n;
+	uint8_t		print[TREE_CAP]; /* leaf: a byte of a hash of each key, see leaf_get() */
 	void		*item[TREE_CAP];
 	struct tree_node *child[];	/* TREE_CAP of them if level > 0 */
 };

@@ -2,6 +2,7 @@
 #ifndef CORE_CACHE_TEST_SUPPORT_H
 #define CORE_CACHE_TEST_SUPPORT_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -176,10 +177,18 @@ static T_UNUSED int t_run(struct t_loop *l)
 static T_UNUSED void t_advance(struct t_loop *l, uint64_t until)
 {
 	(void)t_run(l);
-	while (l->kick_at <= until) {
-		if (l->kick_at > l->now)
-			__atomic_store_n(&l->now, l->kick_at, __ATOMIC_RELAXED);
-		l->kick_at = UINT64_MAX;
+	for (;;) {
+		uint64_t at;
+
+		pthread_mutex_lock(&l->lock);
+		at = l->kick_at;
+		if (at <= until)
+			l->kick_at = UINT64_MAX;
+		pthread_mutex_unlock(&l->lock);
+		if (at > until)
+			break;
+		if (at > l->now)
+			__atomic_store_n(&l->now, at, __ATOMIC_RELAXED);
 		core_cache_tick(l->c);
 		(void)t_run(l);
 	}
