@@ -483,7 +483,7 @@ OCHECK(event)
 	if (in.len > 0 ? !ostr_eq(ns.p, ns.len, in.p, in.len) : (!otext_is(ns, "default") &&
 							      !otext_is(ns, "kube-system") && ns.len > 0))
 		ocheck_invalid_at(c, &p, ojson_get(v, object), "namespace", "does not match event.namespace");
-	if (!ojson_has(v, "eventTime"))
+	if (!ojson_get(v, "eventTime"))
 		return;
 	for (size_t i = 0; i < 4; i++)
 		if (oget_empty(v, needed[i]))

@@ -6,8 +6,11 @@
  *
  * Source of the numbers: openapiv2/OpenAPIv2.proto of github.com/google/gnostic.
  */
+#include <errno.h>
+
 #include "base/ocleanup.h"
 #include "json/ojson.h"
+#include "json/oscan.h"
 #include "schema/internal.h"
 #include "schema/openapi.h"
 
@@ -225,51 +228,67 @@ static void put_operation(struct obuf *b, unsigned int field, const struct ojson
 	end(b, field, at);
 }
 
-static void put_paths(struct obuf *b, const struct ojson *map)
+static void put_path_item(struct obuf *b, const struct ojson *item)
 {
-	OJSON_FOREACH(it, map) {
-		size_t named = begin(b), item;
+	put_operation(b, 2, ojson_get(item, "get"));
+	put_operation(b, 3, ojson_get(item, "put"));
+	put_operation(b, 4, ojson_get(item, "post"));
+	put_operation(b, 5, ojson_get(item, "delete"));
+	put_operation(b, 8, ojson_get(item, "patch"));
+	OJSON_FOREACH_ELEM(i, p, ojson_get(item, "parameters"))
+		put_parameter(b, 9, p);
+}
 
-		put_bytes(b, 1, it.key, it.key_len);
-		item = begin(b);
-		put_operation(b, 2, ojson_get(it.value, "get"));
-		put_operation(b, 3, ojson_get(it.value, "put"));
-		put_operation(b, 4, ojson_get(it.value, "post"));
-		put_operation(b, 5, ojson_get(it.value, "delete"));
-		put_operation(b, 8, ojson_get(it.value, "patch"));
-		OJSON_FOREACH_ELEM(i, p, ojson_get(it.value, "parameters"))
-			put_parameter(b, 9, p);
-		end(b, 2, item);
-		end(b, 2, named);
+/*
+ * A map of the document as a message of named values, each in @field. Only one value at a time is
+ * made a tree: all of them together would take megabytes.
+ */
+static int put_named(struct obuf *b, unsigned int field, struct orlop_bytes map,
+		     void (*put)(struct obuf *b, const struct ojson *v))
+{
+	struct oscan_iter it;
+
+	for (oscan_begin(&it, map); oscan_next(&it) > 0;) {
+		cleanup_ojson struct ojson *v = NULL;
+		size_t named = begin(b), value;
+		int r = ojson_parse_bytes(it.value, &v, NULL);
+
+		if (r != 0)
+			return r;
+		put_bytes(b, 1, it.key.p + 1, it.key.len - 2);	/* without its quotes; nothing is escaped */
+		value = begin(b);
+		put(b, v);
+		end(b, 2, value);
+		end(b, field, named);
 	}
+	return obuf_err(b);
 }
 
 void oschema_openapi_v2_proto(const struct oschema *s, const char *version, struct obuf *out)
 {
 	cleanup_obuf struct obuf json = OBUF_INIT;
 	cleanup_obuf struct obuf part = OBUF_INIT;
-	cleanup_ojson struct ojson *doc = NULL;
+	struct orlop_bytes paths = { NULL, 0 }, definitions = { NULL, 0 };
+	static const char title[] = "Kubernetes";
 	int r;
 
 	oschema_openapi_v2(s, version, &json);
 	r = obuf_err(&json);
-	if (r == 0)
-		r = ojson_parse(obuf_cstr(&json), json.len, &doc, NULL);
-	if (r != 0) {
-		out->err = out->err != 0 ? out->err : r;
-		return;
-	}
-	put_text(out, 1, ojson_get(doc, "swagger"));
-	put_text(&part, 1, OJSON_AT(doc, "info", "title"));
-	put_text(&part, 2, OJSON_AT(doc, "info", "version"));
+	if (r == 0 && (!oscan_get(oscan_bytes(json.data, json.len), "paths", &paths) ||
+		       !oscan_get(oscan_bytes(json.data, json.len), "definitions", &definitions)))
+		r = -EINVAL;
+	put_bytes(out, 1, "2.0", 3);
+	put_bytes(&part, 1, title, sizeof(title) - 1);
+	put_bytes(&part, 2, version, strlen(version));
 	put_bytes(out, 2, obuf_cstr(&part), part.len);
-	/* one path or definition at a time: lengths are inserted before what is there, which must stay short */
 	obuf_reset(&part);
-	put_paths(&part, ojson_get(doc, "paths"));
+	if (r == 0)
+		r = put_named(&part, 2, paths, put_path_item);
 	put_bytes(out, 8, obuf_cstr(&part), part.len);
 	obuf_reset(&part);
-	put_schemas(&part, ojson_get(doc, "definitions"));
+	if (r == 0)
+		r = put_named(&part, 1, definitions, put_schema);
 	put_bytes(out, 9, obuf_cstr(&part), part.len);
-	if (obuf_err(&part) != 0 && out->err == 0)
-		out->err = obuf_err(&part);
+	if (r != 0 && out->err == 0)
+		out->err = r;
 }

@@ -117,6 +117,51 @@ static size_t dangling(struct ojson *o, struct ojson *definitions, const char *p
 	return n;
 }
 
+/* One field of a protobuf message at *pos: its number, and its bytes if it has any. */
+static unsigned int proto_field(struct orlop_bytes m, size_t *pos, struct orlop_bytes *ret)
+{
+	uint64_t v[2] = { 0, 0 };
+
+	*ret = (struct orlop_bytes){ NULL, 0 };
+	for (int i = 0; i < 2; i++) {
+		int shift = 0;
+
+		do {
+			if (*pos >= m.len || shift > 56)
+				return 0;
+			v[i] |= (uint64_t)(m.p[*pos] & 0x7f) << shift;
+			shift += 7;
+		} while ((m.p[(*pos)++] & 0x80) != 0);
+	}
+	if ((v[0] & 7) == 2) {
+		if (v[1] > m.len - *pos)
+			return 0;
+		*ret = (struct orlop_bytes){ m.p + *pos, (size_t)v[1] };
+		*pos += (size_t)v[1];
+	}
+	return (unsigned int)(v[0] >> 3);
+}
+
+/* The named values in field @field of @m: how many, and that each is in the JSON form, too. */
+static void test_named(struct orlop_bytes m, unsigned int field, struct ojson *same, const char *what)
+{
+	size_t pos = 0, n = 0;
+	bool known = true;
+
+	while (pos < m.len) {
+		struct orlop_bytes entry, name;
+		size_t in = 0;
+
+		if (proto_field(m, &pos, &entry) != field || proto_field(entry, &in, &name) != 1)
+			break;
+		known = known && ojson_lookup_n(same, name.p, name.len, &(struct ojson *){ NULL });
+		n++;
+	}
+	is_int(pos, m.len, "%s: the message is whole", what);
+	is_int(n, ojson_count(same), "%s: as many as in JSON", what);
+	ok(known, "%s: with the same names", what);
+}
+
 static void test_v2(void)
 {
 	cleanup_obuf struct obuf b = OBUF_INIT;
@@ -140,6 +185,17 @@ static void test_v2(void)
 	oschema_openapi_v2_proto(s, "v1.36.0", &b);
 	diag("v2 as protobuf: %zu bytes", b.len);
 	ok(obuf_err(&b) == 0 && b.len > 1000 && memcmp(b.data, "\n\0032.0", 5) == 0, "v2 as protobuf begins with 2.0");
+	for (size_t pos = 0; pos < b.len;) {
+		struct orlop_bytes part;
+		unsigned int field = proto_field((struct orlop_bytes){ b.data, b.len }, &pos, &part);
+
+		if (field == 8)
+			test_named(part, 2, ojson_get(o, "paths"), "paths");
+		else if (field == 9)
+			test_named(part, 1, defs, "definitions");
+		else if (field == 0)
+			break;
+	}
 }
 
 static void test_v3(void)
