@@ -95,6 +95,16 @@ static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		}
 		return 0;
 	}
+	if (!ojson_get(spec, "ipFamilyPolicy")) {
+		r = ojson_set_cstr(spec, "ipFamilyPolicy", "SingleStack");
+		reg_dirty(op);
+	}
+	if (r == 0 && ojson_count(ojson_get_array(spec, "ipFamilies")) == 0) {
+		struct ojson *list = ojson_ensure_array(spec, "ipFamilies");
+
+		r = list ? ojson_append_cstr(list, "IPv4") : -ENOMEM;
+		reg_dirty(op);
+	}
 	ip = ojson_get_bytes(spec, "clusterIP");
 	if (was && ip.len == 0 && ojson_get_bytes(was, "clusterIP").len) {
 		r = ojson_set(spec, "clusterIP", ojson_ref(ojson_get(was, "clusterIP")));
