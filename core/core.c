@@ -88,8 +88,8 @@ static void instance_failed(void *arg)
 					       f->reason);
 		core_unload_begin(inst, inst->job->started);
 	} else if (inst->state == CORE_READY) {
-		CLOG(c, ERR, "module_failed", "name=%s text=\"%s\"", inst->name, f->reason);
 		(void)snprintf(why, sizeof(why), "module %s failed: %s", inst->name, f->reason);
+		core_log_text(c->log, "core", ORLOP_LOG_ERR, "module_failed", why);
 		if (c->end)
 			c->end(c->end_arg, why);
 	}

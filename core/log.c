@@ -304,6 +304,17 @@ void core_logf(struct core_log *l, const char *module, int32_t level, const char
 	core_log_write(l, module, level, event, buf);
 }
 
+void core_log_text(struct core_log *l, const char *module, int32_t level, const char *event,
+		   const char *sentence)
+{
+	struct obuf b = OBUF_INIT;
+
+	obuf_puts(&b, "text=");
+	obuf_put_quoted(&b, sentence, strlen(sentence));
+	core_log_write(l, module, level, event, obuf_cstr(&b));
+	obuf_done(&b);
+}
+
 void core_log_flush(struct core_log *l)
 {
 	pthread_mutex_lock(&l->lock);

@@ -23,6 +23,9 @@ void core_log_write(struct core_log *l, const char *module, int32_t level, const
 		    const char *text);
 void core_logf(struct core_log *l, const char *module, int32_t level, const char *event,
 	       const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* One field text="…", quoted: for sentences. */
+void core_log_text(struct core_log *l, const char *module, int32_t level, const char *event,
+		   const char *sentence);
 /* Prints the counts of repeated lines that wait. */
 void core_log_flush(struct core_log *l);
 /* The next moment (mono, ns) at which core_log_flush() has something to say; 0: none. */

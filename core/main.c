@@ -81,8 +81,7 @@ static void end(void *arg, const char *reason)
 	if (d->ending)
 		return;
 	d->ending = true;
-	CLOG(d->core, INFO, "stopping", "%s%s%s", reason ? "text=\"" : "", reason ? reason : "",
-	     reason ? "\"" : "");
+	core_log_text(d->core->log, "core", ORLOP_LOG_INFO, "stopping", reason ? reason : "as asked");
 	core_daemon_notify(d->notify, "STOPPING=1\n");
 	if (core_timer_new(d->core->main, NULL, end_late, d, &d->stop_by) == 0)
 		core_timer_set(d->stop_by, STOP_NS, 0);
@@ -131,7 +130,7 @@ static void all_ready(struct orlopd *d)
 static void failed(struct orlopd *d, const struct orlop_error *err)
 {
 	if (d->core)
-		CLOG(d->core, ERR, "start_failed", "text=\"%s\"", err->msg);
+		core_log_text(d->core->log, "core", ORLOP_LOG_ERR, "start_failed", err->msg);
 	if (d->say_fd >= 0)
 		dprintf(d->say_fd, "orlopd: %s\n", err->msg);
 }

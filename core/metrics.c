@@ -4,12 +4,15 @@
 #include "metrics.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/olist.h"
 #include "base/omem.h"
@@ -295,6 +298,34 @@ static void put_histogram(struct obuf *b, struct orlop_metric *x)
 	put_sample(b, x, "_count", NULL, (double)total);
 }
 
+/* What every exporter says of its process, under the names that dashboards know. */
+static void put_process(struct obuf *out)
+{
+	struct rusage ru;
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+	DIR *d = opendir("/proc/self/fd");
+	long fds = -3;		/* ".", "..", and the directory itself */
+
+	if (f) {
+		if (fscanf(f, "%*u %lu", &pages) != 1)
+			pages = 0;
+		(void)fclose(f);
+	}
+	for (; d && readdir(d); fds++)
+		;
+	if (d)
+		(void)closedir(d);
+	(void)getrusage(RUSAGE_SELF, &ru);
+	obuf_puts(out, "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes ");
+	obuf_put_u64(out, (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE));
+	obuf_puts(out, "\n# TYPE process_open_fds gauge\nprocess_open_fds ");
+	obuf_put_i64(out, fds > 0 ? fds : 0);
+	obuf_printf(out, "\n# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.2f\n",
+		    (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+		    (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6);
+}
+
 void core_metrics_text(struct core_metrics *m, struct obuf *out)
 {
 	static const char *const types[] = { "", "counter", "gauge", "histogram" };
@@ -316,4 +347,5 @@ void core_metrics_text(struct core_metrics *m, struct obuf *out)
 		}
 	}
 	pthread_mutex_unlock(&m->lock);
+	put_process(out);
 }

@@ -278,8 +278,7 @@ static int unload(struct core_instance *inst, bool forced, core_loaded_fn fn, vo
 		return orlop_wrap(err, r, "module %s refuses to stop", inst->name);
 	}
 	if (r)
-		CLOG(c, WARN, "module_stop", "name=%s text=\"refuses, but the daemon ends: %s\"", inst->name,
-		     job->err.msg);
+		core_log_text(c->log, inst->name, ORLOP_LOG_WARN, "stop_overruled", job->err.msg);
 	orlop_error_done(&job->err);
 	inst->job = job;
 	c->loader->n_jobs++;

@@ -94,6 +94,12 @@ static KIT_UNUSED struct core *kit_core(void)
 	if (core_config_new(&cfg))
 		otap_bail_out("no configuration");
 	cfg->loops = 2;
+	/* KIT_LOSS=20: the same tests over a bus that loses, doubles and reorders. */
+	if (getenv("KIT_LOSS")) {
+		cfg->loss_percent = (uint32_t)strtoul(getenv("KIT_LOSS"), NULL, 10);
+		cfg->dup_percent = cfg->loss_percent / 2;
+		cfg->reorder_percent = cfg->loss_percent / 2;
+	}
 	cfg->log_level = getenv("KIT_DEBUG") ? ORLOP_LOG_DEBUG : 0;
 	cfg->start_timeout_ns = 5 * KIT_SECOND;
 	if (core_new(cfg, &c, &err)) {

@@ -220,7 +220,7 @@ int main(void)
 	struct core_workers *w;
 	struct core_loop *l;
 	struct core_loop *other;
-	struct core_net *net;
+	struct core_net *net = NULL;
 	int fds;
 
 	kit_settle();
