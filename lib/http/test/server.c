@@ -169,6 +169,7 @@ static bool child_done(void *arg)
 }
 
 /* Runs a command while the loop goes on; its output is in @c->out. Returns the exit code. */
+__attribute__((format(printf, 2, 3)))
 static int run(struct child *c, const char *fmt, ...)
 {
 	char cmd[2048];
@@ -478,8 +479,8 @@ static struct otls_ctx *make_tls(void)
 	struct opki_cert_spec srv_spec = { .cn = "server", .sans = sans, .use = OPKI_CERT_SERVER, .now = time(NULL) };
 	struct opki_cert_spec cl_spec = { .cn = "admin", .orgs = orgs, .use = OPKI_CERT_CLIENT, .now = time(NULL) };
 	struct orlop_error err = ORLOP_ERROR_INIT;
-	struct opki_key *ca_key, *bad_key;
-	struct opki_cert *ca, *bad_ca;
+	struct opki_key *ca_key = NULL, *bad_key = NULL;
+	struct opki_cert *ca = NULL, *bad_ca = NULL;
 	struct obuf b = OBUF_INIT;
 	struct otls_ctx *tls = NULL;
 	char crt[128], key[128], cap[128];
