@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/otap.h"
+#include "cache/object.h"
 #include "support.h"
 
 #define N_KEYS	900
@@ -161,6 +162,41 @@ static void look(void *arg, const struct core_cache_stat *s)
 	}
 }
 
+/* What came and went between a held snapshot and now is freed although the snapshot is held. */
+static void test_exact(void)
+{
+	struct t_loop loop;
+	struct core_cache *c = t_cache(&loop, 0);
+	struct orlop_resource *r = t_open(c, &loop, "pods");
+	struct orlop_snapshot *old = NULL, *s;
+	struct orlop_object *o[3];
+	uint64_t rev = 10;
+
+	(void)t_register(c, "pods", NULL, NULL);
+	t_fed(c, rev);
+	for (int i = 0; i < 3; i++) {
+		(void)t_change(c, "pods/a/x", i, ++rev);
+		(void)core_cache_snapshot_open(r, &s);
+		o[i] = core_cache_object_ref(core_cache_snapshot_get(s, t_bytes("a"), t_bytes("x")));
+		if (i == 0)
+			old = s;
+		else
+			core_cache_snapshot_close(s);
+	}
+	t_fed(c, ++rev);	/* empties journal and cache */
+	t_advance(&loop, loop.now + 1000000);
+	is_int(oref_count(&core_object_of(o[0])->ref), 2, "a held snapshot keeps its object");
+	is_int(oref_count(&core_object_of(o[1])->ref), 1, "and none that it does not have");
+	is_int(oref_count(&core_object_of(o[2])->ref), 1, "nor that came later");
+	core_cache_snapshot_close(old);
+	t_advance(&loop, loop.now + 1000000);
+	is_int(oref_count(&core_object_of(o[0])->ref), 1, "until it is closed");
+	for (int i = 0; i < 3; i++)
+		core_cache_object_unref(o[i]);
+	core_cache_close(r);
+	core_cache_free(c);
+}
+
 int main(void)
 {
 	static const char *const fields[] = { "spec.x", NULL };
@@ -239,5 +275,6 @@ int main(void)
 	is_int(nodes_objects, 0, "nothing is left");
 	core_cache_close(r);
 	core_cache_free(c);
+	test_exact();
 	return done_testing();
 }
