@@ -20,7 +20,10 @@ struct otls_ctx;
 struct otls_peer;
 struct ohttp_stream;
 
-/* Part of what is to be sent, by reference. @release (may be NULL) is called exactly once. */
+/*
+ * Part of what is to be sent, by reference. @release (may be NULL) is called exactly once, and not before
+ * the pieces queued earlier have gone: the last of several may hold what all of them live in.
+ */
 struct ohttp_piece {
 	const char	*p;
 	size_t		len;

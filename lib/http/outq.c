@@ -54,14 +54,10 @@ int outq_copy(struct outq *q, const void *p, size_t len)
 int outq_ref(struct outq *q, const struct ohttp_piece *piece)
 {
 	struct onode *n;
-	int r;
 
-	if (piece->len <= SMALL) {
-		r = outq_copy(q, piece->p, piece->len);
-		if (piece->release)
-			piece->release(piece->arg);
-		return r;
-	}
+	/* With a release it stays a node: it may stand for all pieces before it as well. */
+	if (piece->len <= SMALL && !piece->release)
+		return outq_copy(q, piece->p, piece->len);
 	n = node_new(q, 0);
 	if (!n) {
 		if (piece->release)

@@ -30,7 +30,7 @@ struct outq {
 
 /* Copies. 0 or -ENOMEM (nothing queued). */
 int outq_copy(struct outq *q, const void *p, size_t len);
-/* By reference; released on failure too. Short pieces are copied and released at once. */
+/* By reference; released on failure too, and never before the pieces queued earlier are out. */
 int outq_ref(struct outq *q, const struct ohttp_piece *piece);
 /* Forgets @n bytes at the head. */
 void outq_drop(struct outq *q, size_t n);

@@ -41,7 +41,10 @@ static const struct orlop_param params[] = {
 
 /* ---- init ----------------------------------------------------------------------------------------------- */
 
-/* "ADDRESS:PORT" into its parts; an address of all interfaces becomes the loopback's. */
+/*
+ * "ADDRESS:PORT" into its parts. No pod reaches a loopback address or one that means all of them, and
+ * Endpoints may not hold it: the address is then empty, and default/kubernetes has no endpoint.
+ */
 static void split_addr(const char *s, char *host, size_t size, uint16_t *ret_port)
 {
 	const char *colon = strrchr(s, ':');
@@ -52,8 +55,9 @@ static void split_addr(const char *s, char *host, size_t size, uint16_t *ret_por
 		n -= 2;
 	}
 	snprintf(host, size, "%.*s", (int)n, s);
-	if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || !host[0])
-		snprintf(host, size, "127.0.0.1");
+	if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || strcmp(host, "::1") == 0 ||
+	    strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0)
+		host[0] = '\0';
 	*ret_port = colon ? (uint16_t)atoi(colon + 1) : 6443;
 }
 

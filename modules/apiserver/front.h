@@ -122,6 +122,7 @@ struct front {
 	uint8_t			counted;	/* 1 as read, 2 as write */
 	bool			calling;	/* the registry has it */
 	bool			pretty;
+	bool			proto_body;
 	char			audit_id[40];
 };
 
@@ -148,6 +149,8 @@ bool front_free_if_idle(struct front *f);
 /* 0, -EINVAL (bad escapes), -E2BIG, -ENOMEM. */
 int route_parse(const struct oschema *s, struct oarena *a, struct orlop_bytes path, struct route *ret);
 void accept_parse(struct orlop_bytes header, bool discovery, struct accept *ret);
+/* A body in protobuf as JSON text. -EINVAL: malformed, -E2BIG, -ENOMEM. */
+int protobuf_to_json(const struct oschema *s, const struct oschema_type *t, struct orlop_bytes in, struct obuf *out);
 /* Value of @key in a query string, decoded into the arena; p NULL: absent. */
 struct orlop_bytes query_get(struct oarena *a, struct orlop_bytes query, const char *key);
 bool query_true(struct oarena *a, struct orlop_bytes query, const char *key);

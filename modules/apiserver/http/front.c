@@ -308,6 +308,28 @@ static void call(struct front *f)
 	reg_call(f->sh->reg, &f->rq, on_answer, f);
 }
 
+/* The body becomes JSON. False: answered. */
+static bool decode_proto(struct front *f)
+{
+	const struct oschema *s = f->sh->a->schema;
+	const struct oschema_type *t = oschema_type_at(s, f->rt.subres ? f->rt.subres->type : f->rt.res->type);
+	struct obuf json = OBUF_INIT;
+	int r;
+
+	if (f->rq.verb == REG_DELETE || f->rq.verb == REG_DELETECOLLECTION)
+		t = oschema_type_find(s, "meta/v1.DeleteOptions");
+	r = t ? protobuf_to_json(s, t, (struct orlop_bytes){ f->body.data, f->body.len }, &json) : -EINVAL;
+	if (r < 0) {
+		obuf_done(&json);
+		front_error(f, 400, "BadRequest", "the body of the request is no valid protobuf object: %s",
+			    r == -E2BIG ? "too many values" : r == -ENOMEM ? "out of memory" : "malformed");
+		return false;
+	}
+	obuf_done(&f->body);
+	f->body = json;
+	return true;
+}
+
 static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_bytes body)
 {
 	struct front *f = arg;
@@ -320,6 +342,8 @@ static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_b
 	if (status < 0)
 		return;		/* on_close() has been or will be called */
 	ohttp_body_take(req, &f->body);
+	if (f->proto_body && f->body.len && !decode_proto(f))
+		return;
 	f->rq.body = (struct orlop_bytes){ obuf_cstr(&f->body), f->body.len };
 	call(f);
 }
@@ -395,12 +419,16 @@ static bool body_type(struct front *f)
 			    "application/strategic-merge-patch+json");
 		return false;
 	}
+	if (bytes_is(t, "application/vnd.kubernetes.protobuf")) {
+		f->proto_body = true;
+		return true;
+	}
 	if (!t.len || bytes_is(t, "application/json") || bytes_is(t, "*/*") ||
 	    bytes_is(t, "application/x-www-form-urlencoded"))
 		return true;
 	front_error(f, 415, "UnsupportedMediaType",
 		    "the body of the request was in an unknown format - accepted media types include: "
-		    "application/json");
+		    "application/json, application/vnd.kubernetes.protobuf");
 	return false;
 }
 
