@@ -76,10 +76,10 @@ static void end(void *arg, const char *reason)
 {
 	struct orlopd *d = arg;
 
-	if (reason)
-		d->exit_code = 1;
 	if (d->ending)
 		return;
+	if (reason)
+		d->exit_code = 1;
 	d->ending = true;
 	core_log_text(d->core->log, "core", ORLOP_LOG_INFO, "stopping", reason ? reason : "as asked");
 	core_daemon_notify(d->notify, "STOPPING=1\n");

@@ -13,7 +13,7 @@
 
 #include "base/omem.h"
 
-#define WORK_STACK_BYTES	(256u << 10)	/* address space; what is not touched costs nothing */
+#define WORK_STACK_BYTES	(512u << 10)	/* address space; what is not touched costs nothing */
 #define WORK_IDLE_S		10
 #define STRAND_BUCKETS		64u
 
