@@ -139,7 +139,8 @@ struct orlop_host {
 				struct orlop_error *err);
 	int32_t		(*child_pid)(struct orlop_child *c);
 	int		(*child_kill)(struct orlop_child *c, int32_t sig);
-	void		(*child_free)(struct orlop_child *c);	/* forget it: no callback; does not kill */
+	/* Forget it: no callback; does not kill. Valid until then, also after the exit callback. NULL is fine. */
+	void		(*child_free)(struct orlop_child *c);
 
 	/* ---- bus ------------------------------------------------------------------------------ */
 
