@@ -76,13 +76,95 @@ lower_bound(const struct tree_node *n, const struct tree_probe *p, bool secondar
 	return lo;
 }
 
+/* ---- inner nodes of primary trees ---------------------------------------------------------------- */
+
+/* The first 8 bytes as a number that orders like them; what is missing counts as zeros. */
+static uint64_t key_head(struct orlop_bytes key, size_t skip)
+{
+	unsigned char b[8] = { 0 };
+	uint64_t h;
+
+	if (key.len >= skip + 8)
+		memcpy(b, key.p + skip, 8);
+	else if (key.len > skip)
+		memcpy(b, key.p + skip, key.len - skip);
+	memcpy(&h, b, 8);
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap64(h) : h;
+}
+
+/* The items of an inner node have changed. */
+static void heads_update(struct tree_node *n, bool secondary)
+{
+	struct orlop_bytes a, z;
+	uint32_t skip = 0;
+
+	if (secondary || n->n == 0)
+		return;
+	a = core_object_key(n->item[0]);
+	z = core_object_key(n->item[n->n - 1]);
+	while (skip < a.len && skip < z.len && a.p[skip] == z.p[skip])
+		skip++;
+	n->in->skip = skip;
+	for (uint32_t i = 0; i < n->n; i++)
+		n->in->head[i] = key_head(core_object_key(n->item[i]), skip);
+}
+
+/* Position of the first head ≥ @h (> @h if @h + 1 is asked for). */
+static uint32_t heads_search(const struct tree_node *n, uint64_t h)
+{
+	uint32_t lo = 0, hi = n->n;
+
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+
+		if (n->in->head[mid] < h)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/*
+ * The last item ≤ @p, or 0. Objects lie anywhere in memory, and each look at one is a cache miss or
+ * two: heads, which lie together, mostly tell without.
+ */
+static uint32_t child_by_head(const struct tree_node *n, const struct tree_probe *p)
+{
+	size_t skip = n->in->skip;
+	size_t have = p->name.len < skip ? p->name.len : skip;
+	int r = have ? memcmp(p->name.p, core_object_key(n->item[0]).p, have) : 0;
+	uint32_t at, end;
+	uint64_t h;
+
+	if (r)
+		return r < 0 ? 0 : n->n - 1u;
+	if (have < skip)
+		return 0;
+	h = key_head(p->name, skip);
+	at = heads_search(n, h);
+	end = h == UINT64_MAX ? n->n : heads_search(n, h + 1);
+	while (at < end) {	/* the same heads: ask the objects */
+		uint32_t mid = (at + end) / 2;
+
+		if (item_cmp(n->item[mid], p, false) <= 0)
+			at = mid + 1;
+		else
+			end = mid;
+	}
+	return at ? at - 1 : 0;
+}
+
 /* The child of an inner node that holds @p, if any does. */
 static inline __attribute__((always_inline)) uint32_t
 child_of(const struct tree_node *n, const struct tree_probe *p, bool secondary)
 {
 	bool found;
-	uint32_t at = lower_bound(n, p, secondary, &found);
+	uint32_t at;
 
+	if (!secondary)
+		return child_by_head(n, p);
+	at = lower_bound(n, p, secondary, &found);
 	return found || at == 0 ? at : at - 1;
 }
 
@@ -129,7 +211,7 @@ get(const struct tree_node *n, const struct tree_probe *p, bool secondary)
 	if (!n)
 		return NULL;
 	while (n->level)
-		n = n->child[child_of(n, p, secondary)];
+		n = n->in->child[child_of(n, p, secondary)];
 	return leaf_get(n, p, secondary);
 }
 
@@ -166,7 +248,7 @@ static struct tree_node *spare_pop(struct tree_edit *ed, uint16_t level)
 static int spare_fill(struct tree_edit *ed, uint32_t kind, uint32_t want)
 {
 	while (ed->n_spare[kind] < want) {
-		struct tree_node *n = omem_alloc(sizeof(*n) + kind * TREE_CAP * sizeof(n->child[0]));
+		struct tree_node *n = omem_alloc(sizeof(*n) + kind * sizeof(n->in[0]));
 
 		if (!n)
 			return -ENOMEM;
@@ -216,7 +298,7 @@ static void slots_move(struct tree_node *to, uint32_t at, const struct tree_node
 {
 	memmove(&to->item[at], &from->item[from_at], n * sizeof(to->item[0]));
 	if (to->level)
-		memmove(&to->child[at], &from->child[from_at], n * sizeof(to->child[0]));
+		memmove(&to->in->child[at], &from->in->child[from_at], n * sizeof(to->in->child[0]));
 	else
 		memmove(&to->print[at], &from->print[from_at], n);
 }
@@ -230,6 +312,10 @@ static struct tree_node *node_writable(struct tree_edit *ed, struct tree_node *n
 	copy = spare_pop(ed, n->level);
 	slots_move(copy, 0, n, 0, n->n);
 	copy->n = n->n;
+	if (n->level) {
+		copy->in->skip = n->in->skip;
+		memcpy(copy->in->head, n->in->head, n->n * sizeof(n->in->head[0]));
+	}
 	node_drop(ed, n);
 	return copy;
 }
@@ -241,7 +327,7 @@ static void slot_insert(struct tree_node *n, uint32_t at, void *item, struct tre
 	slots_move(n, at + 1, n, at, n->n - at);
 	n->item[at] = item;
 	if (child)
-		n->child[at] = child;
+		n->in->child[at] = child;
 	else
 		n->print[at] = print;
 	n->n++;
@@ -279,6 +365,18 @@ static struct tree_node *slot_insert_split(struct tree_edit *ed, struct tree_nod
 	return right;
 }
 
+/* The least item of child @at may be another object now, perhaps even of another key. */
+static void least_update(struct tree_node *n, uint32_t at, bool secondary)
+{
+	struct tree_probe old = core_tree_probe_of(n->item[at], secondary);
+	bool same = n->item[at] == n->in->child[at]->item[0] ||
+		    item_cmp(n->in->child[at]->item[0], &old, secondary) == 0;
+
+	n->item[at] = n->in->child[at]->item[0];
+	if (!same)
+		heads_update(n, secondary);
+}
+
 /* ---- edits ------------------------------------------------------------------------------------- */
 
 static struct tree_node *put(struct tree_edit *ed, struct tree_node *n, const struct tree_probe *p,
@@ -302,11 +400,15 @@ static struct tree_node *put(struct tree_edit *ed, struct tree_node *n, const st
 		return n;
 	}
 	at = child_of(n, p, secondary);
-	child = put(ed, n->child[at], p, item, secondary, ret_old, &right);
-	n->child[at] = child;
-	n->item[at] = child->item[0];
-	if (right)
+	child = put(ed, n->in->child[at], p, item, secondary, ret_old, &right);
+	n->in->child[at] = child;
+	least_update(n, at, secondary);
+	if (right) {
 		*ret_right = slot_insert_split(ed, n, at + 1, right->item[0], right, 0);
+		heads_update(n, secondary);
+		if (*ret_right)
+			heads_update(*ret_right, secondary);
+	}
 	return n;
 }
 
@@ -324,25 +426,29 @@ void *core_tree_put(struct tree_edit *ed, struct tree_node **root, void *item, b
 		top = spare_pop(ed, (uint16_t)((*root)->level + 1));
 		slot_insert(top, 0, (*root)->item[0], *root, 0);
 		slot_insert(top, 1, right->item[0], right, 0);
+		heads_update(top, secondary);
 		*root = top;
 	}
 	return old;
 }
 
 /* Child @at of @n became small: join it with a neighbour if both fit into one. */
-static void children_merge(struct tree_edit *ed, struct tree_node *n, uint32_t at)
+static void children_merge(struct tree_edit *ed, struct tree_node *n, uint32_t at, bool secondary)
 {
 	uint32_t l = at ? at - 1 : 0;
 	struct tree_node *left, *right;
 
-	if (l + 1 >= n->n || n->child[l]->n + n->child[l + 1]->n > MERGE_MAX)
+	if (l + 1 >= n->n || n->in->child[l]->n + n->in->child[l + 1]->n > MERGE_MAX)
 		return;
-	left = node_writable(ed, n->child[l]);
-	right = n->child[l + 1];
+	left = node_writable(ed, n->in->child[l]);
+	right = n->in->child[l + 1];
 	slots_move(left, left->n, right, 0, right->n);
 	left->n = (uint16_t)(left->n + right->n);
-	n->child[l] = left;
+	if (left->level)
+		heads_update(left, secondary);
+	n->in->child[l] = left;
 	slot_remove(n, l + 1);
+	heads_update(n, secondary);
 	node_drop(ed, right);
 }
 
@@ -360,16 +466,17 @@ static struct tree_node *del(struct tree_edit *ed, struct tree_node *n, const st
 		return n;
 	}
 	at = child_of(n, p, secondary);
-	child = del(ed, n->child[at], p, secondary);
+	child = del(ed, n->in->child[at], p, secondary);
 	if (child->n == 0) {
 		node_drop(ed, child);
 		slot_remove(n, at);
+		heads_update(n, secondary);
 		return n;
 	}
-	n->child[at] = child;
-	n->item[at] = child->item[0];
+	n->in->child[at] = child;
+	least_update(n, at, secondary);
 	if (child->n < MERGE_BELOW)
-		children_merge(ed, n, at);
+		children_merge(ed, n, at, secondary);
 	return n;
 }
 
@@ -383,7 +490,7 @@ void *core_tree_del(struct tree_edit *ed, struct tree_node **root, const struct 
 		return NULL;
 	n = del(ed, *root, p, secondary);
 	while (n->level && n->n == 1) {
-		struct tree_node *only = n->child[0];
+		struct tree_node *only = n->in->child[0];
 
 		node_drop(ed, n);
 		n = only;
@@ -402,7 +509,7 @@ void core_tree_drop(struct tree_edit *ed, struct tree_node *n)
 		return;
 	if (n->level)
 		for (uint32_t i = 0; i < n->n; i++)
-			core_tree_drop(ed, n->child[i]);
+			core_tree_drop(ed, n->in->child[i]);
 	node_drop(ed, n);
 }
 
@@ -412,7 +519,7 @@ void core_tree_free(struct tree_node *n)
 		return;
 	if (n->level)
 		for (uint32_t i = 0; i < n->n; i++)
-			core_tree_free(n->child[i]);
+			core_tree_free(n->in->child[i]);
 	omem_free(n);
 }
 
@@ -439,7 +546,7 @@ void core_tree_seek(struct tree_cursor *c, const struct tree_node *root, const s
 		c->at[n->level] = (uint16_t)(at + (found && after));
 		if (n->level == 0)
 			return;
-		n = n->child[at];
+		n = n->in->child[at];
 	}
 }
 
@@ -456,7 +563,7 @@ bool core_tree_step(struct tree_cursor *c)
 	}
 	c->at[level]++;
 	while (level > 0) {
-		n = c->node[level]->child[c->at[level]];
+		n = c->node[level]->in->child[c->at[level]];
 		level--;
 		c->node[level] = n;
 		c->at[level] = 0;

@@ -20,6 +20,15 @@
 #define TREE_CAP	64	/* items in a node */
 #define TREE_DEPTH	14	/* levels: nodes but the edges hold at least 16 */
 
+struct tree_node;
+
+/* What inner nodes have besides. */
+struct tree_branch {
+	uint32_t	skip;		/* bytes that the keys of all items begin with; primary trees */
+	uint64_t	head[TREE_CAP];	/* the 8 bytes behind them, as a big-endian number */
+	struct tree_node *child[TREE_CAP];
+};
+
 struct tree_node {
 	struct tree_node *next;		/* in a list of dead or spare nodes: writers only */
 	uint32_t	birth;
@@ -27,7 +36,7 @@ struct tree_node {
 	uint16_t	n;
 	uint8_t		print[TREE_CAP]; /* leaf: a byte of a hash of each key, see leaf_get() */
 	void		*item[TREE_CAP];
-	struct tree_node *child[];	/* TREE_CAP of them if level > 0 */
+	struct tree_branch in[];	/* one if level > 0 */
 };
 
 /* What the writer keeps over all its trees. */

@@ -197,6 +197,74 @@ static void test_exact(void)
 	core_cache_free(c);
 }
 
+#define N_BIG 20000
+
+/* All of a snapshot is in order and found by its key; @there says what must be in it. */
+static int check_big(struct orlop_resource *r, const char *there)
+{
+	struct orlop_snapshot *s;
+	struct orlop_object *o;
+	struct orlop_iter *it;
+	char last[64] = "", key[64];
+	int bad = 0, n = 0;
+
+	(void)core_cache_snapshot_open(r, &s);
+	(void)core_cache_iter_open(s, NULL, &it);
+	for (; (o = core_cache_iter_next(it)); n++) {
+		bad += strcmp(last, key_of(o, key)) >= 0;
+		strcpy(last, key);
+	}
+	core_cache_iter_close(it);
+	for (int i = 0; i < N_BIG; i++) {
+		snprintf(key, sizeof(key), "a-name-with-a-long-beginning-%d", i);
+		bad += (core_cache_snapshot_get(s, t_bytes(i % 2 ? "ns" : "ns2"), t_bytes(key)) != NULL) != there[i];
+		n -= there[i];
+	}
+	core_cache_snapshot_close(s);
+	return bad + (n != 0);
+}
+
+/* Three levels: inner nodes split, merge, and tell long names apart. */
+static void test_big(void)
+{
+	static char there[N_BIG];
+	static int shuffled[N_BIG];
+	struct t_loop loop;
+	struct core_cache *c = t_cache(&loop, 0);
+	struct orlop_resource *r = t_open(c, &loop, "pods");
+	uint64_t rev = 10;
+	int bad = 0;
+
+	(void)t_register(c, "pods", NULL, NULL);
+	t_fed(c, rev);
+	for (int i = 0; i < N_BIG; i++)
+		shuffled[i] = i;
+	for (int round = 0; round < 4; round++) {
+		for (int i = N_BIG - 1; i > 0; i--) {
+			int k = (int)rnd((uint32_t)i + 1), t = shuffled[i];
+
+			shuffled[i] = shuffled[k];
+			shuffled[k] = t;
+		}
+		for (int i = 0; i < N_BIG - 100; i++) {
+			int k = shuffled[i];
+			char key[64];
+
+			if (i % 500 == 0)
+				core_cache_begin(c);
+			snprintf(key, sizeof(key), "pods/%s/a-name-with-a-long-beginning-%d", k % 2 ? "ns" : "ns2", k);
+			bad += (round % 2 ? core_cache_del(c, t_bytes(key), ++rev) : t_put(c, key, i, ++rev)) != 0;
+			there[k] = round % 2 == 0;
+			if (i % 500 == 499 || i == N_BIG - 101)
+				bad += core_cache_commit(c, rev) != 0;
+		}
+		bad += check_big(r, there);
+	}
+	is_int(bad, 0, "a big tree grows and shrinks");
+	core_cache_close(r);
+	core_cache_free(c);
+}
+
 int main(void)
 {
 	static const char *const fields[] = { "spec.x", NULL };
@@ -276,5 +344,6 @@ int main(void)
 	core_cache_close(r);
 	core_cache_free(c);
 	test_exact();
+	test_big();
 	return done_testing();
 }
