@@ -106,6 +106,8 @@ struct accept {
 	bool		none;		/* nothing of what we can give: 406 */
 };
 
+enum body_kind { BODY_JSON, BODY_PROTO, BODY_YAML };
+
 struct front {
 	struct ashard		*sh;
 	struct ohttp_req	*req;		/* NULL: the client is gone or has been answered */
@@ -122,7 +124,7 @@ struct front {
 	uint8_t			counted;	/* 1 as read, 2 as write */
 	bool			calling;	/* the registry has it */
 	bool			pretty;
-	bool			proto_body;
+	uint8_t			body_kind;	/* enum body_kind */
 	char			audit_id[40];
 };
 

@@ -207,8 +207,19 @@ static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct re
 	return false;
 }
 
-bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at)
+bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *given)
 {
+	struct reg_attrs copy = *given;
+	const struct reg_attrs *at = &copy;
+	char selector[512];
+	long n;
+
+	if (given->field_selector.len) {
+		if (given->field_selector.len > sizeof(selector))
+			return false;
+		n = ohttp_unescape(given->field_selector, true, selector);
+		copy.field_selector = (struct orlop_bytes){ selector, n > 0 ? (size_t)n : 0 };
+	}
 	if (at->group.len == 0)
 		return core_may(sh, node, at);
 	if (bytes_is(at->group, "coordination.k8s.io") && bytes_is(at->resource, "leases"))

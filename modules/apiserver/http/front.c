@@ -4,6 +4,7 @@
 #include "front.h"
 
 #include "json/ojson.h"
+#include "yaml/oyaml.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -194,14 +195,35 @@ static const char *warning(struct front *f, const char *text)
 	return out ? out : "299 - \"\"";
 }
 
-static void reply_pretty(struct front *f, struct reg_answer *a, const struct ohttp_header *hdr, size_t n_hdr)
+/* The answer as YAML. 0 or -errno. */
+static int to_yaml(const struct reg_answer *a, struct obuf *out)
+{
+	struct obuf text = OBUF_INIT;
+	struct ojson *j = NULL;
+	int r;
+
+	for (uint32_t i = 0; i < a->n_pieces; i++)
+		obuf_append(&text, a->pieces[i].p, a->pieces[i].len);
+	r = obuf_err(&text) ? -ENOMEM : ojson_parse(obuf_cstr(&text), text.len, &j, NULL);
+	obuf_done(&text);
+	if (r == 0)
+		r = oyaml_write(j, out);
+	ojson_unref(j);
+	return r;
+}
+
+/* An answer that must be made anew: indented, or YAML. */
+static void reply_rewritten(struct front *f, struct reg_answer *a, const struct ohttp_header *hdr, size_t n_hdr)
 {
 	struct ohttp_piece piece = { .release = omem_free };
 	struct obuf b = OBUF_INIT;
 	size_t len;
 	char *p;
 
-	json_indent(a->pieces, a->n_pieces, &b);
+	if (f->accept.yaml)
+		b.err = to_yaml(a, &b);
+	else
+		json_indent(a->pieces, a->n_pieces, &b);
 	p = obuf_steal(&b, &len);
 	if (!p) {
 		ohttp_abort(f->req);
@@ -239,15 +261,15 @@ void front_answer(struct front *f, struct reg_answer *a)
 		watch_begin(f, w);
 		return;
 	}
-	n = front_headers(f, hdr, "application/json");
+	n = front_headers(f, hdr, f->accept.yaml ? "application/yaml" : "application/json");
 	if (a->retry_after_s) {
 		snprintf(retry, sizeof(retry), "%u", a->retry_after_s);
 		hdr[n++] = ohttp_header_cstr("Retry-After", retry);
 	}
 	for (uint32_t i = 0; i < a->n_warnings && n < 28; i++)
 		hdr[n++] = ohttp_header_cstr("Warning", warning(f, a->warnings[i]));
-	if (f->pretty) {
-		reply_pretty(f, a, hdr, n);
+	if (f->pretty || f->accept.yaml) {
+		reply_rewritten(f, a, hdr, n);
 		reg_answer_free(a);
 		front_done(f, status);
 		return;
@@ -308,21 +330,44 @@ static void call(struct front *f)
 	reg_call(f->sh->reg, &f->rq, on_answer, f);
 }
 
-/* The body becomes JSON. False: answered. */
-static bool decode_proto(struct front *f)
+static int decode_proto(struct front *f, struct obuf *json, char *why, size_t size)
 {
 	const struct oschema *s = f->sh->a->schema;
 	const struct oschema_type *t = oschema_type_at(s, f->rt.subres ? f->rt.subres->type : f->rt.res->type);
-	struct obuf json = OBUF_INIT;
 	int r;
 
 	if (f->rq.verb == REG_DELETE || f->rq.verb == REG_DELETECOLLECTION)
 		t = oschema_type_find(s, "meta/v1.DeleteOptions");
-	r = t ? protobuf_to_json(s, t, (struct orlop_bytes){ f->body.data, f->body.len }, &json) : -EINVAL;
+	r = t ? protobuf_to_json(s, t, (struct orlop_bytes){ f->body.data, f->body.len }, json) : -EINVAL;
+	snprintf(why, size, "no valid protobuf object: %s",
+		 r == -E2BIG ? "too many values" : r == -ENOMEM ? "out of memory" : "malformed");
+	return r;
+}
+
+static int decode_yaml(struct front *f, struct obuf *json, char *why, size_t size)
+{
+	struct oyaml_error err = { 0 };
+	struct ojson *j = NULL;
+	int r = oyaml_parse(f->body.data, f->body.len, &j, &err);
+
+	if (r == 0)
+		r = ojson_write(j, 0, json);
+	ojson_unref(j);
+	snprintf(why, size, "no valid YAML: %s", err.msg);
+	return r;
+}
+
+/* The body becomes JSON. False: answered. */
+static bool decode(struct front *f)
+{
+	struct obuf json = OBUF_INIT;
+	char why[200];
+	int r = f->body_kind == BODY_PROTO ? decode_proto(f, &json, why, sizeof(why))
+					   : decode_yaml(f, &json, why, sizeof(why));
+
 	if (r < 0) {
 		obuf_done(&json);
-		front_error(f, 400, "BadRequest", "the body of the request is no valid protobuf object: %s",
-			    r == -E2BIG ? "too many values" : r == -ENOMEM ? "out of memory" : "malformed");
+		front_error(f, 400, "BadRequest", "the body of the request is %s", why);
 		return false;
 	}
 	obuf_done(&f->body);
@@ -342,7 +387,7 @@ static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_b
 	if (status < 0)
 		return;		/* on_close() has been or will be called */
 	ohttp_body_take(req, &f->body);
-	if (f->proto_body && f->body.len && !decode_proto(f))
+	if (f->body_kind != BODY_JSON && f->body.len && !decode(f))
 		return;
 	f->rq.body = (struct orlop_bytes){ obuf_cstr(&f->body), f->body.len };
 	call(f);
@@ -420,7 +465,11 @@ static bool body_type(struct front *f)
 		return false;
 	}
 	if (bytes_is(t, "application/vnd.kubernetes.protobuf")) {
-		f->proto_body = true;
+		f->body_kind = BODY_PROTO;
+		return true;
+	}
+	if (bytes_is(t, "application/yaml") || bytes_is(t, "application/x-yaml") || bytes_is(t, "text/yaml")) {
+		f->body_kind = BODY_YAML;
 		return true;
 	}
 	if (!t.len || bytes_is(t, "application/json") || bytes_is(t, "*/*") ||
@@ -428,7 +477,7 @@ static bool body_type(struct front *f)
 		return true;
 	front_error(f, 415, "UnsupportedMediaType",
 		    "the body of the request was in an unknown format - accepted media types include: "
-		    "application/json, application/vnd.kubernetes.protobuf");
+		    "application/json, application/yaml, application/vnd.kubernetes.protobuf");
 	return false;
 }
 
@@ -532,7 +581,7 @@ static void serve_resource(struct front *f)
 	}
 	if (f->accept.none) {
 		front_error(f, 406, "NotAcceptable",
-			    "only the following media types are accepted: application/json");
+			    "only the following media types are accepted: application/json, application/yaml");
 		return;
 	}
 	if (rq->verb != REG_WATCH && !admit(f, rq->verb >= REG_CREATE))

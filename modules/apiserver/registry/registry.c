@@ -301,12 +301,30 @@ static const uint8_t verb_bits[] = {
 	[REG_DELETECOLLECTION] = OSCHEMA_V_DELETECOLLECTION,
 };
 
+/* The field selector as it stands in the query, still URL-encoded. */
+static struct orlop_bytes raw_field_selector(struct orlop_bytes q)
+{
+	static const char key[] = "fieldSelector=";
+	size_t at = 0;
+
+	while (at < q.len) {
+		const char *amp = memchr(q.p + at, '&', q.len - at);
+		size_t end = amp ? (size_t)(amp - q.p) : q.len;
+
+		if (ostr_starts(q.p + at, end - at, key))
+			return (struct orlop_bytes){ q.p + at + sizeof(key) - 1, end - at - (sizeof(key) - 1) };
+		at = end + 1;
+	}
+	return (struct orlop_bytes){ NULL, 0 };
+}
+
 int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_error *err)
 {
 	const struct reg_kind *k = reg_kind_of(sh->rg, rq->res);
 	struct reg_attrs a = {
 		.verb = RB(reg_verb_name(rq->verb)), .group = RB(k->group), .version = RB(k->version),
 		.resource = RB(k->plural), .sub = rq->sub, .ns = rq->ns, .name = rq->name,
+		.field_selector = raw_field_selector(rq->query),
 	};
 	char reason[160] = "";
 	char what[200];

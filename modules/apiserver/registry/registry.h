@@ -143,7 +143,7 @@ struct reg_attrs {
 	struct orlop_bytes ns;
 	struct orlop_bytes name;
 	struct orlop_bytes path;	/* non-resource requests */
-	struct orlop_bytes field_selector;	/* as given: the Node rules look at it */
+	struct orlop_bytes field_selector;	/* as given, URL-encoded: the Node rules look at it */
 };
 
 struct reg_hooks {
