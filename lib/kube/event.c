@@ -1,0 +1,193 @@
+/*
+ * event.c - recording Events: same object, reason and message within ten minutes are one Event whose
+ * count grows, as upstream's recorder does; names end in the time in hex.
+ */
+#include "kube/okube.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/obuf.h"
+#include "base/olist.h"
+#include "base/omem.h"
+#include "base/otime.h"
+
+#define SAME_FOR	(10 * OTIME_MINUTE)
+#define REMEMBERED	256u
+
+struct seen {
+	struct olist	node;
+	char		*key;		/* uid, field path, type, reason, message */
+	char		*ns;
+	char		*name;
+	int64_t		last;
+	int64_t		count;
+};
+
+struct okube_recorder {
+	const struct orlop_host *h;
+	char		*component;
+	char		*host;
+	struct olist	seen;		/* newest first */
+	uint32_t	n_seen;
+};
+
+static void seen_free(struct okube_recorder *r, struct seen *s)
+{
+	olist_del(&s->node);
+	r->n_seen--;
+	omem_free(s->key);
+	omem_free(s->ns);
+	omem_free(s->name);
+	omem_free(s);
+}
+
+int okube_recorder_new(const struct orlop_host *h, const char *component, const char *host,
+		       struct okube_recorder **ret)
+{
+	struct okube_recorder *r = OMEM_NEW(struct okube_recorder);
+
+	if (!r)
+		return -ENOMEM;
+	r->h = h;
+	olist_init(&r->seen);
+	r->component = omem_strdup(component);
+	r->host = omem_strdup(host ? host : "");
+	if (!r->component || !r->host) {
+		okube_recorder_free(r);
+		return -ENOMEM;
+	}
+	*ret = r;
+	return 0;
+}
+
+void okube_recorder_free(struct okube_recorder *r)
+{
+	if (!r)
+		return;
+	while (!olist_empty(&r->seen))
+		seen_free(r, OLIST_ENTRY(olist_first(&r->seen), struct seen, node));
+	omem_free(r->component);
+	omem_free(r->host);
+	omem_free(r);
+}
+
+static struct seen *seen_find(struct okube_recorder *r, const char *key, int64_t now)
+{
+	OLIST_FOREACH(pos, &r->seen) {
+		struct seen *s = OLIST_ENTRY(pos, struct seen, node);
+
+		if (now - s->last < SAME_FOR && !strcmp(s->key, key))
+			return s;
+	}
+	return NULL;
+}
+
+static struct seen *seen_new(struct okube_recorder *r, const char *key, const char *ns, const char *obj,
+			     int64_t now)
+{
+	struct seen *s = OMEM_NEW(struct seen);
+
+	if (!s)
+		return NULL;
+	s->key = omem_strdup(key);
+	s->ns = omem_strdup(ns);
+	s->name = omem_printf("%s.%llx", obj, (unsigned long long)now);
+	olist_push(&r->seen, &s->node);
+	r->n_seen++;
+	if (!s->key || !s->ns || !s->name) {
+		seen_free(r, s);
+		return NULL;
+	}
+	if (r->n_seen > REMEMBERED)
+		seen_free(r, OLIST_ENTRY(olist_last(&r->seen), struct seen, node));
+	return s;
+}
+
+static void event_count(struct okube_recorder *r, struct seen *s, const char *time)
+{
+	struct ojson *p = ojson_new_object();
+
+	if (!p)
+		return;
+	(void)ojson_set_i64(p, "count", s->count);
+	(void)ojson_set_cstr(p, "lastTimestamp", time);
+	(void)okube_patch(r->h, "events", (struct orlop_bytes){ s->ns, strlen(s->ns) },
+			  (struct orlop_bytes){ s->name, strlen(s->name) }, NULL, OKUBE_MERGE_PATCH, p, NULL,
+			  NULL);
+	ojson_unref(p);
+}
+
+void okube_event(struct okube_recorder *r, const char *api_version, const char *kind,
+		 const struct ojson *obj, const char *field_path, const char *type, const char *reason,
+		 const char *fmt, ...)
+{
+	const char *ns = okube_meta(obj, "namespace");
+	int64_t now = (int64_t)r->h->now_wall(r->h);
+	char time[OTIME_BUF];
+	char message[1024];
+	struct obuf key = OBUF_INIT;
+	struct ojson *ev;
+	struct ojson *ref;
+	struct seen *s;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	if (!*ns)
+		ns = "default";
+	otime_format(now, time);
+	obuf_printf(&key, "%s|%s|%s|%s|%s", okube_meta(obj, "uid"), field_path ? field_path : "", type,
+		    reason, message);
+	if (obuf_err(&key))
+		goto out;
+	s = seen_find(r, key.data, now);
+	if (s) {
+		s->count++;
+		s->last = now;
+		event_count(r, s, time);
+		goto out;
+	}
+	s = seen_new(r, key.data, ns, okube_meta(obj, "name"), now);
+	ev = ojson_new_object();
+	if (!s || !ev) {
+		ojson_unref(ev);
+		goto out;
+	}
+	s->count = 1;
+	s->last = now;
+	(void)ojson_set_cstr(ev, "kind", "Event");
+	(void)ojson_set_cstr(ev, "apiVersion", "v1");
+	ref = ojson_ensure_object(ev, "metadata");
+	(void)ojson_set_cstr(ref, "name", s->name);
+	(void)ojson_set_cstr(ref, "namespace", ns);
+	ref = ojson_ensure_object(ev, "involvedObject");
+	(void)ojson_set_cstr(ref, "kind", kind);
+	if (*okube_meta(obj, "namespace"))
+		(void)ojson_set_cstr(ref, "namespace", ns);
+	(void)ojson_set_cstr(ref, "name", okube_meta(obj, "name"));
+	(void)ojson_set_cstr(ref, "uid", okube_meta(obj, "uid"));
+	(void)ojson_set_cstr(ref, "apiVersion", api_version);
+	(void)ojson_set_cstr(ref, "resourceVersion", okube_meta(obj, "resourceVersion"));
+	if (field_path)
+		(void)ojson_set_cstr(ref, "fieldPath", field_path);
+	(void)ojson_set_cstr(ev, "reason", reason);
+	(void)ojson_set_cstr(ev, "message", message);
+	ref = ojson_ensure_object(ev, "source");
+	(void)ojson_set_cstr(ref, "component", r->component);
+	if (*r->host)
+		(void)ojson_set_cstr(ref, "host", r->host);
+	(void)ojson_set_cstr(ev, "firstTimestamp", time);
+	(void)ojson_set_cstr(ev, "lastTimestamp", time);
+	(void)ojson_set_i64(ev, "count", 1);
+	(void)ojson_set_cstr(ev, "type", type);
+	(void)ojson_set_cstr(ev, "reportingComponent", r->component);
+	(void)ojson_set_cstr(ev, "reportingInstance", r->host);
+	(void)okube_create(r->h, "events", (struct orlop_bytes){ s->ns, strlen(s->ns) }, ev, NULL, NULL);
+	ojson_unref(ev);
+out:
+	obuf_done(&key);
+}

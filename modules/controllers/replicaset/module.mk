@@ -1,0 +1,5 @@
+m := controllers/replicaset
+MODULES += $(m)
+$(m)_srcs := replicaset.c
+$(m)_deps := ctl kube workq json base
+$(m)_logic := replicaset.c
