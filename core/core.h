@@ -63,6 +63,12 @@ struct core_shard {
 	struct core_owner held;		/* counts of all it has open */
 	atomic_bool	closing;	/* post, request … answer -ECANCELED */
 	struct core_link *link;		/* opened on the loop before init/shard_init */
+	/*
+	 * The one step of loading or unloading that is posted for this shard, to its loop or back;
+	 * here so that it needs no memory when there is none.
+	 */
+	struct core_post step;
+	struct orlop_error err;		/* why it could not begin; err.err 0: it could */
 	/* of unload.c, while the shard drains; on its loop */
 	struct orlop_timer *drain;
 	uint64_t	drain_t0;
@@ -105,6 +111,7 @@ struct core_instance {
 	uint32_t	number;		/* unique in this process, never reused; > 0 */
 	uint64_t	since_ns;	/* mono: entered this state */
 	struct core_loader_job *job;	/* loading or unloading under way */
+	struct core_post ready;		/* ready() on its way to the main loop */
 	struct orlop_health health;	/* as last seen; core->lock */
 	atomic_bool	health_asked;	/* a refresh is under way */
 };

@@ -8,7 +8,6 @@
 #include "loader.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -245,23 +244,12 @@ static void shard_reported(void *arg)
 	struct core_shard *s = arg;
 	struct core_loader_job *job = s->inst->job;
 
+	if (s->err.err && !job->err.err)
+		job->err = s->err;
+	else
+		orlop_error_done(&s->err);
 	if (--job->pending == 0)
 		load_start(s->inst);
-}
-
-struct shard_error {
-	struct core_shard *s;
-	struct orlop_error err;
-};
-
-static void shard_failed(void *arg)
-{
-	struct shard_error *e = arg;
-
-	if (!e->s->inst->job->err.err)
-		e->s->inst->job->err = e->err;
-	shard_reported(e->s);
-	omem_free(e);
 }
 
 /* On the shard's loop: its link, its shard_init. */
@@ -269,27 +257,17 @@ static void shard_begin(void *arg)
 {
 	struct core_shard *s = arg;
 	struct core_instance *inst = s->inst;
-	struct orlop_error err = ORLOP_ERROR_INIT;
 	int r = 0;
 
+	s->err = (struct orlop_error)ORLOP_ERROR_INIT;
 	if (s->n > 0)
 		r = core_shard_open(s);
 	if (r == 0 && inst->mod.shard_init)
-		r = inst->mod.shard_init(inst->ctx, s->n, &s->host, &s->mod_shard, &err);
-	if (r == 0) {
-		s->inited = true;
-		(void)core_loop_post(inst->core->main, shard_reported, s);
-	} else {
-		struct shard_error *e = omem_alloc(sizeof(*e));
-
-		if (!err.err)
-			(void)orlop_fail(&err, -r, 0, "", "shard %u: %s", s->n, strerrordesc_np(-r));
-		if (!e)
-			abort();	/* a few bytes at start: nothing could be done either */
-		e->s = s;
-		e->err = err;
-		(void)core_loop_post(inst->core->main, shard_failed, e);
-	}
+		r = inst->mod.shard_init(inst->ctx, s->n, &s->host, &s->mod_shard, &s->err);
+	s->inited = r == 0;
+	if (r && !s->err.err)
+		(void)orlop_fail(&s->err, -r, 0, "", "shard %u: %s", s->n, strerrordesc_np(-r));
+	(void)core_loop_post_node(inst->core->main, &s->step, shard_reported, s);
 }
 
 static void load_init(struct core_instance *inst)
@@ -312,7 +290,8 @@ static void load_init(struct core_instance *inst)
 	core_link_serve(inst->shards[0].link, inst->ops, inst->ctx);
 	job->pending = inst->n_shards;
 	for (uint32_t i = 1; i < inst->n_shards; i++)
-		(void)core_loop_post(inst->shards[i].loop, shard_begin, &inst->shards[i]);
+		(void)core_loop_post_node(inst->shards[i].loop, &inst->shards[i].step, shard_begin,
+					  &inst->shards[i]);
 	shard_begin(&inst->shards[0]);
 }
 
@@ -389,7 +368,7 @@ static void load_ready(void *arg)
 
 void core_loader_ready(struct core_instance *inst)
 {
-	(void)core_loop_post_owned(inst->core->main, &inst->shards[0].held, load_ready, inst);
+	(void)core_loop_post_node(inst->core->main, &inst->ready, load_ready, inst);
 }
 
 int core_loader_load(struct core *c, const struct core_config_module *cm, core_loaded_fn fn,

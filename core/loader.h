@@ -24,6 +24,7 @@ struct core_loader {
 	struct core_post kick;		/* look for instances whose needs are now there */
 	uint32_t	n_jobs;		/* loads and unloads under way */
 	bool		stopping;
+	struct core_post stop;		/* the end of core_loader_stop_all() is on its way */
 	orlop_cb	stopped;	/* of core_loader_stop_all() */
 	void		*stopped_arg;
 };

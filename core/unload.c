@@ -110,7 +110,7 @@ static void shard_down(void *arg)
 
 	shard_fini(s);
 	shard_reclaim(s);
-	(void)core_loop_post(s->inst->core->main, shard_downed, s);
+	(void)core_loop_post_node(s->inst->core->main, &s->step, shard_downed, s);
 }
 
 /* ---- draining, on each shard's loop -------------------------------------------------------------------- */
@@ -142,7 +142,8 @@ static void shard_drained(void *arg)
 		}
 	job->pending = inst->n_shards - 1;
 	for (uint32_t i = 1; i < inst->n_shards; i++)
-		(void)core_loop_post(inst->shards[i].loop, shard_down, &inst->shards[i]);
+		(void)core_loop_post_node(inst->shards[i].loop, &inst->shards[i].step, shard_down,
+					  &inst->shards[i]);
 	if (job->pending == 0)
 		last_down(inst);
 }
@@ -174,7 +175,7 @@ static void drain_look(void *arg)
 	s->stuck = busy;
 	core_timer_free(s->drain);
 	s->drain = NULL;
-	(void)core_loop_post(s->inst->core->main, shard_drained, s);
+	(void)core_loop_post_node(s->inst->core->main, &s->step, shard_drained, s);
 }
 
 /* Every call that was on its way here is done. */
@@ -197,7 +198,7 @@ static void drain_begin(void *arg)
 		s->quiet = true;
 	if (core_timer_new(s->loop, NULL, drain_look, s, &s->drain)) {
 		/* No memory for a timer: look again as often as the loop turns. */
-		(void)core_loop_post(s->loop, drain_begin, s);
+		(void)core_loop_post_node(s->loop, &s->step, drain_begin, s);
 		return;
 	}
 	drain_look(s);
@@ -218,7 +219,8 @@ void core_unload_begin(struct core_instance *inst, bool started)
 	core_timer_clear(job->deadline);
 	job->pending = inst->n_shards;
 	for (uint32_t i = 0; i < inst->n_shards; i++)
-		(void)core_loop_post(inst->shards[i].loop, drain_begin, &inst->shards[i]);
+		(void)core_loop_post_node(inst->shards[i].loop, &inst->shards[i].step, drain_begin,
+					  &inst->shards[i]);
 }
 
 /* Somebody who could not do without @inst, NULL: nobody. */
@@ -331,7 +333,7 @@ void core_loader_stop_all(struct core *c, orlop_cb fn, void *arg)
 				continue;
 			if (inst->state == CORE_READY) {
 				if (unload(inst, true, NULL, NULL, NULL)) {
-					(void)core_loop_post(c->main, stop_again, c);
+					(void)core_loop_post_node(c->main, &l->stop, stop_again, c);
 					return;
 				}
 				any = true;
@@ -350,6 +352,6 @@ void core_loader_stop_all(struct core *c, orlop_cb fn, void *arg)
 	} while (any);
 	if (l->n_jobs == 0 && l->stopped) {
 		l->stopped = NULL;
-		(void)core_loop_post(c->main, fn, arg);
+		(void)core_loop_post_node(c->main, &l->stop, fn, arg);
 	}
 }

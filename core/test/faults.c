@@ -1,0 +1,45 @@
+/* test/faults.c - every allocation of a load, a request and an unload fails once: an error, no crash. */
+#define OTAP_FAULTS
+#include "kit.h"
+
+int main(void)
+{
+	struct core *c = kit_core();
+	struct kit_load l;
+	struct kit_reply r;
+	int refused = 0;
+	int silent = 0;
+	int stuck = 0;
+	long n;
+	struct core_config_module cm = { .module = NULL };
+	char path[512];
+
+	cm.module = kit_module("caller", path, sizeof(path));
+	if (kit_load(c, "good", &l))
+		otap_bail_out("good does not load");
+	/* Only what happens on this thread up to the answer: other threads count too, so n is no exact place. */
+	for (n = 1; n < 400; n++) {
+		struct orlop_error err = ORLOP_ERROR_INIT;
+		int e;
+
+		memset(&l, 0, sizeof(l));
+		otap_fail_nth(n);
+		e = core_loader_load(c, &cm, kit_loaded, &l, &err);
+		otap_fail_nth(0);
+		if (e) {
+			refused++;
+			silent += !err.msg[0];
+			continue;
+		}
+		break;
+	}
+	ok(refused > 10, "%d allocations of a load are refused", refused);
+	is_int(silent, 0, "each in words");
+	stuck += !kit_until(c->main, l.done);
+	is_int(l.status, 0, "then it loads");
+	is_int(kit_ask(c, "test/caller", 1, "x", &r), 0, "and answers");
+	is_int(kit_unload(c, "test/caller", &l), 0, "and unloads");
+	is_int(stuck, 0, "nothing hangs");
+	ok(kit_end(c), "the core ends");
+	return done_testing();
+}
