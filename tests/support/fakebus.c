@@ -210,6 +210,15 @@ static void reply_post(struct orlop_request *r, int32_t status, const struct orl
 	fake_post(r->fh, NULL, reply_run, p);
 }
 
+/* Tells who answers, unless he has finished or stopped to care meanwhile. */
+static void cancel_run(void *arg)
+{
+	struct orlop_call *c = arg;
+
+	if (c->cancel_cb)
+		c->cancel_cb(c->cancel_arg);
+}
+
 /* Nobody waits for this call any more. */
 static void call_abandon(struct orlop_call *c)
 {
@@ -222,7 +231,7 @@ static void call_abandon(struct orlop_call *c)
 		return;
 	c->cancelled = true;
 	if (c->cancel_cb)
-		fake_post(c->fh, c->m, c->cancel_cb, c->cancel_arg);
+		fake_post(c->fh, c->m, cancel_run, c);
 }
 
 static void request_end(struct orlop_request *r, int32_t status)
@@ -409,7 +418,7 @@ static void h_call_on_cancel(struct orlop_call *c, orlop_cb cb, void *arg)
 	c->cancel_cb = cb;
 	c->cancel_arg = arg;
 	if (c->cancelled && cb)
-		fake_post(c->fh, c->m, cb, arg);
+		fake_post(c->fh, c->m, cancel_run, c);
 }
 
 static void h_call_on_writable(struct orlop_call *c, orlop_cb cb, void *arg)
@@ -619,7 +628,10 @@ uint32_t fake_bus_drop(struct fakehost *fh, struct fakehost_module *m)
 		struct fake_post *p = OLIST_ENTRY(at, struct fake_post, node);
 		struct fake_reply *reply = p->arg;
 
-		if (p->fn == reply_run && reply->request->m == m) {
+		if (p->fn == cancel_run && p->m == m) {
+			olist_del(&p->node);
+			free(p);
+		} else if (p->fn == reply_run && reply->request->m == m) {
 			olist_del(&p->node);
 			msg_drop(reply->msg);
 			orlop_error_done(&reply->err);
