@@ -198,6 +198,8 @@ static int do_add(struct state *s, const char *name, struct orlop_bytes path,
 		return 0;
 	}
 	j = container(s, path, &token);
+	if (obuf_err(&token) < 0)
+		return memory(s);
 	if (j == NULL)
 		return not_applicable(s, why, path, "\": missing value");
 	if (ojson_is(j, OJSON_OBJECT)) {
@@ -221,6 +223,8 @@ static int do_remove(struct state *s, const char *name, struct orlop_bytes path)
 	size_t i;
 
 	(void)snprintf(why, sizeof(why), "%s operation does not apply: doc is missing path: \"", name);
+	if (obuf_err(&token) < 0)
+		return memory(s);
 	if (j == NULL)
 		return not_applicable(s, why, path, "\": missing value");
 	if (!child(j, &token, &old))
@@ -251,6 +255,8 @@ static int do_replace(struct state *s, const struct op *op)
 	if (r < 0)
 		return r;
 	j = container(s, op->path, &token);
+	if (obuf_err(&token) < 0)
+		return memory(s);
 	if (j == NULL)
 		return not_applicable(s, "replace operation does not apply: doc is missing path: ", op->path,
 				      ": missing value");

@@ -11,8 +11,8 @@
 int admission_lookup(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,
 		     struct orlop_bytes name, struct ojson **ret)
 {
-	struct orlop_object *o = reg_peek(op->sh, k->stored->name, ns, name);
-	int r = 0;
+	struct orlop_object *o;
+	int r = reg_find(op->sh, k, ns, name, &o);
 
 	*ret = NULL;
 	if (o)
@@ -27,10 +27,13 @@ int admission_namespace(struct reg_op *op, const struct reg_kind *k, struct orlo
 	struct orlop_object *o;
 	struct orlop_bytes meta, part;
 	bool dying;
+	int r;
 
 	if (!(k->res->flags & OSCHEMA_S_NAMESPACED))
 		return 0;
-	o = reg_peek(op->sh, "namespaces", RB0, ns);
+	r = reg_find(op->sh, op->sh->rg->namespaces, RB0, ns, &o);
+	if (r)
+		return reg_failed(op, r, NULL);
 	if (!o) {
 		op->det_name = rb_dup(&op->arena, ns);
 		op->det_kind = "namespaces";

@@ -27,19 +27,12 @@ static void get_scale(struct reg_op *op)
 
 static void get_now(struct reg_op *op)
 {
-	const struct orlop_host *h = op->sh->h;
-	struct orlop_resource *res = reg_open(op->sh, op->k);
-	struct orlop_snapshot *snap;
-	struct orlop_object *o;
+	int r = reg_find(op->sh, op->k, op->rq.ns, op->rq.name, &op->obj);
 
-	if (!res || h->snapshot_open(res, &snap)) {
-		reg_finish(op, -ENOMEM);
+	if (r) {
+		reg_finish(op, r);
 		return;
 	}
-	o = h->snapshot_get(snap, op->rq.ns, op->rq.name);
-	if (o)
-		op->obj = h->object_ref(o);
-	h->snapshot_close(snap);
 	if (!op->obj)
 		reg_finish(op, reg_not_found(op, op->rq.name));
 	else if (op->sub && rb_is(op->rq.sub, "scale"))

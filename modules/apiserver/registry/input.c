@@ -506,7 +506,7 @@ int write_make_patch(struct reg_op *op)
 			break;
 		}
 		if (r)
-			r = reg_take_error(op, r, &e);
+			r = reg_take_whole(op, r, &e);
 	}
 	ojson_unref(patch);
 	orlop_error_done(&e);

@@ -205,6 +205,9 @@ void reg_deliver(struct reg_op *op);
 struct orlop_resource *reg_open(struct reg_shard *sh, const struct reg_kind *k);
 const struct reg_kind *reg_kind_of(const struct registry *rg, const struct oschema_resource *res);
 const struct reg_kind *reg_kind_named(const struct registry *rg, const char *cache_name);
+/* The cached object, a reference, or NULL in *ret; 0 or -errno. */
+int reg_find(struct reg_shard *sh, const struct reg_kind *k, struct orlop_bytes ns,
+	     struct orlop_bytes name, struct orlop_object **ret);
 /* A request that the engine makes itself, as the user system:apiserver. Texts borrowed until @done. */
 void reg_internal_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, void *arg);
 

@@ -266,21 +266,31 @@ struct orlop_resource *reg_open(struct reg_shard *sh, const struct reg_kind *k)
 	return o->res;
 }
 
+int reg_find(struct reg_shard *sh, const struct reg_kind *k, struct orlop_bytes ns,
+	     struct orlop_bytes name, struct orlop_object **ret)
+{
+	struct orlop_resource *res = reg_open(sh, k);
+	struct orlop_snapshot *snap;
+	struct orlop_object *o;
+	int r = res ? sh->h->snapshot_open(res, &snap) : -ENOMEM;
+
+	*ret = NULL;
+	if (r)
+		return r;
+	o = sh->h->snapshot_get(snap, ns, name);
+	if (o)
+		*ret = sh->h->object_ref(o);
+	sh->h->snapshot_close(snap);
+	return 0;
+}
+
 struct orlop_object *reg_peek(struct reg_shard *sh, const char *resource, struct orlop_bytes ns,
 			      struct orlop_bytes name)
 {
 	const struct reg_kind *k = reg_kind_named(sh->rg, resource);
-	struct orlop_resource *res = k ? reg_open(sh, k) : NULL;
 	struct orlop_object *o = NULL;
-	struct orlop_snapshot *snap;
 
-	if (!res || sh->h->snapshot_open(res, &snap))
-		return NULL;
-	o = sh->h->snapshot_get(snap, ns, name);
-	if (o)
-		o = sh->h->object_ref(o);
-	sh->h->snapshot_close(snap);
-	return o;
+	return k && reg_find(sh, k, ns, name, &o) == 0 ? o : NULL;
 }
 
 /* ---- requests ---- */

@@ -120,7 +120,8 @@ static int wanted(struct reg_op *op, struct ojson **ret)
 		else
 			r = opatch_strategic(&doc, patch, s, t, &e);
 		if (r)
-			r = reg_take_error(op, r, &e);
+			r = reg_take_whole(op, r, &e);
+		orlop_error_done(&e);
 	}
 	ojson_unref(patch);
 	if (r == 0 && !ojson_is(doc, OJSON_OBJECT))

@@ -113,21 +113,15 @@ static int base_from_item(struct reg_op *op, uint64_t rev, struct orlop_bytes it
 
 static int base_from_cache(struct reg_op *op)
 {
-	const struct orlop_host *h = op->sh->h;
 	struct write *w = op->w;
-	struct orlop_resource *res = reg_open(op->sh, w->k);
-	struct orlop_snapshot *snap;
-	struct orlop_object *o;
+	int r = reg_find(op->sh, w->k, w->ns, w->name, &w->base_obj);
 
-	if (!res || h->snapshot_open(res, &snap))
-		return reg_failed(op, -ENOMEM, NULL);
-	o = h->snapshot_get(snap, w->ns, w->name);
-	if (o) {
-		w->base_obj = h->object_ref(o);
-		w->base_rev = o->rev;
-		w->base_json = o->json;
+	if (r)
+		return reg_failed(op, r, NULL);
+	if (w->base_obj) {
+		w->base_rev = w->base_obj->rev;
+		w->base_json = w->base_obj->json;
 	}
-	h->snapshot_close(snap);
 	return base_parse(op);
 }
 
@@ -238,6 +232,17 @@ int reg_take_error(struct reg_op *op, int r, struct orlop_error *e)
 		return r;
 	}
 	return reg_failed(op, r, NULL);
+}
+
+int reg_take_whole(struct reg_op *op, int r, struct orlop_error *e)
+{
+	if (!e->err)
+		return reg_failed(op, r, NULL);
+	for (uint32_t i = 0; e->causes && i < e->causes->n; i++)
+		reg_cause(op, e->causes->v[i].reason, e->causes->v[i].field, "%s", e->causes->v[i].message);
+	op->err = *e;
+	op->err.causes = NULL;
+	return r;
 }
 
 int write_check(struct reg_op *op)

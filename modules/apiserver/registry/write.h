@@ -90,6 +90,9 @@ static inline void reg_dirty(struct reg_op *op)
 /* A failure of lib/: its causes become op's and 0 is returned (reg_invalid() follows), else op->err. */
 int reg_take_error(struct reg_op *op, int r, struct orlop_error *e);
 
+/* The same, but the message stays as it is: patches that do not apply. @e keeps its causes. */
+int reg_take_whole(struct reg_op *op, int r, struct orlop_error *e);
+
 /* input.c: make of create, update, patch */
 int write_make_create(struct reg_op *op);
 int write_make_update(struct reg_op *op);

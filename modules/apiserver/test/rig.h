@@ -237,16 +237,27 @@ static void rig_range(struct rig *r, const struct orlop_req *req, struct orlop_c
 	free(v);
 }
 
+/* What is not the engine's own memory must not fail. */
+#ifdef OTAP_FAULTS
+#define RIG_FAULTS_OFF long rig_faults = otap_fault_at; otap_fault_at = 0
+#define RIG_FAULTS_ON otap_fault_at = rig_faults
+#else
+#define RIG_FAULTS_OFF (void)0
+#define RIG_FAULTS_ON (void)0
+#endif
+
 static void rig_serve(void *arg, const struct orlop_req *req, struct orlop_call *call)
 {
 	struct rig *r = arg;
 
+	RIG_FAULTS_OFF;
 	if (req->op == ORLOP_STORAGE_TXN)
 		rig_txn(r, req, call);
 	else if (req->op == ORLOP_STORAGE_RANGE)
 		rig_range(r, req, call);
 	else
 		fakehost_reply_error(call, ENOTSUP, 0, "", "not in this storage");
+	RIG_FAULTS_ON;
 }
 
 /* ---- requests ---- */
@@ -256,6 +267,7 @@ static void rig_answered(void *arg, struct reg_answer *a)
 	struct rig *r = arg;
 	struct obuf b = OBUF_INIT;
 
+	RIG_FAULTS_OFF;
 	r->answered = 1;
 	r->code = a ? a->code : 0;
 	r->rev = a ? a->rev : 0;
@@ -275,6 +287,7 @@ static void rig_answered(void *arg, struct reg_answer *a)
 		a->watch = NULL;
 	}
 	reg_answer_free(a);
+	RIG_FAULTS_ON;
 }
 
 static int rig_is_answered(void *arg)
