@@ -37,9 +37,10 @@ int otls_new(struct otls_ctx *c, int fd, const char *name, struct otls **ret)
 		SSL_set_accept_state(t->ssl);
 	} else {
 		static const unsigned char h1[] = "\x08http/1.1";
+		static const unsigned char h2[] = "\x02h2";
 
 		SSL_set_connect_state(t->ssl);
-		(void)SSL_set_alpn_protos(t->ssl, h1, sizeof(h1) - 1);
+		(void)SSL_set_alpn_protos(t->ssl, c->h2 ? h2 : h1, c->h2 ? sizeof(h2) - 1 : sizeof(h1) - 1);
 		if (name && name[0] && (inet_pton(AF_INET, name, &addr) == 1 ||
 					inet_pton(AF_INET6, name, &addr) == 1)) {
 			if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), name) != 1)

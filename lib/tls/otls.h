@@ -24,7 +24,7 @@ struct otls_config {
 	const char	*ca_path;	/* server: who may have signed clients, NULL: clients are not asked */
 	struct orlop_bytes ca_pem;	/* instead of ca_path */
 	uint16_t	min_version;	/* 12 or 13; 0: 13 */
-	uint8_t		h2;		/* server: offer "h2" besides "http/1.1" */
+	uint8_t		h2;		/* server: offer "h2" besides "http/1.1"; client: ask for "h2" alone */
 	uint8_t		insecure;	/* client: do not verify (never by default) */
 };
 

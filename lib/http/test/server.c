@@ -709,6 +709,113 @@ static void test_tls(struct otls_ctx *tls)
 	stop();
 }
 
+/* ---- a flood of resets --------------------------------------------------------------------------------- */
+
+struct flood {
+	struct ohttp_stream	*s;
+	uint32_t		id;
+	uint32_t		left;
+	bool			over;
+	bool			ready;
+	struct obuf		in;
+};
+
+static void frame(struct obuf *b, uint32_t len, int type, int flags, uint32_t id)
+{
+	const char h[9] = { (char)(len >> 16), (char)(len >> 8), (char)len, (char)type, (char)flags,
+		(char)(id >> 24), (char)(id >> 16), (char)(id >> 8), (char)id };
+
+	obuf_append(b, h, 9);
+}
+
+static void flood_more(void *arg)
+{
+	struct flood *f = arg;
+	struct obuf b = OBUF_INIT;
+
+	for (int i = 0; i < 200 && f->left; i++, f->left--, f->id += 2) {
+		/* GET / with :authority a, and away with it */
+		frame(&b, 6, 1, 0x5, f->id);
+		obuf_append(&b, "\x82\x84\x87\x41\x01" "a", 6);
+		frame(&b, 4, 3, 0, f->id);
+		obuf_append(&b, "\0\0\0\x08", 4);
+	}
+	if (f->s)
+		(void)ohttp_stream_write(f->s, b.data ? b.data : "", b.len);
+	obuf_done(&b);
+}
+
+static void flood_ready(void *arg)
+{
+	struct flood *f = arg;
+	struct obuf b = OBUF_INIT;
+
+	obuf_append(&b, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
+	frame(&b, 0, 4, 0, 0);
+	(void)ohttp_stream_write(f->s, b.data, b.len);
+	obuf_done(&b);
+	f->ready = true;
+	flood_more(f);
+}
+
+static void flood_data(void *arg, const char *p, size_t len)
+{
+	struct flood *f = arg;
+
+	obuf_append(&f->in, p, len);
+}
+
+static void flood_closed(void *arg, int err)
+{
+	struct flood *f = arg;
+
+	(void)err;
+	f->over = true;
+	f->s = NULL;
+}
+
+static const struct ohttp_stream_ops flood_ops = { .data = flood_data, .ready = flood_ready, .closed = flood_closed };
+
+static bool flood_over(void *arg)
+{
+	struct flood *f = arg;
+
+	if (f->ready && !f->over && f->left)
+		flood_more(f);
+	return f->over;
+}
+
+static void test_flood(struct otls_ctx *server_tls)
+{
+	struct ohttp_server_config cfg = { 0 };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct flood f = { .id = 1, .left = 20000 };
+	struct ohttp_server_stats st;
+	struct otls_ctx *tls = NULL;
+	struct child c;
+	char cap[128];
+	int fd;
+
+	start(server_tls, &cfg);
+	snprintf(cap, sizeof(cap), "%s/ca.crt", dir);
+	is_int(otls_client_new(&(struct otls_config){ .ca_path = cap, .h2 = 1 }, &tls, &err), 0, "h2 client context");
+	fd = ph_dial(addr);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	is_int(ohttp_stream_new(&ph_host, fd, tls, "localhost", &flood_ops, &f, &f.s), 0, "h2 client");
+	ok(ph_until(flood_over, &f), "a client that resets as fast as it can is sent away");
+	ohttp_server_stats(srv, &st);
+	ok(st.calmed == 1 && st.requests < 3000, "after %llu requests", (unsigned long long)st.requests);
+	/* GOAWAY carries ENHANCE_YOUR_CALM */
+	ok(f.in.len >= 17 && memmem(f.in.data, f.in.len, "\0\0\0\x0b", 4) != NULL, "told to calm down");
+	run(&c, "curl -sS --cacert %s/ca.crt --http2 https://%s/ 2>&1", dir, addr);
+	is_str(obuf_cstr(&c.out), "hello\n", "others are served");
+	obuf_done(&c.out);
+	obuf_done(&f.in);
+	ohttp_stream_abort(f.s);
+	otls_ctx_free(tls);
+	stop();
+}
+
 static bool drained;
 
 static void on_drain(void *arg)
@@ -756,6 +863,7 @@ int main(void)
 	tls = make_tls();
 	test_tls(tls);
 	test_client(tls);
+	test_flood(tls);
 	test_drain();
 	otls_ctx_free(tls);
 	(void)ofile_remove_tree(AT_FDCWD, dir);
