@@ -1,16 +1,12 @@
 /*
- * watch.c - WATCH: a cursor into the cache's journal, and the bytes of its events.
+ * watch.c - WATCH: a cursor into the cache's journal.
  *
- * The front pulls: reg_watch_next() until it says 0, then waits for the wake-up. Plain events are
- * sent from the cached object's own bytes; other forms are made once per shard and shared.
+ * The front pulls: reg_watch_next() until it says 0, then waits for the wake-up.
  * One timer a shard serves all bookmarks (on a common grid of a minute) and timeouts.
  */
-#include "op.h"
+#include "watch.h"
 #include "render.h"
-#include "select.h"
 #include "verbs.h"
-
-#include "json/ojson.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,238 +14,8 @@
 #define SECOND		UINT64_C(1000000000)
 #define BOOKMARK_NS	(60 * SECOND)
 #define FRESH_WAIT_NS	(3 * SECOND)
-#define EVCACHE_N	64u
 #define BATCH_MIN	16u
 #define BATCH_MAX	65536u
-
-/* Bytes shared by the events of one shard. */
-struct reg_bytes {
-	uint32_t	refs;
-	size_t		len;
-	char		p[];
-};
-
-/* The last events that had to be made, direct-mapped. */
-struct reg_evcache {
-	struct {
-		const struct reg_kind *k;
-		uint64_t	rev;
-		uint32_t	type;
-		uint32_t	form;
-		const void	*obj;
-		struct reg_bytes *bytes;
-	}		slot[EVCACHE_N];
-};
-
-struct reg_watch {
-	struct olist	link;		/* in the resource's list */
-	struct olist	all;		/* in the shard's list */
-	struct reg_shard *sh;
-	const struct reg_kind *k;
-	struct reg_select sel;
-	char		*names;		/* copies of namespace and name */
-	enum reg_form	form;
-	enum reg_include include;
-	uint64_t	cursor;
-	uint64_t	end_at;		/* monotonic */
-	uint64_t	bookmark_at;	/* 0: none wanted */
-	uint64_t	told;		/* resourceVersion of the last event or bookmark */
-	orlop_cb	wake;
-	void		*wake_arg;
-	bool		armed;
-	bool		ending;		/* time is up, or drain */
-	bool		ended;
-	bool		initial;	/* snapshot is being sent */
-	bool		initial_mark;	/* then a bookmark that says so */
-	bool		bookmarks;
-	bool		columns_sent;
-	struct orlop_snapshot *snap;
-	struct orlop_iter *iter;
-	struct orlop_change *batch;
-	uint32_t	batch_cap;
-	int32_t		batch_n;
-	int32_t		batch_i;
-	struct reg_op	*op;		/* while starting */
-};
-
-static const char *const type_names[] = { "", "ADDED", "MODIFIED", "DELETED" };
-
-/* ---- shared bytes ---- */
-
-static struct reg_bytes *bytes_new(struct obuf *b)
-{
-	struct reg_bytes *s = obuf_err(b) ? NULL : omem_alloc(sizeof(*s) + b->len);
-
-	if (s) {
-		s->refs = 1;
-		s->len = b->len;
-		memcpy(s->p, b->data, b->len);
-	}
-	return s;
-}
-
-static void bytes_unref(struct reg_bytes *s)
-{
-	if (s && --s->refs == 0)
-		omem_free(s);
-}
-
-void reg_evcache_free(struct reg_evcache *c)
-{
-	for (uint32_t i = 0; c && i < EVCACHE_N; i++)
-		bytes_unref(c->slot[i].bytes);
-	omem_free(c);
-}
-
-static int event_shared(struct reg_event *ev, struct reg_bytes *take_b)
-{
-	if (!take_b)
-		return -ENOMEM;
-	ev->shared = take_b;
-	ev->pieces[0] = (struct orlop_bytes){ take_b->p, take_b->len };
-	ev->n_pieces = 1;
-	ev->len = take_b->len;
-	return 1;
-}
-
-void reg_event_done(struct reg_watch *w, struct reg_event *ev)
-{
-	if (ev->obj)
-		w->sh->h->object_unref(ev->obj);
-	bytes_unref(ev->shared);
-	memset(ev, 0, sizeof(*ev));
-}
-
-/* ---- events ---- */
-
-static void add_piece(struct reg_event *ev, const char *p, size_t len)
-{
-	ev->pieces[ev->n_pieces++] = (struct orlop_bytes){ p, len };
-	ev->len += len;
-}
-
-/* {"type":"ADDED","object":{…}} from the object's bytes; takes a reference of it. */
-static int event_plain(struct reg_watch *w, uint32_t type, struct orlop_object *o, struct reg_event *ev)
-{
-	static const char *const heads[] = {
-		"", "{\"type\":\"ADDED\",\"object\":", "{\"type\":\"MODIFIED\",\"object\":",
-		"{\"type\":\"DELETED\",\"object\":",
-	};
-
-	ev->obj = w->sh->h->object_ref(o);
-	add_piece(ev, heads[type], strlen(heads[type]));
-	add_piece(ev, w->k->prefix.p, w->k->prefix.len);
-	add_piece(ev, o->json.p, o->json.len);
-	add_piece(ev, "}}\n", 3);
-	return 1;
-}
-
-/* Another form, or bytes that no object has (@json): made, and kept for the next watcher. */
-static int event_made(struct reg_watch *w, uint32_t type, const void *obj, struct orlop_bytes json,
-		      uint64_t rev, struct reg_event *ev)
-{
-	struct reg_shard *sh = w->sh;
-	uint32_t form = (uint32_t)w->form * 4 + (uint32_t)w->include;
-	bool columns = w->form == REG_FORM_TABLE && !w->columns_sent;
-	uint32_t at = (uint32_t)(rev * 31 + type * 7 + form + w->k->id) % EVCACHE_N;
-	struct obuf b = OBUF_INIT;
-	struct reg_bytes *s;
-	int r;
-
-	w->columns_sent = true;
-	if (!sh->evcache)
-		sh->evcache = OMEM_NEW(struct reg_evcache);
-	if (sh->evcache && !columns && sh->evcache->slot[at].bytes && sh->evcache->slot[at].k == w->k &&
-	    sh->evcache->slot[at].rev == rev && sh->evcache->slot[at].type == type &&
-	    sh->evcache->slot[at].form == form && sh->evcache->slot[at].obj == obj) {
-		sh->evcache->slot[at].bytes->refs++;
-		return event_shared(ev, sh->evcache->slot[at].bytes);
-	}
-	obuf_printf(&b, "{\"type\":\"%s\",\"object\":", type_names[type]);
-	r = render_one(sh, w->k, w->form, w->include, json, rev, columns, &b);
-	obuf_puts(&b, "}\n");
-	s = r ? NULL : bytes_new(&b);
-	obuf_done(&b);
-	if (s && sh->evcache && !columns) {
-		bytes_unref(sh->evcache->slot[at].bytes);
-		s->refs++;
-		sh->evcache->slot[at].k = w->k;
-		sh->evcache->slot[at].rev = rev;
-		sh->evcache->slot[at].type = type;
-		sh->evcache->slot[at].form = form;
-		sh->evcache->slot[at].obj = obj;
-		sh->evcache->slot[at].bytes = s;
-	}
-	return event_shared(ev, s);
-}
-
-static int event_object(struct reg_watch *w, uint32_t type, struct orlop_object *o, struct reg_event *ev)
-{
-	if (render_plain(w->k, w->form))
-		return event_plain(w, type, o, ev);
-	return event_made(w, type, o, o->json, o->rev, ev);
-}
-
-/* The object left the selection: its state before, with the revision of the change. */
-static int event_left(struct reg_watch *w, const struct orlop_change *c, struct reg_event *ev)
-{
-	char was[48], is[48];
-	int n = snprintf(was, sizeof(was), "\"resourceVersion\":\"%llu\"", (unsigned long long)c->prev->rev);
-	struct orlop_bytes j = c->prev->json;
-	const char *at = memmem(j.p, j.len, was, (size_t)n);
-	struct obuf b = OBUF_INIT;
-	int r;
-
-	if (!at)
-		return event_object(w, ORLOP_CHANGE_DELETED, c->prev, ev);
-	snprintf(is, sizeof(is), "\"resourceVersion\":\"%llu\"", (unsigned long long)c->rev);
-	obuf_append(&b, j.p, (size_t)(at - j.p));
-	obuf_puts(&b, is);
-	obuf_append(&b, at + n, (size_t)(j.p + j.len - at - n));
-	r = obuf_err(&b);
-	if (r == 0)
-		r = event_made(w, ORLOP_CHANGE_DELETED, c->prev, (struct orlop_bytes){ b.data, b.len },
-			       c->rev, ev);
-	obuf_done(&b);
-	return r;
-}
-
-static int event_bookmark(struct reg_watch *w, uint64_t rev, bool initial_end, struct reg_event *ev)
-{
-	struct obuf b = OBUF_INIT;
-	struct reg_bytes *s;
-
-	obuf_puts(&b, "{\"type\":\"BOOKMARK\",\"object\":");
-	if (w->form == REG_FORM_TABLE)
-		obuf_puts(&b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",");
-	else if (w->form == REG_FORM_META)
-		obuf_puts(&b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",");
-	else
-		obuf_append(&b, w->k->prefix.p, w->k->prefix.len);
-	obuf_printf(&b, "\"metadata\":{\"resourceVersion\":\"%llu\"", (unsigned long long)rev);
-	if (initial_end)
-		obuf_puts(&b, ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}");
-	obuf_puts(&b, w->form == REG_FORM_TABLE ? "},\"columnDefinitions\":[],\"rows\":[]}}\n" : "}}}\n");
-	s = bytes_new(&b);
-	obuf_done(&b);
-	w->told = rev;
-	return event_shared(ev, s);
-}
-
-/* The last event of a watch that cannot go on. */
-static int event_expired(struct reg_watch *w, struct reg_event *ev)
-{
-	struct orlop_resource *res = reg_open(w->sh, w->k);
-	struct obuf b = OBUF_INIT;
-	struct reg_bytes *s;
-
-	obuf_printf(&b, "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":\"too old resource version: %llu (%llu)\",\"reason\":\"Expired\",\"code\":410}}\n",
-		    (unsigned long long)w->cursor, (unsigned long long)w->sh->h->journal_oldest(res));
-	s = bytes_new(&b);
-	obuf_done(&b);
-	w->ended = true;
-	return event_shared(ev, s);
-}
 
 /* ---- timers ---- */
 
@@ -344,11 +110,11 @@ static int next_initial(struct reg_watch *w, struct reg_event *ev)
 
 	while (w->iter && (o = w->sh->h->iter_next(w->iter)) != NULL)
 		if (reg_select_match(&w->sel, o))
-			return event_object(w, ORLOP_CHANGE_ADDED, o, ev);
+			return reg_event_object(w, ORLOP_CHANGE_ADDED, o, ev);
 	initial_done(w);
 	if (w->initial_mark) {
 		w->initial_mark = false;
-		return event_bookmark(w, w->cursor, true, ev);
+		return reg_event_bookmark(w, w->cursor, true, ev);
 	}
 	return 0;
 }
@@ -362,17 +128,17 @@ static int next_change(struct reg_watch *w, struct orlop_change *c, struct reg_e
 	switch (c->type) {
 	case ORLOP_CHANGE_ADDED:
 		return reg_select_match(&w->sel, c->object) ?
-		       event_object(w, ORLOP_CHANGE_ADDED, c->object, ev) : 0;
+		       reg_event_object(w, ORLOP_CHANGE_ADDED, c->object, ev) : 0;
 	case ORLOP_CHANGE_DELETED:
 		return reg_select_match(&w->sel, c->prev ? c->prev : c->object) ?
-		       event_object(w, ORLOP_CHANGE_DELETED, c->object, ev) : 0;
+		       reg_event_object(w, ORLOP_CHANGE_DELETED, c->object, ev) : 0;
 	default:
 		was = c->prev && reg_select_match(&w->sel, c->prev);
 		is = reg_select_match(&w->sel, c->object);
 		if (is)
-			return event_object(w, was ? ORLOP_CHANGE_MODIFIED : ORLOP_CHANGE_ADDED,
+			return reg_event_object(w, was ? ORLOP_CHANGE_MODIFIED : ORLOP_CHANGE_ADDED,
 					    c->object, ev);
-		return was ? event_left(w, c, ev) : 0;
+		return was ? reg_event_left(w, c, ev) : 0;
 	}
 }
 
@@ -441,8 +207,10 @@ int reg_watch_next(struct reg_watch *w, struct reg_event *ev)
 				return r;
 		}
 		n = refill(w);
-		if (n == -ESTALE)
-			return event_expired(w, ev);
+		if (n == -ESTALE) {
+			w->ended = true;
+			return reg_event_expired(w, ev);
+		}
 		if (n < 0)
 			return n;
 		if (n == 0)
@@ -451,14 +219,14 @@ int reg_watch_next(struct reg_watch *w, struct reg_event *ev)
 	now = w->sh->h->now_mono(w->sh->h);
 	if (w->ending || now >= w->end_at) {
 		if (w->bookmarks && w->told < w->cursor)
-			return event_bookmark(w, w->cursor, false, ev);
+			return reg_event_bookmark(w, w->cursor, false, ev);
 		w->ended = true;
 		return -ENODATA;
 	}
 	if (w->bookmark_at && now >= w->bookmark_at) {
 		w->bookmark_at = next_bookmark(now);
 		if (w->told < w->cursor)
-			return event_bookmark(w, w->cursor, false, ev);
+			return reg_event_bookmark(w, w->cursor, false, ev);
 	}
 	w->armed = true;
 	return 0;
