@@ -152,6 +152,9 @@ static int frame_end(struct ows *w)
 		return 0;
 	case OP_CLOSE:
 		code = w->ctl_len >= 2 ? w->ctl[0] << 8 | w->ctl[1] : 1005;
+		if (w->ctl_len == 1 || (w->ctl_len >= 2 && (code < 1000 || code > 4999 ||
+							    (code >= 1004 && code <= 1006) || code == 1015)))
+			return protocol_error(w, 1002, "no such close code");
 		send_close(w, w->ctl_len >= 2 ? code : 0, "");
 		end(w, code);
 		return 0;
