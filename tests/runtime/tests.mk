@@ -1,0 +1,3 @@
+# Runtime modules against what images and containers may contain.
+CHECK_SCRIPTS += tests/runtime/unpack.py
+CHECK_LONG_SCRIPTS += tests/runtime/oci.py
