@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define AT_ONCE 16u
+#define FRESH_WAIT_NS	(UINT64_C(3) * 1000000000)
 
 struct many {
 	struct reg_op	*op;
@@ -88,28 +89,44 @@ static void more(struct many *m)
 		finish(m);
 }
 
-void reg_do_delete_many(struct reg_op *op)
+static void begin(struct many *m)
 {
-	struct many *m = oarena_zalloc(&op->arena, sizeof(*m));
-	struct orlop_resource *res = reg_open(op->sh, op->k);
+	struct reg_op *op = m->op;
 	struct orlop_query q = { .size = sizeof(q) };
-	int r = m && res ? 0 : -ENOMEM;
+	int r = reg_select_init(op, &m->sel);
 
-	if (r == 0) {
-		m->op = op;
-		r = reg_select_init(op, &m->sel);
-	}
 	if (r == 0)
-		r = op->sh->h->snapshot_open(res, &op->snap);
+		r = op->sh->h->snapshot_open(reg_open(op->sh, op->k), &op->snap);
 	if (r == 0) {
 		reg_select_query(&m->sel, op->sh, &q);
 		r = op->sh->h->iter_open(op->snap, &q, &m->it);
 	}
 	if (r) {
-		if (m)
-			reg_select_done(&m->sel);
+		reg_select_done(&m->sel);
 		reg_finish(op, op->err.err ? r : reg_failed(op, r, NULL));
 		return;
 	}
 	more(m);
+}
+
+static void on_fresh(void *arg, int32_t status)
+{
+	(void)status;	/* late: then what is known now has to do */
+	begin(arg);
+}
+
+void reg_do_delete_many(struct reg_op *op)
+{
+	struct many *m = oarena_zalloc(&op->arena, sizeof(*m));
+	struct orlop_resource *res = reg_open(op->sh, op->k);
+	uint64_t after;
+
+	if (!m || !res) {
+		reg_finish(op, -ENOMEM);
+		return;
+	}
+	m->op = op;
+	after = reg_lazy_pending(op->sh, op->k);
+	if (!after || op->sh->h->cache_wait(res, after, FRESH_WAIT_NS, on_fresh, m))
+		begin(m);
 }

@@ -46,7 +46,7 @@ static void on_fresh(void *arg, int32_t status)
 	struct reg_op *op = arg;
 	struct orlop_resource *res = reg_open(op->sh, op->k);
 
-	if (status < 0)
+	if (status < 0 && op->opt.has_rv)
 		reg_finish(op, reg_too_large_rv(op, op->opt.rv_n, op->sh->h->resource_rev(res, NULL)));
 	else
 		get_now(op);
@@ -57,8 +57,8 @@ void reg_do_get(struct reg_op *op)
 	struct orlop_resource *res = reg_open(op->sh, op->k);
 
 	/* "not older than N": wait for the feeder if it has not come that far */
-	if (res && op->opt.has_rv && op->opt.rv_n > op->sh->h->resource_rev(res, NULL)) {
-		if (op->sh->h->cache_wait(res, op->opt.rv_n, FRESH_WAIT_NS, on_fresh, op))
+	if (res && reg_read_after(op) > op->sh->h->resource_rev(res, NULL)) {
+		if (op->sh->h->cache_wait(res, reg_read_after(op), FRESH_WAIT_NS, on_fresh, op))
 			reg_finish(op, -ENOMEM);
 		return;
 	}

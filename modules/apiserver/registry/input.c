@@ -302,7 +302,7 @@ static int check_preconditions(struct reg_op *op, const struct ojson *meta, bool
 /* Kinds whose status updates may change labels and annotations, as upstream's strategies let them. */
 static bool status_takes_meta(const struct write *w)
 {
-	static const char *const names[] = { "pods", "nodes", "services" };
+	static const char *const names[] = { "pods", "nodes", "services", "replicasets.apps" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (!strcmp(w->k->name, names[i]))
@@ -321,10 +321,12 @@ static int only_part(struct reg_op *op, struct ojson **in, const struct ojson *w
 		return r;
 	if (rb_is(sub, "status")) {
 		r = put_ref(fresh, "status", *in);
-		if (r == 0 && status_takes_meta(op->w)) {
+		/* a deployment's controller writes its revision with the status; its labels stay */
+		if (r == 0 && (status_takes_meta(op->w) || !strcmp(op->w->k->name, "deployments.apps"))) {
 			const struct ojson *m = ojson_get(*in, "metadata");
 
-			r = put_ref(ojson_get(fresh, "metadata"), "labels", m);
+			if (status_takes_meta(op->w))
+				r = put_ref(ojson_get(fresh, "metadata"), "labels", m);
 			if (r == 0)
 				r = put_ref(ojson_get(fresh, "metadata"), "annotations", m);
 		}

@@ -509,7 +509,7 @@ static void on_fresh(void *arg, int32_t status)
 	struct list *l = arg;
 	struct reg_op *op = l->op;
 
-	if (status < 0)
+	if (status < 0 && op->opt.has_rv)
 		fail(l, reg_too_large_rv(op, op->opt.rv_n,
 					 op->sh->h->resource_rev(reg_open(op->sh, op->k), NULL)));
 	else
@@ -548,8 +548,8 @@ void reg_do_list(struct reg_op *op)
 		fail(l, r);
 		return;
 	}
-	if (op->opt.has_rv && op->opt.rv_n > op->sh->h->resource_rev(res, NULL)) {
-		r = op->sh->h->cache_wait(res, op->opt.rv_n, FRESH_WAIT_NS, on_fresh, l);
+	if (reg_read_after(op) > op->sh->h->resource_rev(res, NULL)) {
+		r = op->sh->h->cache_wait(res, reg_read_after(op), FRESH_WAIT_NS, on_fresh, l);
 		if (r)
 			fail(l, r);
 		return;

@@ -64,6 +64,7 @@ struct registry {
 	const struct oschema *schema;
 	struct oarena	arena;
 	struct reg_kind	*kinds;		/* parallel to schema->resources */
+	uint64_t	*lazy_rev;	/* the same: last lazy write; the one thing that shards share, atomic */
 	uint32_t	svc_base;	/* service range, host order */
 	uint32_t	svc_mask;
 	uint16_t	port_lo;
@@ -208,6 +209,15 @@ const struct reg_kind *reg_kind_named(const struct registry *rg, const char *cac
 /* The cached object, a reference, or NULL in *ret; 0 or -errno. */
 int reg_find(struct reg_shard *sh, const struct reg_kind *k, struct orlop_bytes ns,
 	     struct orlop_bytes name, struct orlop_object **ret);
+/*
+ * Lazy writes are acknowledged before the cache can have them. Reads that must be fresh wait for the
+ * last one, whichever shard made it. 0: none is outstanding.
+ */
+void reg_lazy_wrote(struct reg_shard *sh, const struct reg_kind *k, uint64_t rev);
+uint64_t reg_lazy_pending(struct reg_shard *sh, const struct reg_kind *k);
+/* Revision that the cache must have before this read: as asked, or of our own lazy writes. */
+uint64_t reg_read_after(struct reg_op *op);
+
 /* A request that the engine makes itself, as the user system:apiserver. Texts borrowed until @done. */
 void reg_internal_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, void *arg);
 

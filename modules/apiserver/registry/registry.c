@@ -116,7 +116,8 @@ int registry_new(const struct reg_config *cfg, struct registry **ret, struct orl
 	if (!rg->cfg.event_ttl_ns)
 		rg->cfg.event_ttl_ns = UINT64_C(3600) * 1000000000;
 	rg->kinds = oarena_zalloc(&rg->arena, s->n_resources * sizeof(*rg->kinds));
-	r = rg->kinds && rg->cfg.service_cidr && rg->cfg.node_ports && rg->cfg.advertise_addr &&
+	rg->lazy_rev = oarena_zalloc(&rg->arena, s->n_resources * sizeof(*rg->lazy_rev));
+	r = rg->kinds && rg->lazy_rev && rg->cfg.service_cidr && rg->cfg.node_ports && rg->cfg.advertise_addr &&
 	    rg->cfg.issuer ? 0 : -ENOMEM;
 	for (uint16_t i = 0; r == 0 && i < s->n_resources; i++)
 		r = kind_init(rg, i);
@@ -293,6 +294,35 @@ struct orlop_object *reg_peek(struct reg_shard *sh, const char *resource, struct
 	return k && reg_find(sh, k, ns, name, &o) == 0 ? o : NULL;
 }
 
+/*
+ * A maximum, read by who wants to see a write whose answer it has: the answer came through other
+ * synchronization (a socket, the bus), so relaxed order is enough here.
+ */
+void reg_lazy_wrote(struct reg_shard *sh, const struct reg_kind *k, uint64_t rev)
+{
+	uint64_t *p = &sh->rg->lazy_rev[k->stored->id], old = __atomic_load_n(p, __ATOMIC_RELAXED);
+
+	while (old < rev && !__atomic_compare_exchange_n(p, &old, rev, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+uint64_t reg_lazy_pending(struct reg_shard *sh, const struct reg_kind *k)
+{
+	uint64_t rev;
+
+	if (!(k->stored->res->flags & OSCHEMA_S_LAZY))
+		return 0;
+	rev = __atomic_load_n(&sh->rg->lazy_rev[k->stored->id], __ATOMIC_RELAXED);
+	return rev > sh->h->resource_rev(reg_open(sh, k), NULL) ? rev : 0;
+}
+
+uint64_t reg_read_after(struct reg_op *op)
+{
+	if (op->opt.has_rv)
+		return op->opt.rv_n;
+	return op->opt.cont.len ? 0 : reg_lazy_pending(op->sh, op->k);
+}
+
 /* ---- requests ---- */
 
 const char *reg_verb_name(enum reg_verb v)
@@ -372,6 +402,8 @@ static int check_verb(struct reg_op *op)
 			return orlop_fail(&op->err, ENOENT, 404, "NotFound",
 					  "the server could not find the requested resource");
 		}
+		if (op->sub->flags & OSCHEMA_SUB_CONNECT)
+			return reg_method(op);	/* a stream: the front's business */
 		have = op->sub->verbs;
 	}
 	if (!(bit & have))
@@ -449,6 +481,8 @@ void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, 
 	r = check_verb(op);
 	if (r == 0)
 		r = reg_opts_parse(op);
+	if (!strcmp(op->k->name, "endpoints"))
+		reg_warn(op, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
 	if (r)
 		reg_finish(op, r);
 	else

@@ -77,7 +77,7 @@ int reg_select_init(struct reg_op *op, struct reg_select *s)
 	if (op->opt.labels.len) {
 		r = oselector_parse(op->opt.labels.p, op->opt.labels.len, &s->labels, &e);
 		if (r == -EINVAL)
-			r = reg_bad_request(op, "unable to parse requirement: %s", e.msg);
+			r = reg_bad_request(op, "%s", e.msg);
 	}
 	if (r == 0 && op->opt.fields.len) {
 		r = ofield_parse(op->opt.fields.p, op->opt.fields.len, &s->fields, &e);
@@ -93,8 +93,7 @@ int reg_select_init(struct reg_op *op, struct reg_select *s)
 		const struct ofield_term *t = &s->fields->terms[i];
 
 		if (field_index(op->sh->rg->schema, op->k, t->field, &s->index[i])) {
-			r = reg_bad_request(op, "Unable to find \"%s\" that match label selector \"%.*s\", field selector \"%.*s\": field label not supported: %.*s",
-					    op->k->api_version, OB(op->opt.labels), OB(op->opt.fields), OB(t->field));
+			r = reg_bad_request(op, "field label not supported: %.*s", OB(t->field));
 			break;
 		}
 		if (t->not)

@@ -343,7 +343,7 @@ static void on_fresh(void *arg, int32_t status)
 	struct reg_watch *w = arg;
 	struct reg_op *op = w->op;
 
-	if (status < 0) {
+	if (status < 0 && op->opt.has_rv) {
 		struct orlop_resource *res = reg_open(w->sh, w->k);
 
 		reg_watch_free(w);
@@ -393,8 +393,8 @@ void reg_do_watch(struct reg_op *op)
 	r = reg_select_init(op, &w->sel);
 	if (r == 0)
 		r = keep_names(w);
-	if (r == 0 && op->opt.has_rv && op->opt.rv_n > op->sh->h->resource_rev(res, NULL)) {
-		r = op->sh->h->cache_wait(res, op->opt.rv_n, FRESH_WAIT_NS, on_fresh, w);
+	if (r == 0 && reg_read_after(op) > op->sh->h->resource_rev(res, NULL)) {
+		r = op->sh->h->cache_wait(res, reg_read_after(op), FRESH_WAIT_NS, on_fresh, w);
 		if (r == 0)
 			return;
 	}

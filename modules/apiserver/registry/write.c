@@ -345,8 +345,12 @@ static void on_committed(struct reg_op *op, int r, const struct reg_txn_result *
 	if (res->ok) {
 		w->stored.rev = res->rev;
 		rs = reg_open(op->sh, w->k);
-		if ((is_lazy(op) && w->action == WRITE_PUT) || !rs ||
-		    op->sh->h->cache_wait(rs, res->rev, CACHE_WAIT_NS, on_waited, op))
+		if (is_lazy(op) && w->action == WRITE_PUT) {
+			reg_lazy_wrote(op->sh, w->k, res->rev);
+			finish(op);
+			return;
+		}
+		if (!rs || op->sh->h->cache_wait(rs, res->rev, CACHE_WAIT_NS, on_waited, op))
 			finish(op);
 		return;
 	}
@@ -499,16 +503,16 @@ void write_run(struct reg_op *op)
 	struct write *w = op->w;
 	int r = 0;
 
+	/* What was written lazily may not be in the cache yet. */
+	if (w->name.len && reg_lazy_pending(op->sh, w->k)) {
+		w->key = reg_key(&op->arena, w->k, w->ns, w->name);
+		store_get(op, w->key, on_looked);
+		return;
+	}
 	if (w->name.len)
 		r = base_from_cache(op);
 	if (r) {
 		reg_finish(op, r);
-		return;
-	}
-	/* What was written lazily may not be in the cache yet. */
-	if (w->base_rev == 0 && w->name.len && is_lazy(op) && op->rq.verb != REG_CREATE) {
-		w->key = reg_key(&op->arena, w->k, w->ns, w->name);
-		store_get(op, w->key, on_looked);
 		return;
 	}
 	attempt(op);
