@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RELOAD_NS	(60 * APIS_NS_PER_S)
+#define CHORES_NS	(60 * APIS_NS_PER_S)
 
 static const struct orlop_param params[] = {
 	{ "listen", ORLOP_PARAM_STRING, 0, "127.0.0.1:6443", "address and port of the HTTPS API" },
@@ -136,6 +136,7 @@ static void shard_free(struct ashard *sh)
 	if (!sh)
 		return;
 	sh->draining = true;
+	proxy_abort_all(sh);
 	ohttp_server_free(sh->srv);
 	ohttp_client_free(sh->kubelet);
 	otls_ctx_free(sh->tls);
@@ -144,8 +145,8 @@ static void shard_free(struct ashard *sh)
 	omap_done(&sh->docs);
 	omap_done(&sh->metrics);
 	authn_shard_free(sh);
-	if (sh->timer)
-		sh->h->timer_free(sh->timer);
+	sh->h->timer_free(sh->timer);
+	sh->h->timer_free(sh->chores);
 	if (sh->pods)
 		sh->h->resource_close(sh->pods);
 	reg_shard_free(sh->reg);
@@ -180,6 +181,28 @@ static int make_tls(struct ashard *sh, struct orlop_error *err)
 	return r;
 }
 
+static void reload(struct ashard *sh, struct otls_ctx *tls)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	int r = tls ? otls_reload_if_changed(tls, &err) : 0;
+
+	if (r > 0)
+		OLOG(sh->h, INFO, "certificates_reloaded", "shard=%u", sh->h->shard);
+	else if (r < 0)
+		OLOG(sh->h, WARN, "certificates_kept", "why=\"%s\"", err.msg);
+	orlop_error_done(&err);
+}
+
+static void chores(void *arg)
+{
+	struct ashard *sh = arg;
+
+	reload(sh, sh->tls);
+	reload(sh, sh->kubelet_tls);
+	if (omap_count(&sh->docs) && sh->h->now_mono(sh->h) - sh->docs_used >= CHORES_NS)
+		docs_drop(sh);
+}
+
 static int apis_shard_init(void *ctx, uint32_t shard, const struct orlop_host *h, void **ret_shard,
 			   struct orlop_error *err)
 {
@@ -193,12 +216,14 @@ static int apis_shard_init(void *ctx, uint32_t shard, const struct orlop_host *h
 	sh->h = h;
 	olist_init(&sh->active);
 	olist_init(&sh->watches);
+	olist_init(&sh->joined);
 	omap_init(&sh->metrics);
 	omap_init(&sh->docs);
 	r = reg_shard_new(a->rg, h, &sh->reg, err);
 	if (r == 0)
 		r = make_tls(sh, err);
-	if (r == 0 && h->timer_new(h, front_sweep, sh, &sh->timer) < 0)
+	if (r == 0 && (h->timer_new(h, front_sweep, sh, &sh->timer) < 0 ||
+		       h->timer_new(h, chores, sh, &sh->chores) < 0))
 		r = orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (r == 0)
 		r = h->resource_open(h, "pods", &sh->pods, err);
@@ -212,6 +237,7 @@ static int apis_shard_init(void *ctx, uint32_t shard, const struct orlop_host *h
 		(void)h->metric_new(h, ORLOP_METRIC_GAUGE, "apiserver_current_inflight_requests",
 				    "request_kind=\"mutating\"", "Requests being answered.", NULL, 0, &sh->inflight[1]);
 	}
+	h->timer_set(sh->chores, CHORES_NS, CHORES_NS);
 	a->shards[shard] = sh;
 	*ret_shard = sh;
 	return 0;

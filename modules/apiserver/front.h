@@ -69,8 +69,11 @@ struct ashard {
 	struct ohttp_client	*kubelet;
 	struct orlop_resource	*pods;		/* for the rules of nodes */
 	struct orlop_timer	*timer;		/* deadlines of requests; armed while there are some */
+	struct orlop_timer	*chores;	/* once a minute: changed certificates, unused documents */
+	uint64_t		docs_used;	/* when a document was last asked for */
 	struct olist		active;		/* of struct front, oldest first */
 	struct olist		watches;	/* of struct fwatch */
+	struct olist		joined;		/* of struct joined: exec and port-forward under way */
 	struct omap		metrics;	/* labels → struct orlop_metric */
 	struct omap		docs;		/* path → struct doc */
 	struct orlop_metric	*inflight[2];
@@ -168,6 +171,7 @@ bool docs_serve(struct front *f);
 bool health_serve(struct front *f);
 void docs_drop(struct ashard *sh);
 void proxy_begin(struct front *f);
+void proxy_abort_all(struct ashard *sh);
 
 /* ---- auth/ ---- */
 

@@ -35,6 +35,7 @@ void docs_drop(struct ashard *sh)
 
 static struct doc *doc_get(struct ashard *sh, const char *key)
 {
+	sh->docs_used = sh->h->now_mono(sh->h);
 	return omap_get_cstr(&sh->docs, key);
 }
 

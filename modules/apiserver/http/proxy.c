@@ -24,6 +24,46 @@ struct proxy {
 	const char		*protocol;
 };
 
+/* Two connections joined by an upgrade. They outlive their request, but not the shard. */
+struct joined {
+	struct olist		link;
+	struct ohttp_splice	*sp;
+};
+
+static void on_parted(void *arg)
+{
+	struct joined *j = arg;
+
+	olist_del(&j->link);
+	omem_free(j);
+}
+
+static void join(struct ashard *sh, struct ohttp_stream *take_a, struct ohttp_stream *take_b)
+{
+	struct joined *j = OMEM_NEW(struct joined);
+
+	if (!j) {
+		ohttp_stream_close(take_a);
+		ohttp_stream_close(take_b);
+		return;
+	}
+	olist_append(&sh->joined, &j->link);
+	if (ohttp_stream_splice(take_a, take_b, on_parted, j, &j->sp) < 0)
+		on_parted(j);
+}
+
+void proxy_abort_all(struct ashard *sh)
+{
+	struct olist *l;
+
+	while ((l = olist_first(&sh->joined)) != NULL) {
+		struct joined *j = OLIST_ENTRY(l, struct joined, link);
+
+		ohttp_splice_abort(j->sp);
+		on_parted(j);
+	}
+}
+
 /* The front and the proxy go together. */
 static void proxy_free(struct proxy *p, int status)
 {
@@ -146,7 +186,7 @@ static void on_upgraded(void *arg, struct ohttp_creq *r, struct ohttp_stream *ta
 		return;
 	}
 	p->f->req = NULL;
-	(void)ohttp_stream_splice(client, take_s, NULL, NULL, NULL);
+	join(p->f->sh, client, take_s);
 	proxy_free(p, 101);
 }
 
