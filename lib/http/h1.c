@@ -25,8 +25,8 @@ static struct ohttp_req *current(struct oconn *c)
 
 static void put_text(struct oconn *c, const char *p, size_t len)
 {
-	if (c->stream)
-		(void)outq_copy(ohttp_stream_outq(c->stream), p, len);
+	if (c->stream && outq_copy(ohttp_stream_outq(c->stream), p, len) < 0)
+		ohttp_stream_fail(c->stream, -ENOMEM);
 }
 
 /* ---- answers ------------------------------------------------------------------------------------ */

@@ -5,5 +5,5 @@ $(l)_srcs := h1.c h2.c oclient.c oh1.c ospdy.c ostream.c outq.c ows.c req.c serv
 $(l)_pkgs := libnghttp2 openssl zlib
 $(l)_deps := base tls
 $(l)_test_deps := pki
-$(l)_tests := test/h1parse.c test/server.c test/spdy.c test/ws.c
+$(l)_tests := test/faults.c test/h1parse.c test/server.c test/spdy.c test/ws.c
 $(l)_fuzz := fuzz/h1.c fuzz/spdy.c fuzz/ws.c

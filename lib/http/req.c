@@ -399,8 +399,14 @@ int ohttp_write_copy(struct ohttp_req *r, const void *p, size_t len)
 	struct ohttp_piece piece = { .len = len, .release = omem_free };
 	char *copy = omem_dup(p, len);
 
-	if (!copy)
+	if (!copy) {
+		/* An answer with a hole must not end as if it were whole. */
+		if (r->version == 20)
+			oh2_abort(r);
+		else if (r->conn->stream)
+			ohttp_stream_fail(r->conn->stream, -ENOMEM);
 		return -ENOMEM;
+	}
 	piece.p = copy;
 	piece.arg = copy;
 	return ohttp_write(r, &piece, 1);

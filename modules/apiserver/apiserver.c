@@ -292,7 +292,7 @@ static void on_booted(void *arg, int32_t status, const char *what)
 		h->fail(h, a->boot_error);
 		return;
 	}
-	a->booted = true;
+	__atomic_store_n(&a->booted, true, __ATOMIC_RELEASE);	/* other shards answer /readyz */
 	h->ready(h);
 }
 

@@ -13,6 +13,8 @@
 #include "pollhost.h"
 #include "tls/otls.h"
 
+#include <sys/resource.h>
+
 static char dir[] = "/tmp/orlop-http-XXXXXX";
 static char addr[64];
 static struct ohttp_server *srv;
@@ -439,6 +441,19 @@ static bool refused(void *arg)
 	return st.connections + st.refused >= 3;
 }
 
+static long rss_kb(void)
+{
+	char buf[4096];
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, buf, sizeof(buf) - 1);
+	const char *at;
+
+	close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	at = strstr(buf, "VmRSS:");
+	return at ? atol(at + 6) : 0;
+}
+
 static void test_limits(void)
 {
 	struct ohttp_server_config cfg = { .max_connections = 2, .write_timeout_ns = 300000000,
@@ -468,6 +483,56 @@ static void test_limits(void)
 	a.want = "never";
 	ok(ph_until(raw_poll, &a) && a.eof, "until idle for long enough");
 	raw_close(&a);
+	stop();
+}
+
+/* Thousands who connect and say nothing, or ask once and stay: cheap, and gone after their time. */
+static void test_idle(void)
+{
+	enum { N = 2000 };
+	struct ohttp_server_config cfg = { .head_timeout_ns = UINT64_C(30000000000) };
+	struct rlimit lim = { 8192, 8192 };
+	struct ohttp_server_stats st;
+	static int fds[N];
+	long before, after;
+	struct raw w;
+	int n = 0;
+
+	if (setrlimit(RLIMIT_NOFILE, &lim) < 0) {
+		otap_skip("not enough descriptors", 5);
+		return;
+	}
+	start(NULL, &cfg);
+	before = rss_kb();
+	for (; n < N; n++) {
+		fds[n] = ph_dial(addr);
+		if (fds[n] < 0)
+			break;
+		if (n & 1)
+			(void)!send(fds[n], "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, MSG_NOSIGNAL);
+		if (n % 50 == 0)
+			ph_turn(0);
+	}
+	for (int i = 0; i < 50; i++)
+		ph_turn(1);
+	after = rss_kb();
+	ohttp_server_stats(srv, &st);
+	is_int(n, N, "two thousand connections");
+	is_int(st.open, N, "are open");
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	ok((after - before) * 1024 / N < 2048, "at %ld bytes each", (after - before) * 1024 / N);
+#else
+	(void)before;
+	(void)after;
+	pass("their memory is not measured under a sanitizer");
+#endif
+	raw_ask(&w, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, "hello");
+	ok(strstr(obuf_cstr(&w.in), "hello") != NULL, "one more is served among them");
+	raw_close(&w);
+	ph.skew += UINT64_C(200000000000);
+	ok(ph_until(no_conns, NULL), "all are closed when their time is up");
+	while (n > 0)
+		close(fds[--n]);
 	stop();
 }
 
@@ -860,6 +925,7 @@ int main(void)
 		otap_bail_out("mkdtemp");
 	test_h1();
 	test_limits();
+	test_idle();
 	tls = make_tls();
 	test_tls(tls);
 	test_client(tls);

@@ -77,7 +77,7 @@ bool health_serve(struct front *f)
 	verbose = query_get(&f->arena, ohttp_query(f->req), "verbose").p != NULL;
 	check(&c, "ping", true);
 	if (!c.live) {
-		check(&c, "poststarthook/bootstrap", f->sh->a->booted);
+		check(&c, "poststarthook/bootstrap", __atomic_load_n(&f->sh->a->booted, __ATOMIC_ACQUIRE));
 		check(&c, "shutdown", !f->sh->draining);
 	}
 	if (h->health_list)
