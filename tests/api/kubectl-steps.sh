@@ -325,12 +325,6 @@ kill $watcher; wait $watcher 2>/dev/null; exec 4<&-
 if since 23; then
 	run "wait for a value" "condition met" k -n work wait cm/plain --for=jsonpath='{.metadata.annotations.who}'=you --timeout=20s
 fi
-k -n work create cm waiting > "$out" 2>&1
-timeout 30 "$KUBECTL" -n work wait cm/waiting --for=delete --timeout=20s > waited 2>&1 &
-watcher=$!
-k -n work delete cm waiting > "$out" 2>&1
-wait $watcher; status=$?
-cat waited > "$out"; result "wait for a deletion" $status
 fails "wait in vain" "timed out" k -n work wait deploy/app --for=condition=Available --timeout=1s
 
 # ---- delete ---------------------------------------------------------------------------------------------
