@@ -79,6 +79,26 @@ struct octl *octl_of(struct octl_task *t);
 struct ojson *octl_owned(struct octl *c, struct orlop_resource *r, struct orlop_bytes ns,
 			 const char *uid);
 
+/* What octl_claim() looks for; all borrowed. */
+struct octl_claim {
+	struct orlop_resource *res;
+	const char	*resource;	/* its name: "pods" */
+	const char	*api_version;	/* of the owner: "apps/v1" */
+	const char	*kind;
+	const struct ojson *owner;	/* with spec.selector */
+	bool		(*may)(const struct ojson *obj);	/* may this orphan be adopted? NULL: any */
+};
+
+/*
+ * octl_claim - the objects that @q->owner controls
+ *
+ * Objects without a controller that match the selector are adopted, those of ours that do not are
+ * released; neither while one of the two is being deleted. *ret: a new array of trees, ours and
+ * matching. Returns how many requests were sent (their answers belong to the task, and what they
+ * change is not in *ret: sync again), or -ENOMEM.
+ */
+int octl_claim(struct octl_task *t, const struct octl_claim *q, struct ojson **ret);
+
 extern const struct orlop_controller_ops octl_ops;
 
 #endif

@@ -208,7 +208,8 @@ static int bump_generation(struct reg_op *op)
 	struct ojson *meta = ojson_get(w->obj, "metadata");
 	int64_t gen;
 
-	if (!w->old || !oschema_spec_changed(op->sh->rg->schema, w->k->res, w->old, w->obj))
+	if (!w->old || rb_is(op->rq.sub, "status") ||
+	    !oschema_spec_changed(op->sh->rg->schema, w->k->res, w->old, w->obj))
 		return 0;
 	gen = ojson_get_i64(ojson_get(w->old, "metadata"), "generation", 0);
 	if (!ojson_has(meta, "generation"))

@@ -6,12 +6,14 @@
  * ranking (okube_pod_rank). Source: upstream's pkg/controller/replicaset, behaviour only.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <orlop/inline/error.h>
 #include <orlop/inline/log.h>
 
+#include "base/omap.h"
 #include "base/omem.h"
 #include "base/otime.h"
 #include "ctl/octl.h"
@@ -22,12 +24,19 @@ struct replicaset {
 	struct octl	c;
 	struct orlop_resource *sets;
 	struct orlop_resource *pods;
+	struct omap	failing;	/* "ns/name" → why its last create or delete failed (struct failure) */
 };
 
-/* A create under way: the task, and what an Event needs. */
-struct create {
+struct failure {
+	const char	*reason;	/* FailedCreate, FailedDelete */
+	char		message[512];
+};
+
+/* A create or delete under way: the task, and what an Event needs. */
+struct sent {
 	struct octl_task *t;
-	struct ojson	*rs;
+	struct ojson	*rs;		/* shared */
+	char		*pod;		/* deletes: its name */
 };
 
 static struct orlop_bytes text(const char *cstr)
@@ -35,21 +44,112 @@ static struct orlop_bytes text(const char *cstr)
 	return (struct orlop_bytes){ cstr, strlen(cstr) };
 }
 
+static struct sent *sent_new(struct octl_task *t, const struct ojson *rs, const char *pod)
+{
+	struct sent *s = OMEM_NEW(struct sent);
+
+	if (!s)
+		return NULL;
+	s->t = t;
+	s->rs = ojson_ref((struct ojson *)(uintptr_t)rs);
+	s->pod = omem_strdup(pod);
+	octl_hold(t);
+	return s;
+}
+
+static void sent_free(struct sent *s, bool failed)
+{
+	octl_release(s->t, failed);
+	ojson_unref(s->rs);
+	omem_free(s->pod);
+	omem_free(s);
+}
+
+/* ---- failures ----------------------------------------------------------------------------------- */
+
+static size_t failure_key(const struct ojson *rs, char *out, size_t size)
+{
+	return (size_t)snprintf(out, size, "%s/%s", okube_meta(rs, "namespace"), okube_meta(rs, "name"));
+}
+
+static const struct failure *failure_of(const struct replicaset *r, const struct ojson *rs)
+{
+	char key[600];
+
+	return omap_get(&r->failing, key, failure_key(rs, key, sizeof(key)));
+}
+
+static void failure_forget(struct replicaset *r, const struct ojson *rs)
+{
+	char key[600];
+
+	omem_free(omap_del(&r->failing, key, failure_key(rs, key, sizeof(key))));
+}
+
+static void failure_note(struct replicaset *r, const struct ojson *rs, const char *reason,
+			 const struct ojson *status)
+{
+	struct failure *f = OMEM_NEW(struct failure);
+	void *old = NULL;
+	char key[600];
+
+	if (!f)
+		return;
+	f->reason = reason;
+	snprintf(f->message, sizeof(f->message), "%s", ojson_get_cstr(status, "message", "unknown"));
+	if (omap_put(&r->failing, key, failure_key(rs, key, sizeof(key)), f, &old))
+		old = f;
+	omem_free(old);
+}
+
+/* Nothing can be made in a namespace that ends: no failure, and no reason to try again. */
+static bool is_ending(const struct ojson *status)
+{
+	OJSON_FOREACH_ELEM(i, c, OJSON_AT(status, "details", "causes")) {
+		if (ojson_string_is(ojson_get(c, "reason"), "NamespaceTerminating"))
+			return true;
+	}
+	return false;
+}
+
+/* ---- pods ------------------------------------------------------------------------------------------ */
+
 static void created(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
 {
-	struct create *cr = arg;
-	struct octl *c = octl_of(cr->t);
+	struct sent *s = arg;
+	struct octl *c = octl_of(s->t);
+	bool failed = status < 0 || code >= 300;
 
-	if (status >= 0 && code < 300)
-		okube_event(c->events, "apps/v1", "ReplicaSet", cr->rs, NULL, "Normal", "SuccessfulCreate",
-			    "Created pod: %s", okube_meta(body, "name"));
-	else if (status >= 0)
-		okube_event(c->events, "apps/v1", "ReplicaSet", cr->rs, NULL, "Warning", "FailedCreate",
-			    "Error creating: %s", ojson_get_cstr(body, "message", "unknown"));
 	(void)rev;
-	octl_release(cr->t, status < 0 || code >= 300);
-	ojson_unref(cr->rs);
-	omem_free(cr);
+	if (!failed) {
+		okube_event(c->events, "apps/v1", "ReplicaSet", s->rs, NULL, "Normal", "SuccessfulCreate",
+			    "Created pod: %s", okube_meta(body, "name"));
+	} else if (status >= 0 && is_ending(body)) {
+		failed = false;
+	} else if (status >= 0) {
+		okube_event(c->events, "apps/v1", "ReplicaSet", s->rs, NULL, "Warning", "FailedCreate",
+			    "Error creating: %s", ojson_get_cstr(body, "message", "unknown"));
+		failure_note((struct replicaset *)(void *)c, s->rs, "FailedCreate", body);
+	}
+	sent_free(s, failed);
+}
+
+static void deleted(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
+{
+	struct sent *s = arg;
+	struct octl *c = octl_of(s->t);
+	bool failed = status < 0 || (code >= 300 && code != 404);
+
+	(void)rev;
+	if (!failed && code < 300) {
+		okube_event(c->events, "apps/v1", "ReplicaSet", s->rs, NULL, "Normal", "SuccessfulDelete",
+			    "Deleted pod: %s", s->pod);
+	} else if (failed && status >= 0) {
+		okube_event(c->events, "apps/v1", "ReplicaSet", s->rs, NULL, "Warning", "FailedDelete",
+			    "Error deleting: %s", ojson_get_cstr(body, "message", "unknown"));
+		failure_note((struct replicaset *)(void *)c, s->rs, "FailedDelete", body);
+	}
+	sent_free(s, failed);
 }
 
 static struct ojson *pod_of(const struct ojson *rs)
@@ -92,21 +192,15 @@ static int pods_create(struct octl_task *t, const struct ojson *rs, int64_t n)
 	int e = pod ? 0 : -ENOMEM;
 
 	for (; n > 0 && !e; n--) {
-		struct create *cr = OMEM_NEW(struct create);
+		struct sent *s = sent_new(t, rs, NULL);
 
-		if (!cr) {
+		if (!s) {
 			e = -ENOMEM;
 			break;
 		}
-		cr->t = t;
-		cr->rs = ojson_ref((struct ojson *)(uintptr_t)rs);
-		octl_hold(t);
-		e = okube_create(c->h, "pods", text(okube_meta(rs, "namespace")), pod, created, cr);
-		if (e) {
-			octl_release(t, true);
-			ojson_unref(cr->rs);
-			omem_free(cr);
-		}
+		e = okube_create(c->h, "pods", text(okube_meta(rs, "namespace")), pod, created, s);
+		if (e)
+			sent_free(s, true);
 	}
 	ojson_unref(pod);
 	return e;
@@ -127,88 +221,16 @@ static int pods_delete(struct octl_task *t, const struct ojson *rs, struct ojson
 	qsort(pods, n_pods, sizeof(*pods), by_rank);
 	for (i = 0; i < n_pods && (int64_t)i < n && !e; i++) {
 		const char *name = okube_meta(pods[i], "name");
+		struct sent *s = sent_new(t, rs, name);
 
-		octl_hold(t);
+		if (!s)
+			return -ENOMEM;
 		e = okube_delete(c->h, "pods", text(okube_meta(rs, "namespace")), text(name),
-				 text(okube_meta(pods[i], "uid")), "Background", -1, octl_answer, t);
+				 text(okube_meta(pods[i], "uid")), "Background", -1, deleted, s);
 		if (e)
-			octl_release(t, true);
-		else
-			okube_event(c->events, "apps/v1", "ReplicaSet", rs, NULL, "Normal",
-				    "SuccessfulDelete", "Deleted pod: %s", name);
+			sent_free(s, true);
 	}
 	return e;
-}
-
-/* Pods without a controller that match become ours; the next sync counts them. */
-static uint32_t orphans_adopt(struct replicaset *r, struct octl_task *t, const struct ojson *rs)
-{
-	const struct orlop_host *h = r->c.h;
-	struct orlop_query q = { .size = sizeof(q), .has_ns = 1,
-				 .ns = text(okube_meta(rs, "namespace")) };
-	const struct ojson *selector = OJSON_AT(rs, "spec", "selector");
-	struct orlop_snapshot *s;
-	struct orlop_object *o;
-	struct orlop_iter *it;
-	uint32_t n = 0;
-
-	if (h->snapshot_open(r->pods, &s))
-		return 0;
-	if (h->iter_open(s, &q, &it)) {
-		h->snapshot_close(s);
-		return 0;
-	}
-	while ((o = h->iter_next(it))) {
-		struct ojson *pod;
-		struct ojson *patch;
-
-		if (!okube_object_matches(o, selector))
-			continue;
-		pod = okube_parse(o);
-		if (okube_controller_of(pod)) {
-			ojson_unref(pod);
-			continue;
-		}
-		patch = ojson_new_object();
-		if (pod && patch && okube_pod_active(pod) && !okube_owner_add(patch, "apps/v1", "ReplicaSet", rs)) {
-			struct okube_req req = { .verb = "patch", .resource = "pods", .ns = o->ns,
-						 .name = o->name, .body = patch,
-						 .content_type = OKUBE_STRATEGIC_PATCH };
-
-			(void)ojson_set_cstr(ojson_ensure_object(patch, "metadata"), "uid",
-					     okube_meta(pod, "uid"));
-			octl_send(t, &req);
-			n++;
-		}
-		ojson_unref(patch);
-		ojson_unref(pod);
-	}
-	h->iter_close(it);
-	h->snapshot_close(s);
-	return n;
-}
-
-/* No longer selected: our reference goes, the pod stays. */
-static void pod_release(struct octl_task *t, const struct ojson *rs, const struct ojson *pod)
-{
-	struct ojson *patch = ojson_new_object();
-	struct ojson *item = ojson_new_object();
-	struct ojson *meta = patch ? ojson_ensure_object(patch, "metadata") : NULL;
-	struct okube_req req = { .verb = "patch", .resource = "pods",
-				 .ns = text(okube_meta(pod, "namespace")),
-				 .name = text(okube_meta(pod, "name")), .body = patch,
-				 .content_type = OKUBE_STRATEGIC_PATCH };
-
-	if (meta && item) {
-		(void)ojson_set_cstr(meta, "uid", okube_meta(pod, "uid"));
-		(void)ojson_set_cstr(item, "$patch", "delete");
-		(void)ojson_set_cstr(item, "uid", okube_meta(rs, "uid"));
-		(void)ojson_append(ojson_ensure_array(meta, "ownerReferences"), item);
-		octl_send(t, &req);
-	} else {
-		ojson_unref(item);
-	}
-	ojson_unref(patch);
 }
 
 struct counts {
@@ -216,6 +238,7 @@ struct counts {
 	int64_t		labeled;
 	int64_t		ready;
 	int64_t		available;
+	int64_t		terminating;
 	int64_t		wait_ns;	/* until the next becomes available, 0: none */
 };
 
@@ -248,59 +271,114 @@ static struct counts pods_count(struct octl *c, const struct ojson *rs, struct o
 	return k;
 }
 
+/* The condition ReplicaFailure comes and goes with what failed last. */
+static void failure_show(struct octl *c, struct ojson *rs, const struct failure *f)
+{
+	struct ojson *st = ojson_ensure_object(rs, "status");
+	struct ojson *list = ojson_get_array(st, "conditions");
+	const struct ojson *have = okube_condition(rs, "ReplicaFailure");
+	size_t i;
+
+	if (f && !have) {
+		(void)okube_condition_set(ojson_ensure_array(st, "conditions"), "ReplicaFailure", "True", f->reason,
+					  f->message, (int64_t)c->h->now_wall(c->h), false);
+		return;
+	}
+	for (i = 0; !f && have && i < ojson_count(list); i++)
+		if (ojson_index(list, i) == have) {
+			(void)ojson_remove(list, i);
+			break;
+		}
+	if (list && !ojson_count(list))
+		ojson_del(st, "conditions");
+}
+
+/* Zero is absent. */
+static void count_set(struct ojson *st, const char *key, int64_t v)
+{
+	if (v)
+		(void)ojson_set_i64(st, key, v);
+	else
+		ojson_del(st, key);
+}
+
 static void status_update(struct octl_task *t, const struct ojson *rs, const struct counts *k)
 {
-	const struct ojson *old = ojson_get(rs, "status");
-	int64_t generation = ojson_get_i64(ojson_get(rs, "metadata"), "generation", 0);
+	struct octl *c = octl_of(t);
 	struct ojson *obj = NULL;
 	struct ojson *st;
 	struct okube_req req = { .verb = "update", .resource = "replicasets.apps", .sub = "status" };
 
-	if (ojson_get_i64(old, "replicas", -1) == k->replicas &&
-	    ojson_get_i64(old, "fullyLabeledReplicas", 0) == k->labeled &&
-	    ojson_get_i64(old, "readyReplicas", 0) == k->ready &&
-	    ojson_get_i64(old, "availableReplicas", 0) == k->available &&
-	    ojson_get_i64(old, "observedGeneration", 0) == generation)
-		return;
 	if (ojson_copy(rs, &obj))
 		return;
-	(void)ojson_set_cstr(obj, "kind", "ReplicaSet");
-	(void)ojson_set_cstr(obj, "apiVersion", "apps/v1");
 	st = ojson_ensure_object(obj, "status");
 	(void)ojson_set_i64(st, "replicas", k->replicas);
-	(void)ojson_set_i64(st, "fullyLabeledReplicas", k->labeled);
-	(void)ojson_set_i64(st, "readyReplicas", k->ready);
-	(void)ojson_set_i64(st, "availableReplicas", k->available);
-	(void)ojson_set_i64(st, "observedGeneration", generation);
-	req.ns = text(okube_meta(rs, "namespace"));
-	req.name = text(okube_meta(rs, "name"));
-	req.body = obj;
-	octl_send(t, &req);
+	count_set(st, "fullyLabeledReplicas", k->labeled);
+	count_set(st, "readyReplicas", k->ready);
+	count_set(st, "availableReplicas", k->available);
+	(void)ojson_set_i64(st, "terminatingReplicas", k->terminating);
+	count_set(st, "observedGeneration", ojson_get_i64(ojson_get(rs, "metadata"), "generation", 0));
+	failure_show(c, obj, failure_of((struct replicaset *)(void *)c, rs));
+	if (!ojson_equal(st, ojson_get(rs, "status"))) {
+		ojson_del(ojson_get(obj, "metadata"), "managedFields");
+		(void)ojson_set_cstr(obj, "kind", "ReplicaSet");
+		(void)ojson_set_cstr(obj, "apiVersion", "apps/v1");
+		req.ns = text(okube_meta(rs, "namespace"));
+		req.name = text(okube_meta(rs, "name"));
+		req.body = obj;
+		octl_send(t, &req);
+	}
 	ojson_unref(obj);
 }
 
-/* Ours, active and selected, into @out; others that are ours but not selected are released. */
-static size_t pods_claim(struct octl_task *t, const struct ojson *rs, const struct ojson *owned,
-			 struct ojson **out)
+static bool is_terminating(const struct ojson *pod)
 {
-	const struct ojson *selector = OJSON_AT(rs, "spec", "selector");
-	const char *uid = okube_meta(rs, "uid");
+	const char *phase = ojson_get_cstr(ojson_get(pod, "status"), "phase", "");
+
+	return okube_deleting(pod) && strcmp(phase, "Succeeded") && strcmp(phase, "Failed");
+}
+
+/* One step: as many creates or deletes as are missing; the next sync sees what became of them. */
+static int pods_adjust(struct replicaset *r, struct octl_task *t, const struct ojson *rs,
+		       struct ojson **pods, size_t n)
+{
+	int64_t diff = ojson_get_i64(ojson_get(rs, "spec"), "replicas", 1) - (int64_t)n;
+	int64_t most = failure_of(r, rs) ? 1 : BURST;	/* after a failure one tries for all */
+
+	failure_forget(r, rs);
+	if (!diff)
+		return 0;
+	octl_again(t, 0);
+	if (diff > 0)
+		return pods_create(t, rs, diff > most ? most : diff);
+	return pods_delete(t, rs, pods, n, -diff > most ? most : -diff);
+}
+
+static int replicaset_step(struct replicaset *r, struct octl_task *t, const struct ojson *rs,
+			   const struct ojson *mine)
+{
+	struct ojson **pods = omem_zalloc_array(ojson_count(mine) + 1, sizeof(*pods));
+	int64_t terminating = 0;
+	struct counts k;
 	size_t n = 0;
+	int e = 0;
 
-	OJSON_FOREACH_ELEM(i, pod, owned) {
-		const struct ojson *owner = okube_controller_of(pod);
-
-		if (!owner || strcmp(ojson_get_cstr(owner, "uid", ""), uid))
-			continue;
-		if (!okube_labels_match(selector, OJSON_AT(pod, "metadata", "labels"))) {
-			if (!okube_deleting(pod) && !okube_deleting(rs))
-				pod_release(t, rs, pod);
-			continue;
-		}
+	if (!pods)
+		return -ENOMEM;
+	OJSON_FOREACH_ELEM(i, pod, mine) {
 		if (okube_pod_active(pod))
-			out[n++] = pod;
+			pods[n++] = pod;
+		terminating += is_terminating(pod);
 	}
-	return n;
+	k = pods_count(&r->c, rs, pods, n);
+	k.terminating = terminating;
+	status_update(t, rs, &k);
+	if (k.wait_ns)
+		octl_again(t, (uint64_t)k.wait_ns);
+	if (!okube_deleting(rs))
+		e = pods_adjust(r, t, rs, pods, n);
+	omem_free(pods);
+	return e;
 }
 
 static int replicaset_sync(struct octl *c, struct octl_task *t, struct orlop_bytes ns,
@@ -308,54 +386,36 @@ static int replicaset_sync(struct octl *c, struct octl_task *t, struct orlop_byt
 {
 	struct replicaset *r = (struct replicaset *)(void *)c;
 	struct ojson *rs = okube_get(c->h, r->sets, ns, name);
-	struct ojson *owned = NULL;
-	struct ojson **pods = NULL;
-	struct counts k;
-	int64_t want;
-	size_t n;
-	int e = 0;
+	struct octl_claim claim = { .res = r->pods, .resource = "pods", .api_version = "apps/v1",
+				    .kind = "ReplicaSet", .owner = rs, .may = okube_pod_active };
+	struct ojson *mine = NULL;
+	int e;
 
 	if (!rs)
 		return 0;
-	if (!okube_deleting(rs) && orphans_adopt(r, t, rs)) {
+	e = octl_claim(t, &claim, &mine);
+	if (e > 0) {
 		octl_again(t, 0);
-		ojson_unref(rs);
-		return 0;
+		e = 0;
+	} else if (!e) {
+		e = replicaset_step(r, t, rs, mine);
 	}
-	owned = octl_owned(c, r->pods, ns, okube_meta(rs, "uid"));
-	pods = omem_zalloc_array(ojson_count(owned) + 1, sizeof(*pods));
-	if (!owned || !pods) {
-		e = -ENOMEM;
-		goto out;
-	}
-	n = pods_claim(t, rs, owned, pods);
-	want = ojson_get_i64(ojson_get(rs, "spec"), "replicas", 1);
-	k = pods_count(c, rs, pods, n);
-	status_update(t, rs, &k);
-	if (k.wait_ns)
-		octl_again(t, (uint64_t)k.wait_ns);
-	if (!okube_deleting(rs) && (int64_t)n < want) {
-		int64_t missing = want - (int64_t)n;
-
-		e = pods_create(t, rs, missing > BURST ? BURST : missing);
-		octl_again(t, 0);
-	} else if (!okube_deleting(rs) && (int64_t)n > want) {
-		int64_t extra = (int64_t)n - want;
-
-		e = pods_delete(t, rs, pods, n, extra > BURST ? BURST : extra);
-		octl_again(t, 0);
-	}
-out:
-	omem_free(pods);
-	ojson_unref(owned);
+	ojson_unref(mine);
 	ojson_unref(rs);
 	return e;
 }
 
 static void set_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
 {
-	(void)type;
+	struct replicaset *r = arg;
+
 	(void)prev;
+	if (type == ORLOP_CHANGE_DELETED) {
+		char key[600];
+		size_t n = (size_t)snprintf(key, sizeof(key), "%.*s/%.*s", OB(o->ns), OB(o->name));
+
+		omem_free(omap_del(&r->failing, key, n));
+	}
 	octl_add(arg, o->ns, o->name);
 }
 
@@ -396,7 +456,10 @@ static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct
 
 static void replicaset_fini(void *ctx)
 {
-	octl_done(ctx);
+	struct replicaset *r = ctx;
+
+	octl_done(&r->c);
+	omap_done_with(&r->failing, omem_free);
 	omem_free(ctx);
 }
 
@@ -407,6 +470,7 @@ static int replicaset_init(const struct orlop_host *h, void **ret_ctx, struct or
 
 	if (!r)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	omap_init(&r->failing);
 	e = octl_init(&r->c, h, "replicaset", NULL, replicaset_sync, 16, err);
 	if (!e)
 		e = octl_follow(&r->c, "replicasets.apps", set_changed, &r->sets, err);
