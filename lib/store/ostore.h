@@ -42,6 +42,11 @@ struct ostore_txn {
 int ostore_txn_parse(const struct orlop_host *h, const struct orlop_req *req,
 		     struct ostore_txn **ret_t, struct orlop_error *err);
 
+/* A copy of the ops alone (no compares), with keys and values of its own; NULL without memory. */
+struct ostore_txn *ostore_txn_copy(const struct ostore_txn *t);
+/* Roughly what the ops add to a store. */
+size_t ostore_txn_bytes(const struct ostore_txn *t);
+
 /* Answer to a txn: applied at @rev. */
 void ostore_txn_ok(const struct orlop_host *h, struct orlop_call *call, uint64_t rev);
 /* Answer: compare @failed did not hold; @item (may be NULL) is that key as it is now. */
@@ -98,7 +103,7 @@ int ostore_waiters_new(const struct orlop_host *h, ostore_wake_fn wake, void *ar
 void ostore_waiters_free(struct ostore_waiters *w);
 int ostore_waiters_add(struct ostore_waiters *w, struct orlop_call *call, uint64_t rev,
 		       uint64_t limit, uint64_t wait_ns);
-/* Something became visible: wake all. */
-void ostore_waiters_wake(struct ostore_waiters *w);
+/* Everything up to @rev is visible: wake those that wait for less. */
+void ostore_waiters_wake(struct ostore_waiters *w, uint64_t rev);
 
 #endif

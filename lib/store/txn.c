@@ -19,7 +19,7 @@ static int key_check(struct orlop_bytes key, struct orlop_error *err)
 	return 0;
 }
 
-static int part_parse(const struct orlop_host *h, const struct orlop_msgr *outer,
+static void part_parse(const struct orlop_host *h, const struct orlop_msgr *outer,
 		      struct orlop_bytes *ret_key, struct orlop_bytes *ret_value, uint64_t *ret_rev)
 {
 	struct orlop_msgr r;
@@ -32,11 +32,11 @@ static int part_parse(const struct orlop_host *h, const struct orlop_msgr *outer
 		if (r.tag == ORLOP_STORAGE_T_KEY && r.type == ORLOP_T_BYTES)
 			*ret_key = r.bytes;
 		else if (r.tag == ORLOP_STORAGE_T_VALUE && r.type == ORLOP_T_BYTES)
-			*ret_value = r.bytes;
+			/* an empty blob has no pointer, but is a value and not a delete */
+			*ret_value = r.bytes.p ? r.bytes : (struct orlop_bytes){ "", 0 };
 		else if (r.tag == ORLOP_STORAGE_T_MOD_REV && r.type == ORLOP_T_U64)
 			*ret_rev = r.u64;
 	}
-	return 0;
 }
 
 static int txn_check(const struct ostore_txn *t, struct orlop_error *err)
@@ -111,6 +111,45 @@ int ostore_txn_parse(const struct orlop_host *h, const struct orlop_req *req,
 	return 0;
 }
 
+size_t ostore_txn_bytes(const struct ostore_txn *t)
+{
+	size_t n = 0;
+	uint32_t i;
+
+	for (i = 0; i < t->n_ops; i++)
+		n += t->ops[i].key.len + t->ops[i].value.len;
+	return n;
+}
+
+struct ostore_txn *ostore_txn_copy(const struct ostore_txn *t)
+{
+	size_t head = sizeof(*t) + t->n_ops * sizeof(*t->ops);
+	struct ostore_txn *n = omem_zalloc(head + ostore_txn_bytes(t));
+	uint32_t i;
+	char *p;
+
+	if (!n)
+		return NULL;
+	n->flags = t->flags;
+	n->n_ops = t->n_ops;
+	n->compares = NULL;
+	n->ops = (struct ostore_op *)(n + 1);
+	p = (char *)n + head;
+	for (i = 0; i < t->n_ops; i++) {
+		const struct ostore_op *o = &t->ops[i];
+
+		memcpy(p, o->key.p, o->key.len);
+		n->ops[i].key = (struct orlop_bytes){ p, o->key.len };
+		p += o->key.len;
+		if (!o->value.p)
+			continue;
+		memcpy(p, o->value.p, o->value.len);
+		n->ops[i].value = (struct orlop_bytes){ o->value.len ? p : "", o->value.len };
+		p += o->value.len;
+	}
+	return n;
+}
+
 void ostore_txn_ok(const struct orlop_host *h, struct orlop_call *call, uint64_t rev)
 {
 	struct orlop_msgw w;
@@ -120,7 +159,8 @@ void ostore_txn_ok(const struct orlop_host *h, struct orlop_call *call, uint64_t
 	orlop_msgw_u64(&w, ORLOP_STORAGE_T_OK, 1);
 	orlop_msgw_u64(&w, ORLOP_STORAGE_T_REV, rev);
 	msg = orlop_msgw_msg(&w);
-	h->call_done(call, 0, &msg, NULL);
+	/* two numbers fit into the message itself: no memory is needed to say that it is written */
+	h->call_done(call, w.err, w.err ? NULL : &msg, NULL);
 	orlop_msgw_done(&w);
 }
 
@@ -137,7 +177,9 @@ void ostore_txn_failed(const struct orlop_host *h, struct orlop_call *call, uint
 	orlop_msgw_u64(&w, ORLOP_STORAGE_T_OK, 0);
 	orlop_msgw_u64(&w, ORLOP_STORAGE_T_REV, rev);
 	orlop_msgw_u64(&w, ORLOP_STORAGE_T_FAILED, failed);
-	if (item && !ostore_items_add(&it, item->mod_rev, item->create_rev, item->flags, key, value))
+	if (item && !w.err)
+		w.err = ostore_items_add(&it, item->mod_rev, item->create_rev, item->flags, key, value);
+	if (item && !w.err)
 		orlop_msgw_bytes(&w, ORLOP_STORAGE_T_ITEMS, it.p, it.len);
 	msg = orlop_msgw_msg(&w);
 	h->call_done(call, w.err, w.err ? NULL : &msg, NULL);

@@ -41,8 +41,8 @@ static void timer_arm(struct ostore_waiters *w)
 	w->h->timer_set(w->timer, first > now ? first - now : 0, 0);
 }
 
-/* Take out those that are due (all: every one) and answer them. */
-static void wake(struct ostore_waiters *w, bool all)
+/* Take out those that are due, or wait for less than @rev, and answer them. */
+static void wake(struct ostore_waiters *w, uint64_t rev)
 {
 	uint64_t now = w->h->now_mono(w->h);
 	struct waiter *due = NULL;
@@ -50,7 +50,7 @@ static void wake(struct ostore_waiters *w, bool all)
 	struct waiter *p;
 
 	while ((p = *pp)) {
-		if (!all && !p->gone && p->until > now) {
+		if (p->rev >= rev && !p->gone && p->until > now) {
 			pp = &p->next;
 			continue;
 		}
@@ -72,7 +72,7 @@ static void wake(struct ostore_waiters *w, bool all)
 
 static void timer_fired(void *arg)
 {
-	wake(arg, false);
+	wake(arg, 0);
 }
 
 static void waiter_cancelled(void *arg)
@@ -80,7 +80,7 @@ static void waiter_cancelled(void *arg)
 	struct waiter *p = arg;
 
 	p->gone = true;
-	wake(p->w, false);
+	wake(p->w, 0);
 }
 
 int ostore_waiters_new(const struct orlop_host *h, ostore_wake_fn wake_fn, void *arg,
@@ -109,7 +109,7 @@ void ostore_waiters_free(struct ostore_waiters *w)
 		return;
 	for (p = w->first; p; p = p->next)
 		p->gone = true;
-	wake(w, true);
+	wake(w, 0);
 	w->h->timer_free(w->timer);
 	omem_free(w);
 }
@@ -134,8 +134,8 @@ int ostore_waiters_add(struct ostore_waiters *w, struct orlop_call *call, uint64
 	return 0;
 }
 
-void ostore_waiters_wake(struct ostore_waiters *w)
+void ostore_waiters_wake(struct ostore_waiters *w, uint64_t rev)
 {
 	if (w->first)
-		wake(w, true);
+		wake(w, rev);
 }

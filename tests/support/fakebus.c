@@ -607,6 +607,19 @@ uint32_t fake_bus_drop(struct fakehost *fh, struct fakehost_module *m)
 {
 	uint32_t n = 0;
 
+	/* completed ones, only to be freed */
+	(void)pthread_mutex_lock(&fh->lock);
+	OLIST_FOREACH_SAFE(at, next, &fh->posts) {
+		struct fake_post *p = OLIST_ENTRY(at, struct fake_post, node);
+		struct orlop_call *c = p->arg;
+
+		if (p->fn == call_free && c->m == m) {
+			olist_del(&p->node);
+			free(p);
+			call_free(c);
+		}
+	}
+	(void)pthread_mutex_unlock(&fh->lock);
 	OLIST_FOREACH_SAFE(at, next, &fh->calls) {
 		struct orlop_call *c = OLIST_ENTRY(at, struct orlop_call, node);
 

@@ -1,8 +1,9 @@
 /*
  * compact.c - dropping history, in slices between commits.
  *
- * Every version in the log between the old and the new oldest revision makes the version before it
+ * Every version in the log between `compacted` and the new oldest revision makes the version before it
  * unreadable: that one goes. A deletion goes itself. So each version is looked at once in its life.
+ * How far it came is kept with the rest of the state: after an unclean end it goes on there.
  */
 #include "lmdb.h"
 
@@ -44,26 +45,24 @@ int compact_slice(struct lmdb *s, MDB_txn *txn)
 
 	if (!rc)
 		rc = mdb_cursor_open(txn, s->db.keys, &keys);
-	if (s->compact_at < s->state.oldest)
-		s->compact_at = s->state.oldest;
 	/* what is compacted must not be read any more, from the first slice on */
-	s->state.oldest = s->compact_goal;
+	if (s->state.oldest < s->compact_goal)
+		s->state.oldest = s->compact_goal;
 	while (!rc && n < SLICE) {
 		struct db_version v = { 0 };
 		struct orlop_bytes key;
 		struct orlop_bytes value;
 		char copy[ORLOP_STORAGE_KEY_MAX];
 
-		db_u64_put(kbuf, s->compact_at + 1);
+		db_u64_put(kbuf, s->state.compacted + 1);
 		memset(kbuf + 8, 0, 4);
-		if (n || s->compact_at) {
-			k.mv_data = kbuf;
-			k.mv_size = sizeof(kbuf);
-		}
+		k.mv_data = kbuf;
+		k.mv_size = sizeof(kbuf);
 		rc = mdb_cursor_get(log, &k, &val, MDB_SET_RANGE);
 		if (rc == MDB_NOTFOUND || (!rc && db_u64_get(k.mv_data) > s->compact_goal)) {
 			mdb_cursor_close(log);
 			mdb_cursor_close(keys);
+			s->state.compacted = s->compact_goal;
 			return 0;
 		}
 		if (rc)
@@ -96,7 +95,8 @@ int compact_slice(struct lmdb *s, MDB_txn *txn)
 			if (rc || db_u64_get(k.mv_data) != v.rev)
 				break;
 		}
-		s->compact_at = v.rev;
+		if (!rc)
+			s->state.compacted = v.rev;
 	}
 	mdb_cursor_close(log);
 	if (keys)
@@ -141,8 +141,10 @@ bool compact_due(struct lmdb *s)
 		s->n_moments -= old;
 		memmove(s->moments, s->moments + old, s->n_moments * sizeof(*s->moments));
 	}
-	if (goal <= s->state.oldest)
-		return false;
-	s->compact_goal = goal < s->state.rev ? goal : s->state.rev;
-	return s->compact_goal > s->state.oldest;
+	if (goal > s->state.rev)
+		goal = s->state.rev;
+	if (goal < s->state.oldest)
+		goal = s->state.oldest;
+	s->compact_goal = goal > s->state.compacted ? goal : 0;
+	return s->compact_goal != 0;
 }

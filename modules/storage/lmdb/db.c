@@ -3,11 +3,20 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <orlop/inline/error.h>
 
 #define DB_FORMAT	1u
+
+/*
+ * LMDB may leave out pages at the very end that one transaction both took and gave back, so a good
+ * file can be a little shorter than its header says; one cut off is much shorter.
+ */
+#define DB_SHORT_PAGES	256u
 
 int db_errno(int rc)
 {
@@ -114,6 +123,8 @@ int db_state_get(struct db *db, MDB_txn *txn, struct db_state *ret_s)
 	if (!rc)
 		rc = meta_get(db, txn, "oldest", &ret_s->oldest);
 	if (!rc)
+		rc = meta_get(db, txn, "compacted", &ret_s->compacted);
+	if (!rc)
 		rc = meta_get(db, txn, "clean", &ret_s->clean);
 	return rc;
 }
@@ -127,72 +138,196 @@ int db_state_put(struct db *db, MDB_txn *txn, const struct db_state *s)
 	if (!rc)
 		rc = meta_put(db, txn, "oldest", s->oldest);
 	if (!rc)
+		rc = meta_put(db, txn, "compacted", s->compacted);
+	if (!rc)
 		rc = meta_put(db, txn, "clean", s->clean);
 	return rc;
 }
 
-/* Make the tables and first state, or read what is there. */
-static int db_tables(struct db *db, struct orlop_error *err)
+/* Make the tables and first state (@make), or read what is there. */
+static int db_tables(struct db *db, bool make, struct orlop_error *err)
 {
+	unsigned int flags = make ? MDB_CREATE : 0;
 	MDB_txn *txn;
-	uint64_t format;
-	int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+	uint64_t format = DB_FORMAT;
+	int rc = mdb_txn_begin(db->env, NULL, make ? 0 : MDB_RDONLY, &txn);
 
 	if (rc)
 		return db_fail(err, rc, db->path);
-	rc = mdb_dbi_open(txn, "log", MDB_CREATE, &db->log);
+	rc = mdb_dbi_open(txn, "log", flags, &db->log);
 	if (!rc)
-		rc = mdb_dbi_open(txn, "keys", MDB_CREATE | MDB_DUPSORT | MDB_DUPFIXED, &db->keys);
+		rc = mdb_dbi_open(txn, "keys", flags | MDB_DUPSORT | MDB_DUPFIXED, &db->keys);
 	if (!rc)
-		rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &db->meta);
-	if (rc)
-		goto fail;
-	rc = meta_get(db, txn, "format", &format);
-	if (rc == MDB_NOTFOUND) {
-		const struct db_state s = { .rev = 1, .ceiling = 1, .oldest = 1, .clean = 1 };
+		rc = mdb_dbi_open(txn, "meta", flags, &db->meta);
+	if (!rc && make) {
+		const struct db_state s = { .rev = 1, .ceiling = 1, .oldest = 1, .compacted = 1,
+					    .clean = 1 };
 
 		rc = meta_put(db, txn, "format", DB_FORMAT);
 		if (!rc)
 			rc = db_state_put(db, txn, &s);
-		format = DB_FORMAT;
+	} else if (!rc) {
+		rc = meta_get(db, txn, "format", &format);
 	}
-	if (rc)
-		goto fail;
-	if (format != DB_FORMAT) {
-		mdb_txn_abort(txn);
-		return orlop_fail(err, ENOTSUP, 0, "",
-				  "%s: database format %llu, this orlop reads %u; use a newer one",
-				  db->path, (unsigned long long)format, DB_FORMAT);
+	if (!rc && format == DB_FORMAT) {
+		/* read-only ones too: it keeps the handles of the tables */
+		rc = mdb_txn_commit(txn);
+		return rc ? db_fail(err, rc, db->path) : 0;
 	}
-	rc = mdb_txn_commit(txn);
-	return rc ? db_fail(err, rc, db->path) : 0;
-fail:
 	mdb_txn_abort(txn);
-	return db_fail(err, rc, db->path);
+	if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE)
+		return orlop_fail(err, EINVAL, 0, "", "%s is not a database of orlop", db->path);
+	if (rc)
+		return db_fail(err, rc, db->path);
+	return orlop_fail(err, ENOTSUP, 0, "",
+			  "%s: database format %llu, this orlop reads %u; use a newer one",
+			  db->path, (unsigned long long)format, DB_FORMAT);
 }
 
-int db_open(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err)
+/* Refuse what was cut off: reading beyond its end would kill us. */
+static int db_check_size(struct db *db, struct orlop_error *err)
 {
-	int rc = mdb_env_create(&db->env);
+	struct stat st;
+	MDB_envinfo info;
+	mdb_filehandle_t fd;
+	uint64_t want;
+
+	if (mdb_env_info(db->env, &info) || mdb_env_get_fd(db->env, &fd) || fstat(fd, &st))
+		return orlop_fail(err, EIO, 0, "", "%s: size cannot be read", db->path);
+	want = ((uint64_t)info.me_last_pgno + 1) * db->page;
+	if ((uint64_t)st.st_size >= want)
+		return 0;
+	if ((uint64_t)st.st_size + DB_SHORT_PAGES * db->page < want)
+		return orlop_fail(err, EIO, 0, "",
+				  "%s is cut off: %llu bytes of %llu; restore it from a snapshot",
+				  db->path, (unsigned long long)st.st_size,
+				  (unsigned long long)want);
+	/* unwritten pages read as zeros then, which LMDB takes for damage and not for a page */
+	return ftruncate(fd, (off_t)want) ? orlop_fail(err, errno, 0, "", "%s", db->path) : 0;
+}
+
+static int env_open(struct db *db, const char *path, size_t map_bytes, bool make,
+		    struct orlop_error *err)
+{
+	MDB_stat st;
+	int rc;
 	int e;
 
+	memset(db, 0, sizeof(*db));
+	rc = mdb_env_create(&db->env);
 	if (rc)
 		return db_fail(err, rc, "mdb_env_create");
 	snprintf(db->path, sizeof(db->path), "%s", path);
 	mdb_env_set_maxdbs(db->env, 4);
-	mdb_env_set_mapsize(db->env, map_bytes);
+	mdb_env_set_mapsize(db->env, map_bytes + DB_RESERVE(map_bytes));
 	rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0600);
+	if (!rc)
+		rc = mdb_env_stat(db->env, &st);
 	if (rc) {
-		e = rc == MDB_INVALID
+		e = rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH
 			? orlop_fail(err, EINVAL, 0, "", "%s is not a database of orlop", path)
 			: db_fail(err, rc, path);
 		db_close(db);
 		return e;
 	}
-	e = db_tables(db, err);
+	db->page = st.ms_psize;
+	e = make ? 0 : db_check_size(db, err);
+	if (!e)
+		e = db_tables(db, make, err);
 	if (e)
 		db_close(db);
 	return e;
+}
+
+int db_sync_dir(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[4096] = ".";
+	int e = 0;
+	int fd;
+
+	if (slash)
+		snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd))
+		e = -errno;
+	close(fd);
+	return e;
+}
+
+/* A new database as a whole, or nothing. */
+static int db_make(const char *path, size_t map_bytes, struct orlop_error *err)
+{
+	char tmp[4096];
+	char lock[4096];
+	struct db db;
+	int e;
+
+	if (snprintf(tmp, sizeof(tmp), "%s.new", path) >= (int)sizeof(tmp) - 8)
+		return orlop_fail(err, ENAMETOOLONG, 0, "", "%.80s…: path too long", path);
+	snprintf(lock, sizeof(lock), "%s.new-lock", path);
+	unlink(tmp);
+	e = env_open(&db, tmp, map_bytes, true, err);
+	if (!e) {
+		db_close(&db);
+		if (rename(tmp, path))
+			e = orlop_fail(err, errno, 0, "", "rename %s", tmp);
+		else if ((e = db_sync_dir(path)))
+			e = orlop_fail(err, -e, 0, "", "sync the directory of %s", path);
+	}
+	unlink(lock);
+	return e;
+}
+
+int db_open_existing(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err)
+{
+	struct stat st;
+
+	memset(db, 0, sizeof(*db));
+	if (stat(path, &st))
+		return orlop_fail(err, errno, 0, "", "%s", path);
+	if (!S_ISREG(st.st_mode) || !st.st_size)
+		return orlop_fail(err, EINVAL, 0, "", "%s is not a database of orlop", path);
+	return env_open(db, path, map_bytes, false, err);
+}
+
+int db_open(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err)
+{
+	struct stat st;
+	int e;
+
+	if (stat(path, &st)) {
+		if (errno != ENOENT)
+			return orlop_fail(err, errno, 0, "", "%s", path);
+		e = db_make(path, map_bytes, err);
+		if (e)
+			return e;
+	}
+	return db_open_existing(db, path, map_bytes, err);
+}
+
+size_t db_used(struct db *db, MDB_txn *txn, bool exact)
+{
+	MDB_envinfo info;
+	MDB_cursor *c;
+	MDB_val k;
+	MDB_val v;
+	size_t pages;
+	size_t n;
+
+	mdb_env_info(db->env, &info);
+	pages = info.me_last_pgno + 1;
+	/* LMDB's own table of free pages is number 0: lists that begin with their length */
+	if (exact && !mdb_cursor_open(txn, 0, &c)) {
+		while (!mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
+			memcpy(&n, v.mv_data, sizeof(n));
+			pages -= n < pages ? n : pages;
+		}
+		mdb_cursor_close(c);
+	}
+	return pages * db->page;
 }
 
 void db_close(struct db *db)

@@ -25,11 +25,15 @@
 
 #define DB_DELETED		1u
 
+/* Of the map nobody's puts may use: deletes and compaction must work when it is full. */
+#define DB_RESERVE(map)		((4u << 20) + (map) / 16)
+
 struct db {
 	MDB_env		*env;
 	MDB_dbi		log;
 	MDB_dbi		keys;
 	MDB_dbi		meta;
+	size_t		page;
 	char		path[4096];
 };
 
@@ -45,13 +49,24 @@ struct db_version {
 struct db_state {
 	uint64_t	rev;
 	uint64_t	ceiling;
-	uint64_t	oldest;
+	uint64_t	oldest;		/* reading below this is refused */
+	uint64_t	compacted;	/* history up to here is dropped; ≤ oldest */
 	uint64_t	clean;		/* closed in order: go on at rev */
 };
 
-/* Open or make. -EEXIST-like refusals are said in @err. */
+/*
+ * Open, or make: under another name first, so that an unclean end leaves a whole database or none.
+ * Refusals are said in @err.
+ */
 int db_open(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err);
+/* Open what must be there, as a database of ours. */
+int db_open_existing(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err);
 void db_close(struct db *db);
+/* Make names in the directory of @path durable. */
+int db_sync_dir(const char *path);
+
+/* Bytes of the map in use, at most: free pages are counted only if @exact. */
+size_t db_used(struct db *db, MDB_txn *txn, bool exact);
 
 /* Negative errno of an LMDB return code; 0 stays 0. */
 int db_errno(int rc);

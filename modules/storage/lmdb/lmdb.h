@@ -1,6 +1,6 @@
 /*
- * lmdb.h - the module's parts: the loop side (lmdb.c, read.c), the writer thread (writer.c), and
- * compaction (compact.c), which runs in the writer between commits.
+ * lmdb.h - the module's parts: the loop side (lmdb.c, read.c), the writer thread (writer.c), what it
+ * does with jobs (group.c), and compaction (compact.c), which runs in the writer between commits.
  */
 #ifndef STORAGE_LMDB_LMDB_H
 #define STORAGE_LMDB_LMDB_H
@@ -13,12 +13,26 @@
 struct write_job {
 	struct write_job *next;
 	struct orlop_call *call;
-	struct ostore_txn *txn;
-	uint64_t	rev;		/* result */
+	struct ostore_txn *txn;		/* borrows from the call; a copy once that is answered */
+	uint64_t	rev;		/* result; of a failed compare: when it was evaluated */
 	int		result;		/* -errno, 0 applied or nothing to do, 1 a compare failed */
 	uint32_t	failed;
 	struct db_version found;	/* of the failed compare; rev 0: none */
-	bool		answered;
+	bool		answered;	/* lazily: told `rev` before the sync */
+};
+
+/* Jobs that share one LMDB transaction. */
+struct group {
+	MDB_txn		*txn;
+	MDB_cursor	*keys;
+	struct write_job *first;	/* applied, to be answered after the commit */
+	struct write_job **last;
+	uint64_t	base_rev;	/* rev at begin */
+	size_t		bytes;		/* added */
+	uint32_t	n;
+	bool		durable;	/* somebody waits for the sync */
+	bool		exact;		/* free pages are counted */
+	bool		compaction;
 };
 
 /* Wall time to revision, to know what is older than the history to keep. */
@@ -32,7 +46,8 @@ struct lmdb {
 	const struct orlop_host *h;
 	struct db	db;
 	char		*path;
-	size_t		map_bytes;
+	int		owner_fd;	/* the lock that says this file is ours */
+	size_t		map_bytes;	/* for puts; the map has a reserve above it */
 	uint64_t	history_ns;
 
 	/* loop */
@@ -48,6 +63,8 @@ struct lmdb {
 	bool		wake_posted;
 	uint64_t	compact_to;	/* asked for, 0: nothing */
 
+	_Atomic bool	full;		/* puts are refused at the moment */
+	_Atomic bool	broken;		/* LMDB does not go on */
 	_Atomic uint64_t durable;	/* last revision on disk */
 	_Atomic uint64_t oldest;
 	_Atomic uint64_t commits;
@@ -57,11 +74,28 @@ struct lmdb {
 	/* writer */
 	void		*thread;
 	struct db_state	state;		/* as it will be with the open transaction */
+	uint64_t	ceiling_disk;	/* no number above it may be told before a commit */
+	uint64_t	told;		/* highest number told lazily */
+	uint64_t	rev_floor;	/* begin above it (restore) */
+	size_t		used;		/* of the map, at most, when the group began */
 	struct moment	moments[MOMENTS];
 	uint32_t	n_moments;
-	uint64_t	compact_at;	/* scanned up to here in this compaction */
-	uint64_t	compact_goal;
+	uint64_t	compact_goal;	/* 0: nothing to do */
 };
+
+#define LAZY_NS		100000000ull
+#define GROUP_MAX	2048u
+#define GROUP_BYTES	(32u << 20)
+
+/* group.c; all in the writer. Those that return an int: 0 or an LMDB code. */
+int group_begin(struct lmdb *s, struct group *g);
+void group_abort(struct lmdb *s, struct group *g);
+/* Take one job in; on failure the group must be given to group_failed() with it. */
+int group_add(struct lmdb *s, struct group *g, struct write_job *j);
+/* Commit and answer; on failure nothing of the group is on disk. */
+int group_commit(struct lmdb *s, struct group *g);
+/* Abort; then what can be written is written, the rest refused. @extra: the job that did not go in. */
+void group_failed(struct lmdb *s, struct group *g, struct write_job *extra, int rc);
 
 void writer_run(void *arg);
 int writer_start(struct lmdb *s, struct orlop_error *err);

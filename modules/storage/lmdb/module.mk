@@ -1,5 +1,5 @@
 m := storage/lmdb
 MODULES += $(m)
-$(m)_srcs := lmdb.c db.c writer.c read.c compact.c
+$(m)_srcs := lmdb.c db.c writer.c group.c read.c compact.c
 $(m)_deps := store base
 $(m)_pkgs := lmdb

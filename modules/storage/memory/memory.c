@@ -323,7 +323,7 @@ static int op_txn(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 	}
 	ostore_txn_ok(m->h, call, m->rev);
 	if (n)
-		ostore_waiters_wake(m->waiters);
+		ostore_waiters_wake(m->waiters, m->rev);
 	return 0;
 }
 
@@ -347,7 +347,7 @@ static void number_answer(struct memory *m, struct orlop_call *call, bool status
 		orlop_msgw_u64(&w, ORLOP_STORAGE_T_WRITES, m->writes);
 	}
 	msg = orlop_msgw_msg(&w);
-	m->h->call_done(call, 0, &msg, NULL);
+	m->h->call_done(call, w.err, w.err ? NULL : &msg, NULL);
 	orlop_msgw_done(&w);
 }
 
