@@ -220,6 +220,54 @@ static void test_event(struct rig *r)
 	is_int(rig_do(r, "get events default e.1", "", ""), 404, "and no longer");
 }
 
+#define EVENT(name) "{\"metadata\":{\"name\":\"" name "\"},\"involvedObject\":{\"kind\":\"Pod\",\"name\":\"p\",\"namespace\":\"default\"},\"reason\":\"R\",\"type\":\"Normal\"}"
+
+/* Events are acknowledged before the cache has them; who reads afterwards sees them all the same. */
+static void test_lazy(struct rig *r)
+{
+	char body[300], rv[24];
+
+	r->lag = 1;
+	is_int(rig_do(r, "create events default", "", EVENT("l1")), 201, "a lazy event");
+	ok(r->lagging, "is not in the cache");
+	is_int(rig_do(r, "get events default l1", "", ""), 200, "a get waits for it");
+	ok(!r->lagging, "until the commit");
+	rig_do(r, "create events default", "", EVENT("l2"));
+	is_int(rig_do(r, "merge-patch events default l2", "", "{\"message\":\"m\"}"), 200, "a patch reads the storage");
+	ok(r->lagging, "and does not wait");
+	snprintf(rv, sizeof(rv), "%llu", (unsigned long long)r->rev);
+	snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"l2\",\"resourceVersion\":\"%s\"},\"involvedObject\":{\"kind\":\"Pod\",\"name\":\"p\",\"namespace\":\"default\"},\"type\":\"Warning\"}", rv);
+	is_int(rig_do(r, "update events default l2", "", body), 200, "an update with the version just written");
+	is_int(rig_do(r, "get events default l2", "", ""), 200, "a get waits");
+	is_str(rig_at_path(r, "type"), "Warning", "for the last of them");
+	rig_do(r, "create events default", "", EVENT("l3"));
+	is_int(rig_do(r, "list events default", "", ""), 200, "a list waits");
+	is_str(rig_at_path(r, "items.2.metadata.name"), "l3", "and has all");
+	rig_do(r, "create events default", "", EVENT("l4"));
+	is_int(rig_do(r, "deletecollection events default", "", ""), 200, "so does deletecollection");
+	is_int(rig_do(r, "list events default", "", ""), 200, "list");
+	is_str(rig_at_path(r, "items"), "[]", "nothing left");
+	r->lag = 0;
+}
+
+static void test_small_range(void)
+{
+	struct reg_config cfg = { .advertise_addr = "192.0.2.1", .advertise_port = 6443,
+				  .service_cidr = "10.0.0.8/29", .node_ports = "30000-30001" };
+	struct rig *r = rig_new_with(&cfg);
+	unsigned int made = 0;
+
+	is_int(rig_boot(r), 0, "bootstrap");
+	for (int i = 0; i < 5; i++)
+		made += rig_do(r, "create services default", "", "{\"metadata\":{\"generateName\":\"s-\"},\"spec\":{\"ports\":[{\"port\":80}]}}") == 201;
+	is_int(made, 5, "all addresses of a /29 are given out");
+	is_int(rig_do(r, "create services default", "", SVC("x", "")), 500, "then no more");
+	ok(strstr(r->body, "range is full") != NULL, "says so");
+	is_int(rig_do(r, "deletecollection services default", "", ""), 200, "all back");
+	is_int(rig_do(r, "create services default", "", SVC("x", "\"type\":\"NodePort\",")), 201, "and free again");
+	rig_free(r);
+}
+
 static void test_others(struct rig *r)
 {
 	is_int(rig_do(r, "create secrets default", "", "{\"metadata\":{\"name\":\"s\"},\"stringData\":{\"a\":\"b\"}}"), 201, "secret");
@@ -249,6 +297,8 @@ int main(void)
 	test_reviews(r);
 	test_event(r);
 	test_others(r);
+	test_lazy(r);
 	rig_free(r);
+	test_small_range();
 	return done_testing();
 }

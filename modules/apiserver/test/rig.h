@@ -49,6 +49,9 @@ struct rig {
 	/* called before the next transaction: somebody else writes first */
 	void		(*race)(struct rig *r);
 	int		fail_txn;	/* errno of the next transaction */
+	int		lag;		/* lazy transactions reach the cache 50 ms late */
+	int		lagging;
+	struct orlop_timer *lag_timer;
 	/* last answer */
 	uint32_t	code;
 	uint64_t	rev;
@@ -98,6 +101,25 @@ static void rig_item(struct obuf *b, const struct rig_version *v)
 		obuf_putc(b, '\0');
 }
 
+static void rig_caught_up(void *arg)
+{
+	struct rig *r = arg;
+
+	fakehost_batch_end(r->fh);
+	r->lagging = 0;
+}
+
+static void rig_fall_behind(struct rig *r)
+{
+	const struct orlop_host *h = fakehost_host(r->fh);
+
+	if (!r->lag_timer && h->timer_new(h, rig_caught_up, r, &r->lag_timer))
+		abort();
+	fakehost_batch_begin(r->fh);
+	r->lagging = 1;
+	h->timer_set(r->lag_timer, 50 * FAKEHOST_MS, 0);
+}
+
 static void rig_txn(struct rig *r, const struct orlop_req *req, struct orlop_call *call)
 {
 	const struct orlop_host *h = fakehost_host(r->fh);
@@ -109,7 +131,6 @@ static void rig_txn(struct rig *r, const struct orlop_req *req, struct orlop_cal
 	struct obuf items = OBUF_INIT;
 	struct orlop_bytes fed = { NULL, 0 }, fed_value = { NULL, 0 };
 
-	(void)flags;
 	if (r->race) {
 		void (*race)(struct rig *) = r->race;
 
@@ -161,6 +182,8 @@ static void rig_txn(struct rig *r, const struct orlop_req *req, struct orlop_cal
 			fed_value = orlop_msg_bytes(h, &part, ORLOP_STORAGE_T_VALUE);
 		}
 	}
+	if ((flags & ORLOP_TXN_LAZY) && r->lag && !r->lagging)
+		rig_fall_behind(r);
 	rev = fakehost_put_record(r->fh, fed, fed_value);
 	orlop_msgr_init(&m, h, &req->msg, req->msg.body);
 	while (orlop_msgr_next(&m)) {
@@ -435,6 +458,8 @@ static RIG_UNUSED void rig_free(struct rig *r)
 	reg_watch_free(r->watch);
 	reg_shard_free(r->sh);
 	registry_free(r->rg);
+	if (r->lag_timer)
+		fakehost_host(r->fh)->timer_free(r->lag_timer);
 	fakehost_free(r->fh);
 	for (size_t i = 0; i < r->n; i++) {
 		omem_free(r->v[i].key);
