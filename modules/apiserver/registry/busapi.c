@@ -47,11 +47,19 @@ static const struct {
 	{ "application/apply-patch+yaml", REG_PATCH_APPLY },
 };
 
+/*
+ * All answers share one message of 64 KB and 64 blobs: a body is inline if everybody's share allows,
+ * else a blob; in a very large batch of large objects it may be missing, code and revision never.
+ */
 static void finish(struct busreq *b)
 {
+	size_t share = (ORLOP_MSG_MAX - 1024) / (b->n ? b->n : 1), room;
 	struct orlop_msgw w;
 	struct orlop_msg m;
 
+	room = share > 128 ? share - 128 : 0;
+	if (room > ORLOP_MSG_INLINE_MAX)
+		room = ORLOP_MSG_INLINE_MAX;
 	orlop_msgw_init(&w, b->h);
 	for (uint32_t i = 0; i < b->n; i++) {
 		const struct part *p = &b->part[i];
@@ -64,9 +72,9 @@ static void finish(struct busreq *b)
 		if (p->body) {
 			struct orlop_bytes v = b->h->blob_bytes(p->body);
 
-			if (v.len <= ORLOP_MSG_INLINE_MAX)
+			if (v.len <= room)
 				orlop_msgw_bytes(&w, ORLOP_API_T_BODY, v.p, v.len);
-			else
+			else if (w.n_blobs < ORLOP_MSG_MAX_BLOBS)
 				orlop_msgw_blob(&w, ORLOP_API_T_BODY, p->body);
 		}
 		if (b->batch)

@@ -105,6 +105,30 @@ static void test_batch(struct rig *r)
 	ok(n == 4 && codes[0] == 201 && codes[1] == 201 && codes[2] == 201 && codes[3] == 409, "in order");
 	fakehost_reply_done(&rep);
 
+	/* more and larger answers than one message holds */
+	orlop_msgw_init(&w, h);
+	for (int i = 0; i < 100; i++) {
+		char body[500];
+		uint32_t mark = orlop_msgw_begin(&w, ORLOP_API_T_REQUEST);
+
+		snprintf(body, sizeof(body), "{\"metadata\":{\"generateName\":\"m-\"},\"data\":{\"k\":\"%0350d\"}}", i);
+		put(&w, "create", "configmaps", "default", "", body);
+		orlop_msgw_end(&w, mark);
+	}
+	rep = call(r, ORLOP_API_BATCH, &w);
+	is_int(rep.status, 0, "a large batch");
+	n = 0;
+	orlop_msgr_init(&m, h, &rep.msg, rep.msg.body);
+	while (orlop_msgr_next(&m))
+		if (m.tag == ORLOP_API_T_ANSWER) {
+			struct orlop_msg part = { .size = sizeof(part), .body = m.bytes };
+
+			n += orlop_msg_u64(&part, ORLOP_API_T_CODE, 0) == 201 &&
+			     orlop_msg_u64(&part, ORLOP_API_T_REV, 0) > 0;
+		}
+	is_int(n, 100, "a hundred answers");
+	fakehost_reply_done(&rep);
+
 	orlop_msgw_init(&w, h);
 	rep = call(r, ORLOP_API_BATCH, &w);
 	is_int(rep.status, 0, "an empty batch");
