@@ -297,7 +297,9 @@ static void test_basics(struct subject *s)
 	is_int(w.more, 1, "%s: a limited one says that there is more", s->title);
 	free(w.items);
 	/* a waiting changes call is answered by the next write, or empty when its time is over */
-	rev = range(s, "b/x/1", NULL, 0, 0).rev;
+	w = range(s, "b/x/1", NULL, 0, 0);
+	rev = w.rev;
+	free(w.items);
 	orlop_msgw_init(&mw, fakehost_host(s->fh));
 	orlop_msgw_u64(&mw, ORLOP_STORAGE_T_REV, rev);
 	orlop_msgw_u64(&mw, ORLOP_STORAGE_T_WAIT_NS, 5 * FAKEHOST_S);

@@ -6,6 +6,7 @@
 #define CONTRACT_STORAGE_ASK_H
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,8 @@ struct wait {
 	uint64_t	more;
 	uint64_t	failed;
 	size_t		len;
-	char		*items;
+	char		*items;		/* the asker frees; NULL if there are none */
+	char		why[512];	/* of a failure */
 };
 
 static inline void answered(void *arg, int32_t status, const struct orlop_msg *msg,
@@ -44,10 +46,10 @@ static inline void answered(void *arg, int32_t status, const struct orlop_msg *m
 	const struct orlop_host *h = fakehost_host(w->fh);
 	struct orlop_bytes items;
 
-	(void)err;
 	(void)flags;
 	w->done = true;
 	w->status = status;
+	snprintf(w->why, sizeof(w->why), "%s", err ? err->msg : "");
 	if (status < 0)
 		return;
 	w->rev = orlop_msg_u64(msg, ORLOP_STORAGE_T_REV, 0);

@@ -308,9 +308,10 @@ int db_open(struct db *db, const char *path, size_t map_bytes, struct orlop_erro
 	return db_open_existing(db, path, map_bytes, err);
 }
 
-size_t db_used(struct db *db, MDB_txn *txn, bool exact)
+size_t db_used(struct db *db, bool exact)
 {
 	MDB_envinfo info;
+	MDB_txn *txn;
 	MDB_cursor *c;
 	MDB_val k;
 	MDB_val v;
@@ -319,14 +320,17 @@ size_t db_used(struct db *db, MDB_txn *txn, bool exact)
 
 	mdb_env_info(db->env, &info);
 	pages = info.me_last_pgno + 1;
+	if (!exact || mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn))
+		return pages * db->page;
 	/* LMDB's own table of free pages is number 0: lists that begin with their length */
-	if (exact && !mdb_cursor_open(txn, 0, &c)) {
+	if (!mdb_cursor_open(txn, 0, &c)) {
 		while (!mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
 			memcpy(&n, v.mv_data, sizeof(n));
 			pages -= n < pages ? n : pages;
 		}
 		mdb_cursor_close(c);
 	}
+	mdb_txn_abort(txn);
 	return pages * db->page;
 }
 

@@ -65,8 +65,8 @@ void db_close(struct db *db);
 /* Make names in the directory of @path durable. */
 int db_sync_dir(const char *path);
 
-/* Bytes of the map in use, at most: free pages are counted only if @exact. */
-size_t db_used(struct db *db, MDB_txn *txn, bool exact);
+/* Bytes of the map in use after the last commit; free pages are taken off only if @exact. */
+size_t db_used(struct db *db, bool exact);
 
 /* Negative errno of an LMDB return code; 0 stays 0. */
 int db_errno(int rc);

@@ -137,7 +137,7 @@ static bool job_fits(struct lmdb *s, struct group *g, const struct write_job *j)
 	if (!cost)
 		return true;
 	if (s->used + g->bytes + cost > s->map_bytes && !g->exact) {
-		s->used = db_used(&s->db, g->txn, true);
+		s->used = db_used(&s->db, true);
 		g->exact = true;
 	}
 	if (s->used + g->bytes + cost <= s->map_bytes) {
@@ -166,7 +166,7 @@ int group_begin(struct lmdb *s, struct group *g)
 	rc = mdb_txn_begin(s->db.env, NULL, 0, &g->txn);
 	if (rc)
 		return rc;
-	s->used = db_used(&s->db, g->txn, false);
+	s->used = db_used(&s->db, false);
 	rc = mdb_cursor_open(g->txn, s->db.keys, &g->keys);
 	if (rc) {
 		mdb_txn_abort(g->txn);

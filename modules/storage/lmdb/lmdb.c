@@ -353,10 +353,8 @@ static int make_dir(struct lmdb *s, struct orlop_error *err)
 		return 0;
 	*slash = '\0';
 	e = ofile_mkdir_p(s->path, 0700);
-	if (e)
-		e = orlop_fail(err, -e, 0, "", "cannot make %s", s->path);
 	*slash = '/';
-	return e;
+	return e ? orlop_fail(err, -e, 0, "", "cannot make the directory of %s", s->path) : 0;
 }
 
 static int params_read(struct lmdb *s, struct orlop_error *err)
