@@ -343,6 +343,10 @@ static void on_committed(struct reg_op *op, int r, const struct reg_txn_result *
 		reg_finish(op, r);
 		return;
 	}
+	if (res->ok && op->opt.dry_run) {
+		finish(op);
+		return;
+	}
 	if (res->ok) {
 		w->stored.rev = res->rev;
 		rs = reg_open(op->sh, w->k);
@@ -478,11 +482,13 @@ static void attempt(struct reg_op *op)
 		reg_finish(op, r);
 		return;
 	}
-	if (w->action == WRITE_NOTHING || op->opt.dry_run) {
+	if (w->action == WRITE_NOTHING) {
 		finish(op);
 		return;
 	}
-	if (w->action == WRITE_REMOVE)
+	if (op->opt.dry_run)
+		t.n_put = 0;	/* the compares alone: a name or an address that is taken is an error here too */
+	else if (w->action == WRITE_REMOVE)
 		reg_txn_delete(&t, w->key);
 	else
 		reg_txn_put(&t, w->key, (struct orlop_bytes){ w->record.data, w->record.len });

@@ -97,6 +97,8 @@ static void test_bad(struct rig *r)
 	is_str(r->warnings, "unknown field \"dta\"\n", "warning");
 	is_str(rig_at_path(r, "metadata.resourceVersion"), NULL, "dry run has no resourceVersion");
 	is_int(rig_do(r, "get configmaps default a", "", ""), 404, "and leaves nothing");
+	is_int(rig_do(r, "create serviceaccounts default", "", "{\"metadata\":{\"name\":\"dry\"}}"), 201, "an account");
+	is_int(rig_do(r, "create serviceaccounts default", "dryRun=All", "{\"metadata\":{\"name\":\"dry\"}}"), 409, "dry run of a taken name");
 	is_int(rig_do(r, "create configmaps default", "dryRun=Some", "{\"metadata\":{\"name\":\"a\"}}"), 422, "dryRun=Some");
 	is_int(rig_do(r, "create configmaps", "", "{\"metadata\":{\"name\":\"a\"}}"), 405, "no namespace in the path");
 	is_int(rig_do(r, "update configmaps default a status", "", "{}"), 404, "no such subresource");

@@ -184,7 +184,7 @@ static void rig_txn(struct rig *r, const struct orlop_req *req, struct orlop_cal
 	}
 	if ((flags & ORLOP_TXN_LAZY) && r->lag && !r->lagging)
 		rig_fall_behind(r);
-	rev = fakehost_put_record(r->fh, fed, fed_value);
+	rev = fed.p ? fakehost_put_record(r->fh, fed, fed_value) : fakehost_rev(r->fh);
 	orlop_msgr_init(&m, h, &req->msg, req->msg.body);
 	while (orlop_msgr_next(&m)) {
 		struct orlop_msg part = { .size = sizeof(part), .body = m.bytes, .blobs = req->msg.blobs,
