@@ -1,0 +1,4 @@
+# The program `orlop`.
+cli_srcs := main.c args.c bus.c certs.c conf.c ctl.c daemon.c down.c drain.c image.c module.c place.c preflight.c \
+	proc.c setup.c status.c table.c up.c wipe.c
+cli_deps := base json netlink pki

@@ -1,0 +1,178 @@
+/*
+ * conf.c - the configuration of an all-in-one, made of the settings: orlopd.conf(5).
+ *
+ * Modules come in any order: needs and provides decide.
+ */
+#include "up.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/obuf.h"
+#include "base/ocleanup.h"
+#include "base/ofile.h"
+
+/* Parameter values: what the % words stand for is in value(). */
+struct conf_param {
+	const char	*name;
+	const char	*value;
+};
+
+struct conf_module {
+	const char	*module;
+	bool		must;		/* nothing works without it */
+	struct conf_param params[16];
+};
+
+static const struct conf_module list[] = {
+	{ "storage/lmdb", true, { { "path", "\"%D/db/data.mdb\"" } } },
+	{ "apiserver", true, {
+		{ "listen", "\"0.0.0.0:%P\"" },
+		{ "advertise", "\"%I:%P\"" },
+		{ "cert", "\"%D/pki/apiserver.crt\"" },
+		{ "key", "\"%D/pki/apiserver.key\"" },
+		{ "client_ca", "\"%D/pki/ca.crt\"" },
+		{ "sa_key", "\"%D/pki/sa.key\"" },
+		{ "service_cidr", "\"%S\"" },
+		{ "kubelet_ca", "\"%D/pki/ca.crt\"" },
+		{ "kubelet_cert", "\"%D/pki/apiserver-kubelet-client.crt\"" },
+		{ "kubelet_key", "\"%D/pki/apiserver-kubelet-client.key\"" },
+	} },
+	{ "scheduler/default", false, { { NULL, NULL } } },
+	{ "controllers/namespace", false, { { NULL, NULL } } },
+	{ "controllers/garbage-collector", false, { { NULL, NULL } } },
+	{ "controllers/serviceaccount", false, { { "ca_file", "\"%D/pki/ca.crt\"" } } },
+	{ "controllers/replicaset", false, { { NULL, NULL } } },
+	{ "controllers/deployment", false, { { NULL, NULL } } },
+	{ "runtime/oci", false, {
+		{ "root", "\"%D/runtime\"" },
+		{ "unpack", "\"%U\"" },
+	} },
+	{ "cni/bridge", false, {
+		{ "bridge", "\"%B\"" },
+		{ "subnet", "\"%C\"" },
+		{ "leases", "\"%D/cni\"" },
+	} },
+	{ "kubelet", false, {
+		{ "node_name", "\"%N\"" },
+		{ "node_ip", "\"%I\"" },
+		{ "root", "\"%D/kubelet\"" },
+		{ "log_dir", "\"%D/log/pods\"" },
+		{ "cgroup_root", "\"%G\"" },
+		{ "listen", "\"0.0.0.0:%K\"" },
+		{ "tls_cert", "\"%D/pki/kubelet.crt\"" },
+		{ "tls_key", "\"%D/pki/kubelet.key\"" },
+		{ "client_ca", "\"%D/pki/ca.crt\"" },
+	} },
+};
+
+int conf_without(const struct setup *s, const char *module)
+{
+	const char *p = s->without;
+	size_t len = strlen(module);
+
+	while (p) {
+		if (!strncmp(p, module, len) && (!p[len] || p[len] == ','))
+			return 1;
+		p = strchr(p, ',');
+		if (p)
+			p++;
+	}
+	return 0;
+}
+
+static void quoted(struct obuf *b, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			obuf_putc(b, '\\');
+		obuf_putc(b, *text);
+	}
+}
+
+static void value(struct obuf *b, const struct setup *s, const struct place *p, const char *v)
+{
+	for (; *v; v++) {
+		if (*v != '%') {
+			obuf_putc(b, *v);
+			continue;
+		}
+		switch (*++v) {
+		case 'D': quoted(b, s->dir); break;
+		case 'P': obuf_put_i64(b, s->port); break;
+		case 'K': obuf_put_i64(b, s->kubelet_port); break;
+		case 'I': quoted(b, s->node_ip); break;
+		case 'N': quoted(b, s->node_name); break;
+		case 'S': quoted(b, s->service_cidr); break;
+		case 'C': quoted(b, s->pod_cidr); break;
+		case 'B': quoted(b, s->bridge); break;
+		case 'G': quoted(b, s->cgroup_root); break;
+		case 'U': quoted(b, p->unpack); break;
+		default: obuf_putc(b, *v);
+		}
+	}
+}
+
+static void put_module(struct obuf *b, const struct setup *s, const struct place *p, const struct conf_module *m,
+		       bool first)
+{
+	const size_t n = sizeof(m->params) / sizeof(m->params[0]);
+
+	obuf_printf(b, "%s\t{\n\t\tmodule = \"%s\";\n", first ? "" : ",\n", m->module);
+	if (m->params[0].name) {
+		obuf_puts(b, "\t\tparams = {\n");
+		for (size_t i = 0; i < n && m->params[i].name; i++) {
+			obuf_printf(b, "\t\t\t%s = ", m->params[i].name);
+			value(b, s, p, m->params[i].value);
+			obuf_puts(b, ";\n");
+		}
+		obuf_puts(b, "\t\t};\n");
+	}
+	obuf_puts(b, "\t}");
+}
+
+static void put_head(struct obuf *b, const struct setup *s, const struct place *p)
+{
+	obuf_puts(b, "# Made by orlop up, each time anew, from setup.json beside it. To change more than its options\n"
+		  "# offer: copy this file, change the copy, and start with orlop up --config COPY.\n\n"
+		  "data_dir = \"");
+	quoted(b, s->dir);
+	obuf_puts(b, "\";\ncontrol = \"");
+	quoted(b, s->control);
+	obuf_puts(b, "\";\nmodule_dir = \"");
+	quoted(b, p->modules);
+	obuf_printf(b, "\";\nlog_level = \"%s\";\n", s->log_level);
+	if (s->bus_loss)
+		obuf_printf(b, "bus = { loss_percent = %lld; };\n", (long long)s->bus_loss);
+	obuf_puts(b, "modules = (\n");
+}
+
+int conf_write(const struct setup *s, const struct place *p, struct orlop_error *err)
+{
+	cleanup_free char *path = setup_path(s, "orlop.conf");
+	cleanup_obuf struct obuf b = OBUF_INIT;
+	bool first = true;
+	int r;
+
+	put_head(&b, s, p);
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		if (conf_without(s, list[i].module))
+			continue;
+		if (!place_has_module(p, list[i].module)) {
+			if (list[i].must)
+				return orlop_fail(err, ENOENT, 0, "", "module %s is not in %s; this build cannot be an API "
+						  "server", list[i].module, p->modules);
+			fprintf(stderr, "orlop: going on without %s, which is not in this build\n", list[i].module);
+			continue;
+		}
+		put_module(&b, s, p, &list[i], first);
+		first = false;
+	}
+	obuf_puts(&b, "\n);\n");
+	r = path ? obuf_err(&b) : -ENOMEM;
+	if (r == 0)
+		r = ofile_write_atomic(AT_FDCWD, path, b.data, b.len, 0600);
+	return r ? orlop_fail(err, -r, 0, "", "%s/orlop.conf: %s", s->dir, strerrordesc_np(-r)) : 0;
+}

@@ -1,0 +1,129 @@
+/*
+ * down.c - `orlop down`: the daemon ends in order; with --wipe everything else too.
+ */
+#include "cli.h"
+#include "daemon.h"
+#include "down.h"
+#include "proc.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/ocleanup.h"
+
+#define STOP_MS		60000		/* an orderly end takes at most 45 s by the daemon's own clock */
+
+/* The daemon's process by a descriptor, if it is one; -ESRCH. */
+static int daemon_open(pid_t pid)
+{
+	char comm[32] = "";
+	int fd = proc_open(pid, 0);
+
+	if (fd < 0)
+		return fd;
+	if (proc_comm(pid, comm, sizeof(comm)) || strcmp(comm, "orlopd")) {
+		(void)close(fd);
+		return -ESRCH;
+	}
+	return fd;
+}
+
+/* It runs: asked by its socket, else by signal, and waited for. */
+static int stop(const struct setup *s, pid_t pid, bool wipe_too, int64_t grace_s, struct orlop_error *err)
+{
+	struct obuf answer = OBUF_INIT;
+	struct ctl c = { .fd = -1 };
+	cleanup_close int fd = daemon_open(pid);
+	int r = 0;
+
+	if (fd < 0)
+		return fd == -ESRCH ? 0 : orlop_fail(err, -fd, 0, "", "process %ld: %s", (long)pid, strerrordesc_np(-fd));
+	if (ctl_open(s->control, &c, NULL) == 0) {
+		if (wipe_too)
+			drain(s, &c, grace_s);
+		r = ctl_call(&c, ORLOP_ADMIN_STOP, NULL, &answer, NULL);
+	} else {
+		r = -ECONNREFUSED;
+	}
+	ctl_close(&c);
+	obuf_done(&answer);
+	if (r)
+		(void)proc_signal(fd, SIGTERM);
+	r = proc_wait(fd, STOP_MS);
+	if (r == -ETIMEDOUT) {
+		cli_say("orlopd (pid %ld) did not end in %d s; killing it", (long)pid, STOP_MS / 1000);
+		(void)proc_signal(fd, SIGKILL);
+		r = proc_wait(fd, 5000);
+	}
+	return r ? orlop_fail(err, -r, 0, "", "orlopd (pid %ld) does not end", (long)pid) : 0;
+}
+
+static int wipe_dir(const struct setup *s, struct orlop_error *err)
+{
+	cleanup_close int lock = -1;
+	int r;
+
+	if (access(s->dir, F_OK))
+		return 0;
+	if (!wipe_is_ours(s))
+		return orlop_fail(err, EINVAL, 0, "", "%s is not a data directory of orlop; nothing was removed", s->dir);
+	r = daemon_lock(s, &lock, err);
+	return r ? r : wipe(s, err);
+}
+
+static int down(struct setup *s, bool wipe_too, int64_t grace_s, struct orlop_error *err)
+{
+	pid_t pid = daemon_pid(s);
+	bool there = access(s->dir, F_OK) == 0;
+	int r;
+
+	if (pid < 0)
+		return orlop_fail(err, -pid, 0, "", "%s/lock: %s", s->dir, strerrordesc_np(-pid));
+	r = pid ? stop(s, pid, wipe_too, grace_s, err) : 0;
+	if (r == 0 && wipe_too)
+		r = wipe_dir(s, err);
+	if (r)
+		return r;
+	if (wipe_too)
+		printf("%s\n", there ? "orlop is gone from this machine: processes, links, mounts, cgroups, data" :
+		       "nothing to remove");
+	else if (pid)
+		printf("orlopd is stopped; containers go on until orlop up or orlop down --wipe\n");
+	else
+		printf("orlopd was not running on %s\n", s->dir);
+	return 0;
+}
+
+int cmd_down(const struct command *cmd, int argc, char **argv)
+{
+	const char *dir = NULL;
+	bool wipe_too = false;
+	int64_t grace_s = 5;
+	const struct arg args[] = {
+		{ "data-dir", ARG_TEXT, &dir, "DIR", "of the daemon (default " ORLOP_STATE_DIR ")" },
+		{ "wipe", ARG_FLAG, &wipe_too, NULL, "end its pods too and remove all it made, data included" },
+		{ "grace", ARG_NUMBER, &grace_s, "SECONDS", "with --wipe: for containers to end by themselves (default 5)" },
+		{ NULL, ARG_FLAG, NULL, NULL, NULL },
+	};
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct setup s = { .dir = NULL };
+	int n = args_parse(cmd, args, argc, argv);
+	int r;
+
+	if (n < 0)
+		return ARGS_EXIT(n);
+	if (geteuid() != 0) {
+		cli_say("down needs root; try sudo orlop down");
+		return CLI_FAILED;
+	}
+	r = setup_open(dir, &s, &err);
+	if (r == -EINVAL && wipe_too && s.dir)
+		r = 0;		/* a broken setup.json: its defaults are what it was made with */
+	if (r == 0)
+		r = down(&s, wipe_too, grace_s, &err);
+	setup_done(&s);
+	return r ? cli_fail(&err) : CLI_OK;
+}

@@ -1,0 +1,214 @@
+/*
+ * module.c - `orlop module …`: what the core of a running daemon says about modules and does to them.
+ */
+#include "cli.h"
+#include "ctl.h"
+#include "setup.h"
+#include "table.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/ocleanup.h"
+
+/* What all of these have in common. */
+struct module_cmd {
+	const char	*dir;
+	bool		json;
+	const char	*name;		/* load: instance */
+	struct setup	s;
+	struct ctl	c;
+	int		n;		/* other arguments */
+};
+
+static int begin(const struct command *cmd, int argc, char **argv, struct module_cmd *m, struct orlop_error *err)
+{
+	const struct arg args[] = {
+		{ "data-dir", ARG_TEXT, &m->dir, "DIR", "of the daemon (default " ORLOP_STATE_DIR ")" },
+		{ "json", ARG_FLAG, &m->json, NULL, "the answer as it comes, for programs" },
+		{ NULL, ARG_FLAG, NULL, NULL, NULL },
+	};
+	int n = args_parse(cmd, args, argc, argv);
+	int r;
+
+	if (n < 0)
+		return ARGS_EXIT(n) == CLI_OK ? 1 : ARGS_EXIT(n) == CLI_USAGE ? 2 : -EINVAL;
+	m->n = n;
+	m->c.fd = -1;
+	r = setup_open(m->dir, &m->s, err);
+	if (r == 0)
+		r = ctl_open(m->s.control, &m->c, err);
+	return r;
+}
+
+static int end(struct module_cmd *m, int r, const struct orlop_error *err)
+{
+	ctl_close(&m->c);
+	setup_done(&m->s);
+	if (r == 1)
+		return CLI_OK;		/* the help was asked for */
+	if (r == 2)
+		return CLI_USAGE;
+	return r ? cli_fail(err) : CLI_OK;
+}
+
+static void print_json(const struct ojson *j)
+{
+	cleanup_free char *text = ojson_text(j, OJSON_PRETTY, NULL);
+
+	puts(text ? text : "null");
+}
+
+int cmd_module_list(const struct command *cmd, int argc, char **argv)
+{
+	static const char *const columns[] = { "NAME", "CLASS", "VERSION", "STATE", "HEALTHY", "SAYS", NULL };
+	struct module_cmd m = { .c = { .fd = -1 } };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	cleanup_ojson struct ojson *j = NULL;
+	struct table t;
+	int r = begin(cmd, argc, argv, &m, &err);
+
+	if (r == 0)
+		r = ctl_json(&m.c, ORLOP_ADMIN_MODULE_LIST, NULL, &j, &err);
+	if (r == 0 && m.json) {
+		print_json(j);
+	} else if (r == 0) {
+		table_init(&t, columns);
+		OJSON_FOREACH_ELEM(i, e, j) {
+			table_add(&t, "%s", ojson_get_cstr(e, "name", ""));
+			table_add(&t, "%s", ojson_get_cstr(e, "class", ""));
+			table_add(&t, "%s", ojson_get_cstr(e, "version", ""));
+			table_add(&t, "%s", ojson_get_cstr(e, "state", ""));
+			table_add(&t, "%s", ojson_get_bool(e, "healthy", false) ? "yes" : "no");
+			table_add(&t, "%s", ojson_get_cstr(e, "text", ""));
+		}
+		table_print(&t, stdout);
+	}
+	return end(&m, r, &err);
+}
+
+static void print_list(const char *what, const struct ojson *list)
+{
+	if (!ojson_count(list))
+		return;
+	printf("%-10s", what);
+	OJSON_FOREACH_ELEM(i, e, list)
+		printf(" %s", ojson_cstr(e, ""));
+	putchar('\n');
+}
+
+static void print_info(const struct ojson *j)
+{
+	static const char *const columns[] = { "PARAMETER", "TYPE", "VALUE", "MEANING", NULL };
+	static const char *const lines[] = { "name", "summary", "version", "abi", "license", "path", "buildId", "user",
+					     "state", "text" };
+	struct table t;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		if (*ojson_get_cstr(j, lines[i], ""))
+			printf("%-10s %s\n", lines[i], ojson_get_cstr(j, lines[i], ""));
+	printf("%-10s %lld\n", "shards", (long long)ojson_get_i64(j, "shards", 1));
+	print_list("provides", ojson_get(j, "provides"));
+	print_list("needs", ojson_get(j, "needs"));
+	print_list("reads", ojson_get(j, "reads"));
+	if (!ojson_count(ojson_get(j, "parameters")))
+		return;
+	putchar('\n');
+	table_init(&t, columns);
+	OJSON_FOREACH_ELEM(i, p, ojson_get(j, "parameters")) {
+		const char *v = ojson_get_cstr(p, "value", "");
+
+		table_add(&t, "%s", ojson_get_cstr(p, "name", ""));
+		table_add(&t, "%s", ojson_get_cstr(p, "type", ""));
+		table_add(&t, "%s", *v ? v : "-");
+		table_add(&t, "%s", ojson_get_cstr(p, "help", ""));
+	}
+	table_print(&t, stdout);
+}
+
+int cmd_module_info(const struct command *cmd, int argc, char **argv)
+{
+	struct module_cmd m = { .c = { .fd = -1 } };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	cleanup_ojson struct ojson *j = NULL;
+	int r = begin(cmd, argc, argv, &m, &err);
+
+	if (r == 0)
+		r = ctl_json(&m.c, ORLOP_ADMIN_MODULE_INFO, argv[1], &j, &err);
+	if (r == 0 && m.json)
+		print_json(j);
+	else if (r == 0)
+		print_info(j);
+	return end(&m, r, &err);
+}
+
+int cmd_module_stats(const struct command *cmd, int argc, char **argv)
+{
+	struct module_cmd m = { .c = { .fd = -1 } };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	cleanup_ojson struct ojson *j = NULL;
+	int r = begin(cmd, argc, argv, &m, &err);
+
+	if (r == 0)
+		r = ctl_json(&m.c, ORLOP_ADMIN_MODULE_STATS, argv[1], &j, &err);
+	if (r == 0)
+		print_json(j);
+	return end(&m, r, &err);
+}
+
+int cmd_module_load(const struct command *cmd, int argc, char **argv)
+{
+	struct module_cmd m = { .c = { .fd = -1 } };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct obuf answer = OBUF_INIT;
+	struct orlop_msgw w;
+	int r = begin(cmd, argc, argv, &m, &err);
+
+	if (r == 0) {
+		/* A file is meant from here, not from where the daemon stands. */
+		cleanup_free char *file = strstr(argv[1], ".so") && argv[1][0] != '/' ? realpath(argv[1], NULL) : NULL;
+
+		orlop_msgw_init(&w, NULL);
+		orlop_msgw_str(&w, ORLOP_ADMIN_T_NAME, file ? file : argv[1]);
+		for (int i = 1; i < m.n; i++)
+			orlop_msgw_str(&w, ORLOP_ADMIN_T_PARAM, argv[1 + i]);
+		r = ctl_call(&m.c, ORLOP_ADMIN_MODULE_LOAD, &w, &answer, &err);
+		orlop_msgw_done(&w);
+	}
+	if (r == 0) {
+		struct orlop_bytes text = ctl_field(&answer, ORLOP_ADMIN_T_JSON);
+		cleanup_ojson struct ojson *j = NULL;
+
+		if (m.json)
+			printf("%.*s\n", (int)text.len, text.p ? text.p : "");
+		else if (ojson_parse_bytes(text, &j, NULL) == 0)
+			printf("%s %s is %s\n", ojson_get_cstr(j, "name", argv[1]), ojson_get_cstr(j, "version", ""),
+			       ojson_get_cstr(j, "state", "loaded"));
+	}
+	obuf_done(&answer);
+	return end(&m, r, &err);
+}
+
+int cmd_module_unload(const struct command *cmd, int argc, char **argv)
+{
+	struct module_cmd m = { .c = { .fd = -1 } };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct obuf answer = OBUF_INIT;
+	struct orlop_msgw w;
+	int r = begin(cmd, argc, argv, &m, &err);
+
+	if (r == 0) {
+		orlop_msgw_init(&w, NULL);
+		orlop_msgw_str(&w, ORLOP_ADMIN_T_NAME, argv[1]);
+		r = ctl_call(&m.c, ORLOP_ADMIN_MODULE_UNLOAD, &w, &answer, &err);
+		orlop_msgw_done(&w);
+	}
+	if (r == 0)
+		printf("%s is unloaded\n", argv[1]);
+	obuf_done(&answer);
+	return end(&m, r, &err);
+}

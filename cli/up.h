@@ -1,0 +1,25 @@
+/*
+ * up.h - the steps of `orlop up`.
+ */
+#ifndef CLI_UP_H
+#define CLI_UP_H
+
+#include "place.h"
+#include "setup.h"
+
+/* preflight.c: what must hold before anything is changed; the first that does not, in one line. */
+int preflight(const struct setup *s, const struct place *p, struct orlop_error *err);
+/* Is this TCP port free on this machine? 1, 0. */
+int port_free(int64_t port);
+/* A free port, for tests and machines where the usual one is taken; 0 or -errno. */
+int port_choose(int64_t *ret);
+
+/* certs.c: what is missing, foreign or near its end is made anew; *ret_made: how many. */
+int certs_make(const struct setup *s, int *ret_made, struct orlop_error *err);
+
+/* conf.c: DIR/orlop.conf. What is not in this build is left out and said. */
+int conf_write(const struct setup *s, const struct place *p, struct orlop_error *err);
+/* Is the module on the list --without? */
+int conf_without(const struct setup *s, const char *module);
+
+#endif
