@@ -1,4 +1,5 @@
-/* exec as kubectl speaks it: over SPDY and over WebSocket, to the exit code. */
+/* exec and port-forward as kubectl speaks them, over SPDY and over WebSocket. */
+#include "http/oforward.h"
 #include "http/oremote.h"
 #include "spdydict.h"
 
@@ -51,9 +52,48 @@ static void on_closed(void *arg)
 static const struct oremote_ops ops = { .start = on_start, .input = on_input, .input_end = on_input_end,
 	.resize = on_resize, .closed = on_closed };
 
+static struct oforward *fwd;
+static int n_forgotten;
+
+static void on_dial(void *arg, struct oforward_conn *c, uint16_t port)
+{
+	char to[32];
+	int fd;
+
+	(void)arg;
+	if (port == 1) {
+		oforward_failed(c, "connection refused");
+		return;
+	}
+	snprintf(to, sizeof(to), "127.0.0.1:%u", port);
+	fd = ph_dial(to);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	oforward_connected(c, fd);
+}
+
+static void on_forget(void *arg, struct oforward_conn *c)
+{
+	(void)arg;
+	(void)c;
+	n_forgotten++;
+}
+
+static void on_fwd_closed(void *arg)
+{
+	(void)arg;
+	fwd = NULL;
+	n_closed++;
+}
+
+static const struct oforward_ops fwd_ops = { on_dial, on_forget, on_fwd_closed };
+
 static void on_request(void *arg, struct ohttp_req *r)
 {
 	(void)arg;
+	if (ohttp_path(r).len == 3) {
+		(void)oforward_accept(&ph_host, r, &fwd_ops, NULL, &fwd);
+		return;
+	}
 	if (oremote_accept(r, OREMOTE_STDIN | OREMOTE_STDOUT | OREMOTE_STDERR, &ops, NULL, &m) == 1)
 		on_start(NULL);
 }
@@ -84,16 +124,20 @@ static void put32(struct obuf *b, uint32_t v)
 	obuf_append(b, p, 4);
 }
 
-static void syn_stream(z_stream *z, uint32_t id, const char *type, struct obuf *out)
+/* @pairs: names and values, NULL at the end */
+static void syn_stream(z_stream *z, uint32_t id, const char *const *pairs, struct obuf *out)
 {
 	struct obuf h = OBUF_INIT;
 	unsigned char zb[512];
+	uint32_t n = 0;
 
-	put32(&h, 1);
-	put32(&h, 10);
-	obuf_puts(&h, "streamtype");
-	put32(&h, (uint32_t)strlen(type));
-	obuf_puts(&h, type);
+	while (pairs[2 * n])
+		n++;
+	put32(&h, n);
+	for (uint32_t i = 0; i < 2 * n; i++) {
+		put32(&h, (uint32_t)strlen(pairs[i]));
+		obuf_puts(&h, pairs[i]);
+	}
 	z->next_in = (Bytef *)h.data;
 	z->avail_in = (uInt)h.len;
 	z->next_out = zb;
@@ -126,7 +170,7 @@ static void test_spdy(void)
 	ok(ph_until(arrived, &w) && strstr(obuf_cstr(&w.in), "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n"), "SPDY v4");
 	obuf_reset(&b);
 	for (uint32_t i = 0; i < 5; i++)
-		syn_stream(&z, 2 * i + 1, types[i], &b);
+		syn_stream(&z, 2 * i + 1, (const char *const[]){ "streamtype", types[i], NULL }, &b);
 	put32(&b, 9);
 	put32(&b, 25);
 	obuf_puts(&b, "{\"Width\":120,\"Height\":40}");
@@ -195,6 +239,63 @@ static void test_refused(void)
 	obuf_done(&w.in);
 }
 
+/* Bytes of a client that forwards to two ports, one of which nobody listens on. */
+static void forward_bytes(struct obuf *b)
+{
+	static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+	const char *port = strrchr(addr, ':') + 1;
+	z_stream z;
+
+	memset(&z, 0, sizeof(z));
+	(void)deflateInit(&z, 9);
+	(void)deflateSetDictionary(&z, spdy_dict, SPDY_DICT_LEN);
+	syn_stream(&z, 1, (const char *const[]){ "streamtype", "error", "port", port, "requestid", "0", NULL }, b);
+	put32(b, 1);
+	put32(b, 0x01000000);
+	syn_stream(&z, 3, (const char *const[]){ "streamtype", "data", "port", port, "requestid", "0", NULL }, b);
+	put32(b, 3);
+	put32(b, sizeof(get) - 1);
+	obuf_append(b, get, sizeof(get) - 1);
+	syn_stream(&z, 5, (const char *const[]){ "streamtype", "error", "port", "1", "requestid", "1", NULL }, b);
+	syn_stream(&z, 7, (const char *const[]){ "streamtype", "data", "port", "1", "requestid", "1", NULL }, b);
+	syn_stream(&z, 9, (const char *const[]){ "streamtype", "data", "port", "99999", "requestid", "2", NULL }, b);
+	deflateEnd(&z);
+}
+
+static bool is_closed(void *arg);
+
+static void test_forward(bool tunnel)
+{
+	struct raw w = { .fd = ph_dial(addr), .want = "\r\n\r\n" };
+	struct obuf b = OBUF_INIT;
+	struct obuf spdy = OBUF_INIT;
+
+	forward_bytes(&spdy);
+	if (tunnel) {
+		obuf_puts(&b, "GET /pf HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+			      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+			      "Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n\r\n");
+		for (size_t at = 0; at < spdy.len; at += 100)
+			ws_frame(&b, spdy.data + at, spdy.len - at < 100 ? spdy.len - at : 100);
+	} else {
+		obuf_puts(&b, "POST /pf HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n"
+			      "X-Stream-Protocol-Version: portforward.k8s.io\r\n\r\n");
+		obuf_append(&b, spdy.data, spdy.len);
+	}
+	(void)!send(w.fd, b.data, b.len, 0);
+	w.want = "Upgrade request required";
+	ok(ph_until(arrived, &w) && !w.eof, "port-forward, %s", tunnel ? "tunnelled" : "SPDY");
+	ok(strncmp(obuf_cstr(&w.in), "HTTP/1.1 101", 12) == 0, "101");
+	w.want = "forwarding to port 1: connection refused";
+	ok(ph_until(arrived, &w) && !w.eof, "a port that nobody listens on says why");
+	n_closed = 0;
+	close(w.fd);
+	ok(ph_until(is_closed, NULL) && !fwd, "and ends with its client");
+	obuf_done(&spdy);
+	obuf_done(&b);
+	obuf_done(&w.in);
+}
+
 static bool is_closed(void *arg)
 {
 	(void)arg;
@@ -227,6 +328,8 @@ int main(void)
 	test_ws();
 	test_refused();
 	test_gone();
+	test_forward(false);
+	test_forward(true);
 	ohttp_server_free(srv);
 	ph_reap();
 	obuf_done(&seen);
