@@ -160,8 +160,15 @@ void watch_begin(struct front *f, struct reg_watch *take_w)
 		fwatch_free_if_idle(fw);
 }
 
+/* A watch that ends at once frees itself, so they move over one by one. */
 void watch_drain(struct ashard *sh)
 {
-	OLIST_FOREACH(l, &sh->watches)
+	struct olist todo, *l;
+
+	olist_init(&todo);
+	olist_splice(&todo, &sh->watches);
+	while ((l = olist_shift(&todo)) != NULL) {
+		olist_append(&sh->watches, l);
 		reg_watch_drain(OLIST_ENTRY(l, struct fwatch, link)->w);
+	}
 }

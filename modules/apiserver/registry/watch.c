@@ -124,7 +124,6 @@ static int next_change(struct reg_watch *w, struct orlop_change *c, struct reg_e
 {
 	bool was, is;
 
-	w->told = c->rev;
 	switch (c->type) {
 	case ORLOP_CHANGE_ADDED:
 		return reg_select_match(&w->sel, c->object) ?
@@ -202,6 +201,8 @@ int reg_watch_next(struct reg_watch *w, struct reg_event *ev)
 			struct orlop_change *c = &w->batch[w->batch_i++];
 
 			r = next_change(w, c, ev);
+			if (r > 0)
+				w->told = c->rev;	/* what is passed over is what bookmarks are for */
 			drop_change(w, c);
 			if (r)
 				return r;
