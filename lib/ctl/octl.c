@@ -26,17 +26,17 @@ const struct orlop_controller_ops octl_ops = {
 	.resync = octl_resync,
 };
 
-static bool all_synced(const struct octl *c)
+static bool all_synced(struct octl *c)
 {
 	uint32_t i;
 
 	for (i = 0; i < c->n_followed; i++)
 		if (!okube_informer_synced(c->followed[i]))
 			return false;
-	return true;
+	return !c->synced || c->synced(c);
 }
 
-static void gate(void *arg)
+void octl_gate(void *arg)
 {
 	struct octl *c = arg;
 	bool open = c->leading && !c->stopping && all_synced(c);
@@ -131,11 +131,6 @@ static void process(void *arg, struct orlop_bytes key)
 	octl_release(t, e != 0);
 }
 
-static void change_gate(void *arg)
-{
-	gate(arg);
-}
-
 int octl_init(struct octl *c, const struct orlop_host *h, const char *name, const char *component,
 	      octl_sync_fn sync, uint32_t workers, struct orlop_error *err)
 {
@@ -176,7 +171,7 @@ int octl_follow(struct octl *c, const char *resource, okube_change_fn fn, struct
 
 	if (c->n_followed == OCTL_FOLLOW_MAX)
 		return orlop_fail(err, E2BIG, 0, "", "too many resources followed");
-	e = okube_informer_new(c->h, resource, fn, change_gate, c, &c->followed[c->n_followed], err);
+	e = okube_informer_new(c->h, resource, fn, octl_gate, c, &c->followed[c->n_followed], err);
 	if (e)
 		return e;
 	if (ret)
@@ -191,7 +186,7 @@ static void lead_changed(void *arg, int32_t gained, uint64_t token)
 
 	(void)token;
 	c->leading = gained != 0;
-	gate(c);
+	octl_gate(c);
 }
 
 int octl_start(void *ctx, struct orlop_error *err)
@@ -214,7 +209,7 @@ int octl_stop(void *ctx, struct orlop_error *err)
 
 	(void)err;
 	c->stopping = true;
-	gate(c);
+	octl_gate(c);
 	return 0;
 }
 

@@ -29,6 +29,7 @@ struct octl {
 	const struct orlop_host *h;
 	const char	*name;
 	octl_sync_fn	sync;
+	bool		(*synced)(struct octl *c);	/* beyond the followed resources; NULL: nothing more */
 	struct oworkq	*q;
 	struct okube_recorder *events;
 	struct orlop_lead *lead;
@@ -47,6 +48,8 @@ void octl_done(struct octl *c);
 /* Follow a resource; processing begins when all followed ones are synced. */
 int octl_follow(struct octl *c, const char *resource, okube_change_fn fn, struct orlop_resource **ret,
 		struct orlop_error *err);
+/* What synced() says may have changed. Matches orlop_cb. */
+void octl_gate(void *arg);
 /* module->start: ask for leadership, be ready. */
 int octl_start(void *ctx, struct orlop_error *err);
 /* module->stop: no new keys; -EBUSY never. */

@@ -348,7 +348,6 @@ static int pods_adjust(struct replicaset *r, struct octl_task *t, const struct o
 	failure_forget(r, rs);
 	if (!diff)
 		return 0;
-	octl_again(t, 0);
 	if (diff > 0)
 		return pods_create(t, rs, diff > most ? most : diff);
 	return pods_delete(t, rs, pods, n, -diff > most ? most : -diff);

@@ -1,0 +1,206 @@
+/*
+ * finalize.c - owners that wait for their dependents: foreground deletion, where these go first, and
+ * orphaning, where they forget their owner first. Then our finalizer goes, and the object with it.
+ */
+#include "gc.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/otime.h"
+
+#define LOOK_AGAIN	(5 * OTIME_SECOND)	/* a reference that stopped blocking tells nobody */
+
+static struct orlop_bytes text(const char *cstr)
+{
+	return (struct orlop_bytes){ cstr, strlen(cstr) };
+}
+
+int gc_patch_meta(struct octl_task *t, const struct watched *w, const struct ojson *obj,
+		  struct ojson *take_meta)
+{
+	struct ojson *patch = ojson_new_object();
+	struct okube_req req = { .verb = "patch", .resource = w->name, .body = patch,
+				 .ns = text(okube_meta(obj, "namespace")), .name = text(okube_meta(obj, "name")),
+				 .content_type = OKUBE_MERGE_PATCH };
+	int e = ojson_set_cstr(take_meta, "uid", okube_meta(obj, "uid"));
+
+	if (!e)
+		e = ojson_set_cstr(take_meta, "resourceVersion", okube_meta(obj, "resourceVersion"));
+	if (!e && !patch)
+		e = -ENOMEM;
+	if (!e)
+		e = ojson_set(patch, "metadata", ojson_ref(take_meta));
+	if (!e)
+		octl_send(t, &req);
+	ojson_unref(take_meta);
+	ojson_unref(patch);
+	return e;
+}
+
+struct ojson *gc_refs_without(const struct ojson *obj, bool (*drop)(const struct ojson *ref, const void *arg),
+			      const void *arg)
+{
+	struct ojson *out = ojson_new_array();
+	int e = out ? 0 : -ENOMEM;
+
+	OJSON_FOREACH_ELEM(i, ref, OJSON_AT(obj, "metadata", "ownerReferences")) {
+		if (!e && !drop(ref, arg))
+			e = ojson_append(out, ojson_ref(ref));
+	}
+	if (e) {
+		ojson_unref(out);
+		return NULL;
+	}
+	return out;
+}
+
+static int finalizer_drop(struct octl_task *t, const struct watched *w, const struct ojson *obj,
+			  const char *name)
+{
+	struct ojson *meta = ojson_new_object();
+	struct ojson *list = ojson_new_array();
+	int e = meta && list ? 0 : -ENOMEM;
+
+	OJSON_FOREACH_ELEM(i, f, OJSON_AT(obj, "metadata", "finalizers")) {
+		if (!e && !ojson_string_is(f, name))
+			e = ojson_append(list, ojson_ref(f));
+	}
+	if (!e)
+		e = ojson_set(meta, "finalizers", ojson_ref(list));
+	ojson_unref(list);
+	if (e) {
+		ojson_unref(meta);
+		return e;
+	}
+	return gc_patch_meta(t, w, obj, meta);
+}
+
+/* ---- dependents -------------------------------------------------------------------------------------------- */
+
+struct walk {
+	struct octl_task *t;
+	const char	*uid;		/* of the owner */
+	uint32_t	blocking;
+	int		e;
+};
+
+static bool is_ref_to(const struct ojson *ref, const void *uid)
+{
+	return ojson_string_is(ojson_get(ref, "uid"), uid);
+}
+
+/*
+ * A dependent that is itself waiting for its dependents might wait for its owner, in a circle: none
+ * of its references block any more.
+ */
+static int unblock(struct octl_task *t, const struct watched *w, const struct ojson *dep)
+{
+	struct ojson *meta = ojson_new_object();
+	struct ojson *refs = NULL;
+	bool any = false;
+	int e = ojson_copy(OJSON_AT(dep, "metadata", "ownerReferences"), &refs);
+
+	OJSON_FOREACH_ELEM(i, ref, refs) {
+		if (ojson_get_bool(ref, "blockOwnerDeletion", false)) {
+			any = true;
+			if (!e)
+				e = ojson_set_bool(ref, "blockOwnerDeletion", false);
+		}
+	}
+	if (!e && any)
+		e = ojson_set(meta, "ownerReferences", ojson_ref(refs));
+	ojson_unref(refs);
+	if (e || !any) {
+		ojson_unref(meta);
+		return e;
+	}
+	return gc_patch_meta(t, w, dep, meta);
+}
+
+static bool in_circle(struct gc *gc, const struct ojson *dep, const char *uid);
+
+static void foreground_one(void *arg, struct watched *w, struct orlop_object *o)
+{
+	struct walk *k = arg;
+	struct ojson *dep = okube_parse(o);
+
+	OJSON_FOREACH_ELEM(i, ref, OJSON_AT(dep, "metadata", "ownerReferences")) {
+		if (is_ref_to(ref, k->uid) && ojson_get_bool(ref, "blockOwnerDeletion", false))
+			k->blocking++;
+	}
+	if (dep && !okube_deleting(dep))
+		gc_queue(w, o);		/* it will find us waiting, and go */
+	else if (dep && gc_has_finalizer(dep, FOREGROUND) && in_circle(w->gc, dep, k->uid) && !k->e)
+		k->e = unblock(k->t, w, dep);
+	ojson_unref(dep);
+}
+
+struct circle {
+	const char	*uid;
+	bool		found;
+};
+
+static void circle_one(void *arg, struct watched *w, struct orlop_object *o)
+{
+	struct circle *c = arg;
+	struct orlop_bytes uid = okube_uid(o);
+
+	(void)w;
+	c->found |= uid.len == strlen(c->uid) && !memcmp(uid.p, c->uid, uid.len);
+}
+
+/* Is the object @uid among the dependents of its own dependent @dep? */
+static bool in_circle(struct gc *gc, const struct ojson *dep, const char *uid)
+{
+	struct circle c = { .uid = uid };
+
+	(void)gc_dependents(gc, false, (struct orlop_bytes){ NULL, 0 }, text(okube_meta(dep, "uid")), circle_one,
+			    &c);
+	return c.found;
+}
+
+int gc_foreground(struct gc *gc, struct octl_task *t, struct watched *w, const struct ojson *obj)
+{
+	struct walk k = { .t = t, .uid = okube_meta(obj, "uid") };
+
+	(void)gc_dependents(gc, w->namespaced, text(okube_meta(obj, "namespace")), text(k.uid), foreground_one,
+			    &k);
+	if (k.e)
+		return k.e;
+	if (!k.blocking)
+		return finalizer_drop(t, w, obj, FOREGROUND);
+	octl_again(t, LOOK_AGAIN);
+	return 0;
+}
+
+static void orphan_one(void *arg, struct watched *w, struct orlop_object *o)
+{
+	struct walk *k = arg;
+	struct ojson *dep = okube_parse(o);
+	struct ojson *meta = ojson_new_object();
+	struct ojson *refs = gc_refs_without(dep, is_ref_to, k->uid);
+
+	if (!k->e)
+		k->e = dep && meta && refs ? ojson_set(meta, "ownerReferences", ojson_ref(refs)) : -ENOMEM;
+	ojson_unref(refs);
+	if (!k->e)
+		k->e = gc_patch_meta(k->t, w, dep, meta);
+	else
+		ojson_unref(meta);
+	ojson_unref(dep);
+}
+
+int gc_orphan(struct gc *gc, struct octl_task *t, struct watched *w, const struct ojson *obj)
+{
+	struct walk k = { .t = t, .uid = okube_meta(obj, "uid") };
+	uint32_t n = gc_dependents(gc, w->namespaced, text(okube_meta(obj, "namespace")), text(k.uid),
+				   orphan_one, &k);
+
+	if (k.e)
+		return k.e;
+	if (!n)
+		return finalizer_drop(t, w, obj, ORPHAN);
+	octl_again(t, 0);	/* once they have forgotten it */
+	return 0;
+}

@@ -1,0 +1,5 @@
+m := controllers/namespace
+MODULES += $(m)
+$(m)_srcs := namespace.c survey.c
+$(m)_deps := ctl kube workq json base
+$(m)_logic := namespace.c survey.c

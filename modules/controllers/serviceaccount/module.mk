@@ -1,0 +1,5 @@
+m := controllers/serviceaccount
+MODULES += $(m)
+$(m)_srcs := ca.c serviceaccount.c
+$(m)_deps := ctl kube workq json base
+$(m)_logic := serviceaccount.c
