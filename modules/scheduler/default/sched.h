@@ -1,0 +1,366 @@
+/*
+ * sched.h - what the scheduler knows: nodes with what is free on them, pods with what they ask for.
+ *
+ * Everything declared here is pure: it sees no host, no clock and no bus. Times and random seeds are
+ * handed in. The module around it is module.h.
+ */
+#ifndef SCHEDULER_DEFAULT_SCHED_H
+#define SCHEDULER_DEFAULT_SCHED_H
+
+#include <orlop/types.h>
+
+#include "base/oarena.h"
+#include "base/obuf.h"
+#include "base/olist.h"
+#include "base/omap.h"
+
+/* ---- what a pod takes from a node ---------------------------------------------------------------- */
+
+struct sd_amount {
+	struct orlop_bytes name;	/* "nvidia.com/gpu", "hugepages-2Mi" */
+	int64_t		v;		/* whole units, bytes */
+};
+
+struct sd_port {
+	uint32_t	port;
+	uint32_t	proto;		/* 0 TCP, 1 UDP, 2 SCTP, 3 other */
+	struct orlop_bytes ip;		/* empty: every address */
+};
+
+/* One allocation; freed with omem_free(). */
+struct sd_load {
+	int64_t		cpu_milli;
+	int64_t		memory;		/* bytes */
+	int64_t		ephemeral;	/* bytes */
+	int64_t		nz_cpu_milli;	/* with 100m for containers that ask for nothing: scores only */
+	int64_t		nz_memory;	/* with 200Mi */
+	uint32_t	n_ext;
+	uint32_t	n_ports;
+	struct sd_amount *ext;
+	struct sd_port	*ports;
+};
+
+/*
+ * sd_load_new - requests of a pod as upstream counts them
+ *
+ * @spec  the pod's spec as JSON
+ *
+ * max(sum of containers + sidecars, the most any init container needs beside the sidecars before it),
+ * what the pod as a whole asks for instead, plus overhead. 0 or -ENOMEM.
+ * Source: k8s.io/component-helpers/resource, PodRequests.
+ */
+int sd_load_new(struct orlop_bytes spec, struct sd_load **ret);
+
+/* A resource.Quantity in thousandths, or in whole units rounded up; 0 if it is none. */
+int64_t sd_quantity_milli(struct orlop_bytes v);
+int64_t sd_quantity(struct orlop_bytes v);
+
+/* ---- where a pod may go ---------------------------------------------------------------------------- */
+
+enum sd_op { SD_IN, SD_NOT_IN, SD_EXISTS, SD_NOT_EXISTS, SD_GT, SD_LT, SD_OP_BAD };
+
+struct sd_expr {
+	struct orlop_bytes key;
+	enum sd_op	op;
+	uint32_t	n;
+	struct orlop_bytes *values;
+	int64_t		number;		/* SD_GT, SD_LT */
+};
+
+struct sd_term {
+	uint32_t	n_exprs;
+	uint32_t	n_fields;
+	struct sd_expr	*exprs;		/* labels */
+	struct sd_expr	*fields;	/* metadata.name */
+	int64_t		weight;		/* preferred terms */
+};
+
+enum sd_effect { SD_EFFECT_ANY, SD_NO_SCHEDULE, SD_PREFER_NO_SCHEDULE, SD_NO_EXECUTE };
+
+struct sd_toleration {
+	struct orlop_bytes key;
+	struct orlop_bytes value;
+	enum sd_effect	effect;
+	bool		exists;		/* operator Exists */
+};
+
+struct sd_label {
+	struct orlop_bytes key;
+	struct orlop_bytes value;
+};
+
+/* A pending pod's wishes, parsed once; all in @mem. */
+struct sd_spec {
+	struct oarena	mem;
+	struct orlop_bytes node_name;
+	uint32_t	n_selector;
+	uint32_t	n_required;
+	uint32_t	n_preferred;
+	uint32_t	n_tolerations;
+	uint32_t	n_images;
+	uint32_t	n_gates;
+	uint32_t	n_only;
+	bool		has_required;	/* an empty list of terms matches nothing */
+	bool		only;		/* metadata.name restricts it to the @n_only nodes named */
+	bool		preempt_never;
+	struct sd_label	*selector;
+	struct sd_term	*required;
+	struct sd_term	*preferred;
+	struct sd_toleration *tolerations;
+	struct orlop_bytes *images;	/* normalized: with tag */
+	struct orlop_bytes *only_names;
+};
+
+/* 0 or -ENOMEM */
+int sd_spec_new(struct orlop_bytes spec, struct sd_spec **ret);
+void sd_spec_free(struct sd_spec *s);	/* accepts NULL */
+
+/* ---- pods ----------------------------------------------------------------------------------------------- */
+
+enum sd_state {
+	SD_IGNORED,		/* not ours, or over */
+	SD_PENDING,		/* in the queue */
+	SD_ASSUMED,		/* counted on its node, the binding is under way */
+	SD_BOUND,
+};
+
+enum sd_queued { SD_NOWHERE, SD_ACTIVE, SD_BACKOFF, SD_UNSCHEDULABLE, SD_GATED };
+
+struct sd_pod {
+	struct orlop_bytes ns;		/* both inside the key of the table */
+	struct orlop_bytes name;
+	char		*uid;
+	struct sd_load	*load;
+	struct sd_spec	*spec;		/* while pending or assumed */
+	struct sd_node	*node;		/* counted there */
+	struct olist	on_node;
+	enum sd_state	state;
+	int32_t		priority;
+
+	/* queue.c */
+	enum sd_queued	queued;
+	uint32_t	heap_at;
+	uint32_t	attempts;
+	struct olist	waiting;	/* unschedulable or gated */
+	uint64_t	queued_ns;	/* since when; order of equal priorities */
+	uint64_t	seq;
+	uint64_t	backoff_ns;	/* not before; 0: never failed */
+
+	/* what was said about it, so that it is said once */
+	uint64_t	said;		/* hash of the condition */
+	uint64_t	event_said;	/* hash of the Event's message */
+	uint64_t	event_id;	/* in its name */
+	uint64_t	event_ns;
+	uint32_t	event_count;
+	bool		waits_answer;	/* unknown outcome: being looked up */
+};
+
+/* ---- nodes ------------------------------------------------------------------------------------------------ */
+
+struct sd_taint {
+	struct orlop_bytes key;
+	struct orlop_bytes value;
+	enum sd_effect	effect;
+};
+
+struct sd_ext {
+	struct orlop_bytes name;	/* in names of its own: outlives the node's text */
+	char		*own;
+	int64_t		alloc;
+	int64_t		used;
+};
+
+/* An image that some node has; counted, freed with the last node. */
+struct sd_image {
+	int64_t		size;
+	uint32_t	n_nodes;
+	uint32_t	reserved0;
+};
+
+struct sd_node {
+	/* hot: read for every pod */
+	int64_t		alloc_cpu_milli;
+	int64_t		alloc_memory;
+	int64_t		alloc_ephemeral;
+	int64_t		alloc_pods;
+	int64_t		used_cpu_milli;
+	int64_t		used_memory;
+	int64_t		used_ephemeral;
+	int64_t		nz_cpu_milli;
+	int64_t		nz_memory;
+	uint32_t	n_pods;
+	uint32_t	n_ports;	/* host ports in use */
+	uint32_t	n_taints;
+	uint32_t	n_prefer;	/* taints PreferNoSchedule among them */
+	uint32_t	n_hard;		/* the others */
+	uint32_t	n_labels;
+	uint32_t	n_ext;
+	bool		unschedulable;
+	bool		present;	/* else only pods name it */
+	struct sd_taint	*taints;
+	struct sd_label	*labels;	/* sorted by key */
+	struct sd_ext	*ext;
+
+	struct orlop_bytes name;	/* key of the table */
+	struct olist	pods;
+	uint32_t	slot;		/* in sd_cluster.v, if present */
+	uint32_t	n_images;
+	struct sd_image	**images;	/* sorted by address */
+	struct orlop_bytes *image_names;
+	struct oarena	mem;		/* taints, labels, image names */
+	struct olist	dirty;		/* may now have room for somebody */
+};
+
+struct sd_cluster {
+	struct omap	nodes;		/* name → sd_node */
+	struct omap	images;		/* name → sd_image */
+	struct sd_node	**v;		/* those present */
+	uint32_t	n;
+	uint32_t	cap;
+	uint32_t	next;		/* where the search for the next pod begins */
+	uint32_t	percent;	/* of nodes to find feasible; 0: upstream's formula */
+	uint64_t	rng;
+	struct olist	dirty;
+	uint32_t	n_dirty;
+	struct sd_cand	*cand;		/* scratch of decide.c, cap entries */
+};
+
+void sd_cluster_init(struct sd_cluster *c, uint64_t seed);
+void sd_cluster_done(struct sd_cluster *c);	/* pods must be gone */
+
+/*
+ * sd_node_set - a node as it is now
+ *
+ * @members  the object as the cache has it, from "metadata": on
+ *
+ * The node is then dirty. 0 or -ENOMEM (it keeps its old state).
+ */
+int sd_node_set(struct sd_cluster *c, struct orlop_bytes name, struct orlop_bytes members);
+void sd_node_gone(struct sd_cluster *c, struct orlop_bytes name);
+struct sd_node *sd_node_get(struct sd_cluster *c, struct orlop_bytes name);	/* NULL: not present */
+void sd_node_dirty(struct sd_cluster *c, struct sd_node *n);
+void sd_clean(struct sd_cluster *c);		/* no node is dirty any more */
+
+/* Does anything that decides differ between two versions of a node? */
+bool sd_node_differs(struct orlop_bytes a, struct orlop_bytes b);
+
+/* Count a pod on a node (made up if nobody knows it yet), or no longer. 0 or -ENOMEM. */
+int sd_pod_place(struct sd_cluster *c, struct sd_pod *p, struct orlop_bytes node);
+void sd_pod_unplace(struct sd_cluster *c, struct sd_pod *p);
+
+/* ---- filters ------------------------------------------------------------------------------------------------ */
+
+/* Upstream's plugins, in the order in which they run. */
+enum sd_plugin {
+	SD_FEASIBLE,
+	SD_P_UNSCHEDULABLE,
+	SD_P_NODE_NAME,
+	SD_P_TAINTS,
+	SD_P_AFFINITY,
+	SD_P_PORTS,
+	SD_P_FIT,
+	SD_N_PLUGINS,
+};
+
+#define SD_FIT_PODS	0x1u
+#define SD_FIT_CPU	0x2u
+#define SD_FIT_MEMORY	0x4u
+#define SD_FIT_EPHEMERAL 0x8u
+
+/* Why a node will not do. */
+struct sd_why {
+	enum sd_plugin	plugin;
+	uint32_t	fit;		/* SD_FIT_* */
+	uint64_t	ext;		/* bit i: load->ext[i] (the 64th stands for all behind it) */
+	bool		unresolvable;	/* evicting pods would not help */
+};
+
+/* The first plugin that refuses; SD_FEASIBLE: none. @why may be NULL. */
+enum sd_plugin sd_filter(const struct sd_pod *p, const struct sd_node *n, struct sd_why *why);
+
+bool sd_term_matches(const struct sd_term *t, const struct sd_node *n);
+bool sd_tolerates(const struct sd_toleration *t, uint32_t n, const struct sd_taint *taint);
+
+/* All nodes that were looked at, by reason. */
+struct sd_diag {
+	uint32_t	n_nodes;
+	uint32_t	count[SD_N_PLUGINS];	/* FIT: not used, see below */
+	uint32_t	fit[4];
+	uint32_t	ext[64];
+	uint32_t	elsewhere;	/* not among those that metadata.name allows */
+	uint32_t	unresolvable;
+};
+
+void sd_diag_add(struct sd_diag *d, const struct sd_why *why);
+/* "0/3 nodes are available: …" with what preemption would say. */
+void sd_diag_write(const struct sd_diag *d, const struct sd_pod *p, struct obuf *b);
+/* One node's reason, as explain shows it. */
+void sd_why_write(const struct sd_why *w, const struct sd_pod *p, struct obuf *b);
+
+/* ---- scores ----------------------------------------------------------------------------------------------------- */
+
+struct sd_cand {
+	struct sd_node	*node;
+	int64_t		score;
+	int64_t		prefer;		/* intolerable PreferNoSchedule taints, then points */
+	int64_t		affinity;	/* sum of weights */
+};
+
+/* Fills score of each; upstream's default weights. */
+void sd_score(struct sd_cluster *c, const struct sd_pod *p, struct sd_cand *v, uint32_t n);
+
+/* One plugin each, 0 … 100 */
+int64_t sd_least_allocated(const struct sd_load *l, const struct sd_node *n);
+int64_t sd_balanced(const struct sd_load *l, const struct sd_node *n);
+
+/* ---- decide ------------------------------------------------------------------------------------------------------- */
+
+/* How many feasible nodes are enough, of @n. */
+uint32_t sd_enough(uint32_t percent, uint32_t n);
+/* The node for a pod, or NULL and the reasons. */
+struct sd_node *sd_decide(struct sd_cluster *c, const struct sd_pod *p, struct sd_diag *ret_diag);
+/* JSON for op explain. */
+void sd_explain(struct sd_cluster *c, const struct sd_pod *p, struct obuf *b);
+
+/* ---- queue -------------------------------------------------------------------------------------------------------- */
+
+#define SD_BACKOFF_FIRST_NS	UINT64_C(1000000000)
+#define SD_BACKOFF_MAX_NS	UINT64_C(10000000000)
+#define SD_UNSCHEDULABLE_MAX_NS	UINT64_C(300000000000)
+
+struct sd_heap {
+	struct sd_pod	**v;
+	uint32_t	n;
+	uint32_t	cap;
+};
+
+struct sd_queue {
+	struct sd_heap	active;		/* priority, then time */
+	struct sd_heap	backoff;	/* when it ends */
+	struct olist	unschedulable;	/* oldest first */
+	struct olist	gated;
+	uint32_t	n_unschedulable;
+	uint32_t	n_gated;
+	uint64_t	seq;
+};
+
+void sd_queue_init(struct sd_queue *q);
+void sd_queue_done(struct sd_queue *q);
+/* A pod that is new or whose wishes changed: tried at once, whatever its back-off. 0 or -ENOMEM. */
+int sd_queue_add(struct sd_queue *q, struct sd_pod *p, uint64_t now);
+/* The next to try, taken out; NULL: none. */
+struct sd_pod *sd_queue_pop(struct sd_queue *q);
+/* No node will do: waits until it is woken. Never fails. */
+void sd_queue_unschedulable(struct sd_queue *q, struct sd_pod *p, uint64_t now);
+/* Something went wrong: again after its back-off. 0 or -ENOMEM (then it waits as unschedulable). */
+int sd_queue_retry(struct sd_queue *q, struct sd_pod *p, uint64_t now);
+/* An unschedulable pod may have a chance: now, or when its back-off ends. */
+void sd_queue_wake(struct sd_queue *q, struct sd_pod *p, uint64_t now);
+void sd_queue_wake_all(struct sd_queue *q, uint64_t now);
+void sd_queue_remove(struct sd_queue *q, struct sd_pod *p);
+/* Ended back-offs become active, those forgotten for five minutes too. Next time to come, 0: none. */
+uint64_t sd_queue_tick(struct sd_queue *q, uint64_t now);
+/* Wakes those that the dirty nodes can help, then no node is dirty. */
+void sd_queue_wake_for(struct sd_queue *q, struct sd_cluster *c, uint64_t now);
+
+#endif
