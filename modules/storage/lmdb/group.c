@@ -11,6 +11,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <orlop/inline/error.h>
 #include <orlop/inline/log.h>
@@ -19,6 +22,9 @@
 
 /* What a version costs beside key and value, roughly: two entries and their share of pages. */
 #define VERSION_COST	256u
+
+/* With less space than this a write cut short is taken for a full disk. */
+#define SPACE_LOW	(1u << 20)
 
 static void job_free(struct write_job *j)
 {
@@ -354,9 +360,31 @@ int group_commit(struct lmdb *s, struct group *g)
 	return 0;
 }
 
+/*
+ * LMDB says EIO when the kernel took only a part of a write, which it does just before it says that
+ * there is no space.
+ */
+static int io_or_full(struct lmdb *s, int rc)
+{
+	mdb_filehandle_t fd;
+	struct statvfs vfs;
+	struct rlimit lim;
+	struct stat st;
+
+	if (rc != EIO || mdb_env_get_fd(s->db.env, &fd))
+		return rc;
+	if (!fstatvfs(fd, &vfs) && (uint64_t)vfs.f_bavail * vfs.f_frsize < SPACE_LOW)
+		return ENOSPC;
+	if (!getrlimit(RLIMIT_FSIZE, &lim) && !fstat(fd, &st) && lim.rlim_cur != RLIM_INFINITY &&
+	    (uint64_t)st.st_size + SPACE_LOW > lim.rlim_cur)
+		return EFBIG;
+	return rc;
+}
+
 /* LMDB gave up: whether the last commit is on disk only opening it again can tell. */
 static int fail_code(struct lmdb *s, int rc)
 {
+	rc = io_or_full(s, rc);
 	if (rc == MDB_MAP_FULL)
 		atomic_store(&s->full, true);
 	if (rc != MDB_PANIC && rc != MDB_CORRUPTED && rc != MDB_PAGE_NOTFOUND)

@@ -3,4 +3,4 @@ MODULES += $(m)
 $(m)_srcs := lmdb.c db.c writer.c group.c read.c compact.c
 $(m)_deps := store base
 $(m)_pkgs := lmdb
-$(m)_tests := test/files.c test/powercut.c
+$(m)_tests := test/files.c test/faults.c test/powercut.c
