@@ -40,6 +40,8 @@ static bool digest_ok(const char *p, size_t n)
 /* Is the part before the first '/' a host? */
 static bool is_host(const char *p, size_t n)
 {
+	if (p[0] == '.' || p[0] == '-')
+		return false;
 	return memchr(p, '.', n) || memchr(p, ':', n) || (n == 9 && !memcmp(p, "localhost", 9));
 }
 
@@ -73,8 +75,10 @@ int imgref_normalize(const char *ref, struct obuf *out)
 	for (i = 0; i < path_len; i++)
 		if (!name_char(path[i]) || (path[i] == '/' && (i == 0 || i + 1 == path_len || path[i - 1] == '/')))
 			return -EINVAL;
-	if (path[0] == '.' || path[0] == '-' || path[0] == '_')
-		return -EINVAL;
+	/* a component begins with a letter or digit: "..", as in a path, is none */
+	for (i = 0; i < path_len; i++)
+		if ((i == 0 || path[i - 1] == '/') && strchr("._-", path[i]))
+			return -EINVAL;
 	for (i = 0; i < host_len; i++)
 		if (!name_char(ref[i]) && !(ref[i] >= 'A' && ref[i] <= 'Z') && ref[i] != ':' &&
 		    ref[i] != '[' && ref[i] != ']')
