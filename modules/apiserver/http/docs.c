@@ -6,6 +6,8 @@
  */
 #include "front.h"
 
+#include "base/ohash.h"
+#include "base/otime.h"
 #include "schema/discovery.h"
 #include "schema/openapi.h"
 
@@ -15,6 +17,7 @@ struct doc {
 	char		*p;
 	size_t		len;
 	uint32_t	refs;	/* the table's and those of answers on their way */
+	char		etag[20];	/* of what it says, in quotes */
 };
 
 static void doc_unref(void *arg)
@@ -43,23 +46,40 @@ static struct doc *doc_get(struct ashard *sh, const char *key)
 static struct doc *doc_put(struct ashard *sh, const char *key, struct obuf *b)
 {
 	struct doc *d = OMEM_NEW(struct doc);
+	void *old = NULL;
 
 	if (d)
 		d->p = obuf_steal(b, &d->len);
-	if (!d || !d->p || omap_put_cstr(&sh->docs, key, d) < 0) {
+	if (!d || !d->p || omap_put(&sh->docs, key, strlen(key), d, &old) < 0) {
 		if (d)
 			omem_free(d->p);
 		omem_free(d);
 		obuf_done(b);
 		return NULL;
 	}
+	if (old)
+		doc_unref(old);
 	d->refs = 1;
+	snprintf(d->etag, sizeof(d->etag), "\"%016llX\"",
+		 (unsigned long long)ohash_fnv1a64(OHASH_FNV64_INIT, d->p, d->len));
 	return d;
 }
 
-static void send_doc(struct front *f, struct doc *d, const char *type, const char *etag)
+static const char *in_a_year(struct front *f)
 {
-	struct ohttp_header hdr[14];
+	const struct orlop_host *h = f->sh->h;
+	char *buf = oarena_alloc(&f->arena, OTIME_BUF);
+
+	if (!buf)
+		return "0";
+	otime_format_http((int64_t)h->now_wall(h) + 365 * 86400 * INT64_C(1000000000), buf);
+	return buf;
+}
+
+/* @for_good: the address has the hash of the document in it, which may be kept without asking again. */
+static void send_doc(struct front *f, struct doc *d, const char *type, bool with_etag, bool for_good)
+{
+	struct ohttp_header hdr[16];
 	struct ohttp_piece piece;
 	size_t n;
 
@@ -68,11 +88,17 @@ static void send_doc(struct front *f, struct doc *d, const char *type, const cha
 		return;
 	}
 	n = front_headers(f, hdr, type);
-	if (etag) {
-		hdr[n++] = ohttp_header_cstr("Etag", etag);
+	if (for_good) {
+		for (size_t i = 0; i < n; i++)
+			if (bytes_is(hdr[i].name, "Cache-Control"))
+				hdr[i] = ohttp_header_cstr("Cache-Control", "public, immutable");
+		hdr[n++] = ohttp_header_cstr("Expires", in_a_year(f));
+	}
+	if (with_etag) {
+		hdr[n++] = ohttp_header_cstr("Etag", d->etag);
 		hdr[n++] = ohttp_header_cstr("Vary", "Accept");
 	}
-	if (etag && bytes_is(ohttp_header(f->req, "if-none-match"), etag)) {
+	if (with_etag && bytes_is(ohttp_header(f->req, "if-none-match"), d->etag)) {
 		ohttp_reply(f->req, 304, hdr, n, NULL, 0);
 		front_done(f, 304);
 		return;
@@ -81,15 +107,6 @@ static void send_doc(struct front *f, struct doc *d, const char *type, const cha
 	piece = (struct ohttp_piece){ d->p, d->len, doc_unref, d };
 	ohttp_reply_gzip(f->req, 200, hdr, n, &piece, 1, APIS_GZIP_MIN);
 	front_done(f, 200);
-}
-
-/* Two numbers that change when the tables do. */
-static const char *etag(struct front *f)
-{
-	char *s = oarena_printf(&f->arena, "\"%08X%04X\"", f->sh->a->schema->generation,
-				f->sh->a->schema->n_resources);
-
-	return s ? s : "\"0\"";
 }
 
 static bool serve_discovery(struct front *f, struct orlop_bytes path)
@@ -151,8 +168,33 @@ static bool serve_discovery(struct front *f, struct orlop_bytes path)
 		/* /api names the address the client used: not to be kept for others. */
 		d = doc_put(f->sh, core && !agg ? "last:/api" : key, &b);
 	}
-	send_doc(f, d, agg ? OSCHEMA_DISCOVERY_TYPE : "application/json", agg ? etag(f) : NULL);
+	send_doc(f, d, agg ? OSCHEMA_DISCOVERY_TYPE : "application/json", agg, false);
 	return true;
+}
+
+/* Changes with any of the documents: the tables they are made of, and the program that makes them. */
+static const char *v3_hash(struct front *f)
+{
+	char *s = oarena_printf(&f->arena, "%08X%08X", f->sh->a->schema->generation,
+				ohash_fnv1a32(OHASH_FNV32_INIT, ORLOP_VERSION, sizeof(ORLOP_VERSION) - 1));
+
+	return s ? s : "0";
+}
+
+/* A hash of before: the same document by its present one. */
+static void send_elsewhere(struct front *f, struct orlop_bytes path, const char *hash)
+{
+	struct ohttp_header hdr[14];
+	char *to = oarena_printf(&f->arena, "%.*s?hash=%s", OB(path), hash);
+	size_t n = front_headers(f, hdr, NULL);
+
+	if (!to) {
+		front_error(f, 500, "InternalError", "out of memory");
+		return;
+	}
+	hdr[n++] = ohttp_header_cstr("Location", to);
+	ohttp_reply(f->req, 301, hdr, n, NULL, 0);
+	front_done(f, 301);
 }
 
 static bool serve_openapi(struct front *f, struct orlop_bytes path)
@@ -172,22 +214,23 @@ static bool serve_openapi(struct front *f, struct orlop_bytes path)
 				oschema_openapi_v2(s, APIS_VERSION, &b);
 			d = doc_put(f->sh, proto ? "v2p" : "v2", &b);
 		}
-		send_doc(f, d, proto ? OSCHEMA_OPENAPI_V2_PROTO_TYPE : "application/json", etag(f));
+		send_doc(f, d, proto ? OSCHEMA_OPENAPI_V2_PROTO_TYPE : "application/json", true, false);
 		return true;
 	}
 	if (bytes_is(path, "/openapi/v3")) {
 		d = doc_get(f->sh, "v3");
 		if (!d) {
-			oschema_openapi_v3_index(s, NULL, &b);
+			oschema_openapi_v3_index(s, v3_hash(f), &b);
 			d = doc_put(f->sh, "v3", &b);
 		}
-		send_doc(f, d, "application/json", etag(f));
+		send_doc(f, d, "application/json", true, false);
 		return true;
 	}
 	if (ostr_starts(path.p, path.len, "/openapi/v3/")) {
 		const struct oschema_group *g = NULL;
 		struct orlop_bytes name = { "", 0 };
 		struct orlop_bytes gv = { path.p + 12, path.len - 12 };
+		struct orlop_bytes hash = query_get(&f->arena, ohttp_query(f->req), "hash");
 		char key[200];
 
 		if (ostr_starts(gv.p, gv.len, "apis/")) {
@@ -204,13 +247,17 @@ static bool serve_openapi(struct front *f, struct orlop_bytes path)
 		}
 		if (!g || path.len > 180)
 			return false;
+		if (hash.len && !bytes_is(hash, v3_hash(f))) {
+			send_elsewhere(f, path, v3_hash(f));
+			return true;
+		}
 		snprintf(key, sizeof(key), "%.*s", OB(path));
 		d = doc_get(f->sh, key);
 		if (!d) {
 			oschema_openapi_v3(s, g, APIS_VERSION, &b);
 			d = doc_put(f->sh, key, &b);
 		}
-		send_doc(f, d, "application/json", etag(f));
+		send_doc(f, d, "application/json", true, hash.len > 0);
 		return true;
 	}
 	return false;
