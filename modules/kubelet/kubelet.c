@@ -1,0 +1,375 @@
+/*
+ * kubelet.c - the class kubelet: parameters, what is followed in the cache, start and end.
+ */
+#include "kubelet.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <orlop/inline/error.h>
+#include <orlop/inline/log.h>
+
+#include "base/ofile.h"
+#include "base/ostr.h"
+
+int64_t kubelet_now(const struct kubelet *k)
+{
+	return (int64_t)k->h->now_wall(k->h);
+}
+
+struct ojson *kubelet_get(struct kubelet *k, struct okube_informer *in, const char *ns, const char *name)
+{
+	struct orlop_bytes n = { ns, strlen(ns) };
+	struct orlop_bytes o = { name, strlen(name) };
+
+	return in ? okube_get(k->h, okube_informer_resource(in), n, o) : NULL;
+}
+
+/* ---- pods ----------------------------------------------------------------------------------------------- */
+
+static bool is_ours(struct kubelet *k, const struct orlop_object *o)
+{
+	struct orlop_bytes node;
+
+	if (k->idx_node < 0)
+		k->idx_node = k->h->resource_index(okube_informer_resource(k->in_pods), "spec.nodeName");
+	if (k->idx_node < 0)
+		return false;
+	node = okube_index(o, k->idx_node);
+	return ostr_is(node.p ? node.p : "", node.len, k->node_name);
+}
+
+static struct pod *pod_of(struct kubelet *k, const struct orlop_object *o)
+{
+	struct orlop_bytes uid = okube_uid(o);
+
+	return uid.len ? omap_get(&k->pods, uid.p, uid.len) : NULL;
+}
+
+static void pod_vanished(struct pod *p)
+{
+	if (p->gone)
+		return;
+	p->gone = true;
+	pod_kick(p);
+}
+
+static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
+{
+	struct kubelet *k = arg;
+	struct pod *p;
+
+	(void)prev;
+	if (type != ORLOP_CHANGE_DELETED) {
+		if (is_ours(k, o))
+			pod_update(k, o);
+		return;
+	}
+	p = pod_of(k, o);
+	if (p)
+		pod_vanished(p);
+}
+
+/* After a list: pods may have gone unseen. */
+static void pods_resync(void *arg)
+{
+	struct kubelet *k = arg;
+	struct orlop_snapshot *s;
+
+	if (k->h->snapshot_open(okube_informer_resource(k->in_pods), &s))
+		return;
+	OMAP_FOREACH(&k->pods, e) {
+		struct pod *p = e->value;
+		struct orlop_bytes ns = { p->ns, strlen(p->ns) };
+		struct orlop_bytes name = { p->name, strlen(p->name) };
+		struct orlop_object *o = p->orphan ? NULL : k->h->snapshot_get(s, ns, name);
+
+		if (!p->orphan && (!o || pod_of(k, o) != p))
+			pod_vanished(p);
+	}
+	k->h->snapshot_close(s);
+	kubelet_maybe_run(k);
+}
+
+/* ---- what pods are made of --------------------------------------------------------------------------------- */
+
+static void ref_changed(struct kubelet *k, char kind, const struct orlop_object *o)
+{
+	char key[300];
+
+	snprintf(key, sizeof(key), "%c/%.*s", kind, OB(o->name));
+	OMAP_FOREACH(&k->pods, e) {
+		struct pod *p = e->value;
+		uint32_t i;
+
+		if (!ostr_is(o->ns.p, o->ns.len, p->ns) || !omap_get_cstr(&p->refs_map, key))
+			continue;
+		if (p->vol == VOL_READY || p->vol == VOL_WRITING)
+			p->vol_again = true;
+		/* what waited for it need not wait longer */
+		p->vol_retry_ns = 0;
+		for (i = 0; i < p->n_ctrs; i++)
+			if (p->ctrs[i].reason && !strcmp(p->ctrs[i].reason, "CreateContainerConfigError"))
+				p->ctrs[i].retry_ns = 0;
+		pod_kick(p);
+	}
+}
+
+static void configmap_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
+{
+	(void)type;
+	(void)prev;
+	ref_changed(arg, 'c', o);
+}
+
+static void secret_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
+{
+	(void)type;
+	(void)prev;
+	ref_changed(arg, 's', o);
+}
+
+static void nothing_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
+{
+	(void)arg;
+	(void)type;
+	(void)o;
+	(void)prev;
+}
+
+static void listed(void *arg)
+{
+	kubelet_maybe_run(arg);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------ */
+
+void kubelet_maybe_run(struct kubelet *k)
+{
+	if (k->stopping)
+		return;
+	/* pods first: containers are taken over by pods that are known */
+	if (!k->adopted) {
+		if (okube_informer_synced(k->in_pods) && !k->relisting)
+			adopt_start(k);
+		return;
+	}
+	if (k->running || !node_known(k) || !okube_informer_synced(k->in_services) ||
+	    !okube_informer_synced(k->in_endpoints) || !okube_informer_synced(k->in_configmaps) ||
+	    !okube_informer_synced(k->in_secrets))
+		return;
+	k->running = true;
+	OLOG(k->h, INFO, "kubelet_running", "node=%s pods=%u", k->node_name, omap_count(&k->pods));
+	adopt_cleanup(k);
+	OMAP_FOREACH(&k->pods, e)
+		pod_kick(e->value);
+}
+
+static void pods_resync_posted(void *arg)
+{
+	kubelet_maybe_run(arg);
+}
+
+static void pods_resynced(void *arg)
+{
+	struct kubelet *k = arg;
+
+	pods_resync(k);
+	/* "synced" is said only after this call */
+	(void)k->h->post(k->h, pods_resync_posted, k);
+}
+
+static void others_resynced(void *arg)
+{
+	struct kubelet *k = arg;
+
+	(void)k->h->post(k->h, listed, k);
+}
+
+static int inform(struct kubelet *k, const char *res, okube_change_fn fn, struct okube_informer **ret,
+		  struct orlop_error *err)
+{
+	return okube_informer_new(k->h, res, fn, others_resynced, k, ret, err);
+}
+
+static void informers_free(struct kubelet *k)
+{
+	okube_informer_free(k->in_pods);
+	okube_informer_free(k->in_services);
+	okube_informer_free(k->in_endpoints);
+	okube_informer_free(k->in_configmaps);
+	okube_informer_free(k->in_secrets);
+	k->in_pods = NULL;
+	k->in_services = NULL;
+	k->in_endpoints = NULL;
+	k->in_configmaps = NULL;
+	k->in_secrets = NULL;
+}
+
+static void kubelet_fini(void *ctx)
+{
+	struct kubelet *k = ctx;
+
+	k->stopping = true;
+	server_stop(k);
+	informers_free(k);
+	OMAP_FOREACH(&k->pods, e)
+		pod_free(e->value);
+	omap_done(&k->pods);
+	omap_done(&k->unknown);
+	okube_recorder_free(k->events);
+	rt_events_stop(k);
+	node_stop(k);
+	node_free(k);
+	omem_free((char *)(uintptr_t)k->node_name);
+	omem_free(k);
+}
+
+/*
+ * What is mounted below root (memory volumes, sub-paths) must be unmounted also where containers'
+ * monitors live, which is in slave mount namespaces: root becomes a shared mount of its own.
+ */
+static void root_share(struct kubelet *k)
+{
+	if (geteuid())
+		return;
+	if (mount(NULL, k->root, NULL, MS_SHARED, NULL) &&
+	    (mount(k->root, k->root, NULL, MS_BIND, NULL) || mount(NULL, k->root, NULL, MS_SHARED, NULL)))
+		OLOG(k->h, WARN, "root_not_shared", "root=%s errno=%d ignoring=1", k->root, errno);
+}
+
+static char *node_name_default(void)
+{
+	char name[256] = "";
+	size_t i;
+
+	if (gethostname(name, sizeof(name) - 1))
+		return NULL;
+	for (i = 0; name[i]; i++)
+		if (name[i] >= 'A' && name[i] <= 'Z')
+			name[i] = (char)(name[i] - 'A' + 'a');
+	return *name ? omem_strdup(name) : NULL;
+}
+
+static int kubelet_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
+{
+	struct kubelet *k = OMEM_NEW(struct kubelet);
+	int e;
+
+	if (!k)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	k->h = h;
+	k->idx_node = -1;
+	omap_init(&k->pods);
+	omap_init(&k->unknown);
+	k->root = h->param(h, "root");
+	k->log_dir = h->param(h, "log_dir");
+	k->cgroup_root = h->param(h, "cgroup_root");
+	k->cluster_dns = h->param(h, "cluster_dns");
+	k->cluster_domain = h->param(h, "cluster_domain");
+	k->proxy = h->param_bool(h, "proxy");
+	k->node_name = *h->param(h, "node_name") ? omem_strdup(h->param(h, "node_name")) : node_name_default();
+	if (!k->node_name)
+		e = orlop_fail(err, EINVAL, 0, "", "node_name is not set and this machine has no host name");
+	else if (*k->root != '/')
+		e = orlop_fail(err, EINVAL, 0, "", "root = \"%s\": must be an absolute path", k->root);
+	else if ((e = ofile_mkdir_p(k->root, 0750)))
+		orlop_fail(err, -e, 0, "", "root = \"%s\": cannot be made", k->root);
+	else if ((e = node_init(k)) || (e = okube_recorder_new(h, "kubelet", k->node_name, &k->events)))
+		orlop_fail(err, ENOMEM, 0, "", "no memory");
+	if (e) {
+		kubelet_fini(k);
+		return e;
+	}
+	root_share(k);
+	*ret_ctx = k;
+	return 0;
+}
+
+static int kubelet_start(void *ctx, struct orlop_error *err)
+{
+	struct kubelet *k = ctx;
+	int e = server_start(k, err);
+
+	if (!e)
+		e = okube_informer_new(k->h, "pods", pod_changed, pods_resynced, k, &k->in_pods, err);
+	if (!e)
+		e = inform(k, "services", nothing_changed, &k->in_services, err);
+	if (!e)
+		e = inform(k, "endpoints", nothing_changed, &k->in_endpoints, err);
+	if (!e)
+		e = inform(k, "configmaps", configmap_changed, &k->in_configmaps, err);
+	if (!e)
+		e = inform(k, "secrets", secret_changed, &k->in_secrets, err);
+	if (!e)
+		e = node_start(k, err);
+	if (e)
+		return e;
+	rt_events_start(k);
+	k->h->ready(k->h);
+	return 0;
+}
+
+static int kubelet_stop(void *ctx, struct orlop_error *err)
+{
+	struct kubelet *k = ctx;
+
+	(void)err;
+	k->stopping = true;
+	server_stop(k);
+	rt_events_stop(k);
+	node_stop(k);
+	informers_free(k);
+	OMAP_FOREACH(&k->pods, e) {
+		struct pod *p = e->value;
+		uint32_t i;
+
+		k->h->timer_clear(p->timer);
+		for (i = 0; i < p->n_ctrs; i++)
+			probes_stop(&p->ctrs[i]);
+	}
+	return 0;
+}
+
+static void kubelet_health(void *ctx, struct orlop_health *health)
+{
+	struct kubelet *k = ctx;
+	uint32_t running = 0;
+
+	OMAP_FOREACH(&k->pods, e)
+		running += !((const struct pod *)e->value)->finished;
+	health->ok = node_ready(k);
+	snprintf(health->text, sizeof(health->text), "node %s%s, %u pods", k->node_name,
+		 node_ready(k) ? "" : " not ready", running);
+}
+
+static const struct orlop_param kubelet_params[] = {
+	{ "node_name", ORLOP_PARAM_STRING, 0, "", "name of the Node object; empty: the host name" },
+	{ "node_ip", ORLOP_PARAM_STRING, 0, "", "its InternalIP; empty: the address of the default route" },
+	{ "root", ORLOP_PARAM_STRING, 0, "/var/lib/kubelet", "directory of volumes and pods' own files" },
+	{ "log_dir", ORLOP_PARAM_STRING, 0, "/var/log/pods", "directory of containers' logs" },
+	{ "cgroup_root", ORLOP_PARAM_STRING, 0, "kubepods", "cgroup that holds all pods" },
+	{ "cluster_dns", ORLOP_PARAM_STRING, 0, "", "address of the cluster's name server; empty: the host's are used" },
+	{ "cluster_domain", ORLOP_PARAM_STRING, 0, "cluster.local", "domain of Services" },
+	{ "proxy", ORLOP_PARAM_BOOL, 0, "false",
+	  "cluster IPs are routed on this node; if not, KUBERNETES_SERVICE_HOST is the API server's own address" },
+	{ "listen", ORLOP_PARAM_STRING, 0, "0.0.0.0:10250", "address and port of the kubelet's HTTPS API" },
+	{ "tls_cert", ORLOP_PARAM_STRING, 0, "", "its certificate, PEM file; empty: no HTTPS API, so no logs and exec" },
+	{ "tls_key", ORLOP_PARAM_STRING, 0, "", "its key, PEM file" },
+	{ "client_ca", ORLOP_PARAM_STRING, 0, "", "CA of client certificates, PEM file" },
+};
+
+ORLOP_MODULE("kubelet", "kubelet", "0.1",
+	     "needs=api,runtime,cni\0reads=pods,services,endpoints,configmaps,secrets",
+	.license = "Apache-2.0",
+	.summary = "makes this machine run the pods bound to it",
+	.n_params = sizeof(kubelet_params) / sizeof(kubelet_params[0]),
+	.params = kubelet_params,
+	.init = kubelet_init,
+	.start = kubelet_start,
+	.stop = kubelet_stop,
+	.fini = kubelet_fini,
+	.health = kubelet_health);

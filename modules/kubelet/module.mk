@@ -1,0 +1,7 @@
+# The kubelet: makes this machine run the pods bound to it.
+m := kubelet
+MODULES += $(m)
+$(m)_srcs := $(patsubst $(srcdir)/modules/kubelet/%,%,$(sort $(wildcard $(srcdir)/modules/kubelet/*.c)))
+$(m)_deps := kube http tls netlink quantity json base
+$(m)_logic := backoff.c config.c env.c field.c logline.c resource.c status.c volplan.c
+$(m)_tests := $(patsubst $(srcdir)/modules/kubelet/%,%,$(sort $(wildcard $(srcdir)/modules/kubelet/test/*.c)))

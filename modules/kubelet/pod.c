@@ -1,0 +1,390 @@
+/*
+ * pod.c - pods by uid, and the one function that decides what each needs next.
+ */
+#include "kubelet.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <orlop/inline/log.h>
+
+#include "base/ohash.h"
+#include "base/ostr.h"
+#include "base/otime.h"
+
+void text_set(char **p, const char *value)
+{
+	char *n;
+
+	if (*p && value && !strcmp(*p, value))
+		return;
+	n = value ? omem_strdup(value) : NULL;
+	omem_free(*p);
+	*p = n;
+}
+
+struct pod *pod_get(struct kubelet *k, const char *uid)
+{
+	return omap_get_cstr(&k->pods, uid);
+}
+
+struct pod *pod_by_name(struct kubelet *k, struct orlop_bytes ns, struct orlop_bytes name)
+{
+	struct pod *found = NULL;
+
+	OMAP_FOREACH(&k->pods, e) {
+		struct pod *p = e->value;
+
+		if (ostr_is(ns.p, ns.len, p->ns) && ostr_is(name.p, name.len, p->name) && (!found || found->term))
+			found = p;
+	}
+	return found;
+}
+
+struct ctr *pod_ctr(struct pod *p, const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->n_ctrs; i++)
+		if (!strcmp(p->ctrs[i].name, name))
+			return &p->ctrs[i];
+	return NULL;
+}
+
+struct ojson *ctr_spec(const struct ctr *c)
+{
+	OJSON_FOREACH_ELEM(i, s, OJSON_AT(c->pod->obj, "spec", c->kind == CTR_MAIN ? "containers" : "initContainers")) {
+		if (!strcmp(ojson_get_cstr(s, "name", ""), c->name))
+			return s;
+	}
+	return NULL;
+}
+
+void pod_ref(struct pod *p)
+{
+	p->refs++;
+}
+
+void pod_free(struct pod *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->n_ctrs; i++)
+		ctr_free(&p->ctrs[i]);
+	tokens_free(p);
+	omap_done(&p->refs_map);
+	p->k->h->timer_free(p->timer);
+	ojson_unref(p->obj);
+	ojson_unref(p->sent);
+	omem_free(p->ctrs);
+	omem_free(p->uid);
+	omem_free(p->ns);
+	omem_free(p->name);
+	omem_free(p->sb_id);
+	omem_free(p->netns);
+	omem_free(p->ip);
+	omem_free(p->vol_error);
+	omem_free(p->fail_reason);
+	omem_free(p->fail_message);
+	omem_free(p);
+}
+
+void pod_unref(struct pod *p)
+{
+	if (--p->refs == 0)
+		pod_free(p);
+}
+
+void pod_forget(struct pod *p)
+{
+	if (p->done)
+		return;
+	p->done = true;
+	if (omap_get_cstr(&p->k->pods, p->uid) == p)
+		omap_del(&p->k->pods, p->uid, strlen(p->uid));
+	p->k->h->timer_clear(p->timer);
+	pod_unref(p);
+}
+
+void pod_event(struct pod *p, const struct ctr *c, const char *type, const char *reason, const char *fmt, ...)
+{
+	char path[320];
+	char msg[900];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
+	if (c)
+		snprintf(path, sizeof(path), "spec.%s{%s}", c->kind == CTR_MAIN ? "containers" : "initContainers",
+			 c->name);
+	if (p->orphan || !p->k->events)
+		return;
+	okube_event(p->k->events, "v1", "Pod", p->obj, c ? path : NULL, type, reason, "%s", msg);
+}
+
+static void timer_fired(void *arg)
+{
+	pod_kick(arg);
+}
+
+static struct pod *pod_new(struct kubelet *k, const char *uid, const char *ns, const char *name)
+{
+	struct pod *p = OMEM_NEW(struct pod);
+
+	if (!p)
+		return NULL;
+	p->k = k;
+	p->refs = 1;
+	olist_init(&p->tokens);
+	omap_init(&p->refs_map);
+	p->uid = omem_strdup(uid);
+	p->ns = omem_strdup(ns);
+	p->name = omem_strdup(name);
+	p->key = ohash_fnv1a64(OHASH_FNV64_INIT, uid, strlen(uid)) | 1;
+	if (!p->uid || !p->ns || !p->name || k->h->timer_new(k->h, timer_fired, p, &p->timer) ||
+	    omap_put_cstr(&k->pods, uid, p)) {
+		pod_free(p);
+		return NULL;
+	}
+	return p;
+}
+
+struct pod *pod_orphan(struct kubelet *k, const char *uid, const char *ns, const char *name)
+{
+	struct pod *p = pod_get(k, uid);
+
+	if (p)
+		return p;
+	p = pod_new(k, uid, ns, name);
+	if (p) {
+		p->orphan = true;
+		p->gone = true;
+	}
+	return p;
+}
+
+static int ctrs_make(struct pod *p)
+{
+	static const char *const lists[] = { "initContainers", "containers" };
+	const struct ojson *spec = ojson_get(p->obj, "spec");
+	size_t n = ojson_count(ojson_get(spec, lists[0])) + ojson_count(ojson_get(spec, lists[1]));
+	size_t l;
+
+	p->ctrs = omem_zalloc_array(n ? n : 1, sizeof(*p->ctrs));
+	if (!p->ctrs)
+		return -ENOMEM;
+	for (l = 0; l < 2; l++) {
+		OJSON_FOREACH_ELEM(i, s, ojson_get(spec, lists[l])) {
+			struct ctr *c = &p->ctrs[p->n_ctrs++];
+
+			c->pod = p;
+			c->kind = l ? CTR_MAIN : !strcmp(ojson_get_cstr(s, "restartPolicy", ""), "Always")
+				? CTR_SIDECAR : CTR_INIT;
+			c->name = omem_strdup(ojson_get_cstr(s, "name", ""));
+			c->hash = ctr_spec_hash(s);
+			c->image_uid = -1;
+			if (!c->name)
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static void ref_add(void *arg, char kind, const char *name)
+{
+	struct pod *p = arg;
+	char key[300];
+
+	snprintf(key, sizeof(key), "%c/%s", kind, name);
+	(void)omap_put_cstr(&p->refs_map, key, p);
+}
+
+/* What the API last heard, so that nothing is said twice after a restart; and what only it remembers. */
+static void status_recall(struct pod *p)
+{
+	const struct ojson *st = ojson_get(p->obj, "status");
+	const char *phase = ojson_get_cstr(st, "phase", "");
+
+	p->finished = !strcmp(phase, "Succeeded") || !strcmp(phase, "Failed");
+	if (p->finished && *ojson_get_cstr(st, "reason", "")) {
+		text_set(&p->fail_reason, ojson_get_cstr(st, "reason", ""));
+		text_set(&p->fail_message, ojson_get_cstr(st, "message", ""));
+	}
+}
+
+void pod_update(struct kubelet *k, const struct orlop_object *o)
+{
+	struct ojson *obj = okube_parse(o);
+	const char *uid = okube_meta(obj, "uid");
+	struct pod *p = pod_get(k, uid);
+	bool first = !p || p->orphan;
+	bool meta;
+
+	if (!obj)
+		return;
+	if (!p)
+		p = pod_new(k, uid, okube_meta(obj, "namespace"), okube_meta(obj, "name"));
+	if (!p) {
+		ojson_unref(obj);
+		return;
+	}
+	meta = p->obj && (!ojson_equal(OJSON_AT(p->obj, "metadata", "labels"), OJSON_AT(obj, "metadata", "labels")) ||
+			  !ojson_equal(OJSON_AT(p->obj, "metadata", "annotations"),
+				       OJSON_AT(obj, "metadata", "annotations")));
+	ojson_unref(p->obj);
+	p->obj = obj;
+	if (first) {
+		p->orphan = false;
+		p->gone = false;
+		status_recall(p);
+		pod_refs_each(obj, ref_add, p);
+		if (!p->ctrs && ctrs_make(p))
+			OLOG(k->h, ERR, "pod_not_kept", "pod=%s/%s why=\"no memory\"", p->ns, p->name);
+	}
+	if (meta)
+		p->vol_again = true;
+	pod_kick(p);
+}
+
+/* ---- deciding ------------------------------------------------------------------------------------------- */
+
+void pod_wake_at(struct pod *p, int64_t at_ns)
+{
+	if (at_ns && (!p->wake_ns || at_ns < p->wake_ns))
+		p->wake_ns = at_ns;
+}
+
+/* Init containers in their order; true: all that must have run has. */
+static bool init_sync(struct pod *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->n_ctrs && p->ctrs[i].kind != CTR_MAIN; i++) {
+		struct ctr *c = &p->ctrs[i];
+
+		if (c->kind == CTR_INIT && c->state == C_EXITED && !c->exit_code && !c->stale)
+			continue;
+		ctr_step(c);
+		if (c->kind == CTR_SIDECAR && c->state == C_RUNNING && c->started)
+			continue;
+		return false;
+	}
+	return true;
+}
+
+/* Main containers have begun once: init containers are history, whatever became of them. */
+static bool mains_begun(const struct pod *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i].kind == CTR_MAIN && p->ctrs[i].id && !p->ctrs[i].stale)
+			return true;
+	return false;
+}
+
+static bool any_stale(const struct pod *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i].stale)
+			return true;
+	return false;
+}
+
+static void deadline_sync(struct pod *p)
+{
+	int64_t limit = ojson_get_i64(ojson_get(p->obj, "spec"), "activeDeadlineSeconds", 0);
+	int64_t at = p->start_ns + limit * (int64_t)NS_PER_S;
+
+	if (limit <= 0 || !p->start_ns || p->fail_reason)
+		return;
+	if (kubelet_now(p->k) < at) {
+		pod_wake_at(p, at);
+		return;
+	}
+	text_set(&p->fail_reason, "DeadlineExceeded");
+	text_set(&p->fail_message, "Pod was active on the node longer than the specified deadline");
+	pod_event(p, NULL, "Normal", "DeadlineExceeded", "%s", p->fail_message);
+}
+
+static void run_sync(struct pod *p)
+{
+	uint32_t i;
+
+	volumes_sync(p);
+	if (p->vol == VOL_READY || p->vol == VOL_WRITING || p->vol == VOL_TOKENS)
+		sandbox_sync(p);
+	if (p->vol != VOL_READY || p->sb != SB_READY)
+		return;
+	if (!init_sync(p) && (!mains_begun(p) || any_stale(p)))
+		return;
+	for (i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i].kind == CTR_MAIN)
+			ctr_step(&p->ctrs[i]);
+}
+
+static void pod_sync(struct pod *p)
+{
+	int64_t now = kubelet_now(p->k);
+	const char *phase;
+
+	p->wake_ns = 0;
+	if (!p->orphan && !p->start_ns) {
+		struct orlop_bytes b = ojson_get_bytes(ojson_get(p->obj, "status"), "startTime");
+
+		if (!b.p || otime_parse(b.p, b.len, &p->start_ns))
+			p->start_ns = now;
+	}
+	if (!p->term && !p->orphan && !p->finished)
+		deadline_sync(p);
+	if (p->gone || p->orphan || okube_deleting(p->obj) || (p->fail_reason && !p->finished))
+		p->term = true;
+	if (p->term && !p->finished && !p->gone && !okube_deleting(p->obj) && p->td == TD_DONE)
+		p->finished = true;
+	if (p->term) {
+		term_sync(p);
+	} else if (p->finished) {
+		finished_sync(p);
+	} else {
+		run_sync(p);
+		phase = status_phase(p, false);
+		if (!strcmp(phase, "Succeeded") || !strcmp(phase, "Failed")) {
+			p->finished = true;
+			finished_sync(p);
+		}
+	}
+	if (p->done)
+		return;
+	report_sync(p);
+	if (p->wake_ns)
+		p->k->h->timer_set(p->timer, p->wake_ns > now ? (uint64_t)(p->wake_ns - now) : 1, 0);
+	else
+		p->k->h->timer_clear(p->timer);
+}
+
+static void sync_posted(void *arg)
+{
+	struct pod *p = arg;
+
+	p->kicked = false;
+	if (!p->done && !p->k->stopping)
+		pod_sync(p);
+	pod_unref(p);
+}
+
+void pod_kick(struct pod *p)
+{
+	if (p->kicked || p->done || !p->k->running || p->k->stopping)
+		return;
+	p->kicked = true;
+	pod_ref(p);
+	if (p->k->h->post(p->k->h, sync_posted, p)) {
+		p->kicked = false;
+		pod_unref(p);
+	}
+}

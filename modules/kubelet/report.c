@@ -1,0 +1,145 @@
+/*
+ * report.c - telling the API what has become of a pod: only what changed, one patch at a time.
+ */
+#include "kubelet.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <orlop/inline/log.h>
+
+#include "base/ostr.h"
+
+static void answered(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
+{
+	struct pod *p = arg;
+
+	(void)rev;
+	p->sending = false;
+	if (p->k->stopping || p->done) {
+		pod_unref(p);
+		return;
+	}
+	if (!status && code < 300) {
+		p->send_failures = 0;
+	} else if (!status && (code == 404 || !strcmp(okube_reason(body), "NotFound"))) {
+		/* deleted meanwhile; the cache will say so */
+		p->send_failures = 0;
+	} else {
+		OLOG(p->k->h, WARN, "status_not_written", "pod=%s/%s code=%u why=\"%s\" retrying=1", p->ns, p->name, code,
+		     status ? strerrordesc_np(-status) : ojson_get_cstr(body, "message", ""));
+		ojson_unref(p->sent);
+		p->sent = NULL;
+		p->send_failures = p->send_failures < 6 ? p->send_failures + 1 : 6;
+		p->k->h->timer_set(p->timer, (100ull << p->send_failures) * 1000000ull, 0);
+		pod_unref(p);
+		return;
+	}
+	pod_kick(p);
+	pod_unref(p);
+}
+
+/* Is everything in @want already so in @have? Lists by value, conditions by type. */
+static bool covered(const struct ojson *want, const struct ojson *have)
+{
+	OJSON_FOREACH(it, want) {
+		const struct ojson *h = ojson_get_n(have, it.key, it.key_len);
+
+		if (ostr_is(it.key, it.key_len, "conditions")) {
+			OJSON_FOREACH_ELEM(i, c, it.value) {
+				bool found = false;
+
+				OJSON_FOREACH_ELEM(k, o, h) {
+					if (strcmp(ojson_get_cstr(o, "type", ""), ojson_get_cstr(c, "type", "")))
+						continue;
+					found = covered(c, o);
+				}
+				if (!found)
+					return false;
+			}
+		} else if (!it.value ? h != NULL : ojson_is(it.value, OJSON_OBJECT) ? !covered(it.value, h)
+				     : !ojson_equal(it.value, h)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * The API writes empty objects away and fills in defaults, so that a status read back is compared
+ * member by member; one that we have sent ourselves is simply compared.
+ */
+static bool list_covered(const struct ojson *want, const struct ojson *have)
+{
+	size_t n = ojson_count(want);
+
+	if (n != ojson_count(have))
+		return false;
+	OJSON_FOREACH_ELEM(i, w, want) {
+		if (!covered(w, ojson_index(have, i)))
+			return false;
+	}
+	return true;
+}
+
+static bool known(const struct pod *p, const struct ojson *st)
+{
+	const struct ojson *have = ojson_get(p->obj, "status");
+
+	if (p->sent)
+		return covered(p->sent, st) && covered(st, p->sent);
+	OJSON_FOREACH(it, st) {
+		const struct ojson *h = ojson_get_n(have, it.key, it.key_len);
+
+		if (ostr_ends(it.key, it.key_len, "Statuses") ? !list_covered(it.value, h)
+		    : ostr_is(it.key, it.key_len, "conditions") ? false
+		    : !ojson_equal(it.value, h))
+			return false;
+	}
+	OJSON_FOREACH_ELEM(i, c, ojson_get(st, "conditions")) {
+		if (!covered(c, okube_condition(p->obj, ojson_get_cstr(c, "type", ""))))
+			return false;
+	}
+	return true;
+}
+
+void report_sync(struct pod *p)
+{
+	struct kubelet *k = p->k;
+	struct status_input in = { .now_ns = kubelet_now(k), .host_ip = node_ip(k) };
+	struct orlop_bytes ns = { p->ns, strlen(p->ns) };
+	struct orlop_bytes name = { p->name, strlen(p->name) };
+	struct ojson *patch;
+	struct ojson *st;
+	uint32_t i;
+
+	if (p->orphan || p->gone || p->sending || !p->ctrs || p->td >= TD_API)
+		return;
+	in.final = p->term;
+	for (i = 0; i < p->n_ctrs; i++)
+		in.final &= p->ctrs[i].state != C_RUNNING && !p->ctrs[i].busy;
+	st = status_make(p, &in);
+	if (!st)
+		return;
+	if (known(p, st)) {
+		if (!p->sent)
+			p->sent = st;
+		else
+			ojson_unref(st);
+		return;
+	}
+	patch = ojson_new_object();
+	(void)ojson_set_cstr(ojson_ensure_object(patch, "metadata"), "uid", p->uid);
+	(void)ojson_set(patch, "status", ojson_ref(st));
+	ojson_unref(p->sent);
+	p->sent = st;
+	p->sending = true;
+	pod_ref(p);
+	if (okube_patch(k->h, "pods", ns, name, "status", OKUBE_STRATEGIC_PATCH, patch, answered, p)) {
+		p->sending = false;
+		ojson_unref(p->sent);
+		p->sent = NULL;
+		pod_unref(p);
+	}
+	ojson_unref(patch);
+}

@@ -1,0 +1,197 @@
+/*
+ * sandbox.c - a pod's sandbox and its network: made, found again, given up.
+ */
+#include "kubelet.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <orlop/inline/log.h>
+#include <orlop/inline/msg.h>
+
+static void failed(struct pod *p, const char *why)
+{
+	pod_event(p, NULL, "Warning", "FailedCreatePodSandBox",
+		  "Failed to create pod sandbox: rpc error: code = Unknown desc = %s", why);
+	OLOG(p->k->h, WARN, "sandbox_failed", "pod=%s/%s why=\"%s\"", p->ns, p->name, why);
+	p->sb = SB_NONE;
+	p->sb_failures = p->sb_failures < 7 ? p->sb_failures + 1 : 7;
+	p->sb_retry_ns = kubelet_now(p->k) + (int64_t)(NS_PER_S << (p->sb_failures - 1));
+}
+
+/* The first address of a CNI result, without its prefix length. */
+static char *result_ip(const struct ojson *res)
+{
+	const char *a = ojson_get_cstr(ojson_index(ojson_get(res, "ips"), 0), "address", "");
+	size_t n = strcspn(a, "/");
+
+	return n ? omem_strndup(a, n) : NULL;
+}
+
+static void ready(struct pod *p)
+{
+	p->sb = SB_READY;
+	p->sb_failures = 0;
+	p->vol_again |= p->vol == VOL_READY;	/* downward API may show the address */
+}
+
+static void dropped(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
+{
+	struct pod *p = arg;
+
+	(void)status;
+	(void)res;
+	(void)msg;
+	(void)why;
+	pod_kick(p);
+	pod_unref(p);
+}
+
+static void attached(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
+{
+	struct pod *p = arg;
+	cleanup_ojson struct ojson *result = NULL;
+	struct orlop_bytes text = orlop_msg_bytes(p->k->h, status >= 0 ? msg : NULL, ORLOP_CNI_T_RESULT);
+
+	(void)res;
+	if (status >= 0 && text.len && !ojson_parse(text.p, text.len, &result, NULL)) {
+		omem_free(p->ip);
+		p->ip = result_ip(result);
+	}
+	if (status >= 0) {
+		ready(p);
+	} else {
+		char text_why[700];
+
+		snprintf(text_why, sizeof(text_why), "failed to setup network for sandbox \"%s\": %s", p->sb_id, why);
+		failed(p, text_why);
+		/* upstream takes a new sandbox for each try */
+		pod_ref(p);
+		rt_call(p->k, ORLOP_RUNTIME_REMOVE_SANDBOX, p->key, rt_id("podSandboxId", p->sb_id), 0, dropped, p);
+		text_set(&p->sb_id, NULL);
+	}
+	pod_kick(p);
+	pod_unref(p);
+}
+
+static struct ojson *cni_args(const struct pod *p)
+{
+	struct ojson *a = ojson_new_object();
+	struct ojson *ports = a ? ojson_ensure_array(a, "hostPorts") : NULL;
+
+	(void)ojson_set_cstr(a, "namespace", p->ns);
+	(void)ojson_set_cstr(a, "name", p->name);
+	(void)ojson_set_cstr(a, "uid", p->uid);
+	OJSON_FOREACH_ELEM(i, c, OJSON_AT(p->obj, "spec", "containers")) {
+		OJSON_FOREACH_ELEM(k, port, ojson_get(c, "ports")) {
+			if (ojson_get_i64(port, "hostPort", 0) > 0)
+				(void)ojson_append(ports, ojson_ref(port));
+		}
+	}
+	return a;
+}
+
+static void net_add(struct pod *p)
+{
+	if (ojson_get_bool(ojson_get(p->obj, "spec"), "hostNetwork", false)) {
+		text_set(&p->ip, node_ip(p->k));
+		ready(p);
+		return;
+	}
+	p->sb = SB_ATTACHING;
+	pod_ref(p);
+	cni_call(p->k, ORLOP_CNI_ADD, p->key, p->sb_id, p->netns, cni_args(p), attached, p);
+}
+
+static void take_netns(struct pod *p, const struct orlop_msg *msg)
+{
+	struct orlop_bytes ns = orlop_msg_bytes(p->k->h, msg, ORLOP_RUNTIME_T_NETNS);
+
+	omem_free(p->netns);
+	p->netns = ns.len ? omem_strndup(ns.p, ns.len) : NULL;
+}
+
+static void made(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
+{
+	struct pod *p = arg;
+	const char *id = ojson_get_cstr(res, "podSandboxId", "");
+
+	if (status < 0 || !*id) {
+		failed(p, *why ? why : "the runtime gave no id");
+		if (status == -ECONNRESET)
+			adopt_start(p->k);	/* it may be there nevertheless */
+	} else {
+		text_set(&p->sb_id, id);
+		take_netns(p, msg);
+		p->sb_attempt++;
+		net_add(p);
+	}
+	pod_kick(p);
+	pod_unref(p);
+}
+
+static void make(struct pod *p)
+{
+	char *dir = pod_dir(p);
+	char *logs = pod_log_dir(p);
+	struct config_world w = { .pod = p->obj, .uid = p->uid, .node_name = p->k->node_name, .log_dir = logs,
+				  .cgroup_root = p->k->cgroup_root, .pod_dir = dir,
+				  .cluster_dns = p->k->cluster_dns, .cluster_domain = p->k->cluster_domain,
+				  .memory = node_machine(p->k)->memory, .attempt = p->sb_attempt };
+	struct ojson *req = ojson_new_object();
+	struct ojson *config = dir && logs ? config_sandbox(&w) : NULL;
+
+	if (!req || !config) {
+		ojson_unref(req);
+		ojson_unref(config);
+		failed(p, "no memory");
+	} else {
+		(void)ojson_set(req, "config", config);
+		p->sb = SB_MAKING;
+		pod_ref(p);
+		rt_call(p->k, ORLOP_RUNTIME_RUN_SANDBOX, p->key, req, 0, made, p);
+	}
+	omem_free(dir);
+	omem_free(logs);
+}
+
+void sandbox_sync(struct pod *p)
+{
+	if (p->sb != SB_NONE)
+		return;
+	if (p->sb_retry_ns > kubelet_now(p->k)) {
+		pod_wake_at(p, p->sb_retry_ns);
+		return;
+	}
+	if (ojson_get_bool(ojson_get(p->obj, "spec"), "shareProcessNamespace", false)) {
+		failed(p, "shareProcessNamespace is not supported by this runtime");
+		p->sb_retry_ns = INT64_MAX;
+		return;
+	}
+	make(p);
+	if (p->sb == SB_NONE)
+		pod_wake_at(p, p->sb_retry_ns);
+}
+
+static void status_got(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
+{
+	struct pod *p = arg;
+
+	(void)why;
+	if (status < 0 || strcmp(ojson_cstr(OJSON_AT(res, "status", "state"), ""), "SANDBOX_READY")) {
+		/* gone meanwhile: a new one */
+		p->sb = SB_NONE;
+	} else {
+		take_netns(p, msg);
+		net_add(p);
+	}
+	pod_kick(p);
+	pod_unref(p);
+}
+
+void sandbox_attach(struct pod *p)
+{
+	p->sb = SB_ATTACHING;
+	pod_ref(p);
+	rt_call(p->k, ORLOP_RUNTIME_SANDBOX_STATUS, p->key, rt_id("podSandboxId", p->sb_id), 0, status_got, p);
+}

@@ -1,0 +1,32 @@
+/* server.h - what the files of the kubelet's HTTPS API share. */
+#ifndef KUBELET_SERVER_H
+#define KUBELET_SERVER_H
+
+#include "kubelet.h"
+#include "http/ohttp.h"
+
+struct server {
+	struct kubelet	*k;
+	struct otls_ctx	*tls;
+	struct ohttp_server *http;
+	uint32_t	port;
+	struct olist	follows;	/* logs.c */
+	struct olist	sessions;	/* exec.c */
+};
+
+/* Answer with plain text, as upstream's kubelet does. */
+void server_text(struct ohttp_req *r, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Value of a query parameter, unescaped (omem_free), NULL: none. *@at: where to go on, start with 0. */
+char *query_next(struct orlop_bytes q, const char *key, size_t *at);
+char *query_value(struct orlop_bytes q, const char *key);
+bool query_flag(struct orlop_bytes q, const char *key);
+
+/* logs.c */
+void logs_serve(struct server *s, struct ohttp_req *r, struct pod *p, struct ctr *c);
+void logs_stop(struct server *s);
+void logs_ctr_ended(struct server *s, const struct ctr *c);
+/* exec.c: @attach false: a command */
+void exec_serve(struct server *s, struct ohttp_req *r, struct pod *p, struct ctr *c);
+void exec_stop(struct server *s);
+
+#endif

@@ -1,0 +1,300 @@
+/*
+ * term.c - how a pod ends: containers stopped in parallel within the grace, last status, network,
+ * sandbox, files, and then the object itself.
+ *
+ * Each step is idempotent, so that a daemon that died in between begins again from the first.
+ * Source: pkg/kubelet/pod_workers.go and kubelet.go (SyncTerminatingPod, SyncTerminatedPod).
+ */
+#include "kubelet.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include <orlop/inline/log.h>
+
+#include "base/ofile.h"
+
+#define RETRY_NS	(int64_t)(2 * NS_PER_S)
+
+static int64_t grace_of(const struct pod *p)
+{
+	const struct ojson *spec = ojson_get(p->obj, "spec");
+	int64_t g = ojson_get_i64(spec, "terminationGracePeriodSeconds", p->orphan ? 2 : 30);
+	const struct ojson *meta = ojson_get(p->obj, "metadata");
+
+	if (ojson_get(meta, "deletionGracePeriodSeconds"))
+		g = ojson_get_i64(meta, "deletionGracePeriodSeconds", g);
+	/* removed by force, or behind our back */
+	if (p->gone && !p->orphan && !ojson_get(meta, "deletionGracePeriodSeconds"))
+		g = g < 2 ? g : 2;
+	return g < 1 ? 1 : g;
+}
+
+/* False: some container lives or is still on its way. */
+static bool stop_kind(struct pod *p, bool sidecars, int64_t grace)
+{
+	bool all = true;
+	uint32_t i;
+
+	for (i = 0; i < p->n_ctrs; i++) {
+		struct ctr *c = &p->ctrs[i];
+
+		if ((c->kind == CTR_SIDECAR) != sidecars)
+			continue;
+		if (c->busy) {
+			all = false;
+		} else if (c->state == C_RUNNING) {
+			all = false;
+			ctr_stop(c, grace, "Stopping container %s", c->name);
+			if (!c->stop_sent)	/* the last try failed */
+				pod_wake_at(p, kubelet_now(p->k) + RETRY_NS);
+		}
+	}
+	return all;
+}
+
+static void step(struct pod *p, enum td_step next)
+{
+	p->td = next;
+	p->td_busy = false;
+}
+
+static void td_answer(struct pod *p, int status, const char *what, const char *why, enum td_step next)
+{
+	if (p->k->stopping) {
+		pod_unref(p);
+		return;
+	}
+	p->td_busy = false;
+	if (status < 0 && status != -ENOENT) {
+		OLOG(p->k->h, WARN, "pod_teardown", "pod=%s/%s step=%s why=\"%s\" retrying=1", p->ns, p->name, what, why);
+		if (status != -EHOSTUNREACH)
+			pod_event(p, NULL, "Warning", "FailedKillPod", "error killing pod: %s: %s", what, why);
+		p->k->h->timer_set(p->timer, (uint64_t)RETRY_NS, 0);
+	} else {
+		step(p, next);
+		pod_kick(p);
+	}
+	pod_unref(p);
+}
+
+static void detached(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
+{
+	(void)res;
+	(void)msg;
+	td_answer(arg, status, "detach", why, TD_STOP);
+}
+
+static void sb_stopped(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
+{
+	(void)res;
+	(void)msg;
+	td_answer(arg, status, "stop sandbox", why, TD_CTRS);
+}
+
+static void sb_removed(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
+{
+	(void)res;
+	(void)msg;
+	td_answer(arg, status, "remove sandbox", why, TD_FILES);
+}
+
+static void ctr_removed(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
+{
+	struct pod *p = arg;
+
+	(void)res;
+	(void)msg;
+	if (status < 0 && status != -ENOENT && !p->k->stopping)
+		OLOG(p->k->h, WARN, "container_not_removed", "pod=%s/%s why=\"%s\"", p->ns, p->name, why);
+	if (--p->td_left == 0 && !p->k->stopping) {
+		step(p, TD_REMOVE);
+		pod_kick(p);
+	}
+	pod_unref(p);
+}
+
+static void ctrs_remove(struct pod *p)
+{
+	uint32_t i;
+
+	p->td_left = 1;
+	for (i = 0; i < p->n_ctrs; i++) {
+		const char *ids[2] = { p->ctrs[i].id, p->ctrs[i].prev_id };
+		size_t n;
+
+		for (n = 0; n < 2; n++) {
+			if (!ids[n])
+				continue;
+			p->td_left++;
+			pod_ref(p);
+			rt_call(p->k, ORLOP_RUNTIME_REMOVE_CONTAINER, 0, rt_id("containerId", ids[n]), 0, ctr_removed, p);
+		}
+	}
+	if (--p->td_left == 0) {
+		step(p, TD_REMOVE);
+		pod_kick(p);
+	}
+}
+
+struct files_job {
+	struct pod	*p;
+	char		*dir;
+	char		*logs;
+	int		result;
+};
+
+static void files_work(void *arg)
+{
+	struct files_job *j = arg;
+
+	j->result = volumes_remove(j->dir);
+	if (!j->result)
+		j->result = ofile_remove_tree(AT_FDCWD, j->logs);
+}
+
+static void files_done(void *arg)
+{
+	struct files_job *j = arg;
+	struct pod *p = j->p;
+	int e = j->result;
+
+	omem_free(j->dir);
+	omem_free(j->logs);
+	omem_free(j);
+	td_answer(p, e, "remove files", e ? strerrordesc_np(-e) : "", p->gone ? TD_DONE : TD_API);
+}
+
+static void files_remove(struct pod *p)
+{
+	struct files_job *j = OMEM_NEW(struct files_job);
+
+	if (!j)
+		return;
+	j->p = p;
+	j->dir = pod_dir(p);
+	j->logs = pod_log_dir(p);
+	pod_ref(p);
+	if (!j->dir || !j->logs || p->k->h->work(p->k->h, p->key, files_work, files_done, j)) {
+		j->result = -ENOMEM;
+		files_done(j);
+	}
+}
+
+static void api_deleted(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
+{
+	struct pod *p = arg;
+
+	(void)rev;
+	/* gone, or another one of the same name: both are what was wanted */
+	if (!status && (code < 300 || code == 404 || code == 409))
+		td_answer(p, 0, "", "", TD_DONE);
+	else
+		td_answer(p, status ? status : -EIO, "delete", ojson_get_cstr(body, "message", "no answer"), TD_DONE);
+}
+
+static void api_delete(struct pod *p)
+{
+	struct orlop_bytes ns = { p->ns, strlen(p->ns) };
+	struct orlop_bytes name = { p->name, strlen(p->name) };
+	struct orlop_bytes uid = { p->uid, strlen(p->uid) };
+
+	pod_ref(p);
+	if (okube_delete(p->k->h, "pods", ns, name, uid, NULL, 0, api_deleted, p))
+		td_answer(p, -ENOMEM, "delete", "no memory", TD_DONE);
+}
+
+static void teardown(struct pod *p, enum td_step last)
+{
+	if (p->td_busy || p->sb == SB_MAKING || p->sb == SB_ATTACHING || p->vol == VOL_WRITING)
+		return;		/* its answer kicks */
+	if (p->td == TD_NONE)
+		p->td = TD_CNI;
+	if (p->td >= last)
+		return;
+	if (!p->sb_id && (p->td == TD_CNI || p->td == TD_STOP))
+		p->td = TD_CTRS;
+	if (p->td >= last)
+		return;
+	p->td_busy = true;
+	switch (p->td) {
+	case TD_CNI:
+		if (!p->orphan && ojson_get_bool(ojson_get(p->obj, "spec"), "hostNetwork", false)) {
+			step(p, TD_STOP);
+			pod_kick(p);
+			return;
+		}
+		pod_ref(p);
+		cni_call(p->k, ORLOP_CNI_DEL, p->key, p->sb_id, p->netns, NULL, detached, p);
+		break;
+	case TD_STOP:
+		pod_ref(p);
+		rt_call(p->k, ORLOP_RUNTIME_STOP_SANDBOX, p->key, rt_id("podSandboxId", p->sb_id), 0, sb_stopped, p);
+		break;
+	case TD_CTRS:
+		ctrs_remove(p);
+		break;
+	case TD_REMOVE:
+		if (!p->sb_id) {
+			step(p, TD_FILES);
+			pod_kick(p);
+			return;
+		}
+		pod_ref(p);
+		rt_call(p->k, ORLOP_RUNTIME_REMOVE_SANDBOX, p->key, rt_id("podSandboxId", p->sb_id), 0, sb_removed, p);
+		break;
+	case TD_FILES:
+		files_remove(p);
+		break;
+	case TD_API:
+		api_delete(p);
+		break;
+	default:
+		p->td_busy = false;
+		break;
+	}
+}
+
+/* Before the object goes, everybody may see how its containers ended. */
+static bool final_status(struct pod *p)
+{
+	if (p->gone || p->final_sent)
+		return true;
+	report_sync(p);
+	if (p->sending)
+		return false;
+	p->final_sent = true;
+	return true;
+}
+
+void term_sync(struct pod *p)
+{
+	bool deleting = p->gone || p->orphan || okube_deleting(p->obj);
+	int64_t grace = grace_of(p);
+
+	if (!stop_kind(p, false, grace) || !stop_kind(p, true, grace))
+		return;
+	if (!deleting) {
+		/* failed by our own decision: like a pod that has finished */
+		teardown(p, TD_CTRS);
+		if (p->td >= TD_CTRS || (!p->sb_id && !p->td_busy))
+			p->finished = true;
+		return;
+	}
+	if (!final_status(p))
+		return;
+	teardown(p, TD_DONE);
+	if (p->td == TD_DONE && !p->td_busy) {
+		p->sb = SB_GONE;
+		pod_forget(p);
+	}
+}
+
+void finished_sync(struct pod *p)
+{
+	if (!stop_kind(p, false, grace_of(p)) || !stop_kind(p, true, grace_of(p)))
+		return;
+	if (p->sb_id)
+		teardown(p, TD_CTRS);
+}

@@ -1,0 +1,388 @@
+/*
+ * volwrite.c - volumes on disk. Runs on workers.
+ *
+ * Files are published the way upstream's AtomicWriter does, which programs in containers rely on:
+ *	..2026_01_02_03_04_05.123456789/   the files
+ *	..data -> ..2026_…                 replaced by rename
+ *	NAME -> ..data/NAME                one for each first path element
+ * so that all files of a volume change at one moment.
+ */
+#include "kubelet.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/ocleanup.h"
+#include "base/ofile.h"
+#include "base/otime.h"
+
+static int why(struct obuf *err, int e, const char *what, const char *path)
+{
+	obuf_printf(err, "%s %s: %s", what, path, strerrordesc_np(e < 0 ? -e : e));
+	return e < 0 ? e : -e;
+}
+
+/* Does PATH/..data hold exactly these files? */
+static bool same_now(const struct vol_plan *v)
+{
+	char path[4096];
+	uint32_t i;
+
+	snprintf(path, sizeof(path), "%s/..data", v->dir);
+	if (access(path, F_OK))
+		return false;
+	for (i = 0; i < v->n_files; i++) {
+		struct obuf b = OBUF_INIT;
+		struct stat st;
+		bool same;
+
+		snprintf(path, sizeof(path), "%s/..data/%s", v->dir, v->files[i].path);
+		same = !stat(path, &st) && (st.st_mode & 0707) == (v->files[i].mode & 0707) &&
+		       !ofile_read(AT_FDCWD, path, v->files[i].len + 1, &b) && b.len == v->files[i].len &&
+		       (!b.len || !memcmp(b.data, v->files[i].data, b.len));
+		obuf_done(&b);
+		if (!same)
+			return false;
+	}
+	return true;
+}
+
+static bool name_wanted(const struct vol_plan *v, const char *name)
+{
+	size_t n = strlen(name);
+	uint32_t i;
+
+	for (i = 0; i < v->n_files; i++)
+		if (!strncmp(v->files[i].path, name, n) && (!v->files[i].path[n] || v->files[i].path[n] == '/'))
+			return true;
+	return false;
+}
+
+/* Names that the volume shows and the plan does not have. */
+static bool stale_names(const struct vol_plan *v, bool remove)
+{
+	cleanup_dir DIR *d = opendir(v->dir);
+	struct dirent *e;
+	bool found = false;
+
+	while (d && (e = readdir(d))) {
+		if (!strncmp(e->d_name, "..", 2) || !strcmp(e->d_name, ".") || name_wanted(v, e->d_name))
+			continue;
+		found = true;
+		if (remove)
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	}
+	return found;
+}
+
+static int own(const struct vol_plan *v, const char *path, mode_t mode)
+{
+	if (v->fs_group >= 0) {
+		if (chown(path, (uid_t)-1, (gid_t)v->fs_group))
+			return -errno;
+		mode |= S_ISDIR(mode) ? 02050 : 0040;
+	}
+	return chmod(path, mode & 07777) ? -errno : 0;
+}
+
+static int payload_write(const struct vol_plan *v, const char *dir, struct obuf *err)
+{
+	char path[4096];
+	uint32_t i;
+
+	for (i = 0; i < v->n_files; i++) {
+		const struct vol_file *f = &v->files[i];
+		char *slash;
+		int fd;
+		int e;
+
+		if (snprintf(path, sizeof(path), "%s/%s", dir, f->path) >= (int)sizeof(path))
+			return why(err, ENAMETOOLONG, "write", f->path);
+		slash = strrchr(path, '/');
+		*slash = '\0';
+		e = ofile_mkdir_p(path, 0755);
+		if (!e && strcmp(path, dir))
+			e = own(v, path, S_IFDIR | 0755);
+		*slash = '/';
+		if (e)
+			return why(err, e, "make directory of", path);
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd < 0)
+			return why(err, errno, "write", path);
+		e = ofile_write_all(fd, f->data, f->len);
+		close(fd);
+		if (!e)
+			e = own(v, path, f->mode);
+		if (e)
+			return why(err, e, "write", path);
+	}
+	return 0;
+}
+
+static int publish(const struct vol_plan *v, const char *stamp, struct obuf *err)
+{
+	char old[256] = "";
+	char path[4096];
+	char tmp[4096];
+	char target[512];
+	ssize_t n;
+	uint32_t i;
+
+	snprintf(path, sizeof(path), "%s/..data", v->dir);
+	snprintf(tmp, sizeof(tmp), "%s/..data_tmp", v->dir);
+	n = readlink(path, old, sizeof(old) - 1);
+	old[n > 0 ? n : 0] = '\0';
+	(void)unlink(tmp);
+	if (symlink(stamp, tmp) || rename(tmp, path))
+		return why(err, errno, "publish", path);
+	for (i = 0; i < v->n_files; i++) {
+		int len = (int)strcspn(v->files[i].path, "/");
+
+		snprintf(path, sizeof(path), "%s/%.*s", v->dir, len, v->files[i].path);
+		snprintf(target, sizeof(target), "..data/%.*s", len, v->files[i].path);
+		if (symlink(target, path) && errno != EEXIST)
+			return why(err, errno, "publish", path);
+	}
+	(void)stale_names(v, true);
+	if (*old && strcmp(old, stamp) && !strchr(old, '/')) {
+		snprintf(path, sizeof(path), "%s/%s", v->dir, old);
+		(void)ofile_remove_tree(AT_FDCWD, path);
+	}
+	return 0;
+}
+
+static int files_write(const struct vol_plan *v, struct obuf *err)
+{
+	struct otime_civil c;
+	struct timespec ts;
+	char stamp[64];
+	char dir[4096];
+	int e = ofile_mkdir_p(v->dir, 0755);
+
+	if (e)
+		return why(err, e, "make", v->dir);
+	if (same_now(v) && !stale_names(v, false))
+		return 0;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	otime_to_civil((int64_t)ts.tv_sec * OTIME_SECOND + ts.tv_nsec, &c);
+	snprintf(stamp, sizeof(stamp), "..%04d_%02d_%02d_%02d_%02d_%02d.%09d", (int)c.year, c.month, c.day, c.hour,
+		 c.minute, c.second, c.nsec);
+	snprintf(dir, sizeof(dir), "%s/%s", v->dir, stamp);
+	(void)chmod(v->dir, 0755);
+	if (mkdir(dir, 0755) || (e = own(v, dir, S_IFDIR | 0755)))
+		return why(err, e ? e : errno, "make", dir);
+	e = payload_write(v, dir, err);
+	if (!e)
+		e = publish(v, stamp, err);
+	if (e)
+		(void)ofile_remove_tree(AT_FDCWD, dir);
+	return e;
+}
+
+static bool is_mount(const char *dir)
+{
+	char up[4096];
+	struct stat a;
+	struct stat b;
+
+	snprintf(up, sizeof(up), "%s/..", dir);
+	return !stat(dir, &a) && !stat(up, &b) && a.st_dev != b.st_dev;
+}
+
+static int emptydir_make(const struct vol_plan *v, struct obuf *err)
+{
+	char opts[64] = "mode=0777";
+	int e = ofile_mkdir_p(v->dir, 0777);
+
+	if (e)
+		return why(err, e, "make", v->dir);
+	if (v->memory && !is_mount(v->dir)) {
+		if (v->size_limit > 0)
+			snprintf(opts, sizeof(opts), "mode=0777,size=%lld", (long long)v->size_limit);
+		if (mount("tmpfs", v->dir, "tmpfs", MS_NOSUID | MS_NODEV, opts))
+			return why(err, errno, "mount tmpfs at", v->dir);
+	}
+	e = own(v, v->dir, S_IFDIR | 0777);
+	return e ? why(err, e, "chmod", v->dir) : 0;
+}
+
+static int hostpath_check(const struct vol_plan *v, struct obuf *err)
+{
+	const char *t = v->host_type;
+	struct stat st;
+	int e = stat(v->dir, &st) ? errno : 0;
+	int fd;
+
+	if (v->dir[0] != '/') {
+		obuf_printf(err, "hostPath \"%s\" is not absolute", v->dir);
+		return -EINVAL;
+	}
+	if (e && e != ENOENT)
+		return why(err, e, "stat", v->dir);
+	if (!strcmp(t, "DirectoryOrCreate")) {
+		if (e && (e = ofile_mkdir_p(v->dir, 0755)))
+			return why(err, e, "make", v->dir);
+		if (stat(v->dir, &st))
+			return why(err, errno, "stat", v->dir);
+		t = "Directory";
+	} else if (!strcmp(t, "FileOrCreate")) {
+		if (e) {
+			fd = open(v->dir, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+			if (fd < 0)
+				return why(err, errno, "make", v->dir);
+			close(fd);
+			if (stat(v->dir, &st))
+				return why(err, errno, "stat", v->dir);
+		}
+		t = "File";
+	} else if (!*t) {
+		/* as container engines do where Docker did: it is made when it is not there */
+		if (e && (e = ofile_mkdir_p(v->dir, 0755)))
+			return why(err, e, "make", v->dir);
+		return 0;
+	} else if (e) {
+		obuf_printf(err, "hostPath type check failed: %s is not a %s", v->dir, t);
+		return -ENOENT;
+	}
+	if ((!strcmp(t, "Directory") && !S_ISDIR(st.st_mode)) || (!strcmp(t, "File") && !S_ISREG(st.st_mode)) ||
+	    (!strcmp(t, "Socket") && !S_ISSOCK(st.st_mode)) || (!strcmp(t, "CharDevice") && !S_ISCHR(st.st_mode)) ||
+	    (!strcmp(t, "BlockDevice") && !S_ISBLK(st.st_mode))) {
+		obuf_printf(err, "hostPath type check failed: %s is not a %s", v->dir, t);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int volume_write(const struct vol_plan *v, struct obuf *err)
+{
+	switch (v->kind) {
+	case VK_EMPTYDIR:
+		return emptydir_make(v, err);
+	case VK_HOSTPATH:
+		return hostpath_check(v, err);
+	default:
+		return files_write(v, err);
+	}
+}
+
+/*
+ * A subPath is opened beneath its volume without leaving it by links or "..", made if it is not
+ * there, and bind-mounted from that descriptor: what the container later does to the path inside the
+ * volume cannot change what is mounted.
+ */
+static int beneath(int dirfd, const char *sub, int flags)
+{
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT };
+
+	return (int)syscall(SYS_openat2, dirfd, sub, &how, sizeof(how));
+}
+
+static int dirs_beneath(int root, const char *sub)
+{
+	char part[4096];
+	size_t at = 0;
+
+	for (;;) {
+		size_t n = at + strcspn(sub + at, "/");
+		cleanup_close int parent = -1;
+		char *slash;
+
+		if (n >= sizeof(part))
+			return -ENAMETOOLONG;
+		memcpy(part, sub, n);
+		part[n] = '\0';
+		slash = strrchr(part, '/');
+		if (slash)
+			*slash = '\0';
+		parent = beneath(root, slash ? part : ".", O_PATH | O_DIRECTORY);
+		if (parent < 0)
+			return -errno;
+		if (mkdirat(parent, slash ? slash + 1 : part, 0750) && errno != EEXIST)
+			return -errno;
+		if (!sub[n])
+			return 0;
+		at = n + 1;
+	}
+}
+
+int subpath_mount(const char *dir, const char *sub, const char *at, bool *ret_is_dir, struct obuf *err)
+{
+	cleanup_close int root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_close int fd = -1;
+	char src[64];
+	struct stat st;
+	char *slash;
+	char parent[4096];
+	int e;
+
+	if (root < 0)
+		return why(err, errno, "open", dir);
+	fd = beneath(root, sub, O_PATH);
+	if (fd < 0 && errno == ENOENT) {
+		e = dirs_beneath(root, sub);
+		if (e)
+			return why(err, e, "make subPath", sub);
+		fd = beneath(root, sub, O_PATH);
+	}
+	if (fd < 0 || fstat(fd, &st))
+		return why(err, errno, "open subPath", sub);
+	*ret_is_dir = S_ISDIR(st.st_mode);
+	if (is_mount(at))
+		return 0;
+	snprintf(parent, sizeof(parent), "%s", at);
+	slash = strrchr(parent, '/');
+	*slash = '\0';
+	e = ofile_mkdir_p(parent, 0750);
+	if (!e && *ret_is_dir)
+		e = ofile_mkdir_p(at, 0750);
+	else if (!e)
+		e = ofile_write(AT_FDCWD, at, "", 0, 0640);
+	if (e)
+		return why(err, e, "make", at);
+	snprintf(src, sizeof(src), "/proc/self/fd/%d", fd);
+	if (mount(src, at, NULL, MS_BIND, NULL))
+		return why(err, errno, "mount subPath", sub);
+	return 0;
+}
+
+/* Unmount everything below @dir, deepest first. */
+static void unmount_below(const char *dir)
+{
+	size_t n = strlen(dir);
+	int round;
+
+	for (round = 0; round < 64; round++) {
+		cleanup_file FILE *f = fopen("/proc/self/mountinfo", "re");
+		char line[8192];
+		char last[4096] = "";
+
+		while (f && fgets(line, sizeof(line), f)) {
+			char at[4096];
+
+			if (sscanf(line, "%*s %*s %*s %*s %4095s", at) == 1 && !strncmp(at, dir, n) && at[n] == '/')
+				snprintf(last, sizeof(last), "%s", at);
+		}
+		if (!*last || umount2(last, MNT_DETACH | UMOUNT_NOFOLLOW))
+			return;
+	}
+}
+
+int volumes_remove(const char *pod_dir)
+{
+	int e = ofile_remove_tree(AT_FDCWD, pod_dir);
+
+	if (e == -EXDEV || e == -EBUSY) {
+		unmount_below(pod_dir);
+		e = ofile_remove_tree(AT_FDCWD, pod_dir);
+	}
+	return e;
+}
