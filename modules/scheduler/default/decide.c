@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#define ALWAYS_ENOUGH	100u
-#define PERCENT_MIN	5u
+#define ALWAYS_ENOUGH 100u
+#define PERCENT_MIN   5u
 
 uint32_t sd_enough(uint32_t percent, uint32_t n)
 {

@@ -15,14 +15,14 @@
 
 #include <orlop/inline/error.h>
 #include <orlop/inline/log.h>
-#include <orlop/inline/msg.h>
 #include <orlop/scheduler.h>
 
 #include "base/omem.h"
 #include "base/ostr.h"
 #include "json/oscan.h"
 
-#define PASS_PODS	128u	/* then the loop gets its turn */
+#define PASS_PODS 128u	/* then the loop gets its turn */
+#define RELIST_NS UINT64_C(1000000000)
 
 static void run(void *arg);
 
@@ -43,24 +43,32 @@ static void on_timer(void *arg)
 	sd_kick(arg);
 }
 
-/* ---- the table of pods --------------------------------------------------------------------------------- */
+/* ---- the table of pods ----------------------------------------------------------------------- */
 
-static void key_of(struct obuf *b, struct orlop_bytes ns, struct orlop_bytes name)
+/* Names are at most 253 bytes and namespaces 63: what is longer is no pod. */
+struct key {
+	size_t		len;
+	char		text[400];
+};
+
+static bool key_of(struct key *k, struct orlop_bytes ns, struct orlop_bytes name)
 {
-	obuf_append(b, ns.p, ns.len);
-	obuf_putc(b, '/');
-	obuf_append(b, name.p, name.len);
+	k->len = ns.len + 1 + name.len;
+	if (k->len > sizeof(k->text))
+		return false;
+	if (ns.len)
+		memcpy(k->text, ns.p, ns.len);
+	k->text[ns.len] = '/';
+	if (name.len)
+		memcpy(k->text + ns.len + 1, name.p, name.len);
+	return true;
 }
 
 struct sd_pod *sd_pod_find(struct sd *s, struct orlop_bytes ns, struct orlop_bytes name)
 {
-	struct obuf key = OBUF_INIT;
-	struct sd_pod *p;
+	struct key k;
 
-	key_of(&key, ns, name);
-	p = obuf_err(&key) ? NULL : omap_get(&s->pods, key.data, key.len);
-	obuf_done(&key);
-	return p;
+	return key_of(&k, ns, name) ? omap_get(&s->pods, k.text, k.len) : NULL;
 }
 
 static void pod_free(struct sd *s, struct sd_pod *p)
@@ -75,43 +83,32 @@ static void pod_free(struct sd *s, struct sd_pod *p)
 
 static void pod_drop(struct sd *s, struct sd_pod *p)
 {
-	struct obuf key = OBUF_INIT;
+	struct key k;
 
-	key_of(&key, p->ns, p->name);
-	if (obuf_err(&key)) {
-		/* it stays, empty, until the next pass over all objects */
-		sd_queue_remove(&s->queue, p);
-		sd_pod_unplace(&s->cluster, p);
-		p->state = SD_IGNORED;
-		return;
-	}
-	omap_del(&s->pods, key.data, key.len);
-	obuf_done(&key);
+	if (key_of(&k, p->ns, p->name))
+		omap_del(&s->pods, k.text, k.len);
 	pod_free(s, p);
 }
 
 static struct sd_pod *pod_new(struct sd *s, const struct orlop_object *o, struct orlop_bytes uid)
 {
 	struct sd_pod *p = OMEM_NEW(struct sd_pod);
-	struct obuf key = OBUF_INIT;
 	struct omap_entry *e;
+	struct key k;
 
 	if (!p)
 		return NULL;
 	olist_init(&p->on_node);
 	olist_init(&p->waiting);
 	p->uid = omem_strndup(uid.p ? uid.p : "", uid.len);
-	key_of(&key, o->ns, o->name);
-	if (!p->uid || obuf_err(&key) || omap_put(&s->pods, key.data, key.len, p, NULL)) {
-		obuf_done(&key);
+	if (!p->uid || !key_of(&k, o->ns, o->name) || omap_put(&s->pods, k.text, k.len, p, NULL)) {
 		omem_free(p->uid);
 		omem_free(p);
 		return NULL;
 	}
-	e = omap_find(&s->pods, key.data, key.len);
+	e = omap_find(&s->pods, k.text, k.len);
 	p->ns = (struct orlop_bytes){ e->key, o->ns.len };
 	p->name = (struct orlop_bytes){ e->key + o->ns.len + 1, o->name.len };
-	obuf_done(&key);
 	return p;
 }
 
@@ -120,9 +117,9 @@ struct view {
 	struct orlop_bytes spec;
 	struct orlop_bytes node;
 	struct orlop_bytes scheduler;
-	int32_t		priority;
-	bool		deleting;
-	bool		over;
+	int32_t priority;
+	bool deleting;
+	bool over;
 };
 
 static void view_get(struct orlop_bytes members, struct view *v)
@@ -133,7 +130,8 @@ static void view_get(struct orlop_bytes members, struct view *v)
 	memset(v, 0, sizeof(*v));
 	for (oscan_begin_members(&it, members); oscan_next(&it) > 0;) {
 		if (oscan_string_is_cstr(it.key, "metadata")) {
-			v->deleting = oscan_get(it.value, "deletionTimestamp", &x) && oscan_type(x) == OSCAN_STRING;
+			v->deleting = oscan_get(it.value, "deletionTimestamp", &x) &&
+				      oscan_type(x) == OSCAN_STRING;
 		} else if (oscan_string_is_cstr(it.key, "spec")) {
 			v->spec = it.value;
 			for (oscan_begin(&jt, it.value); oscan_next(&jt) > 0;) {
@@ -146,7 +144,8 @@ static void view_get(struct orlop_bytes members, struct view *v)
 			}
 		} else if (oscan_string_is_cstr(it.key, "status")) {
 			v->over = oscan_get(it.value, "phase", &x) &&
-				  (oscan_string_is_cstr(x, "Succeeded") || oscan_string_is_cstr(x, "Failed"));
+				  (oscan_string_is_cstr(x, "Succeeded") ||
+				   oscan_string_is_cstr(x, "Failed"));
 		}
 	}
 }
@@ -155,11 +154,13 @@ static bool same_spec(const struct orlop_object *a, struct orlop_bytes spec)
 {
 	struct orlop_bytes v;
 
-	return a && OSCAN_FIND_MEMBERS(a->json, &v, "spec") && ostr_eq(v.p, v.len, spec.p, spec.len);
+	return a && OSCAN_FIND_MEMBERS(a->json, &v, "spec") &&
+	       ostr_eq(v.p, v.len, spec.p, spec.len);
 }
 
 /* A pod with a node: counted there. */
-static int pod_bound(struct sd *s, struct sd_pod *p, const struct view *v, const struct orlop_object *prev)
+static int pod_bound(struct sd *s, struct sd_pod *p, const struct view *v,
+		     const struct orlop_object *prev)
 {
 	bool there = p->node && ostr_eq(p->node->name.p, p->node->name.len, v->node.p, v->node.len);
 	struct sd_load *l;
@@ -187,7 +188,8 @@ static int pod_bound(struct sd *s, struct sd_pod *p, const struct view *v, const
 }
 
 /* A pod that is ours to place. */
-static int pod_pending(struct sd *s, struct sd_pod *p, const struct view *v, const struct orlop_object *prev)
+static int pod_pending(struct sd *s, struct sd_pod *p, const struct view *v,
+		       const struct orlop_object *prev)
 {
 	struct sd_spec *spec;
 	struct sd_load *l;
@@ -217,6 +219,15 @@ static int pod_pending(struct sd *s, struct sd_pod *p, const struct view *v, con
 	return 0;
 }
 
+/* What was not taken in for want of memory is read again soon, with everything else. */
+static void relist_later(struct sd *s, const char *what, const struct orlop_object *o)
+{
+	OLOG(s->h, ERR, "no_memory", "%s=%.*s, reading all again in a second", what, (int)o->name.len,
+	     o->name.p);
+	if (!s->relist_ns)
+		s->relist_ns = s->h->now_mono(s->h) + RELIST_NS;
+}
+
 static void on_pod(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
 {
 	struct orlop_bytes uid = okube_uid(o);
@@ -233,7 +244,8 @@ static void on_pod(void *arg, uint32_t type, struct orlop_object *o, struct orlo
 	if (type == ORLOP_CHANGE_DELETED)
 		return;
 	view_get(o->json, &v);
-	if (v.over || (!v.node.len && (v.deleting || !ostr_is(v.scheduler.p, v.scheduler.len, s->name)))) {
+	if (v.over ||
+	    (!v.node.len && (v.deleting || !ostr_is(v.scheduler.p, v.scheduler.len, s->name)))) {
 		if (p)
 			pod_drop(s, p);
 		return;
@@ -242,8 +254,7 @@ static void on_pod(void *arg, uint32_t type, struct orlop_object *o, struct orlo
 		p = pod_new(s, o, uid);
 	r = !p ? -ENOMEM : v.node.len ? pod_bound(s, p, &v, prev) : pod_pending(s, p, &v, prev);
 	if (r)
-		OLOG(s->h, ERR, "pod_lost", "pod=%.*s/%.*s no memory, until it changes", (int)o->ns.len, o->ns.p,
-		     (int)o->name.len, o->name.p);
+		relist_later(s, "pod", o);
 }
 
 /* After a pass over all pods: those that vanished meanwhile are forgotten. */
@@ -266,7 +277,7 @@ static void on_pods_listed(void *arg)
 	s->h->snapshot_close(snap);
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 static void on_node(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
 {
@@ -280,7 +291,7 @@ static void on_node(void *arg, uint32_t type, struct orlop_object *o, struct orl
 	if (prev && sd_node_get(&s->cluster, o->name) && !sd_node_differs(prev->json, o->json))
 		return;
 	if (sd_node_set(&s->cluster, o->name, o->json))
-		OLOG(s->h, ERR, "node_lost", "node=%.*s no memory, until it changes", (int)o->name.len, o->name.p);
+		relist_later(s, "node", o);
 }
 
 static void on_nodes_listed(void *arg)
@@ -302,7 +313,7 @@ static void on_nodes_listed(void *arg)
 	s->h->snapshot_close(snap);
 }
 
-/* ---- scheduling ---------------------------------------------------------------------------------------------- */
+/* ---- scheduling ------------------------------------------------------------------------------ */
 
 void sd_give_back(struct sd *s, struct sd_pod *p)
 {
@@ -320,7 +331,8 @@ static void no_node(struct sd *s, struct sd_pod *p, const struct sd_diag *d, uin
 	sd_queue_unschedulable(&s->queue, p, now);
 	sd_diag_write(d, p, &text);
 	if (!obuf_err(&text))
-		sd_report_failed(s, p, "Unschedulable", (struct orlop_bytes){ text.data, text.len });
+		sd_report_failed(s, p, "Unschedulable",
+				 (struct orlop_bytes){ text.data, text.len });
 	obuf_done(&text);
 }
 
@@ -362,9 +374,15 @@ static void run(void *arg)
 	if (!can_run(s))
 		return;
 	now = s->h->now_mono(s->h);
+	if (s->relist_ns && now >= s->relist_ns) {
+		s->relist_ns = 0;
+		okube_informer_relist(s->in_nodes);
+		okube_informer_relist(s->in_pods);
+	}
 	sd_queue_wake_for(&s->queue, &s->cluster, now);
 	next = sd_queue_tick(&s->queue, now);
-	for (uint32_t i = 0; i < PASS_PODS && sd_write_room(s) && (p = sd_queue_pop(&s->queue)); i++)
+	for (uint32_t i = 0; i < PASS_PODS && sd_write_room(s) && (p = sd_queue_pop(&s->queue));
+	     i++)
 		schedule_one(s, p, now);
 	sd_write_flush(s);
 	gauges(s);
@@ -374,6 +392,8 @@ static void run(void *arg)
 		next = s->queue.backoff.v[0]->backoff_ns;
 	if (s->queue.n_unschedulable && !next)
 		next = now + SD_UNSCHEDULABLE_MAX_NS;
+	if (s->relist_ns && (!next || s->relist_ns < next))
+		next = s->relist_ns;
 	if (next)
 		s->h->timer_set(s->timer, next > now ? next - now : 1, 0);
 	else
@@ -390,80 +410,11 @@ static void on_lead(void *arg, int32_t gained, uint64_t token)
 	if (!gained)
 		return;
 	OLIST_FOREACH(at, &s->queue.gated)
-		sd_report_gated(s, OLIST_ENTRY(at, struct sd_pod, waiting));
+	sd_report_gated(s, OLIST_ENTRY(at, struct sd_pod, waiting));
 	sd_kick(s);
 }
 
-/* ---- op explain ------------------------------------------------------------------------------------------------ */
-
-/* As if the pod were not placed yet: its own node and what it takes there do not count. */
-static int explain_object(struct sd *s, const struct orlop_object *o, struct obuf *ret)
-{
-	struct sd_pod *known = sd_pod_find(s, o->ns, o->name);
-	struct sd_pod p = { .ns = o->ns, .name = o->name };
-	struct sd_node *on = known ? known->node : NULL;
-	struct orlop_bytes node = { NULL, 0 };
-	struct orlop_bytes spec = { "{}", 2 };
-	char *name = NULL;
-	int r;
-
-	(void)OSCAN_FIND_MEMBERS(o->json, &spec, "spec");
-	r = sd_spec_new(spec, &p.spec);
-	if (r)
-		return r;
-	r = sd_load_new(spec, &p.load);
-	if (!r && on) {
-		name = omem_strndup(on->name.p, on->name.len);
-		node = (struct orlop_bytes){ name, on->name.len };
-		if (name)
-			sd_pod_unplace(&s->cluster, known);
-	}
-	if (!r) {
-		p.spec->node_name.len = 0;
-		sd_explain(&s->cluster, &p, ret);
-		r = obuf_err(ret);
-	}
-	if (name && sd_pod_place(&s->cluster, known, node))
-		okube_informer_relist(s->in_pods);
-	omem_free(name);
-	omem_free(p.load);
-	sd_spec_free(p.spec);
-	return r;
-}
-
-static int op_explain(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
-{
-	struct sd *s = ctx;
-	struct orlop_bytes ns = orlop_msg_bytes(s->h, &req->msg, ORLOP_SCHEDULER_T_POD_NS);
-	struct orlop_bytes name = orlop_msg_bytes(s->h, &req->msg, ORLOP_SCHEDULER_T_POD_NAME);
-	struct obuf text = OBUF_INIT;
-	struct orlop_snapshot *snap;
-	struct orlop_object *o;
-	struct orlop_msgw w;
-	struct orlop_msg m;
-	int r = s->h->snapshot_open(okube_informer_resource(s->in_pods), &snap);
-
-	if (r)
-		return orlop_fail(err, -r, 0, "", "reading pods");
-	o = s->h->snapshot_get(snap, ns, name);
-	r = o ? explain_object(s, o, &text) : -ENOENT;
-	s->h->snapshot_close(snap);
-	if (r) {
-		obuf_done(&text);
-		return r == -ENOENT ? orlop_fail(err, ENOENT, 404, "NotFound", "pods \"%.*s\" not found",
-						 (int)name.len, name.p ? name.p : "") :
-				      orlop_fail(err, -r, 0, "", "no memory");
-	}
-	orlop_msgw_init(&w, s->h);
-	orlop_msgw_bytes(&w, ORLOP_SCHEDULER_T_RESULT, text.data, text.len);
-	m = orlop_msgw_msg(&w);
-	s->h->call_done(call, w.err, w.err ? NULL : &m, NULL);
-	orlop_msgw_done(&w);
-	obuf_done(&text);
-	return 0;
-}
-
-/* ---- life ---------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void sd_free(struct sd *s)
 {
@@ -474,7 +425,7 @@ static void sd_free(struct sd *s)
 	s->h->timer_free(s->timer);
 	sd_write_done(s);
 	OMAP_FOREACH(&s->pods, e)
-		pod_free(s, e->value);
+	pod_free(s, e->value);
 	omap_done(&s->pods);
 	sd_queue_done(&s->queue);
 	sd_cluster_done(&s->cluster);
@@ -484,16 +435,18 @@ static void sd_free(struct sd *s)
 
 static void metrics_make(struct sd *s)
 {
-	static const char *const queues[4] = { "queue=\"active\"", "queue=\"backoff\"", "queue=\"unschedulable\"",
-					       "queue=\"gated\"" };
+	static const char *const queues[4] = { "queue=\"active\"", "queue=\"backoff\"",
+					       "queue=\"unschedulable\"", "queue=\"gated\"" };
 	static const char attempts[] = "scheduler_schedule_attempts_total";
 	static const char help[] = "Attempts to schedule pods, by result.";
 	const struct orlop_host *h = s->h;
 
-	(void)h->metric_new(h, ORLOP_METRIC_COUNTER, attempts, "result=\"scheduled\"", help, NULL, 0, &s->m_scheduled);
-	(void)h->metric_new(h, ORLOP_METRIC_COUNTER, attempts, "result=\"unschedulable\"", help, NULL, 0,
-			    &s->m_unschedulable);
-	(void)h->metric_new(h, ORLOP_METRIC_COUNTER, attempts, "result=\"error\"", help, NULL, 0, &s->m_error);
+	(void)h->metric_new(h, ORLOP_METRIC_COUNTER, attempts, "result=\"scheduled\"", help, NULL,
+			    0, &s->m_scheduled);
+	(void)h->metric_new(h, ORLOP_METRIC_COUNTER, attempts, "result=\"unschedulable\"", help,
+			    NULL, 0, &s->m_unschedulable);
+	(void)h->metric_new(h, ORLOP_METRIC_COUNTER, attempts, "result=\"error\"", help, NULL, 0,
+			    &s->m_error);
 	for (int i = 0; i < 4; i++)
 		(void)h->metric_new(h, ORLOP_METRIC_GAUGE, "scheduler_pending_pods", queues[i],
 				    "Pods that wait, by queue.", NULL, 0, &s->m_pending[i]);
@@ -569,7 +522,8 @@ static void sd_health(void *ctx, struct orlop_health *health)
 {
 	const struct sd *s = ctx;
 
-	health->ok = s->in_pods && okube_informer_synced(s->in_pods) && okube_informer_synced(s->in_nodes);
+	health->ok = s->in_pods && okube_informer_synced(s->in_pods) &&
+		     okube_informer_synced(s->in_nodes);
 	snprintf(health->text, sizeof(health->text), "%s, %u nodes, %u pods waiting",
 		 s->leading ? "leading" : "standing by", s->cluster.n,
 		 s->queue.active.n + s->queue.backoff.n + s->queue.n_unschedulable);
@@ -579,37 +533,31 @@ static int sd_stats(void *ctx, char *buf, size_t size)
 {
 	const struct sd *s = ctx;
 
-	return snprintf(buf, size, "{\"nodes\":%u,\"pods\":%u,\"active\":%u,\"backoff\":%u,\"unschedulable\":%u,"
-			"\"gated\":%u,\"writes\":%u,\"scheduled\":%llu,\"failed\":%llu,\"errors\":%llu}",
-			s->cluster.n, omap_count(&s->pods), s->queue.active.n, s->queue.backoff.n,
-			s->queue.n_unschedulable, s->queue.n_gated, s->n_urgent + s->n_others,
-			(unsigned long long)s->n_scheduled, (unsigned long long)s->n_unschedulable,
-			(unsigned long long)s->n_errors);
+	return snprintf(
+		buf, size,
+		"{\"nodes\":%u,\"pods\":%u,\"active\":%u,\"backoff\":%u,\"unschedulable\":%u,"
+		"\"gated\":%u,\"writes\":%u,\"scheduled\":%llu,\"failed\":%llu,\"errors\":%llu}",
+		s->cluster.n, omap_count(&s->pods), s->queue.active.n, s->queue.backoff.n,
+		s->queue.n_unschedulable, s->queue.n_gated, s->n_urgent + s->n_others,
+		(unsigned long long)s->n_scheduled, (unsigned long long)s->n_unschedulable,
+		(unsigned long long)s->n_errors);
 }
 
 static const struct orlop_scheduler_ops ops = {
 	.size = sizeof(ops),
-	.explain = op_explain,
+	.explain = sd_op_explain,
 };
 
 static const struct orlop_param params[] = {
-	{ "name", ORLOP_PARAM_STRING, 0, "default-scheduler", "pods with this spec.schedulerName are ours" },
+	{ "name", ORLOP_PARAM_STRING, 0, "default-scheduler",
+	  "pods with this spec.schedulerName are ours" },
 	{ "percentage_of_nodes", ORLOP_PARAM_INT, 0, "0",
-	  "of nodes to find feasible before the best is taken, 1 ... 100; 0: by the size of the cluster" },
+	  "of nodes to find feasible before the best is taken, 1 ... 100; 0: by their number" },
 };
 
 ORLOP_MODULE("default", "scheduler", "0.1",
 	     "license=Apache-2.0\0needs=api\0reads=pods,nodes\0user=system:kube-scheduler",
-	.license = "Apache-2.0",
-	.summary = "gives pending pods a node",
-	.flags = ORLOP_MOD_UNLOADABLE,
-	.n_params = sizeof(params) / sizeof(params[0]),
-	.params = params,
-	.ops = &ops,
-	.init = sd_init,
-	.start = sd_start,
-	.stop = sd_stop,
-	.fini = sd_fini,
-	.health = sd_health,
-	.stats = sd_stats,
-);
+	     .license = "Apache-2.0", .summary = "gives pending pods a node",
+	     .flags = ORLOP_MOD_UNLOADABLE, .n_params = sizeof(params) / sizeof(params[0]),
+	     .params = params, .ops = &ops, .init = sd_init, .start = sd_start, .stop = sd_stop,
+	     .fini = sd_fini, .health = sd_health, .stats = sd_stats, );

@@ -6,7 +6,7 @@
 
 #include "base/omem.h"
 
-#define MAX_REASONS	(SD_N_PLUGINS + 4 + 64 + 1)
+#define MAX_REASONS (SD_N_PLUGINS + 4 + 64 + 1)
 
 static const char *const plugin_text[SD_N_PLUGINS] = {
 	[SD_P_UNSCHEDULABLE] = "node(s) were unschedulable",
@@ -17,7 +17,10 @@ static const char *const plugin_text[SD_N_PLUGINS] = {
 };
 
 static const char *const fit_text[4] = {
-	"Too many pods", "Insufficient cpu", "Insufficient memory", "Insufficient ephemeral-storage",
+	"Too many pods",
+	"Insufficient cpu",
+	"Insufficient memory",
+	"Insufficient ephemeral-storage",
 };
 
 void sd_diag_add(struct sd_diag *d, const struct sd_why *why)
@@ -38,9 +41,9 @@ void sd_diag_add(struct sd_diag *d, const struct sd_why *why)
 }
 
 struct reasons {
-	struct obuf	text;
-	size_t		at[MAX_REASONS];
-	uint32_t	n;
+	struct obuf text;
+	size_t at[MAX_REASONS];
+	uint32_t n;
 };
 
 static void reason_begin(struct reasons *r)
@@ -98,7 +101,8 @@ static void reasons_write(struct reasons *r, struct obuf *b)
 	r->n = 0;
 }
 
-static void preemption_write(const struct sd_diag *d, const struct sd_pod *p, struct reasons *r, struct obuf *b)
+static void preemption_write(const struct sd_diag *d, const struct sd_pod *p, struct reasons *r,
+			     struct obuf *b)
 {
 	uint32_t gone = d->unresolvable + d->elsewhere;
 

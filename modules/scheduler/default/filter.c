@@ -10,7 +10,7 @@ static bool eq(struct orlop_bytes a, struct orlop_bytes b)
 	return ostr_eq(a.p, a.len, b.p, b.len);
 }
 
-/* ---- taints ------------------------------------------------------------------------------------------ */
+/* ---- taints ---------------------------------------------------------------------------------- */
 
 bool sd_tolerates(const struct sd_toleration *t, uint32_t n, const struct sd_taint *taint)
 {
@@ -42,7 +42,7 @@ static bool tolerates_cordon(const struct sd_spec *s)
 	return sd_tolerates(s->tolerations, s->n_tolerations, &cordon);
 }
 
-/* ---- affinity ------------------------------------------------------------------------------------------ */
+/* ---- affinity -------------------------------------------------------------------------------- */
 
 static const struct sd_label *label_find(const struct sd_node *n, struct orlop_bytes key)
 {
@@ -121,14 +121,16 @@ static bool affinity_matches(const struct sd_spec *s, const struct sd_node *n)
 	return false;
 }
 
-/* ---- ports ------------------------------------------------------------------------------------------------ */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 static bool ports_clash(const struct sd_load *a, const struct sd_load *b)
 {
 	for (uint32_t i = 0; i < a->n_ports; i++)
 		for (uint32_t k = 0; k < b->n_ports; k++)
-			if (a->ports[i].port == b->ports[k].port && a->ports[i].proto == b->ports[k].proto &&
-			    (!a->ports[i].ip.len || !b->ports[k].ip.len || eq(a->ports[i].ip, b->ports[k].ip)))
+			if (a->ports[i].port == b->ports[k].port &&
+			    a->ports[i].proto == b->ports[k].proto &&
+			    (!a->ports[i].ip.len || !b->ports[k].ip.len ||
+			     eq(a->ports[i].ip, b->ports[k].ip)))
 				return true;
 	return false;
 }
@@ -137,7 +139,8 @@ static bool ports_free(const struct sd_load *l, const struct sd_node *n)
 {
 	if (!n->n_ports)
 		return true;
-	OLIST_FOREACH(at, &n->pods) {
+	OLIST_FOREACH(at, &n->pods)
+	{
 		const struct sd_pod *p = OLIST_ENTRY(at, struct sd_pod, on_node);
 
 		if (p->load->n_ports && p->load != l && ports_clash(l, p->load))
@@ -146,7 +149,7 @@ static bool ports_free(const struct sd_load *l, const struct sd_node *n)
 	return true;
 }
 
-/* ---- resources ----------------------------------------------------------------------------------------------- */
+/* ---- resources ------------------------------------------------------------------------------- */
 
 static void short_of(struct sd_why *w, uint32_t what, int64_t ask, int64_t alloc)
 {
@@ -189,7 +192,7 @@ static bool fits(const struct sd_load *l, const struct sd_node *n, struct sd_why
 	return !w->fit && !w->ext;
 }
 
-/* ---- all -------------------------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 enum sd_plugin sd_filter(const struct sd_pod *p, const struct sd_node *n, struct sd_why *why)
 {

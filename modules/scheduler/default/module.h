@@ -1,7 +1,7 @@
 /*
  * module.h - the scheduler as a module: what it follows, what it is about to write.
  *
- * default.c follows pods and nodes and runs the queue; write.c carries bindings, conditions and
+ * default.c follows pods and nodes and runs the queue; explain.c answers; write.c carries bindings, conditions and
  * Events to the API in batches; report.c says why a pod waits.
  */
 #ifndef SCHEDULER_DEFAULT_MODULE_H
@@ -28,7 +28,7 @@ struct sd_write {
 	struct orlop_bytes name;
 	struct orlop_bytes uid;
 	struct orlop_bytes node;	/* SD_W_BIND, SD_W_LOOKUP */
-	struct orlop_bytes object;	/* what is written: the pod's name, or the Event's */
+	struct orlop_bytes object;	/* name of what is written: the pod's, the Event's */
 	struct orlop_bytes body;
 };
 
@@ -57,6 +57,7 @@ struct sd {
 	bool		leading;
 	bool		stopping;
 	bool		posted;
+	uint64_t	relist_ns;	/* read everything again then; 0: no need */
 
 	/* write.c */
 	struct olist	urgent;		/* bindings */
@@ -87,8 +88,8 @@ void sd_write_init(struct sd *s);
 void sd_write_done(struct sd *s);
 /* 0 or -ENOMEM: then nothing will be written. */
 int sd_write_bind(struct sd *s, const struct sd_pod *p, struct orlop_bytes node);
-int sd_write_other(struct sd *s, enum sd_kind kind, const struct sd_pod *p, struct orlop_bytes object,
-		   struct orlop_bytes body);
+int sd_write_other(struct sd *s, enum sd_kind kind, const struct sd_pod *p,
+		   struct orlop_bytes object, struct orlop_bytes body);
 /* Send what waits, as far as requests may be under way. */
 void sd_write_flush(struct sd *s);
 void sd_write_cancel(struct sd *s);
@@ -97,7 +98,12 @@ bool sd_write_room(const struct sd *s);
 /* report.c */
 void sd_report_scheduled(struct sd *s, struct sd_pod *p, struct orlop_bytes node);
 /* @reason of the condition: Unschedulable, SchedulerError. Condition and Event, if they are new. */
-void sd_report_failed(struct sd *s, struct sd_pod *p, const char *reason, struct orlop_bytes message);
+void sd_report_failed(struct sd *s, struct sd_pod *p, const char *reason,
+		      struct orlop_bytes message);
 void sd_report_gated(struct sd *s, struct sd_pod *p);
+
+/* explain.c */
+int sd_op_explain(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		  struct orlop_error *err);
 
 #endif

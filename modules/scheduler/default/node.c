@@ -18,7 +18,8 @@ void sd_cluster_init(struct sd_cluster *c, uint64_t seed)
 	c->rng = seed | 1;
 }
 
-static void images_drop(struct sd_cluster *c, struct sd_image **v, const struct orlop_bytes *names, uint32_t n)
+static void images_drop(struct sd_cluster *c, struct sd_image **v, const struct orlop_bytes *names,
+			uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		struct sd_image *im = omap_get(&c->images, names[i].p, names[i].len);
@@ -48,7 +49,7 @@ static void node_free(struct sd_cluster *c, struct sd_node *n)
 void sd_cluster_done(struct sd_cluster *c)
 {
 	OMAP_FOREACH(&c->nodes, e)
-		node_free(c, e->value);
+	node_free(c, e->value);
 	omap_done(&c->nodes);
 	omap_done_with(&c->images, omem_free);
 	omem_free(c->v);
@@ -102,7 +103,7 @@ void sd_clean(struct sd_cluster *c)
 	c->n_dirty = 0;
 }
 
-/* ---- a node's JSON ---------------------------------------------------------------------------------- */
+/* ---- a node's JSON --------------------------------------------------------------------------- */
 
 static struct orlop_bytes text(struct oarena *mem, struct orlop_bytes v, int *err)
 {
@@ -142,7 +143,8 @@ static void labels_read(struct sd_node *n, struct orlop_bytes map, int *err)
 		return;
 	}
 	for (oscan_begin(&it, map); oscan_next(&it) > 0;)
-		n->labels[n->n_labels++] = (struct sd_label){ text(&n->mem, it.key, err), text(&n->mem, it.value, err) };
+		n->labels[n->n_labels++] = (struct sd_label){ text(&n->mem, it.key, err),
+							      text(&n->mem, it.value, err) };
 	qsort(n->labels, n->n_labels, sizeof(*n->labels), label_cmp);
 }
 
@@ -164,8 +166,9 @@ static void taints_read(struct sd_node *n, struct orlop_bytes list, int *err)
 
 		if (!oscan_get(it.value, "effect", &v))
 			continue;
-		t->effect = oscan_string_is_cstr(v, "NoSchedule") ? SD_NO_SCHEDULE :
-			    oscan_string_is_cstr(v, "NoExecute") ? SD_NO_EXECUTE : SD_PREFER_NO_SCHEDULE;
+		t->effect = oscan_string_is_cstr(v, "NoSchedule")  ? SD_NO_SCHEDULE
+			    : oscan_string_is_cstr(v, "NoExecute") ? SD_NO_EXECUTE
+								   : SD_PREFER_NO_SCHEDULE;
 		if (oscan_get(it.value, "key", &v))
 			t->key = text(&n->mem, v, err);
 		if (oscan_get(it.value, "value", &v))
@@ -223,7 +226,8 @@ static void allocatable_read(struct sd_node *n, struct orlop_bytes map, int *err
 
 static int image_cmp(const void *a, const void *b)
 {
-	uintptr_t x = (uintptr_t)*(struct sd_image *const *)a, y = (uintptr_t)*(struct sd_image *const *)b;
+	uintptr_t x = (uintptr_t) * (struct sd_image *const *)a,
+		  y = (uintptr_t) * (struct sd_image *const *)b;
 
 	return x < y ? -1 : x > y;
 }
@@ -304,7 +308,8 @@ static int node_list(struct sd_cluster *c, struct sd_node *n)
 
 int sd_node_set(struct sd_cluster *c, struct orlop_bytes name, struct orlop_bytes members)
 {
-	struct orlop_bytes labels = { NULL, 0 }, taints = { NULL, 0 }, alloc = { NULL, 0 }, images = { NULL, 0 }, v;
+	struct orlop_bytes labels = { NULL, 0 }, taints = { NULL, 0 }, alloc = { NULL, 0 },
+			   images = { NULL, 0 }, v;
 	struct sd_node *n = node_ensure(c, name);
 	struct oscan_iter it;
 	int err;
@@ -330,7 +335,8 @@ int sd_node_set(struct sd_cluster *c, struct orlop_bytes name, struct orlop_byte
 			(void)oscan_get(it.value, "labels", &labels);
 		} else if (oscan_string_is_cstr(it.key, "spec")) {
 			(void)oscan_get(it.value, "taints", &taints);
-			n->unschedulable = oscan_get(it.value, "unschedulable", &v) && oscan_bool(v, false);
+			n->unschedulable = oscan_get(it.value, "unschedulable", &v) &&
+					   oscan_bool(v, false);
 		} else if (oscan_string_is_cstr(it.key, "status")) {
 			(void)oscan_get(it.value, "allocatable", &alloc);
 			(void)oscan_get(it.value, "images", &images);
@@ -346,7 +352,7 @@ int sd_node_set(struct sd_cluster *c, struct orlop_bytes name, struct orlop_byte
 	images_read(c, n, images, &err);
 	sd_node_dirty(c, n);
 	if (err)
-		n->unschedulable = true;	/* half known: better not used until it is read again */
+		n->unschedulable = true; /* half known: better not used until it is read again */
 	return err;
 }
 
@@ -388,7 +394,7 @@ bool sd_node_differs(struct orlop_bytes a, struct orlop_bytes b)
 	       !same(a, b, "status", "allocatable") || !same(a, b, "status", "images");
 }
 
-/* ---- pods on nodes ------------------------------------------------------------------------------------ */
+/* ---- pods on nodes --------------------------------------------------------------------------- */
 
 static int count_pod(struct sd_node *n, const struct sd_load *l, int sign)
 {

@@ -214,11 +214,12 @@ void sd_queue_wake(struct sd_queue *q, struct sd_pod *p, uint64_t now)
 
 void sd_queue_wake_all(struct sd_queue *q, uint64_t now)
 {
-	OLIST_FOREACH_SAFE(at, next, &q->unschedulable) {
+	OLIST_FOREACH_SAFE(at, next, &q->unschedulable)
+	{
 		struct sd_pod *p = OLIST_ENTRY(at, struct sd_pod, waiting);
 
 		sd_queue_wake(q, p, now);
-		if (p->queued == SD_UNSCHEDULABLE)	/* no memory: it is last now */
+		if (p->queued == SD_UNSCHEDULABLE) /* no memory: it is last now */
 			return;
 	}
 }
@@ -235,14 +236,15 @@ uint64_t sd_queue_tick(struct sd_queue *q, uint64_t now)
 			break;
 	}
 	while (!olist_empty(&q->unschedulable)) {
-		struct sd_pod *p = OLIST_ENTRY(olist_first(&q->unschedulable), struct sd_pod, waiting);
+		struct sd_pod *p = OLIST_ENTRY(olist_first(&q->unschedulable), struct sd_pod,
+					       waiting);
 
 		if (now < p->queued_ns + SD_UNSCHEDULABLE_MAX_NS) {
 			next = p->queued_ns + SD_UNSCHEDULABLE_MAX_NS;
 			break;
 		}
 		sd_queue_wake(q, p, now);
-		if (p->queued == SD_UNSCHEDULABLE)	/* no memory */
+		if (p->queued == SD_UNSCHEDULABLE) /* no memory */
 			break;
 	}
 	if (q->backoff.n && (!next || q->backoff.v[0]->backoff_ns < next))
@@ -251,7 +253,7 @@ uint64_t sd_queue_tick(struct sd_queue *q, uint64_t now)
 }
 
 /* Beyond so many comparisons waking everybody is cheaper than choosing. */
-#define WAKE_COMPARE_MAX	UINT64_C(2000000)
+#define WAKE_COMPARE_MAX UINT64_C(2000000)
 
 void sd_queue_wake_for(struct sd_queue *q, struct sd_cluster *c, uint64_t now)
 {
@@ -262,11 +264,14 @@ void sd_queue_wake_for(struct sd_queue *q, struct sd_cluster *c, uint64_t now)
 		sd_clean(c);
 		return;
 	}
-	OLIST_FOREACH_SAFE(at, next, &q->unschedulable) {
+	OLIST_FOREACH_SAFE(at, next, &q->unschedulable)
+	{
 		struct sd_pod *p = OLIST_ENTRY(at, struct sd_pod, waiting);
 
-		OLIST_FOREACH(d, &c->dirty) {
-			if (sd_filter(p, OLIST_ENTRY(d, struct sd_node, dirty), NULL) == SD_FEASIBLE) {
+		OLIST_FOREACH(d, &c->dirty)
+		{
+			if (sd_filter(p, OLIST_ENTRY(d, struct sd_node, dirty), NULL) ==
+			    SD_FEASIBLE) {
 				sd_queue_wake(q, p, now);
 				break;
 			}

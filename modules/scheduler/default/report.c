@@ -13,17 +13,15 @@
 #include "base/ostr.h"
 #include "base/otime.h"
 
-#define SAME_EVENT_NS	(10 * OTIME_MINUTE)
-#define NOTE_MAX	1024u	/* bytes of an Event's message, as upstream's recorder cuts */
-
-static const char component[] = "default-scheduler";
+#define SAME_EVENT_NS (10 * OTIME_MINUTE)
+#define NOTE_MAX      1024u /* bytes of an Event's message, as upstream's recorder cuts */
 
 static uint64_t now_wall(const struct sd *s)
 {
 	return s->h->now_wall(s->h);
 }
 
-/* ---- Events --------------------------------------------------------------------------------------------- */
+/* ---- Events ---------------------------------------------------------------------------------- */
 
 static void put_message(struct obuf *b, struct orlop_bytes m)
 {
@@ -39,8 +37,9 @@ static void put_message(struct obuf *b, struct orlop_bytes m)
 	obuf_done(&cut);
 }
 
-static void event_write(struct sd *s, const struct sd_pod *p, struct orlop_bytes name, const char *type,
-			const char *reason, struct orlop_bytes message, const char *time)
+static void event_write(struct sd *s, const struct sd_pod *p, struct orlop_bytes name,
+			const char *type, const char *reason, struct orlop_bytes message,
+			const char *time)
 {
 	struct obuf b = OBUF_INIT;
 
@@ -56,9 +55,13 @@ static void event_write(struct sd *s, const struct sd_pod *p, struct orlop_bytes
 	obuf_put_json_cstr(&b, p->uid);
 	obuf_printf(&b, ",\"apiVersion\":\"v1\"},\"reason\":\"%s\",\"message\":", reason);
 	put_message(&b, message);
-	obuf_printf(&b, ",\"source\":{\"component\":\"%s\"},\"firstTimestamp\":\"%s\",\"lastTimestamp\":\"%s\","
-		    "\"count\":1,\"type\":\"%s\",\"reportingComponent\":\"%s\",\"reportingInstance\":\"\"}",
-		    component, time, time, type, component);
+	obuf_puts(&b, ",\"source\":{\"component\":");
+	obuf_put_json_cstr(&b, s->name);
+	obuf_printf(&b, "},\"firstTimestamp\":\"%s\",\"lastTimestamp\":\"%s\",\"count\":1,\"type\":\"%s\"", time,
+		    time, type);
+	obuf_puts(&b, ",\"reportingComponent\":");
+	obuf_put_json_cstr(&b, s->name);
+	obuf_puts(&b, ",\"reportingInstance\":\"\"}");
 	if (!obuf_err(&b))
 		(void)sd_write_other(s, SD_W_EVENT, p, name, (struct orlop_bytes){ b.data, b.len });
 	obuf_done(&b);
@@ -84,7 +87,8 @@ static void event(struct sd *s, struct sd_pod *p, const char *type, const char *
 	if (p->event_said == hash && now - p->event_ns < (uint64_t)SAME_EVENT_NS) {
 		obuf_printf(&b, "{\"count\":%u,\"lastTimestamp\":\"%s\"}", ++p->event_count, time);
 		if (!obuf_err(&b))
-			(void)sd_write_other(s, SD_W_EVENT_COUNT, p, event_name(p, p->event_id, &name),
+			(void)sd_write_other(s, SD_W_EVENT_COUNT, p,
+					     event_name(p, p->event_id, &name),
 					     (struct orlop_bytes){ b.data, b.len });
 	} else {
 		p->event_said = hash;
@@ -97,7 +101,7 @@ static void event(struct sd *s, struct sd_pod *p, const char *type, const char *
 	obuf_done(&b);
 }
 
-/* ---- the condition ---------------------------------------------------------------------------------------- */
+/* ---- the condition --------------------------------------------------------------------------- */
 
 static bool string_at_is(struct orlop_bytes obj, const char *key, struct orlop_bytes text)
 {
@@ -115,15 +119,16 @@ static bool condition_now(struct orlop_bytes members, struct orlop_bytes *ret)
 	if (!OSCAN_FIND_MEMBERS(members, &list, "status", "conditions"))
 		return false;
 	for (oscan_begin(&it, list); oscan_next(&it) > 0;)
-		if (oscan_get(it.value, "type", &type) && oscan_string_is_cstr(type, "PodScheduled")) {
+		if (oscan_get(it.value, "type", &type) &&
+		    oscan_string_is_cstr(type, "PodScheduled")) {
 			*ret = it.value;
 			return true;
 		}
 	return false;
 }
 
-static void condition_write(struct sd *s, const struct sd_pod *p, const struct orlop_object *o, const char *reason,
-			    struct orlop_bytes message)
+static void condition_write(struct sd *s, const struct sd_pod *p, const struct orlop_object *o,
+			    const char *reason, struct orlop_bytes message)
 {
 	struct orlop_bytes now = { "{}", 2 }, since, gen;
 	struct orlop_bytes why = { reason, strlen(reason) };
@@ -137,12 +142,15 @@ static void condition_write(struct sd *s, const struct sd_pod *p, const struct o
 		return;
 	obuf_puts(&b, "{\"metadata\":{\"uid\":");
 	obuf_put_json_cstr(&b, p->uid);
-	obuf_puts(&b, "},\"status\":{\"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"False\",\"reason\":");
+	obuf_puts(
+		&b,
+		"},\"status\":{\"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"False\",\"reason\":");
 	obuf_put_json_cstr(&b, reason);
 	obuf_puts(&b, ",\"message\":");
 	obuf_put_json_string(&b, message.p, message.len);
 	obuf_puts(&b, ",\"lastProbeTime\":null,\"lastTransitionTime\":");
-	if (there && string_at_is(now, "status", no) && oscan_get(now, "lastTransitionTime", &since)) {
+	if (there && string_at_is(now, "status", no) &&
+	    oscan_get(now, "lastTransitionTime", &since)) {
 		obuf_append(&b, since.p, since.len);
 	} else {
 		otime_format((int64_t)now_wall(s), time);
@@ -152,13 +160,16 @@ static void condition_write(struct sd *s, const struct sd_pod *p, const struct o
 		obuf_printf(&b, ",\"observedGeneration\":%lld", (long long)oscan_i64(gen, 0));
 	obuf_puts(&b, "}]}}");
 	if (!obuf_err(&b))
-		(void)sd_write_other(s, SD_W_CONDITION, p, p->name, (struct orlop_bytes){ b.data, b.len });
+		(void)sd_write_other(s, SD_W_CONDITION, p, p->name,
+				     (struct orlop_bytes){ b.data, b.len });
 	obuf_done(&b);
 }
 
-static void condition(struct sd *s, struct sd_pod *p, const char *reason, struct orlop_bytes message)
+static void condition(struct sd *s, struct sd_pod *p, const char *reason,
+		      struct orlop_bytes message)
 {
-	uint64_t hash = ohash_fnv1a64(ohash_fnv1a64(OHASH_FNV64_INIT, reason, strlen(reason)), message.p, message.len);
+	uint64_t hash = ohash_fnv1a64(ohash_fnv1a64(OHASH_FNV64_INIT, reason, strlen(reason)),
+				      message.p, message.len);
 	struct orlop_snapshot *snap;
 	struct orlop_object *o;
 
@@ -172,20 +183,21 @@ static void condition(struct sd *s, struct sd_pod *p, const char *reason, struct
 	s->h->snapshot_close(snap);
 }
 
-/* ---- what is said ------------------------------------------------------------------------------------------- */
+/* ---- what is said ---------------------------------------------------------------------------- */
 
 void sd_report_scheduled(struct sd *s, struct sd_pod *p, struct orlop_bytes node)
 {
 	struct obuf b = OBUF_INIT;
 
-	obuf_printf(&b, "Successfully assigned %.*s/%.*s to %.*s", (int)p->ns.len, p->ns.p, (int)p->name.len,
-		    p->name.p, (int)node.len, node.p);
+	obuf_printf(&b, "Successfully assigned %.*s/%.*s to %.*s", (int)p->ns.len, p->ns.p,
+		    (int)p->name.len, p->name.p, (int)node.len, node.p);
 	if (!obuf_err(&b))
 		event(s, p, "Normal", "Scheduled", (struct orlop_bytes){ b.data, b.len });
 	obuf_done(&b);
 }
 
-void sd_report_failed(struct sd *s, struct sd_pod *p, const char *reason, struct orlop_bytes message)
+void sd_report_failed(struct sd *s, struct sd_pod *p, const char *reason,
+		      struct orlop_bytes message)
 {
 	condition(s, p, reason, message);
 	event(s, p, "Warning", "FailedScheduling", message);

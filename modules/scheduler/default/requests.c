@@ -9,19 +9,19 @@
 #include "json/oscan.h"
 #include "quantity/oquantity.h"
 
-#define NZ_CPU_MILLI	100
-#define NZ_MEMORY	(INT64_C(200) << 20)
+#define NZ_CPU_MILLI 100
+#define NZ_MEMORY    (INT64_C(200) << 20)
 
 enum { CPU, MEMORY, EPHEMERAL, NZ_CPU, NZ_MEM, N_FIXED };
 
 /* A list of resources while it is added up. Extended ones keep the order of first mention. */
 struct sum {
-	int64_t		v[N_FIXED];
-	uint32_t	n;
-	uint32_t	cap;
+	int64_t v[N_FIXED];
+	uint32_t n;
+	uint32_t cap;
 	struct sd_amount *ext;
-	struct oarena	*mem;
-	int		err;
+	struct oarena *mem;
+	int err;
 };
 
 static int64_t add_sat(int64_t a, int64_t b)
@@ -250,7 +250,7 @@ static void sum_pod_level(struct orlop_bytes list, struct sum *to)
 		to->err = pod.err;
 }
 
-/* ---- host ports --------------------------------------------------------------------------------- */
+/* ---- host ports ------------------------------------------------------------------------------ */
 
 static uint32_t port_proto(struct orlop_bytes port)
 {
@@ -286,7 +286,8 @@ static uint32_t ports_of(struct orlop_bytes list, bool sidecars_only, struct sd_
 					(void)oscan_plain(v, &ip);
 				if (ostr_is(ip.p, ip.len, "0.0.0.0"))
 					ip.len = 0;
-				out[n] = (struct sd_port){ (uint32_t)port, port_proto(jt.value), ip };
+				out[n] = (struct sd_port){ (uint32_t)port, port_proto(jt.value),
+							   ip };
 			}
 			n++;
 		}
@@ -294,7 +295,7 @@ static uint32_t ports_of(struct orlop_bytes list, bool sidecars_only, struct sd_
 	return n;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static char *text_keep(char **at, struct orlop_bytes *b)
 {

@@ -55,7 +55,7 @@ int sd_load_new(struct orlop_bytes spec, struct sd_load **ret);
 int64_t sd_quantity_milli(struct orlop_bytes v);
 int64_t sd_quantity(struct orlop_bytes v);
 
-/* ---- where a pod may go ---------------------------------------------------------------------------- */
+/* ---- where a pod may go -------------------------------------------------------------------------- */
 
 enum sd_op { SD_IN, SD_NOT_IN, SD_EXISTS, SD_NOT_EXISTS, SD_GT, SD_LT, SD_OP_BAD };
 
@@ -115,7 +115,7 @@ struct sd_spec {
 int sd_spec_new(struct orlop_bytes spec, struct sd_spec **ret);
 void sd_spec_free(struct sd_spec *s);	/* accepts NULL */
 
-/* ---- pods ----------------------------------------------------------------------------------------------- */
+/* ---- pods ---------------------------------------------------------------------------------------- */
 
 enum sd_state {
 	SD_IGNORED,		/* not ours, or over */
@@ -152,10 +152,9 @@ struct sd_pod {
 	uint64_t	event_id;	/* in its name */
 	uint64_t	event_ns;
 	uint32_t	event_count;
-	bool		waits_answer;	/* unknown outcome: being looked up */
 };
 
-/* ---- nodes ------------------------------------------------------------------------------------------------ */
+/* ---- nodes --------------------------------------------------------------------------------------- */
 
 struct sd_taint {
 	struct orlop_bytes key;
@@ -248,7 +247,7 @@ bool sd_node_differs(struct orlop_bytes a, struct orlop_bytes b);
 int sd_pod_place(struct sd_cluster *c, struct sd_pod *p, struct orlop_bytes node);
 void sd_pod_unplace(struct sd_cluster *c, struct sd_pod *p);
 
-/* ---- filters ------------------------------------------------------------------------------------------------ */
+/* ---- filters ------------------------------------------------------------------------------------- */
 
 /* Upstream's plugins, in the order in which they run. */
 enum sd_plugin {
@@ -297,7 +296,7 @@ void sd_diag_write(const struct sd_diag *d, const struct sd_pod *p, struct obuf 
 /* One node's reason, as explain shows it. */
 void sd_why_write(const struct sd_why *w, const struct sd_pod *p, struct obuf *b);
 
-/* ---- scores ----------------------------------------------------------------------------------------------------- */
+/* ---- scores -------------------------------------------------------------------------------------- */
 
 struct sd_cand {
 	struct sd_node	*node;
@@ -313,7 +312,7 @@ void sd_score(struct sd_cluster *c, const struct sd_pod *p, struct sd_cand *v, u
 int64_t sd_least_allocated(const struct sd_load *l, const struct sd_node *n);
 int64_t sd_balanced(const struct sd_load *l, const struct sd_node *n);
 
-/* ---- decide ------------------------------------------------------------------------------------------------------- */
+/* ---- decide -------------------------------------------------------------------------------------- */
 
 /* How many feasible nodes are enough, of @n. */
 uint32_t sd_enough(uint32_t percent, uint32_t n);
@@ -322,7 +321,7 @@ struct sd_node *sd_decide(struct sd_cluster *c, const struct sd_pod *p, struct s
 /* JSON for op explain. */
 void sd_explain(struct sd_cluster *c, const struct sd_pod *p, struct obuf *b);
 
-/* ---- queue -------------------------------------------------------------------------------------------------------- */
+/* ---- queue --------------------------------------------------------------------------------------- */
 
 #define SD_BACKOFF_FIRST_NS	UINT64_C(1000000000)
 #define SD_BACKOFF_MAX_NS	UINT64_C(10000000000)

@@ -8,16 +8,16 @@
  */
 #include "sched.h"
 
-#define W_TAINTS	3
-#define W_AFFINITY	2
-#define W_LEAST		1
-#define W_BALANCED	1
-#define W_IMAGES	1
-#define MAX_SCORE	100
+#define W_TAINTS   3
+#define W_AFFINITY 2
+#define W_LEAST    1
+#define W_BALANCED 1
+#define W_IMAGES   1
+#define MAX_SCORE  100
 
-#define MB		(INT64_C(1) << 20)
-#define IMAGES_MIN	(23 * MB)
-#define IMAGES_MAX	(1000 * MB)	/* a container */
+#define MB         (INT64_C(1) << 20)
+#define IMAGES_MIN (23 * MB)
+#define IMAGES_MAX (1000 * MB) /* a container */
 
 static int64_t least(int64_t used, int64_t alloc)
 {
@@ -35,7 +35,8 @@ int64_t sd_least_allocated(const struct sd_load *l, const struct sd_node *n)
 	}
 	if (n->alloc_memory) {
 		/* in KiB, so that a hundred times it stays in range */
-		sum += least((n->nz_memory + l->nz_memory) >> 10, n->alloc_memory >> 10 ? n->alloc_memory >> 10 : 1);
+		sum += least((n->nz_memory + l->nz_memory) >> 10,
+			     n->alloc_memory >> 10 ? n->alloc_memory >> 10 : 1);
 		weight++;
 	}
 	return weight ? sum / weight : 0;
@@ -108,7 +109,8 @@ static bool has_image(const struct sd_node *n, const struct sd_image *im)
 #define IMAGES_LOOKED_AT 16
 
 /* Images of the pod that any node has; a pod of more containers is judged by its first ones. */
-static uint32_t images_known(const struct sd_cluster *c, const struct sd_spec *s, struct sd_image **ret)
+static uint32_t images_known(const struct sd_cluster *c, const struct sd_spec *s,
+			     struct sd_image **ret)
 {
 	uint32_t n = 0;
 
@@ -122,15 +124,16 @@ static uint32_t images_known(const struct sd_cluster *c, const struct sd_spec *s
 }
 
 /* An image on few nodes counts for less, or all pods would go to the node that pulled it first. */
-static int64_t locality(const struct sd_node *n, struct sd_image *const *im, uint32_t n_im, uint32_t n_containers,
-			uint32_t n_nodes)
+static int64_t locality(const struct sd_node *n, struct sd_image *const *im, uint32_t n_im,
+			uint32_t n_containers, uint32_t n_nodes)
 {
 	int64_t most = IMAGES_MAX * (n_containers ? n_containers : 1);
 	int64_t sum = 0;
 
 	for (uint32_t i = 0; i < n_im; i++)
 		if (has_image(n, im[i]))
-			sum += (int64_t)((double)im[i]->size * ((double)im[i]->n_nodes / (double)n_nodes));
+			sum += (int64_t)((double)im[i]->size *
+					 ((double)im[i]->n_nodes / (double)n_nodes));
 	if (sum < IMAGES_MIN)
 		sum = IMAGES_MIN;
 	else if (sum > most)
@@ -152,7 +155,8 @@ void sd_score(struct sd_cluster *c, const struct sd_pod *p, struct sd_cand *v, u
 		if (!best_effort)
 			v[i].score += W_BALANCED * sd_balanced(p->load, node);
 		if (n_images)
-			v[i].score += W_IMAGES * locality(node, images, n_images, p->spec->n_images, c->n);
+			v[i].score += W_IMAGES *
+				      locality(node, images, n_images, p->spec->n_images, c->n);
 		v[i].prefer = node->n_prefer ? intolerable(p->spec, node) : 0;
 		if (v[i].prefer > most_taints)
 			most_taints = v[i].prefer;
@@ -162,7 +166,8 @@ void sd_score(struct sd_cluster *c, const struct sd_pod *p, struct sd_cand *v, u
 	}
 	for (uint32_t i = 0; i < n && (most_taints || most_affinity); i++) {
 		if (most_taints)
-			v[i].score += W_TAINTS * (MAX_SCORE - MAX_SCORE * v[i].prefer / most_taints);
+			v[i].score += W_TAINTS *
+				      (MAX_SCORE - MAX_SCORE * v[i].prefer / most_taints);
 		if (most_affinity)
 			v[i].score += W_AFFINITY * (MAX_SCORE * v[i].affinity / most_affinity);
 	}

@@ -31,7 +31,8 @@ static struct orlop_bytes text(struct oarena *mem, struct orlop_bytes v, int *er
 	return (struct orlop_bytes){ p, t.len };
 }
 
-static struct orlop_bytes text_at(struct oarena *mem, struct orlop_bytes obj, const char *key, int *err)
+static struct orlop_bytes text_at(struct oarena *mem, struct orlop_bytes obj, const char *key,
+				  int *err)
 {
 	struct orlop_bytes v = { "", 0 };
 
@@ -77,8 +78,8 @@ static void expr_read(struct oarena *mem, struct orlop_bytes v, struct sd_expr *
 		e->op = SD_OP_BAD;
 }
 
-static struct sd_expr *exprs_read(struct oarena *mem, struct orlop_bytes term, const char *key, uint32_t *n,
-				  int *err)
+static struct sd_expr *exprs_read(struct oarena *mem, struct orlop_bytes term, const char *key,
+				  uint32_t *n, int *err)
 {
 	struct orlop_bytes list;
 	struct oscan_iter it;
@@ -104,7 +105,8 @@ static void affinity_read(struct sd_spec *s, struct orlop_bytes affinity, int *e
 	struct orlop_bytes list, v;
 	struct oscan_iter it;
 
-	if (OSCAN_FIND(affinity, &v, "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution") &&
+	if (OSCAN_FIND(affinity, &v, "nodeAffinity",
+		       "requiredDuringSchedulingIgnoredDuringExecution") &&
 	    oscan_type(v) == OSCAN_OBJECT) {
 		s->has_required = true;
 		if (oscan_get(v, "nodeSelectorTerms", &list) && oscan_type(list) == OSCAN_ARRAY) {
@@ -113,7 +115,8 @@ static void affinity_read(struct sd_spec *s, struct orlop_bytes affinity, int *e
 				term_read(&s->mem, it.value, &s->required[s->n_required++], err);
 		}
 	}
-	if (OSCAN_FIND(affinity, &list, "nodeAffinity", "preferredDuringSchedulingIgnoredDuringExecution") &&
+	if (OSCAN_FIND(affinity, &list, "nodeAffinity",
+		       "preferredDuringSchedulingIgnoredDuringExecution") &&
 	    oscan_type(list) == OSCAN_ARRAY) {
 		s->preferred = array(&s->mem, oscan_count(list), sizeof(*s->preferred), err);
 		for (oscan_begin(&it, list); s->preferred && oscan_next(&it) > 0;) {
@@ -150,7 +153,8 @@ static void tolerations_read(struct sd_spec *s, struct orlop_bytes list, int *er
 		t->key = text_at(&s->mem, it.value, "key", err);
 		t->value = text_at(&s->mem, it.value, "value", err);
 		t->effect = effect_of(it.value);
-		t->exists = oscan_get(it.value, "operator", &v) && oscan_string_is_cstr(v, "Exists");
+		t->exists = oscan_get(it.value, "operator", &v) &&
+			    oscan_string_is_cstr(v, "Exists");
 	}
 }
 
@@ -229,7 +233,8 @@ static void only_read(struct sd_spec *s, int *err)
 				bool seen = false;
 
 				for (uint32_t o = 0; o < s->n_only; o++)
-					seen |= ostr_eq(s->only_names[o].p, s->only_names[o].len, e->values[k].p, e->values[k].len);
+					seen |= ostr_eq(s->only_names[o].p, s->only_names[o].len,
+							e->values[k].p, e->values[k].len);
 				if (!seen)
 					s->only_names[s->n_only++] = e->values[k];
 			}

@@ -16,11 +16,11 @@
 #include "base/omem.h"
 #include "base/ostr.h"
 
-#define BATCH_MAX	64u
-#define BATCH_BYTES	(40u << 10)	/* of the 64 KB that a message may have */
-#define BATCHES_MAX	4u
-#define WAITING_MAX	1024u		/* then no more pods are tried */
-#define EVENTS_MAX	8192u		/* Events beyond are dropped */
+#define BATCH_MAX   64u
+#define BATCH_BYTES (40u << 10) /* of the 64 KB that a message may have */
+#define BATCHES_MAX 4u
+#define WAITING_MAX 1024u /* then no more pods are tried */
+#define EVENTS_MAX  8192u /* Events beyond are dropped */
 
 void sd_write_init(struct sd *s)
 {
@@ -70,10 +70,11 @@ static struct orlop_bytes keep(char **at, struct orlop_bytes b)
 }
 
 static struct sd_write *write_new(enum sd_kind kind, struct orlop_bytes ns, struct orlop_bytes name,
-				  struct orlop_bytes uid, struct orlop_bytes node, struct orlop_bytes object,
-				  struct orlop_bytes body)
+				  struct orlop_bytes uid, struct orlop_bytes node,
+				  struct orlop_bytes object, struct orlop_bytes body)
 {
-	struct sd_write *w = omem_alloc(sizeof(*w) + ns.len + name.len + uid.len + node.len + object.len + body.len);
+	struct sd_write *w = omem_alloc(sizeof(*w) + ns.len + name.len + uid.len + node.len +
+					object.len + body.len);
 	char *at;
 
 	if (!w)
@@ -111,8 +112,9 @@ int sd_write_bind(struct sd *s, const struct sd_pod *p, struct orlop_bytes node)
 	obuf_puts(&b, "},\"target\":{\"kind\":\"Node\",\"name\":");
 	obuf_put_json_string(&b, node.p, node.len);
 	obuf_puts(&b, "}}");
-	w = obuf_err(&b) ? NULL : write_new(SD_W_BIND, p->ns, p->name, uid_of(p), node, p->name,
-					    (struct orlop_bytes){ b.data, b.len });
+	w = obuf_err(&b) ? NULL
+			 : write_new(SD_W_BIND, p->ns, p->name, uid_of(p), node, p->name,
+				     (struct orlop_bytes){ b.data, b.len });
 	obuf_done(&b);
 	if (!w)
 		return -ENOMEM;
@@ -121,8 +123,8 @@ int sd_write_bind(struct sd *s, const struct sd_pod *p, struct orlop_bytes node)
 	return 0;
 }
 
-int sd_write_other(struct sd *s, enum sd_kind kind, const struct sd_pod *p, struct orlop_bytes object,
-		   struct orlop_bytes body)
+int sd_write_other(struct sd *s, enum sd_kind kind, const struct sd_pod *p,
+		   struct orlop_bytes object, struct orlop_bytes body)
 {
 	struct orlop_bytes none = { "", 0 };
 	struct sd_write *w;
@@ -137,7 +139,7 @@ int sd_write_other(struct sd *s, enum sd_kind kind, const struct sd_pod *p, stru
 	return 0;
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------ */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 /* The pod that the write was about, if it still is that pod and still assumed. */
 static struct sd_pod *assumed(struct sd *s, const struct sd_write *w)
@@ -147,8 +149,8 @@ static struct sd_pod *assumed(struct sd *s, const struct sd_write *w)
 	return p && p->state == SD_ASSUMED && ostr_is(w->uid.p, w->uid.len, p->uid) ? p : NULL;
 }
 
-static void bind_answered(struct sd *s, const struct sd_write *w, uint32_t code, struct orlop_bytes reason,
-			  struct orlop_bytes body)
+static void bind_answered(struct sd *s, const struct sd_write *w, uint32_t code,
+			  struct orlop_bytes reason, struct orlop_bytes body)
 {
 	struct sd_pod *p = sd_pod_find(s, w->ns, w->name);
 	struct orlop_bytes why = { "", 0 };
@@ -163,10 +165,11 @@ static void bind_answered(struct sd *s, const struct sd_write *w, uint32_t code,
 		return;
 	}
 	if (!p || p->state != SD_ASSUMED)
-		return;		/* the cache knows better already */
-	OLOG(s->h, WARN, "bind_refused", "pod=%.*s/%.*s node=%.*s code=%u reason=%.*s, trying again",
-	     (int)w->ns.len, w->ns.p, (int)w->name.len, w->name.p, (int)w->node.len, w->node.p, code,
-	     (int)reason.len, reason.p ? reason.p : "");
+		return; /* the cache knows better already */
+	OLOG(s->h, WARN, "bind_refused",
+	     "pod=%.*s/%.*s node=%.*s code=%u reason=%.*s, trying again", (int)w->ns.len, w->ns.p,
+	     (int)w->name.len, w->name.p, (int)w->node.len, w->node.p, code, (int)reason.len,
+	     reason.p ? reason.p : "");
 	/* 404: the pod is gone, 409: somebody else was faster; neither is worth an Event */
 	if (code != 404 && code != 409) {
 		struct obuf text = OBUF_INIT;
@@ -174,7 +177,8 @@ static void bind_answered(struct sd *s, const struct sd_write *w, uint32_t code,
 		obuf_puts(&text, "binding rejected: running Bind plugin \"DefaultBinder\": ");
 		if (oscan_get(body, "message", &why))
 			(void)oscan_unquote(why, &text);
-		sd_report_failed(s, p, "SchedulerError", (struct orlop_bytes){ obuf_cstr(&text), text.len });
+		sd_report_failed(s, p, "SchedulerError",
+				 (struct orlop_bytes){ obuf_cstr(&text), text.len });
 		obuf_done(&text);
 	}
 	s->n_errors++;
@@ -234,20 +238,21 @@ static void write_answered(struct sd *s, const struct sd_write *w, int32_t statu
 	case SD_W_CONDITION:
 		p = sd_pod_find(s, w->ns, w->name);
 		if (p && (status < 0 || code >= 300))
-			p->said = 0;	/* say it again next time */
+			p->said = 0; /* say it again next time */
 		/* fall through */
 	case SD_W_EVENT:
 	case SD_W_EVENT_COUNT:
 		if (status < 0 || code >= 300)
-			OLOG(s->h, DEBUG, "write_refused", "pod=%.*s/%.*s kind=%d status=%d code=%u reason=%.*s",
-			     (int)w->ns.len, w->ns.p, (int)w->name.len, w->name.p, (int)w->kind, (int)status, code,
+			OLOG(s->h, DEBUG, "write_refused",
+			     "pod=%.*s/%.*s kind=%d status=%d code=%u reason=%.*s", (int)w->ns.len,
+			     w->ns.p, (int)w->name.len, w->name.p, (int)w->kind, (int)status, code,
 			     (int)reason.len, reason.p ? reason.p : "");
 		break;
 	}
 }
 
-static void on_reply(void *arg, int32_t status, const struct orlop_msg *msg, const struct orlop_error *err,
-		     uint32_t flags)
+static void on_reply(void *arg, int32_t status, const struct orlop_msg *msg,
+		     const struct orlop_error *err, uint32_t flags)
 {
 	struct sd_batch *b = arg;
 	struct sd *s = b->s;
@@ -269,21 +274,23 @@ static void on_reply(void *arg, int32_t status, const struct orlop_msg *msg, con
 			if (r.tag != ORLOP_API_T_ANSWER)
 				continue;
 			one.body = r.bytes;
-			write_answered(s, b->v[i++], 0, (uint32_t)orlop_msg_u64(&one, ORLOP_API_T_CODE, 0),
+			write_answered(s, b->v[i++], 0,
+				       (uint32_t)orlop_msg_u64(&one, ORLOP_API_T_CODE, 0),
 				       orlop_msg_bytes(s->h, &one, ORLOP_API_T_REASON),
 				       orlop_msg_bytes(s->h, &one, ORLOP_API_T_BODY));
 		}
 	} else {
-		OLOG(s->h, WARN, "api_lost", "status=%d writes=%u, looking them up", (int)status, b->n);
+		OLOG(s->h, WARN, "api_lost", "status=%d writes=%u, looking them up", (int)status,
+		     b->n);
 	}
 	for (; i < b->n; i++)
-		write_answered(s, b->v[i], status < 0 ? status : -EPROTO, 0, (struct orlop_bytes){ NULL, 0 },
-			       (struct orlop_bytes){ NULL, 0 });
+		write_answered(s, b->v[i], status < 0 ? status : -EPROTO, 0,
+			       (struct orlop_bytes){ NULL, 0 }, (struct orlop_bytes){ NULL, 0 });
 	batch_free(b);
 	sd_kick(s);
 }
 
-/* ---- sending ------------------------------------------------------------------------------------------------ */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static void put(struct orlop_msgw *w, uint32_t tag, struct orlop_bytes b)
 {
@@ -293,10 +300,10 @@ static void put(struct orlop_msgw *w, uint32_t tag, struct orlop_bytes b)
 static void write_put(struct orlop_msgw *m, const struct sd_write *w)
 {
 	static const struct {
-		const char	*verb;
-		const char	*resource;
-		const char	*sub;
-		const char	*type;
+		const char *verb;
+		const char *resource;
+		const char *sub;
+		const char *type;
 	} how[] = {
 		[SD_W_BIND] = { "create", "pods", "binding", NULL },
 		[SD_W_LOOKUP] = { "get", "pods", NULL, NULL },
@@ -360,7 +367,8 @@ static int batch_send(struct sd *s)
 	b->req = NULL;
 	orlop_msgw_init(&m, NULL);
 	while (b->n < BATCH_MAX && m.len < BATCH_BYTES && (w = write_next(s))) {
-		if (m.len && m.len + w->body.len + w->ns.len + w->object.len + 256 > ORLOP_MSG_MAX) {
+		if (m.len &&
+		    m.len + w->body.len + w->ns.len + w->object.len + 256 > ORLOP_MSG_MAX) {
 			write_back(s, w);
 			break;
 		}
@@ -392,7 +400,8 @@ void sd_write_flush(struct sd *s)
 
 void sd_write_cancel(struct sd *s)
 {
-	OLIST_FOREACH_SAFE(at, next, &s->batches) {
+	OLIST_FOREACH_SAFE(at, next, &s->batches)
+	{
 		struct sd_batch *b = OLIST_ENTRY(at, struct sd_batch, list);
 
 		if (b->req)

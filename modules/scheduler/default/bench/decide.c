@@ -49,11 +49,14 @@ static void nodes_make(struct sd_cluster *c, uint32_t n)
 
 	for (uint32_t i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "node-%u", i);
-		snprintf(json, sizeof(json), "\"metadata\":{\"name\":\"%s\",\"labels\":{\"kubernetes.io/hostname\":\"%s\",\"kubernetes.io/os\":"
-			 "\"linux\",\"kubernetes.io/arch\":\"amd64\",\"topology.kubernetes.io/zone\":\"z%u\",\"disk\":\"%s\"}},\"spec\":{},"
-			 "\"status\":{\"allocatable\":{\"cpu\":\"32\",\"memory\":\"256Gi\",\"pods\":\"110\",\"ephemeral-storage\":\"100Gi\"}}",
-			 name, name, i % 3, i % 5 ? "hdd" : "ssd");
-		if (sd_node_set(c, (struct orlop_bytes){ name, strlen(name) }, (struct orlop_bytes){ json, strlen(json) }))
+		snprintf(
+			json, sizeof(json),
+			"\"metadata\":{\"name\":\"%s\",\"labels\":{\"kubernetes.io/hostname\":\"%s\",\"kubernetes.io/os\":"
+			"\"linux\",\"kubernetes.io/arch\":\"amd64\",\"topology.kubernetes.io/zone\":\"z%u\",\"disk\":\"%s\"}},\"spec\":{},"
+			"\"status\":{\"allocatable\":{\"cpu\":\"32\",\"memory\":\"256Gi\",\"pods\":\"110\",\"ephemeral-storage\":\"100Gi\"}}",
+			name, name, i % 3, i % 5 ? "hdd" : "ssd");
+		if (sd_node_set(c, (struct orlop_bytes){ name, strlen(name) },
+				(struct orlop_bytes){ json, strlen(json) }))
 			die();
 	}
 }
@@ -95,7 +98,8 @@ static void measure(const char *what, const char *more, uint32_t n_nodes, uint32
 		most = c.v[i]->n_pods > most ? c.v[i]->n_pods : most;
 	}
 	printf("{\"name\":\"scheduler/decide-%s-%u\",\"nodes\":%u,\"pods\":%u,\"placed\":%u,\"decisions_per_s\":%.0f,\"us\":%.1f,"
-	       "\"pods_per_node\":[%u,%u]}\n", what, n_nodes, n_nodes, n_pods, placed, n_pods / t, t * 1e6 / n_pods, least, most);
+	       "\"pods_per_node\":[%u,%u]}\n",
+	       what, n_nodes, n_nodes, n_pods, placed, n_pods / t, t * 1e6 / n_pods, least, most);
 	for (uint32_t i = 0; i < n_pods; i++) {
 		sd_pod_unplace(&c, v[i]);
 		omem_free(v[i]->load);

@@ -1,4 +1,5 @@
 /* logic.c - requests, filters, reasons, scores and decisions, without a host. */
+#define OTAP_FAULTS
 #include "base/otap.h"
 
 #include "base/omem.h"
@@ -36,7 +37,7 @@ static void pod_free(struct sd_pod *p)
 	omem_free(p);
 }
 
-/* ---- requests ---------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static void test_requests(void)
 {
@@ -107,7 +108,7 @@ static void test_ext_and_ports(void)
 	omem_free(l);
 }
 
-/* ---- filters --------------------------------------------------------------------------------------------- */
+/* ---- filters --------------------------------------------------------------------------------- */
 
 #define ROOM "\"status\":{\"allocatable\":{\"cpu\":\"4\",\"memory\":\"8Gi\",\"pods\":\"110\",\"ephemeral-storage\":\"10Gi\",\"nvidia.com/gpu\":\"2\"}}"
 #define ONE "\"containers\":[{\"name\":\"c\"}]"
@@ -212,7 +213,7 @@ static void test_ports(void)
 	sd_node_gone(&c, text("n"));
 }
 
-/* ---- reasons ------------------------------------------------------------------------------------------------- */
+/* ---- reasons --------------------------------------------------------------------------------- */
 
 static void says(const char *spec, const char *want, const char *what)
 {
@@ -259,7 +260,7 @@ static void test_messages(void)
 	sd_node_gone(&c, text("n3"));
 }
 
-/* ---- scores ---------------------------------------------------------------------------------------------------- */
+/* ---- scores ---------------------------------------------------------------------------------- */
 
 static const char *chosen(const char *spec)
 {
@@ -356,6 +357,47 @@ static void test_never_overcommitted(void)
 	is_int(bad, 0, "everything is given back");
 }
 
+/* Every allocation fails once: what it was for is undone, and nothing leaks or is counted twice. */
+static void test_faults(void)
+{
+	static const char spec[] = "{\"nodeSelector\":{\"a\":\"\\u0062\"},\"tolerations\":[{\"key\":\"k\",\"operator\":\"Exists\"}],\"affinity\":{"
+		NEED("{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\",\"values\":[\"b\"]}],\"matchFields\":[{\"key\":\"metadata.name\",\"operator\":\"In\",\"values\":[\"n\"]}]}")
+		"},\"containers\":[{\"image\":\"i\",\"ports\":[{\"hostPort\":80,\"hostIP\":\"10.0.0.1\"}],\"resources\":{\"requests\":{\"cpu\":\"1\",\"x.y/z\":\"1\"}}}]}";
+	static const char json[] = "\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"taints\":[{\"key\":\"k\",\"effect\":\"NoSchedule\"}]},"
+		"\"status\":{\"allocatable\":{\"cpu\":\"4\",\"pods\":\"9\",\"x.y/z\":\"4\"},\"images\":[{\"names\":[\"i:latest\"],\"sizeBytes\":5}]}";
+	uint32_t tries = 0, bad = 0, done = 0;
+
+	for (long nth = 1; !done && nth < 200; nth++) {
+		struct sd_pod p = { .uid = NULL };
+		struct sd_cluster k;
+		struct sd_node *to;
+		struct sd_diag d;
+
+		sd_cluster_init(&k, 1);
+		olist_init(&p.on_node);
+		olist_init(&p.waiting);
+		otap_fail_nth(nth);
+		if (sd_node_set(&k, text("n"), text(json)) == 0 && sd_spec_new(text(spec), &p.spec) == 0 &&
+		    sd_load_new(text(spec), &p.load) == 0) {
+			to = sd_decide(&k, &p, &d);
+			if (!to)
+				bad++;
+			else if (sd_pod_place(&k, &p, to->name))
+				bad += to->used_cpu_milli != 0 || to->n_pods != 0;
+			else
+				done = !otap_faulted();
+		}
+		otap_fail_nth(0);
+		tries++;
+		sd_pod_unplace(&k, &p);
+		sd_spec_free(p.spec);
+		omem_free(p.load);
+		sd_cluster_done(&k);
+	}
+	ok(done && tries > 10, "each of %u allocations fails once", tries - 1);
+	is_int(bad, 0, "and nothing goes wrong");
+}
+
 int main(void)
 {
 	sd_cluster_init(&c, 42);
@@ -367,6 +409,7 @@ int main(void)
 	test_scores();
 	test_enough();
 	test_never_overcommitted();
+	test_faults();
 	sd_cluster_done(&c);
 	return done_testing();
 }

@@ -83,7 +83,7 @@ static const char *condition(const char *name, const char *key)
 	return text;
 }
 
-/* ---- the plain path -------------------------------------------------------------------------------- */
+/* ---- the plain path -------------------------------------------------------------------------- */
 
 static void test_bind(void)
 {
@@ -185,7 +185,7 @@ static void test_update_and_gates(void)
 	end("gates");
 }
 
-/* ---- bindings that fail -------------------------------------------------------------------------------- */
+/* ---- bindings that fail ---------------------------------------------------------------------- */
 
 struct refusal {
 	int		code;		/* HTTP; 0: the API vanishes */
@@ -301,7 +301,7 @@ static void test_deleted_meanwhile(void)
 	end("deleted");
 }
 
-/* ---- many ------------------------------------------------------------------------------------------------- */
+/* ---- many ------------------------------------------------------------------------------------ */
 
 static uint32_t batches;
 
