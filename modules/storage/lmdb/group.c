@@ -285,6 +285,8 @@ static void wake_post(struct lmdb *s)
 {
 	bool post;
 
+	if (atomic_load(&s->quiet))
+		return;
 	pthread_mutex_lock(&s->lock);
 	post = !s->wake_posted;
 	s->wake_posted = true;

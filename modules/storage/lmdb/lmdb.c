@@ -278,20 +278,25 @@ static int op_restore(void *ctx, const struct orlop_req *req, struct orlop_call 
 	}
 	if (e)
 		return e;
-	ostore_waiters_wake(s->waiters, UINT64_MAX);
+	if (s->waiters)
+		ostore_waiters_wake(s->waiters, UINT64_MAX);
 	orlop_msgw_init(&w, s->h);
 	numbers_answer(s, call, &w, atomic_load(&s->durable));
 	return 0;
 }
 
+/*
+ * What waits is answered; what still arrives is served as ever until fini (its writer ends there), so
+ * that every accepted request gets a true answer. Only waiting is over: see op_changes().
+ */
 static int lmdb_stop(void *ctx, struct orlop_error *err)
 {
 	struct lmdb *s = ctx;
 
 	(void)err;
+	atomic_store(&s->quiet, true);
 	ostore_waiters_free(s->waiters);
 	s->waiters = NULL;
-	writer_stop(s);
 	return 0;
 }
 
@@ -310,6 +315,7 @@ static void lmdb_fini(void *ctx)
 {
 	struct lmdb *s = ctx;
 
+	atomic_store(&s->quiet, true);
 	close_all(s);
 	lmdb_free(s);
 }

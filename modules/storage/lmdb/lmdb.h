@@ -64,6 +64,7 @@ struct lmdb {
 	uint64_t	compact_to;	/* asked for, 0: nothing */
 
 	_Atomic bool	full;		/* puts are refused at the moment */
+	_Atomic bool	quiet;		/* stopping: nobody waits any more */
 	_Atomic bool	broken;		/* LMDB does not go on */
 	_Atomic uint64_t durable;	/* last revision on disk */
 	_Atomic uint64_t oldest;

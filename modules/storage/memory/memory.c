@@ -225,6 +225,8 @@ static int op_changes(void *ctx, const struct orlop_req *req, struct orlop_call 
 	if (r.rev > m->rev)
 		return orlop_fail(err, EOVERFLOW, 0, "", "revision %llu is in the future, now %llu",
 				  (unsigned long long)r.rev, (unsigned long long)m->rev);
+	if (!m->waiters && r.rev == m->rev)
+		return orlop_fail(err, ECANCELED, 0, "", "storage/memory is closing");
 	if (r.rev == m->rev && r.wait_ns)
 		return ostore_waiters_add(m->waiters, call, r.rev, limit, r.wait_ns);
 	changes_answer(m, call, r.rev, limit);
@@ -322,7 +324,7 @@ static int op_txn(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 		m->writes++;
 	}
 	ostore_txn_ok(m->h, call, m->rev);
-	if (n)
+	if (n && m->waiters)
 		ostore_waiters_wake(m->waiters, m->rev);
 	return 0;
 }
