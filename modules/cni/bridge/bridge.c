@@ -104,7 +104,7 @@ static int leases_load(struct bridge *b, struct orlop_error *err)
 
 		if (d->d_name[0] == '.')
 			continue;
-		obuf_init_max(&text, 64);
+		obuf_init(&text);
 		e = ofile_read(dirfd(dir), d->d_name, 32, &text);
 		host = e ? 0 : strtoul(obuf_cstr(&text), &end, 10);
 		if (!e)
