@@ -230,6 +230,13 @@ def main():
         st = d.c.cri(START, {"containerId": why})[0] if len(why) == 64 else -1
         ok(st < 0, "a program that is not there does not start", why)
 
+        q = Pod(d, "pod-b")
+        c = q.create("runs", "good:1", "while :; do busybox sleep 1; done")
+        d.c.cri(START, {"containerId": c})
+        ok(d.c.cri(STOP_SB, {"podSandboxId": q.id})[0] == 0 and status(d, c).get("exitCode") == 137,
+           "a stopped sandbox ends what runs in it", status(d, c))
+        ok(d.c.cri(RM_SB, {"podSandboxId": q.id})[0] == 0 and d.c.cri(STATUS, {"containerId": c})[0] < 0,
+           "a removed one takes it along")
         ok(p.remove() == 0, "all of it removed")
         ok(d.c.cri(LIST_C, {})[1]["containers"] == [], "no container is left")
         ok(d.c.forward("cni", 6)[0] == 0, "the network too")

@@ -442,7 +442,9 @@ OCI_OP(op_create_container)
 /* A short program run about one container, then an answer. */
 struct run_job {
 	struct oci	*o;
-	struct orlop_call *call;
+	struct orlop_call *call;	/* to answer; or */
+	orlop_cb	then;		/* to call */
+	void		*arg;
 	char		id[OCI_ID_LEN + 1];
 	char		*dir;
 	char		*exit_file;
@@ -561,7 +563,10 @@ static void remove_done(void *arg)
 		stop_answer_all(o, c);
 		container_free(c);
 	}
-	reply_json(o, j->call, NULL, NULL);
+	if (j->call)
+		reply_json(o, j->call, NULL, NULL);
+	else
+		j->then(j->arg);
 	run_job_free(j);
 }
 
@@ -581,12 +586,38 @@ static void deleted(void *arg, int32_t code, int32_t sig, const struct obuf *out
 	}
 }
 
+static int remove_start(struct oci *o, struct container *c, struct orlop_call *call, orlop_cb then,
+			void *arg, struct orlop_error *err)
+{
+	struct run_job *j;
+	int e;
+
+	if (c->busy)
+		return orlop_fail(err, EBUSY, 0, "", "container %s is being changed", c->id);
+	j = run_job_new(o, c, call);
+	if (!j)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	j->then = then;
+	j->arg = arg;
+	e = runtime_run(o, "delete", "--force", c->id, deleted, j, err);
+	if (e)
+		run_job_free(j);
+	else
+		c->busy = true;
+	return e;
+}
+
+int container_remove(struct oci *o, struct container *c, orlop_cb then, void *arg,
+		     struct orlop_error *err)
+{
+	return remove_start(o, c, NULL, then, arg, err);
+}
+
 OCI_OP(op_remove_container)
 {
 	struct oci *o = ctx;
 	cleanup_ojson struct ojson *r = NULL;
 	struct container *c;
-	struct run_job *j;
 	int e = req_parse(o, req, &r, err);
 
 	if (e)
@@ -596,17 +627,7 @@ OCI_OP(op_remove_container)
 		reply_json(o, call, NULL, NULL);
 		return 0;
 	}
-	if (c->busy)
-		return orlop_fail(err, EBUSY, 0, "", "container %s is being changed", c->id);
-	j = run_job_new(o, c, call);
-	if (!j)
-		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	e = runtime_run(o, "delete", "--force", c->id, deleted, j, err);
-	if (e)
-		run_job_free(j);
-	else
-		c->busy = true;
-	return e;
+	return remove_start(o, c, call, NULL, NULL, err);
 }
 
 static const char *state_name(const struct container *c)

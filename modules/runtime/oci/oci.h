@@ -47,7 +47,9 @@ struct sandbox {
 /* A stop that waits for its container to end. */
 struct stop_wait {
 	struct olist	node;
-	struct orlop_call *call;
+	struct orlop_call *call;	/* to answer; or */
+	orlop_cb	then;		/* to call */
+	void		*arg;
 	struct orlop_timer *timer;
 	struct container *c;
 };
@@ -145,6 +147,11 @@ uint64_t pid_start_time(int pid);	/* 0: no such process */
 void container_ended(struct oci *o, struct container *c);
 void container_check_exit(struct oci *o, struct container *c);
 void stop_answer_all(struct oci *o, struct container *c);
+/* Kill a container that runs; @then once it has ended. 0 or -ENOMEM. */
+int container_kill(struct oci *o, struct container *c, orlop_cb then, void *arg);
+/* Delete a container in any state; @then when it is gone. 0, or -errno (and @then is not called). */
+int container_remove(struct oci *o, struct container *c, orlop_cb then, void *arg,
+		     struct orlop_error *err);
 struct ojson *container_summary(const struct container *c);
 
 /* ---- spec.c (logic) ----------------------------------------------------------------------------- */

@@ -156,18 +156,6 @@ OCI_OP(op_run_sandbox)
 	return 0;
 }
 
-static uint32_t containers_of(struct oci *o, const struct sandbox *s, bool running)
-{
-	uint32_t n = 0;
-
-	OMAP_FOREACH(&o->containers, e) {
-		const struct container *c = e->value;
-
-		n += !strcmp(c->sandbox, s->id) && (!running || c->state == OCI_RUNNING);
-	}
-	return n;
-}
-
 static void stop_work(void *arg)
 {
 	struct sandbox_job *j = arg;
@@ -233,7 +221,70 @@ static int job_start(struct oci *o, struct sandbox *s, struct orlop_call *call, 
 	return 0;
 }
 
-/* Containers are stopped by their own calls first; what still runs makes this one refuse. */
+/* A sandbox whose containers must end (or go) before it does. */
+struct clearing {
+	struct oci	*o;
+	struct orlop_call *call;
+	char		id[OCI_ID_LEN + 1];
+	uint32_t	left;
+	bool		remove;
+	struct orlop_error err;
+};
+
+/* Containers are out of the way: the sandbox itself. */
+static void cleared(void *arg)
+{
+	struct clearing *k = arg;
+	struct oci *o = k->o;
+	struct sandbox *s;
+
+	if (--k->left)
+		return;
+	s = omap_get_cstr(&o->sandboxes, k->id);
+	if (!s) {
+		reply_json(o, k->call, NULL, NULL);
+	} else {
+		s->busy = false;
+		if (k->err.err || job_start(o, s, k->call, k->remove ? remove_work : stop_work,
+					    k->remove ? remove_done : stop_done, &k->err))
+			reply_error(o, k->call, &k->err);
+	}
+	omem_free(k);
+}
+
+/* CRI: what still runs in a sandbox is ended by force; what is in one that is removed goes too. */
+static int sandbox_clear(struct oci *o, struct sandbox *s, struct orlop_call *call, bool remove,
+			 struct orlop_error *err)
+{
+	struct clearing *k = OMEM_NEW(struct clearing);
+
+	if (!k)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	k->o = o;
+	k->call = call;
+	k->remove = remove;
+	k->left = 1;
+	k->err.size = sizeof(k->err);
+	memcpy(k->id, s->id, sizeof(k->id));
+	s->busy = true;
+	OMAP_FOREACH(&o->containers, e) {
+		struct container *c = e->value;
+		int r;
+
+		if (strcmp(c->sandbox, s->id) || (!remove && c->state == OCI_EXITED))
+			continue;
+		k->left++;
+		r = remove ? container_remove(o, c, cleared, k, &k->err) : container_kill(o, c, cleared, k);
+		if (r) {
+			k->left--;
+			if (!k->err.err)
+				orlop_fail(&k->err, -r, 0, "", "container %s cannot be ended", c->id);
+		}
+	}
+	cleared(k);
+	return 0;
+}
+
 OCI_OP(op_stop_sandbox)
 {
 	struct oci *o = ctx;
@@ -248,9 +299,7 @@ OCI_OP(op_stop_sandbox)
 		reply_json(o, call, NULL, NULL);
 		return 0;
 	}
-	if (containers_of(o, s, true))
-		return orlop_fail(err, EBUSY, 0, "", "sandbox %s: containers are running", s->id);
-	return job_start(o, s, call, stop_work, stop_done, err);
+	return sandbox_clear(o, s, call, false, err);
 }
 
 OCI_OP(op_remove_sandbox)
@@ -267,10 +316,7 @@ OCI_OP(op_remove_sandbox)
 		reply_json(o, call, NULL, NULL);
 		return 0;
 	}
-	if (containers_of(o, s, false))
-		return orlop_fail(err, EBUSY, 0, "", "sandbox %s: containers are left; remove them first",
-				  s->id);
-	return job_start(o, s, call, remove_work, remove_done, err);
+	return sandbox_clear(o, s, call, true, err);
 }
 
 static struct ojson *sandbox_summary(const struct sandbox *s)

@@ -67,10 +67,13 @@ void stop_answer_all(struct oci *o, struct container *c)
 {
 	while (!olist_empty(&c->waits)) {
 		struct stop_wait *w = OLIST_ENTRY(olist_first(&c->waits), struct stop_wait, node);
-		struct orlop_call *call = w->call;
+		struct stop_wait was = *w;
 
 		wait_free(o, w);
-		reply_json(o, call, NULL, NULL);
+		if (was.call)
+			reply_json(o, was.call, NULL, NULL);
+		else
+			was.then(was.arg);
 	}
 }
 
@@ -124,6 +127,42 @@ static int stop_signal_of(struct oci *o, const struct container *c)
 	return signal_number(img ? ojson_cstr(OJSON_AT(img->config, "config", "StopSignal"), NULL) : NULL);
 }
 
+static struct stop_wait *wait_new(struct oci *o, struct container *c)
+{
+	struct stop_wait *w = OMEM_NEW(struct stop_wait);
+
+	if (!w || o->h->timer_new(o->h, stop_kill, w, &w->timer)) {
+		omem_free(w);
+		return NULL;
+	}
+	w->c = c;
+	olist_append(&c->waits, &w->node);
+	return w;
+}
+
+/* No process: its exit file is there, or will never come (conmon was killed). */
+static void ended_unseen(struct oci *o, struct container *c)
+{
+	container_check_exit(o, c);
+	if (c->state == OCI_EXITED)
+		return;
+	c->exit_code = 255;
+	container_ended(o, c);
+}
+
+int container_kill(struct oci *o, struct container *c, orlop_cb then, void *arg)
+{
+	struct stop_wait *w = wait_new(o, c);
+
+	if (!w)
+		return -ENOMEM;
+	w->then = then;
+	w->arg = arg;
+	if (container_signal(c, SIGKILL) == -ESRCH)
+		ended_unseen(o, c);
+	return 0;
+}
+
 OCI_OP(op_stop_container)
 {
 	struct oci *o = ctx;
@@ -141,24 +180,14 @@ OCI_OP(op_stop_container)
 		return 0;
 	}
 	timeout = ojson_get_i64(r, "timeout", 0);
-	w = OMEM_NEW(struct stop_wait);
-	if (!w || o->h->timer_new(o->h, stop_kill, w, &w->timer)) {
-		omem_free(w);
+	w = wait_new(o, c);
+	if (!w)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	}
 	w->call = call;
-	w->c = c;
-	olist_append(&c->waits, &w->node);
 	e = container_signal(c, timeout > 0 && c->state == OCI_RUNNING ? stop_signal_of(o, c) : SIGKILL);
 	if (timeout > 0)
 		o->h->timer_set(w->timer, (uint64_t)timeout * 1000000000ull, 0);
-	if (e == -ESRCH) {
-		/* no process: its exit file is there, or will never come (conmon was killed) */
-		container_check_exit(o, c);
-		if (c->state != OCI_EXITED) {
-			c->exit_code = 255;
-			container_ended(o, c);
-		}
-	}
+	if (e == -ESRCH)
+		ended_unseen(o, c);
 	return 0;
 }
