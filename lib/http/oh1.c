@@ -296,7 +296,7 @@ static int frame_byte(struct oh1_body *b, unsigned char c)
 		b->state = B_SIZE_EXT;
 		if (c == '\r')
 			b->state = B_SIZE_LF;
-		else if (c != ';' && c != ' ' && c != '\t')
+		else if (c != ';')	/* a blank, which some take and some do not, is how requests are smuggled */
 			return -EPROTO;
 		return 0;
 	case B_SIZE_EXT:

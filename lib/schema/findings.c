@@ -9,10 +9,17 @@
 #include "quantity/oquantity.h"
 #include "schema/check.h"
 
+/* A small body can be wrong in very many places; nobody reads more, and each is told twice in an answer. */
+#define FINDINGS_MAX 250
+
 static void report(struct ocheck *c, const struct opath *at, const char *reason, struct obuf *message)
 {
 	struct obuf field = OBUF_INIT;
 
+	if (c->found >= FINDINGS_MAX) {
+		obuf_done(message);
+		return;
+	}
 	c->found++;
 	opath_put(at, &field);
 	orlop_error_cause(c->err, reason, obuf_cstr(message), obuf_cstr(&field));

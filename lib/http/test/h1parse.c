@@ -31,7 +31,7 @@ static void test_chunks(void)
 {
 	static const char good[] = "5\r\nhello\r\n6; a=b\r\n world\r\n0\r\nX: y\r\nZ: w\r\n\r\nnext";
 	static const char *const bad[] = { "5\nhello", "g\r\n", "5\r\nhelloX\r\n", "\r\n", "-1\r\n", "5 5\rx",
-		"11111111111111111\r\n", "0\r\n X\r\n\r\n", "0\r\n\n" };
+		"11111111111111111\r\n", "0\r\n X\r\n\r\n", "0\r\n\n", "5 \r\nhello\r\n", "5\t;a=b\r\n" };
 	bool same = true;
 
 	for (size_t cut = 0; cut < sizeof(good) - 1; cut++) {
