@@ -103,8 +103,8 @@ bool annotation_set(struct ojson *obj, const char *key, const char *value);
 
 /* ---- status.c: status and conditions -------------------------------------------------------------------- */
 
-/* As upstream's SetDeploymentCondition: nothing if status and reason stay. */
-void condition_set(struct rollout *r, const char *type, const char *status, const char *reason,
+/* As upstream's SetDeploymentCondition: nothing (false) if status and reason stay. */
+bool condition_set(struct rollout *r, const char *type, const char *status, const char *reason,
 		   const char *message);
 void condition_drop(struct rollout *r, const char *type);
 /* Pausing and resuming show in Progressing. */

@@ -78,7 +78,7 @@ static void newest_found(struct rollout *r)
 	if (r->spec.deadline_s >= NO_LIMIT || okube_condition(r->d, "Progressing"))
 		return;
 	snprintf(message, sizeof(message), "Found new replica set \"%s\"", okube_meta(r->newest->obj, "name"));
-	condition_set(r, "Progressing", "True", "FoundNewReplicaSet", message);
+	(void)condition_set(r, "Progressing", "True", "FoundNewReplicaSet", message);
 }
 
 static int resize(struct octl_task *t, struct rollout *r)

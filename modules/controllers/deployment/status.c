@@ -63,14 +63,16 @@ static void condition_put(struct rollout *r, const char *type, const char *statu
 	(void)ojson_append(ojson_ensure_array(status_of(r), "conditions"), c);
 }
 
-void condition_set(struct rollout *r, const char *type, const char *status, const char *reason,
+bool condition_set(struct rollout *r, const char *type, const char *status, const char *reason,
 		   const char *message)
 {
 	const struct ojson *c = okube_condition(r->d, type);
 
-	if (!c || strcmp(ojson_get_cstr(c, "status", ""), status) ||
-	    strcmp(ojson_get_cstr(c, "reason", ""), reason))
-		condition_put(r, type, status, reason, message);
+	if (c && !strcmp(ojson_get_cstr(c, "status", ""), status) &&
+	    !strcmp(ojson_get_cstr(c, "reason", ""), reason))
+		return false;
+	condition_put(r, type, status, reason, message);
+	return true;
 }
 
 void status_paused(struct rollout *r)
@@ -82,9 +84,9 @@ void status_paused(struct rollout *r)
 	if (r->spec.deadline_s >= NO_LIMIT || !strcmp(reason, "ProgressDeadlineExceeded"))
 		return;
 	if (r->spec.paused && !shown)
-		condition_set(r, "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused");
+		(void)condition_set(r, "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused");
 	else if (!r->spec.paused && shown)
-		condition_set(r, "Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed");
+		(void)condition_set(r, "Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed");
 }
 
 /* ---- counts ------------------------------------------------------------------------------------------- */
@@ -114,10 +116,10 @@ static void counts_renew(struct rollout *r)
 	count_set(st, "unavailableReplicas", missing > 0 ? missing : 0);
 	(void)ojson_set_i64(st, "terminatingReplicas", terminating);
 	if (available >= r->spec.replicas - r->spec.unavailable)
-		condition_set(r, "Available", "True", "MinimumReplicasAvailable",
+		(void)condition_set(r, "Available", "True", "MinimumReplicasAvailable",
 			      "Deployment has minimum availability.");
 	else
-		condition_set(r, "Available", "False", "MinimumReplicasUnavailable",
+		(void)condition_set(r, "Available", "False", "MinimumReplicasUnavailable",
 			      "Deployment does not have minimum availability.");
 }
 
@@ -175,13 +177,13 @@ static void progress_renew(struct rollout *r)
 		return;		/* no rollout under way: only a new look */
 	if (rollout_complete(r, now)) {
 		say(r, "has successfully progressed", text, sizeof(text));
-		condition_set(r, "Progressing", "True", "NewReplicaSetAvailable", text);
+		(void)condition_set(r, "Progressing", "True", "NewReplicaSetAvailable", text);
 	} else if (has_progressed(was, now)) {
 		say(r, "is progressing", text, sizeof(text));
 		condition_put(r, "Progressing", "True", "ReplicaSetUpdated", text);
 	} else if (has_timed_out(r)) {
 		say(r, "has timed out progressing", text, sizeof(text));
-		condition_set(r, "Progressing", "False", "ProgressDeadlineExceeded", text);
+		(void)condition_set(r, "Progressing", "False", "ProgressDeadlineExceeded", text);
 	}
 }
 
@@ -194,7 +196,7 @@ static void failure_renew(struct rollout *r)
 	for (i = 0; i < r->n && !c; i++)
 		c = okube_condition(r->v[i].obj, "ReplicaFailure");
 	if (c)
-		condition_set(r, "ReplicaFailure", ojson_get_cstr(c, "status", "True"),
+		(void)condition_set(r, "ReplicaFailure", ojson_get_cstr(c, "status", "True"),
 			      ojson_get_cstr(c, "reason", ""), ojson_get_cstr(c, "message", ""));
 	else
 		condition_drop(r, "ReplicaFailure");

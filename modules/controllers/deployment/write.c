@@ -160,7 +160,7 @@ static void new_set_answer(void *arg, int32_t status, uint32_t code, const struc
 									 REVISION), "1"));
 		snprintf(message, sizeof(message), "Created new replica set \"%s\"", okube_meta(s->rs, "name"));
 		if (s->deadline)
-			condition_set(&r, "Progressing", "True", "NewReplicaSetCreated", message);
+			(void)condition_set(&r, "Progressing", "True", "NewReplicaSetCreated", message);
 		failed = status_put(s->t, s->d) != 0;
 		octl_again(s->t, 0);
 	} else if (code == 409) {
@@ -168,10 +168,9 @@ static void new_set_answer(void *arg, int32_t status, uint32_t code, const struc
 	} else if (!has_cause(body, "NamespaceTerminating")) {
 		snprintf(message, sizeof(message), "Failed to create new replica set \"%s\": %s",
 			 okube_meta(s->rs, "name"), ojson_get_cstr(body, "message", "unknown"));
-		if (s->deadline) {
-			condition_set(&r, "Progressing", "False", "ReplicaSetCreateError", message);
+		/* Said once: a write each time would wake us each time, and make the back-off void. */
+		if (s->deadline && condition_set(&r, "Progressing", "False", "ReplicaSetCreateError", message))
 			(void)status_put(s->t, s->d);
-		}
 		event(s, "Warning", "ReplicaSetCreateError", message);
 		failed = true;
 	}
