@@ -243,7 +243,7 @@ static int image_add(struct sd_cluster *c, struct sd_node *n, struct orlop_bytes
 			return -ENOMEM;
 		}
 	}
-	im->size = size;
+	im->size = size < 0 ? 0 : size > SD_AMOUNT_MAX ? SD_AMOUNT_MAX : size;
 	im->n_nodes++;
 	n->images[n->n_images] = im;
 	n->image_names[n->n_images++] = name;
@@ -396,6 +396,12 @@ bool sd_node_differs(struct orlop_bytes a, struct orlop_bytes b)
 
 /* ---- pods on nodes --------------------------------------------------------------------------- */
 
+/* Thousands of absurd pods on one node may wrap it round; that is no undefined behaviour. */
+static void add(int64_t *to, int64_t v, int sign)
+{
+	*to = (int64_t)((uint64_t)*to + (sign > 0 ? (uint64_t)v : -(uint64_t)v));
+}
+
 static int count_pod(struct sd_node *n, const struct sd_load *l, int sign)
 {
 	int err = 0;
@@ -405,16 +411,16 @@ static int count_pod(struct sd_node *n, const struct sd_load *l, int sign)
 
 		if (!e) {
 			while (i--)
-				ext_ensure(n, l->ext[i].name, &err)->used -= sign * l->ext[i].v;
+				add(&ext_ensure(n, l->ext[i].name, &err)->used, l->ext[i].v, -sign);
 			return err;
 		}
-		e->used += sign * l->ext[i].v;
+		add(&e->used, l->ext[i].v, sign);
 	}
-	n->used_cpu_milli += sign * l->cpu_milli;
-	n->used_memory += sign * l->memory;
-	n->used_ephemeral += sign * l->ephemeral;
-	n->nz_cpu_milli += sign * l->nz_cpu_milli;
-	n->nz_memory += sign * l->nz_memory;
+	add(&n->used_cpu_milli, l->cpu_milli, sign);
+	add(&n->used_memory, l->memory, sign);
+	add(&n->used_ephemeral, l->ephemeral, sign);
+	add(&n->nz_cpu_milli, l->nz_cpu_milli, sign);
+	add(&n->nz_memory, l->nz_memory, sign);
 	n->n_ports += (uint32_t)sign * l->n_ports;
 	n->n_pods += (uint32_t)sign;
 	return 0;

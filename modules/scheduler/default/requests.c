@@ -26,9 +26,7 @@ struct sum {
 
 static int64_t add_sat(int64_t a, int64_t b)
 {
-	int64_t r;
-
-	return __builtin_add_overflow(a, b, &r) ? INT64_MAX : r;
+	return a > SD_AMOUNT_MAX - b ? SD_AMOUNT_MAX : a + b;
 }
 
 /* The forms that nearly all quantities have: digits, then m, nothing, or Ki … Ti. */
@@ -80,11 +78,11 @@ static int64_t quantity(struct orlop_bytes v, bool milli)
 	if (oscan_type(v) == OSCAN_STRING && !oscan_plain(v, &text))
 		return 0;
 	if (quantity_simple(text, milli, &r))
-		return r;
+		return r > SD_AMOUNT_MAX ? SD_AMOUNT_MAX : r;
 	if (oquantity_parse(text.p, text.len, &q, NULL))
 		return 0;
 	r = milli ? oquantity_milli(&q) : oquantity_i64(&q);
-	return r < 0 ? 0 : r;
+	return r < 0 ? 0 : r > SD_AMOUNT_MAX ? SD_AMOUNT_MAX : r;
 }
 
 int64_t sd_quantity_milli(struct orlop_bytes v)

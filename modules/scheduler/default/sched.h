@@ -16,6 +16,12 @@
 
 /* ---- what a pod takes from a node ---------------------------------------------------------------- */
 
+/*
+ * Nothing counts for more than this (4 PiB, 4.5 * 10^12 cores), so that no sum over the pods of a
+ * node, and no score, leaves its range whatever users write.
+ */
+#define SD_AMOUNT_MAX	(INT64_C(1) << 52)
+
 struct sd_amount {
 	struct orlop_bytes name;	/* "nvidia.com/gpu", "hugepages-2Mi" */
 	int64_t		v;		/* whole units, bytes */

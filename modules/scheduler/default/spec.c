@@ -8,6 +8,8 @@
 #include "base/ostr.h"
 #include "json/oscan.h"
 
+#define WEIGHT_MAX 100 /* as validation has it */
+
 /* The content of a JSON string, copied; empty for anything else. A failed copy is told by @err. */
 static struct orlop_bytes text(struct oarena *mem, struct orlop_bytes v, int *err)
 {
@@ -109,6 +111,7 @@ static void affinity_read(struct sd_spec *s, struct orlop_bytes affinity, int *e
 		       "requiredDuringSchedulingIgnoredDuringExecution") &&
 	    oscan_type(v) == OSCAN_OBJECT) {
 		s->has_required = true;
+		s->n_required = 0;
 		if (oscan_get(v, "nodeSelectorTerms", &list) && oscan_type(list) == OSCAN_ARRAY) {
 			s->required = array(&s->mem, oscan_count(list), sizeof(*s->required), err);
 			for (oscan_begin(&it, list); s->required && oscan_next(&it) > 0;)
@@ -118,12 +121,15 @@ static void affinity_read(struct sd_spec *s, struct orlop_bytes affinity, int *e
 	if (OSCAN_FIND(affinity, &list, "nodeAffinity",
 		       "preferredDuringSchedulingIgnoredDuringExecution") &&
 	    oscan_type(list) == OSCAN_ARRAY) {
+		s->n_preferred = 0;
 		s->preferred = array(&s->mem, oscan_count(list), sizeof(*s->preferred), err);
 		for (oscan_begin(&it, list); s->preferred && oscan_next(&it) > 0;) {
 			struct sd_term *t = &s->preferred[s->n_preferred++];
 
 			if (oscan_get(it.value, "weight", &v))
 				t->weight = oscan_i64(v, 0);
+			if (t->weight < 0 || t->weight > WEIGHT_MAX)
+				t->weight = t->weight < 0 ? 0 : WEIGHT_MAX;
 			if (oscan_get(it.value, "preference", &v))
 				term_read(&s->mem, v, t, err);
 		}
@@ -145,6 +151,7 @@ static void tolerations_read(struct sd_spec *s, struct orlop_bytes list, int *er
 {
 	struct oscan_iter it;
 
+	s->n_tolerations = 0;
 	s->tolerations = array(&s->mem, oscan_count(list), sizeof(*s->tolerations), err);
 	for (oscan_begin(&it, list); s->tolerations && oscan_next(&it) > 0;) {
 		struct sd_toleration *t = &s->tolerations[s->n_tolerations++];
@@ -162,6 +169,7 @@ static void selector_read(struct sd_spec *s, struct orlop_bytes map, int *err)
 {
 	struct oscan_iter it;
 
+	s->n_selector = 0;
 	s->selector = array(&s->mem, oscan_count(map), sizeof(*s->selector), err);
 	for (oscan_begin(&it, map); s->selector && oscan_next(&it) > 0;) {
 		struct sd_label *l = &s->selector[s->n_selector++];
@@ -192,6 +200,7 @@ static void images_read(struct sd_spec *s, struct orlop_bytes containers, int *e
 {
 	struct oscan_iter it;
 
+	s->n_images = 0;
 	s->images = array(&s->mem, oscan_count(containers), sizeof(*s->images), err);
 	for (oscan_begin(&it, containers); s->images && oscan_next(&it) > 0;) {
 		struct orlop_bytes name = text_at(&s->mem, it.value, "image", err);
@@ -249,6 +258,7 @@ int sd_spec_new(struct orlop_bytes spec, struct sd_spec **ret)
 	struct oscan_iter it;
 	int err = 0;
 
+	/* a member that stands twice is read twice: the last one counts */
 	if (!s)
 		return -ENOMEM;
 	oarena_init(&s->mem, 0);

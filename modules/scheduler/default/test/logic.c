@@ -1,8 +1,9 @@
 /* logic.c - requests, filters, reasons, scores and decisions, without a host. */
+#include "base/omem.h"
+
 #define OTAP_FAULTS
 #include "base/otap.h"
 
-#include "base/omem.h"
 #include "../sched.h"
 
 static struct sd_cluster c;
@@ -106,6 +107,28 @@ static void test_ext_and_ports(void)
 	is_int(l->ports[0].ip.len, 0, "0.0.0.0 is every address");
 	ok(l->ports[1].proto == 1 && l->ports[1].port == 53 && l->ports[1].ip.len == 8, "UDP on one address");
 	omem_free(l);
+}
+
+/* Amounts that no machine has: counting them neither wraps nor fits anywhere. */
+static void test_absurd(void)
+{
+	static const char spec[] = "{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"9223372036854775807\",\"memory\":\"9E\",\"a.b/c\":\"7E\"}}},"
+		"{\"resources\":{\"requests\":{\"cpu\":\"9223372036854775807\",\"memory\":\"8Ei\",\"a.b/c\":\"7E\"}}}]}";
+	struct sd_pod *p[4], *small = pod("{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"1\"}}}]}");
+
+	node("n", "\"status\":{\"allocatable\":{\"cpu\":\"9E\",\"memory\":\"9E\",\"pods\":\"110\"},\"images\":[{\"names\":[\"i:1\"],\"sizeBytes\":9223372036854775807}]}");
+	for (int i = 0; i < 4; i++) {
+		p[i] = pod(spec);
+		is_int(sd_pod_place(&c, p[i], text("n")), 0, "an absurd pod, put there by hand");
+	}
+	ok(sd_node_get(&c, text("n"))->used_cpu_milli > 0 && sd_node_get(&c, text("n"))->used_memory > 0, "sums stay in range");
+	is_int(sd_filter(small, sd_node_get(&c, text("n")), NULL), SD_P_FIT, "nothing fits beside them");
+	is_int(sd_least_allocated(small->load, sd_node_get(&c, text("n"))), 0, "nor scores");
+	for (int i = 0; i < 4; i++)
+		pod_free(p[i]);
+	is_int(sd_node_get(&c, text("n"))->used_cpu_milli, 0, "all of it is given back");
+	pod_free(small);
+	sd_node_gone(&c, text("n"));
 }
 
 /* ---- filters --------------------------------------------------------------------------------- */
@@ -403,6 +426,7 @@ int main(void)
 	sd_cluster_init(&c, 42);
 	test_requests();
 	test_ext_and_ports();
+	test_absurd();
 	test_filters();
 	test_ports();
 	test_messages();
