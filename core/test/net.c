@@ -217,9 +217,9 @@ static void test_unix(struct core_net *net, struct core_loop *l)
 
 int main(void)
 {
-	struct core_workers *w;
-	struct core_loop *l;
-	struct core_loop *other;
+	struct core_workers *w = NULL;
+	struct core_loop *l = NULL;
+	struct core_loop *other = NULL;
 	struct core_net *net = NULL;
 	int fds;
 

@@ -103,7 +103,7 @@ int main(void)
 	struct core_loop *l1 = kit_loop(1);
 	struct core_loop *l2 = kit_loop(2);
 	uint32_t *ns = calloc(IDLE, sizeof(*ns));
-	struct core_bus *bus;
+	struct core_bus *bus = NULL;
 	struct core_link *caller;
 	struct core_link *answerer;
 	uint64_t piped;
