@@ -29,12 +29,12 @@ static void relist_end(struct kubelet *k)
 
 	k->relisting = false;
 	k->relist_again = false;
-	if (!k->adopted) {
-		k->adopted = true;
-		kubelet_maybe_run(k);
-	}
 	if (k->running)
 		adopt_cleanup(k);
+	if (!k->adopted) {
+		k->adopted = true;
+		kubelet_maybe_run(k);	/* cleans up when the cache is complete */
+	}
 	OMAP_FOREACH(&k->pods, e)
 		pod_kick(e->value);
 	if (again)

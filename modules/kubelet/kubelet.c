@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <orlop/inline/error.h>
@@ -228,19 +227,6 @@ static void kubelet_fini(void *ctx)
 	omem_free(k);
 }
 
-/*
- * What is mounted below root (memory volumes, sub-paths) must be unmounted also where containers'
- * monitors live, which is in slave mount namespaces: root becomes a shared mount of its own.
- */
-static void root_share(struct kubelet *k)
-{
-	if (geteuid())
-		return;
-	if (mount(NULL, k->root, NULL, MS_SHARED, NULL) &&
-	    (mount(k->root, k->root, NULL, MS_BIND, NULL) || mount(NULL, k->root, NULL, MS_SHARED, NULL)))
-		OLOG(k->h, WARN, "root_not_shared", "root=%s errno=%d ignoring=1", k->root, errno);
-}
-
 static char *node_name_default(void)
 {
 	char name[256] = "";
@@ -284,7 +270,6 @@ static int kubelet_init(const struct orlop_host *h, void **ret_ctx, struct orlop
 		kubelet_fini(k);
 		return e;
 	}
-	root_share(k);
 	*ret_ctx = k;
 	return 0;
 }

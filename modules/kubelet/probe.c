@@ -9,5 +9,5 @@ void probes_start(struct ctr *c)
 
 void probes_stop(struct ctr *c)
 {
-	c->ready = false;
+	(void)c;
 }

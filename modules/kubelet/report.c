@@ -115,6 +115,9 @@ void report_sync(struct pod *p)
 
 	if (p->orphan || p->gone || p->sending || !p->ctrs || p->td >= TD_API)
 		return;
+	/* just taken over: its address is being asked for, and nothing else may have changed */
+	if (!p->sent && p->sb == SB_ATTACHING)
+		return;
 	in.final = p->term;
 	for (i = 0; i < p->n_ctrs; i++)
 		in.final &= p->ctrs[i].state != C_RUNNING && !p->ctrs[i].busy;

@@ -188,7 +188,9 @@ static void api_deleted(void *arg, int32_t status, uint32_t code, const struct o
 
 	(void)rev;
 	/* gone, or another one of the same name: both are what was wanted */
-	if (!status && (code < 300 || code == 404 || code == 409))
+	if (!status && (code == 404 || code == 409))
+		p->gone = true;
+	if (!status && (code < 300 || p->gone))
 		td_answer(p, 0, "", "", TD_DONE);
 	else
 		td_answer(p, status ? status : -EIO, "delete", ojson_get_cstr(body, "message", "no answer"), TD_DONE);
@@ -285,9 +287,11 @@ void term_sync(struct pod *p)
 	if (!final_status(p))
 		return;
 	teardown(p, TD_DONE);
+	/* an object that finalizers keep is remembered until it goes */
 	if (p->td == TD_DONE && !p->td_busy) {
 		p->sb = SB_GONE;
-		pod_forget(p);
+		if (p->gone)
+			pod_forget(p);
 	}
 }
 

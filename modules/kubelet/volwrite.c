@@ -15,6 +15,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -188,14 +189,42 @@ static int files_write(const struct vol_plan *v, struct obuf *err)
 	return e;
 }
 
-static bool is_mount(const char *dir)
+/* Also binds within one file system, which have its device number. */
+static bool is_mount(const char *path)
 {
-	char up[4096];
-	struct stat a;
-	struct stat b;
+	struct statx st;
 
-	snprintf(up, sizeof(up), "%s/..", dir);
-	return !stat(dir, &a) && !stat(up, &b) && a.st_dev != b.st_dev;
+	return !statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, 0, &st) && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+/*
+ * What is mounted below root must be unmounted also where containers' monitors live, which is in
+ * slave mount namespaces: before the first such mount root becomes a shared mount of its own.
+ * @path is something below ROOT/pods/UID, where @marker begins what is in it.
+ */
+static void root_share(const char *path, const char *marker)
+{
+	const char *at = strstr(path, marker);
+	cleanup_close int fd = -1;
+	char root[4096];
+	int up;
+
+	if (!at || (size_t)(at - path) >= sizeof(root))
+		return;
+	snprintf(root, sizeof(root), "%.*s", (int)(at - path), path);
+	for (up = 0; up < 2; up++) {
+		char *slash = strrchr(root, '/');
+
+		if (!slash || slash == root)
+			return;
+		*slash = '\0';
+	}
+	fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX))
+		return;
+	/* fails where root is no mount point */
+	if (mount(NULL, root, NULL, MS_SHARED, NULL) && !mount(root, root, NULL, MS_BIND, NULL))
+		(void)mount(NULL, root, NULL, MS_SHARED, NULL);
 }
 
 static int emptydir_make(const struct vol_plan *v, struct obuf *err)
@@ -206,6 +235,7 @@ static int emptydir_make(const struct vol_plan *v, struct obuf *err)
 	if (e)
 		return why(err, e, "make", v->dir);
 	if (v->memory && !is_mount(v->dir)) {
+		root_share(v->dir, "/volumes/kubernetes.io~");
 		if (v->size_limit > 0)
 			snprintf(opts, sizeof(opts), "mode=0777,size=%lld", (long long)v->size_limit);
 		if (mount("tmpfs", v->dir, "tmpfs", MS_NOSUID | MS_NODEV, opts))
@@ -348,41 +378,44 @@ int subpath_mount(const char *dir, const char *sub, const char *at, bool *ret_is
 		e = ofile_write(AT_FDCWD, at, "", 0, 0640);
 	if (e)
 		return why(err, e, "make", at);
+	root_share(at, "/volume-subpaths/");
 	snprintf(src, sizeof(src), "/proc/self/fd/%d", fd);
 	if (mount(src, at, NULL, MS_BIND, NULL))
 		return why(err, errno, "mount subPath", sub);
 	return 0;
 }
 
-/* Unmount everything below @dir, deepest first. */
-static void unmount_below(const char *dir)
+/* Unmount everything below @dir, the last mounted first. 0, or -errno: something is left. */
+static int unmount_below(const char *dir)
 {
 	size_t n = strlen(dir);
 	int round;
 
-	for (round = 0; round < 64; round++) {
+	for (round = 0; round < 1000; round++) {
 		cleanup_file FILE *f = fopen("/proc/self/mountinfo", "re");
 		char line[8192];
 		char last[4096] = "";
 
-		while (f && fgets(line, sizeof(line), f)) {
+		if (!f)
+			return -errno;
+		while (fgets(line, sizeof(line), f)) {
 			char at[4096];
 
 			if (sscanf(line, "%*s %*s %*s %*s %4095s", at) == 1 && !strncmp(at, dir, n) && at[n] == '/')
 				snprintf(last, sizeof(last), "%s", at);
 		}
-		if (!*last || umount2(last, MNT_DETACH | UMOUNT_NOFOLLOW))
-			return;
+		if (!*last)
+			return 0;
+		if (umount2(last, MNT_DETACH | UMOUNT_NOFOLLOW))
+			return -errno;
 	}
+	return -EBUSY;
 }
 
+/* Never before everything is unmounted: behind a sub-path may be files of the host. */
 int volumes_remove(const char *pod_dir)
 {
-	int e = ofile_remove_tree(AT_FDCWD, pod_dir);
+	int e = unmount_below(pod_dir);
 
-	if (e == -EXDEV || e == -EBUSY) {
-		unmount_below(pod_dir);
-		e = ofile_remove_tree(AT_FDCWD, pod_dir);
-	}
-	return e;
+	return e ? e : ofile_remove_tree(AT_FDCWD, pod_dir);
 }

@@ -1,0 +1,280 @@
+/* life.c - pods from pending to running, in crash loops, to their end, and over a daemon's restart. */
+#include "kit.h"
+
+static const char web[] = KIT_POD("\"containers\":[{\"name\":\"web\",\"image\":\"hello:1\"}]");
+
+static void test_start(void)
+{
+	kit_begin();
+	kit_load();
+	ok(fakehost_is_ready(kit.fh, kit.m), "the kubelet is ready");
+	ok(fakehost_get(kit.fh, "nodes", "", "n1") != NULL, "the Node is registered");
+	ok(strstr(fakehost_get(kit.fh, "nodes", "", "n1"), "KubeletReady") != NULL, "and Ready");
+	ok(fakehost_get(kit.fh, "leases.coordination.k8s.io", "kube-node-lease", "n1") != NULL, "it has a Lease");
+	fakehost_put(kit.fh, "pods", "default", "other",
+		     "{\"spec\":{\"nodeName\":\"n2\",\"containers\":[{\"name\":\"a\",\"image\":\"b\"}]}}");
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	is_str(kit_get("web", "status.phase"), "Running", "a pod runs");
+	is_str(kit_get("web", "status.podIP"), "10.0.0.2", "with the address that cni gave");
+	is_str(kit_get("web", "status.hostIP"), "192.0.2.1", "and the host's");
+	is_str(kit_condition("web", "Ready"), "True", "Ready");
+	is_str(kit_condition("web", "PodReadyToStartContainers"), "True", "PodReadyToStartContainers");
+	is_str(kit_condition("web", "Initialized"), "True", "Initialized");
+	is_str(kit_get("web", "status.containerStatuses.0.containerID"), "orlop://c1", "container id");
+	is_str(kit_get("web", "status.containerStatuses.0.imageID"), "hello@sha256:1", "image id");
+	is_str(kit_get("web", "status.containerStatuses.0.started"), "true", "started");
+	is_str(kit_get("web", "status.qosClass"), "BestEffort", "qos class");
+	is_int(kit_count("run_sandbox"), 1, "one sandbox: pods of other nodes are not ours");
+	is_int(fakehost_api_count(kit.fh, "Created container: web"), 1, "event Created");
+	is_int(fakehost_api_count(kit.fh, "Started container web"), 1, "event Started");
+	is_int(fakehost_api_count(kit.fh, "already present on machine"), 1, "event Pulled");
+	fakehost_api_clear(kit.fh);
+	kit_run(5000);
+	is_int(fakehost_api_count(kit.fh, "pods/status"), 0, "nothing is told twice");
+	kit_end();
+}
+
+static void test_crash(void)
+{
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	kit_exit(kit_ctr("web"), 1);
+	kit_run(100);
+	is_int(kit_count("create web"), 2, "the first end is followed by a start at once");
+	is_str(kit_get("web", "status.containerStatuses.0.restartCount"), "1", "counted");
+	is_str(kit_get("web", "status.containerStatuses.0.lastState.terminated.exitCode"), "1", "lastState");
+	is_str(kit_get("web", "status.containerStatuses.0.lastState.terminated.reason"), "Error", "its reason");
+	kit_exit(kit_ctr("web"), 1);
+	kit_run(100);
+	is_int(kit_count("create web"), 2, "the second waits");
+	is_str(kit_get("web", "status.containerStatuses.0.state.waiting.reason"), "CrashLoopBackOff", "and says why");
+	is_str(kit_get("web", "status.phase"), "Running", "phase stays Running");
+	is_str(kit_condition("web", "Ready"), "False", "not Ready");
+	is_int(fakehost_api_count(kit.fh, "Back-off restarting failed container web in pod web_default("), 1, "event BackOff");
+	kit_run(9000);
+	is_int(kit_count("create web"), 2, "not yet after 9 s");
+	kit_run(1500);
+	is_int(kit_count("create web"), 3, "after 10 s it is started");
+	kit_exit(kit_ctr("web"), 1);
+	kit_run(19000);
+	is_int(kit_count("create web"), 3, "then 20 s");
+	kit_run(2000);
+	is_int(kit_count("create web"), 4, "are waited");
+	is_int(kit_count("remove web"), 2, "only the last ended one is kept");
+	kit_run(1300 * 1000);
+	kit_exit(kit_ctr("web"), 1);
+	kit_run(100);
+	is_int(kit_count("create web"), 5, "after a long good time it begins anew");
+	kit_end();
+}
+
+static void test_policies(void)
+{
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "job",
+		     "{\"spec\":{\"nodeName\":\"n1\",\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"a\",\"image\":\"i\"}]}}");
+	fakehost_put(kit.fh, "pods", "default", "bad",
+		     "{\"spec\":{\"nodeName\":\"n1\",\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"b\",\"image\":\"i\"}]}}");
+	fakehost_put(kit.fh, "pods", "default", "again",
+		     "{\"spec\":{\"nodeName\":\"n1\",\"restartPolicy\":\"OnFailure\",\"containers\":[{\"name\":\"d\",\"image\":\"i\"}]}}");
+	kit_run(100);
+	kit_exit(kit_ctr("a"), 0);
+	kit_exit(kit_ctr("b"), 2);
+	kit_exit(kit_ctr("d"), 1);
+	kit_run(100);
+	is_str(kit_get("job", "status.phase"), "Succeeded", "Never, 0: Succeeded");
+	is_str(kit_get("bad", "status.phase"), "Failed", "Never, 2: Failed");
+	is_str(kit_get("again", "status.phase"), "Running", "OnFailure: started again");
+	is_int(kit_count("stop_sandbox"), 2, "what has finished gives up its network");
+	kit_exit(kit_ctr("d"), 0);
+	kit_run(100);
+	is_str(kit_get("again", "status.phase"), "Succeeded", "and ends well");
+	is_int(kit_count("remove_sandbox"), 0, "logs stay");
+	is_str(kit_get("job", "status.containerStatuses.0.state.terminated.reason"), "Completed", "reason Completed");
+	kit_end();
+}
+
+static void test_init(void)
+{
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "p",
+		     KIT_POD("\"initContainers\":[{\"name\":\"i1\",\"image\":\"i\"},{\"name\":\"side\",\"image\":\"i\",\"restartPolicy\":\"Always\"},"
+			     "{\"name\":\"i2\",\"image\":\"i\"}],\"containers\":[{\"name\":\"m\",\"image\":\"i\"}]"));
+	kit_run(100);
+	is_int(kit_count("start "), 1, "one init container at a time");
+	is_str(kit_condition("p", "Initialized"), "False", "not Initialized");
+	is_str(kit_get("p", "status.containerStatuses.0.state.waiting.reason"), "PodInitializing", "the main one waits");
+	is_str(kit_get("p", "status.phase"), "Pending", "Pending");
+	kit_exit(kit_ctr("i1"), 0);
+	kit_run(100);
+	is_int(kit_count("start side"), 1, "then the sidecar");
+	is_int(kit_count("start i2"), 1, "which the next does not wait for");
+	is_int(kit_count("start m"), 0, "but the main one waits");
+	kit_exit(kit_ctr("i2"), 0);
+	kit_run(100);
+	is_int(kit_count("start m"), 1, "until all are done");
+	is_str(kit_get("p", "status.phase"), "Running", "Running");
+	is_str(kit_condition("p", "Initialized"), "True", "Initialized");
+	is_str(kit_get("p", "status.initContainerStatuses.0.ready"), "true", "init container done: ready");
+	kit_end();
+}
+
+static void test_pull(void)
+{
+	kit_begin();
+	kit.image_there = false;
+	kit.pull_error = "manifest unknown";
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	is_str(kit_get("web", "status.containerStatuses.0.state.waiting.message"),
+	       "Back-off pulling image \"hello:1\": ErrImagePull: manifest unknown", "a pull that fails");
+	is_str(kit_get("web", "status.containerStatuses.0.state.waiting.reason"), "ImagePullBackOff", "backs off");
+	is_int(fakehost_api_count(kit.fh, "Failed to pull image"), 1, "event Failed");
+	kit.pull_error = NULL;
+	kit_run(11000);
+	is_str(kit_get("web", "status.phase"), "Running", "and is tried again after 10 s");
+	is_int(kit_count("pull "), 2, "two pulls");
+	fakehost_put(kit.fh, "pods", "default", "never",
+		     KIT_POD("\"containers\":[{\"name\":\"n\",\"image\":\"x:1\",\"imagePullPolicy\":\"Never\"}]"));
+	kit.image_there = false;
+	kit_run(100);
+	is_str(kit_get("never", "status.containerStatuses.0.state.waiting.reason"), "ErrImageNeverPull", "Never pulls never");
+	kit_end();
+}
+
+static void test_delete(void)
+{
+	char path[200];
+
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	kit.slow_stop = true;
+	fakehost_put(kit.fh, "pods", "default", "web",
+		     "{\"metadata\":{\"finalizers\":[\"test/keep\"],\"deletionTimestamp\":\"2026-01-01T00:01:00Z\",\"deletionGracePeriodSeconds\":7},"
+		     "\"spec\":{\"nodeName\":\"n1\",\"containers\":[{\"name\":\"web\",\"image\":\"hello:1\"}]}}");
+	kit_run(100);
+	is_int(kit_count("stop web"), 1, "deletion stops the container");
+	is_int(kit.stop_timeout, 7, "with the grace of the deletion");
+	is_int(fakehost_api_count(kit.fh, "Stopping container web"), 1, "event Killing");
+	is_int(kit_count("stop_sandbox"), 0, "and waits for its end");
+	kit_exit(kit_ctr("web"), 143);
+	fakehost_reply(kit.stops[0], 0, NULL);
+	kit_run(100);
+	is_int(kit_count("del s1"), 1, "then the network is detached");
+	is_int(kit_count("stop_sandbox s1"), 1, "the sandbox stopped");
+	is_int(kit_count("remove web"), 1, "the container removed");
+	is_int(kit_count("remove_sandbox s1"), 1, "and the sandbox");
+	ok(fakehost_api_count(kit.fh, "\"exitCode\":143") > 0, "the last status has told how it ended");
+	is_int(fakehost_api_count(kit.fh, "delete pods default/web"), 1, "the object is deleted last");
+	is_int(fakehost_api_count(kit.fh, "\"gracePeriodSeconds\":0"), 1, "without grace");
+	is_int(fakehost_api_count(kit.fh, "\"preconditions\":{\"uid\""), 1, "and only itself");
+	kit_run(1000);
+	is_int(fakehost_api_count(kit.fh, "delete pods"), 1, "finalizers may keep it: nothing is done again");
+	fakehost_delete(kit.fh, "pods", "default", "web");
+	kit_run(100);
+	snprintf(path, sizeof(path), "%s/root/pods", kit.dir);
+	ok(rmdir(path) == 0, "no file is left");
+	kit_end();
+}
+
+static void test_vanished(void)
+{
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	fakehost_api_clear(kit.fh);
+	fakehost_delete(kit.fh, "pods", "default", "web");
+	kit_run(100);
+	is_int(kit_count("remove_sandbox s1"), 1, "a pod that has vanished from the API is ended");
+	is_int(fakehost_api_count(kit.fh, "delete pods"), 0, "without a word to the API");
+	kit_end();
+}
+
+static void test_restart(void)
+{
+	uint64_t rev;
+
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	fakehost_put(kit.fh, "pods", "default", "gone", KIT_POD("\"containers\":[{\"name\":\"g\",\"image\":\"i\"}]"));
+	kit_run(100);
+	kit_exit(kit_ctr("web"), 1);
+	kit_run(100);
+	fakehost_crash(kit.fh, kit.m);
+	kit.poller = NULL;
+	fakehost_delete(kit.fh, "pods", "default", "gone");
+	kit.ops[0] = '\0';
+	rev = fakehost_rev(kit.fh);
+	fakehost_api_clear(kit.fh);
+	kit_load();
+	kit_run(500);
+	is_int(kit_count("create "), 0, "a restarted kubelet creates nothing");
+	is_int(kit_count("start "), 0, "starts nothing");
+	is_int(kit_count("stop web"), 0, "stops nothing that is wanted");
+	is_int(kit_count("stop g"), 1, "but the pod deleted meanwhile");
+	is_int(kit_count("remove_sandbox s2"), 1, "with its sandbox");
+	is_int(kit_count("add s1"), 1, "the address is asked of cni again");
+	is_int(fakehost_api_count(kit.fh, "pods/status"), 0, "and nothing is new to the API");
+	is_str(kit_get("web", "status.containerStatuses.0.restartCount"), "1", "the restart count lives on");
+	is_str(kit_get("web", "status.podIP"), "10.0.0.2", "as does the address");
+	ok(fakehost_rev(kit.fh) >= rev, "the API was used");
+	kit_exit(kit_ctr("web"), 0);
+	kit_run(100);
+	is_int(kit_count("create web"), 1, "events are followed as before");
+	is_str(kit_get("web", "status.containerStatuses.0.restartCount"), "2", "and counted on");
+	kit_end();
+}
+
+static void test_changed(void)
+{
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	fakehost_put(kit.fh, "pods", "default", "web", KIT_POD("\"containers\":[{\"name\":\"web\",\"image\":\"hello:2\"}]"));
+	kit_run(200);
+	is_int(kit_count("stop web"), 1, "another image stops the container");
+	is_int(kit_count("create web"), 2, "and makes a new one");
+	is_int(fakehost_api_count(kit.fh, "definition changed, will be restarted"), 1, "event Killing");
+	kit_end();
+}
+
+static void test_network(void)
+{
+	kit_begin();
+	kit.cni_error = "no address left";
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	is_int(fakehost_api_count(kit.fh, "FailedCreatePodSandBox"), 1, "no network: event");
+	is_int(kit_count("remove_sandbox s1"), 1, "the sandbox goes");
+	kit.cni_error = NULL;
+	kit_run(2000);
+	is_str(kit_get("web", "status.phase"), "Running", "and it is tried again");
+	kit_end();
+}
+
+int main(void)
+{
+	test_start();
+	test_crash();
+	test_policies();
+	test_init();
+	test_pull();
+	test_delete();
+	test_vanished();
+	test_restart();
+	test_changed();
+	test_network();
+	return done_testing();
+}
