@@ -126,11 +126,24 @@ static void remaining_text(const struct survey *s, struct obuf *b)
 			    strchr(s->v[i].resource, '.') ? "" : ".", (unsigned long long)s->v[i].n);
 }
 
+/* In the order of their names, so that the same state gives the same text. */
 static void finalizers_text(const struct survey *s, struct obuf *b)
 {
-	OMAP_FOREACH(&s->finalizers, e)
-		obuf_printf(b, "%s%s in %llu resource instances", b->len ? ", " : "", e->key,
-			    (unsigned long long)(uintptr_t)e->value);
+	const char *last = "";
+	uint32_t i;
+
+	for (i = 0; i < omap_count(&s->finalizers); i++) {
+		const struct omap_entry *next = NULL;
+
+		OMAP_FOREACH(&s->finalizers, e)
+			if (strcmp(e->key, last) > 0 && (!next || strcmp(e->key, next->key) < 0))
+				next = e;
+		if (!next)
+			break;
+		obuf_printf(b, "%s%s in %llu resource instances", i ? ", " : "", next->key,
+			    (unsigned long long)(uintptr_t)next->value);
+		last = next->key;
+	}
 }
 
 /* Conditions as upstream words them; true if one changed. */

@@ -2,6 +2,7 @@
 #include "survey.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/omem.h"
@@ -101,6 +102,11 @@ static int resource_count(struct content *c, struct survey *s, const char *name,
 	return e;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct leftover *)a)->resource, ((const struct leftover *)b)->resource);
+}
+
 int survey_make(struct content *c, struct orlop_bytes ns, struct survey *ret)
 {
 	int e = 0;
@@ -115,6 +121,7 @@ int survey_make(struct content *c, struct orlop_bytes ns, struct survey *ret)
 		if (!e && c->h->resource_info(at->value))	/* retired ones hold nothing */
 			e = resource_count(c, ret, at->key, at->value, ns);
 	}
+	qsort(ret->v, ret->n, sizeof(*ret->v), by_name);
 	return e;
 }
 

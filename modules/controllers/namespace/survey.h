@@ -26,7 +26,7 @@ struct leftover {
 };
 
 struct survey {
-	struct leftover	*v;
+	struct leftover	*v;		/* by name */
 	size_t		n;
 	uint64_t	total;
 	bool		pods;		/* some are pods */

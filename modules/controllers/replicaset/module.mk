@@ -3,3 +3,4 @@ MODULES += $(m)
 $(m)_srcs := replicaset.c
 $(m)_deps := ctl kube workq json base
 $(m)_logic := replicaset.c
+$(m)_tests := test/replicaset.c

@@ -3,3 +3,4 @@ MODULES += $(m)
 $(m)_srcs := ca.c serviceaccount.c
 $(m)_deps := ctl kube workq json base
 $(m)_logic := serviceaccount.c
+$(m)_tests := test/serviceaccount.c
