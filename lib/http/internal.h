@@ -102,6 +102,7 @@ struct ohttp_server {
 	struct orlop_timer		*timer;
 	uint64_t			armed;		/* when it fires, 0: not armed */
 	struct olist			conns;
+	struct olist			streams;	/* those that somebody took over, and those closing, too */
 	struct ohttp_server_stats	stats;
 	bool				draining;
 	orlop_cb			drained;
@@ -116,6 +117,9 @@ struct outq *ohttp_stream_outq(struct ohttp_stream *s);
 void ohttp_stream_push(struct ohttp_stream *s);
 /* Breaks it: closed() comes from the loop. */
 void ohttp_stream_fail(struct ohttp_stream *s, int err);
+/* In a list while it lives; and its end: whoever still closes has done so now, others go on alone. */
+void ohttp_stream_join(struct ohttp_stream *s, struct olist *all);
+void ohttp_streams_leave(struct olist *all);
 uint64_t ohttp_stream_sent(const struct ohttp_stream *s);
 
 /* server.c */

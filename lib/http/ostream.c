@@ -29,6 +29,7 @@
 
 struct ohttp_stream {
 	const struct orlop_host		*h;
+	struct olist			link;		/* among the streams of its server, or alone */
 	const struct ohttp_stream_ops	*ops;		/* NULL: closed by the user */
 	void				*arg;
 	struct otls			*tls;
@@ -59,6 +60,7 @@ static void turn(struct ohttp_stream *s);
 
 static void stream_free(struct ohttp_stream *s)
 {
+	olist_del(&s->link);
 	s->h->fd_unwatch(s->watch);
 	s->h->timer_free(s->timer);
 	otls_free(s->tls);
@@ -101,6 +103,7 @@ int ohttp_stream_new(const struct orlop_host *h, int take_fd, struct otls_ctx *t
 		close(take_fd);
 		return -ENOMEM;
 	}
+	olist_init(&s->link);
 	s->h = h;
 	s->ops = ops;
 	s->arg = arg;
@@ -475,6 +478,23 @@ void ohttp_stream_abort(struct ohttp_stream *s)
 	outq_done(&s->out);
 	if (!s->busy)
 		stream_free(s);
+}
+
+void ohttp_stream_join(struct ohttp_stream *s, struct olist *all)
+{
+	olist_append(all, &s->link);
+}
+
+void ohttp_streams_leave(struct olist *all)
+{
+	struct olist *l;
+
+	while ((l = olist_shift(all)) != NULL) {
+		struct ohttp_stream *s = OLIST_ENTRY(l, struct ohttp_stream, link);
+
+		if (!s->ops)
+			ohttp_stream_abort(s);
+	}
 }
 
 int ohttp_stream_unread(struct ohttp_stream *s, const void *p, size_t len)

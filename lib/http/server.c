@@ -243,6 +243,7 @@ int ohttp_server_accept(struct ohttp_server *s, int take_fd, const char *peer)
 		omem_free(c);
 		return r;
 	}
+	ohttp_stream_join(c->stream, &s->streams);
 	olist_append(&s->conns, &c->link);
 	s->stats.connections++;
 	s->stats.open++;
@@ -375,6 +376,7 @@ int ohttp_server_new(const struct ohttp_server_config *cfg, struct ohttp_server 
 		return orlop_fail(err, ENOMEM, 0, "", "no memory for an HTTP server");
 	s->cfg = *cfg;
 	olist_init(&s->conns);
+	olist_init(&s->streams);
 #define DEFAULT(member, value) (s->cfg.member = s->cfg.member ? s->cfg.member : (value))
 	DEFAULT(max_connections, 10000);
 	DEFAULT(max_streams, 250);
@@ -457,6 +459,7 @@ void ohttp_server_free(struct ohttp_server *s)
 		else
 			oconn_kill(c, false);
 	}
+	ohttp_streams_leave(&s->streams);
 	s->cfg.h->timer_free(s->timer);
 	omem_free(s);
 }
