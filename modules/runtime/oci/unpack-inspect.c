@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/ocleanup.h"
+
 #define INDEX_MAX	(4u << 20)
 
 static int read_entry(struct archive *a, struct obuf *out)
@@ -24,8 +26,8 @@ static int read_entry(struct archive *a, struct obuf *out)
 
 static int print(const char *type, struct ojson *take_tags)
 {
-	struct ojson *j = ojson_new_object();
-	char *text;
+	cleanup_ojson struct ojson *j = ojson_new_object();
+	cleanup_free char *text = NULL;
 
 	(void)ojson_set_cstr(j, "type", type);
 	(void)ojson_set(j, "tags", take_tags);
@@ -36,8 +38,8 @@ static int print(const char *type, struct ojson *take_tags)
 
 static int docker_tags(const struct obuf *text)
 {
-	struct ojson *m = NULL;
-	struct ojson *tags = ojson_new_array();
+	cleanup_ojson struct ojson *m = NULL;
+	cleanup_ojson struct ojson *tags = ojson_new_array();
 
 	if (ojson_parse(text->data, text->len, &m, NULL) || !ojson_is(m, OJSON_ARRAY)) {
 		fprintf(stderr, "archive: manifest.json is not a docker manifest\n");
@@ -46,13 +48,13 @@ static int docker_tags(const struct obuf *text)
 	OJSON_FOREACH_ELEM(i, image, m)
 		OJSON_FOREACH_ELEM(k, t, ojson_get(image, "RepoTags"))
 			(void)ojson_append(tags, ojson_ref(t));
-	return print("docker-archive", tags);
+	return print("docker-archive", TAKE(tags));
 }
 
 static int oci_tags(const char *type, const struct obuf *text)
 {
-	struct ojson *m = NULL;
-	struct ojson *tags = ojson_new_array();
+	cleanup_ojson struct ojson *m = NULL;
+	cleanup_ojson struct ojson *tags = ojson_new_array();
 
 	if (ojson_parse(text->data, text->len, &m, NULL) || !ojson_get_array(m, "manifests")) {
 		fprintf(stderr, "archive: index.json is not an OCI index\n");
@@ -64,13 +66,13 @@ static int oci_tags(const char *type, const struct obuf *text)
 		if (name)
 			(void)ojson_append(tags, ojson_ref(name));
 	}
-	return print(type, tags);
+	return print(type, TAKE(tags));
 }
 
 static int layout_inspect(const char *path)
 {
 	char file[4096];
-	struct obuf text = OBUF_INIT;
+	cleanup_obuf struct obuf text = OBUF_INIT;
 	char buf[8192];
 	size_t n;
 	FILE *f;
@@ -91,8 +93,8 @@ int archive_inspect(const char *path)
 {
 	struct archive *a;
 	struct archive_entry *e;
-	struct obuf docker = OBUF_INIT;
-	struct obuf oci = OBUF_INIT;
+	cleanup_obuf struct obuf docker = OBUF_INIT;
+	cleanup_obuf struct obuf oci = OBUF_INIT;
 	struct stat st;
 
 	if (!stat(path, &st) && S_ISDIR(st.st_mode))

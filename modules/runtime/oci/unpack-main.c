@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 
+#include "base/ocleanup.h"
 #include "base/ofile.h"
 
 #define MANIFEST_MAX	(4u << 20)
@@ -46,15 +47,15 @@ static int image(const char *dir, const char *layers)
 	char path[4096];
 	char digest[72];
 	char have[72];
-	struct ojson *manifest = NULL;
-	struct ojson *config = NULL;
-	struct ojson *names = ojson_new_array();
-	struct ojson *out = ojson_new_object();
+	cleanup_ojson struct ojson *manifest = NULL;
+	cleanup_ojson struct ojson *config = NULL;
+	cleanup_ojson struct ojson *names = ojson_new_array();
+	cleanup_ojson struct ojson *out = ojson_new_object();
 	const struct ojson *diffs;
 	const struct ojson *blobs;
 	const char *id;
 	uint64_t size = 0;
-	char *text;
+	cleanup_free char *text = NULL;
 
 	snprintf(path, sizeof(path), "%s/manifest.json", dir);
 	if (file_digest(path, digest) || read_json(path, &manifest))
@@ -85,8 +86,8 @@ static int image(const char *dir, const char *layers)
 	}
 	(void)ojson_set_cstr(out, "id", id);
 	(void)ojson_set_cstr(out, "digest", digest);
-	(void)ojson_set(out, "config", config);
-	(void)ojson_set(out, "layers", names);
+	(void)ojson_set(out, "config", TAKE(config));
+	(void)ojson_set(out, "layers", TAKE(names));
 	(void)ojson_set_i64(out, "size", (int64_t)size);
 	text = ojson_text(out, 0, NULL);
 	if (!text)

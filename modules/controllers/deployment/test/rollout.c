@@ -63,10 +63,10 @@ static void sets_each(struct world *w, void (*fn)(struct world *w, struct ojson 
 {
 	const struct orlop_host *h = fakehost_host(w->fh);
 	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_resource *res;
-	struct orlop_snapshot *s;
+	struct orlop_resource *res = NULL;
+	struct orlop_snapshot *s = NULL;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct orlop_iter *it = NULL;
 	struct ojson *all = ojson_new_array();
 
 	if (h->resource_open(h, SET, &res, NULL) || h->snapshot_open(res, &s) || h->iter_open(s, &q, &it))

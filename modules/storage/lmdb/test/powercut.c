@@ -242,7 +242,7 @@ static void compact(struct subject *s)
 
 	orlop_msgw_init(&mw, fakehost_host(s->fh));
 	orlop_msgw_u64(&mw, ORLOP_STORAGE_T_REV, expected[n_expected - 1].rev - 5);
-	ask(s, ORLOP_STORAGE_COMPACT, &mw);
+	free(ask(s, ORLOP_STORAGE_COMPACT, &mw).items);
 }
 
 static void work(struct subject *s)
@@ -273,7 +273,7 @@ static void work(struct subject *s)
 	for (i = 0; i < 3; i++, next++) {
 		client_start(s, c, i, next, true);
 		client_end(s, c);
-		changes(s, c->w.rev - 1, 0, FAKEHOST_S);
+		free(changes(s, c->w.rev - 1, 0, FAKEHOST_S).items);
 	}
 }
 
