@@ -112,8 +112,8 @@ static void kit_reply(struct orlop_call *call, struct ojson *take_j, const char 
 static void kit_poll_answer(void)
 {
 	const struct orlop_host *h = fakehost_host(kit.fh);
-	struct ojson *list = ojson_new_array();
 	struct orlop_call *call = kit.poller;
+	struct ojson *list;
 	struct orlop_msgw w;
 	struct orlop_msg m;
 	uint64_t i;
@@ -123,6 +123,7 @@ static void kit_poll_answer(void)
 	if (!call)
 		return;
 	kit.poller = NULL;
+	list = ojson_new_array();
 	for (i = kit.poll_cursor; i < kit.n_ev + 1; i++) {
 		struct ojson *e = ojson_new_object();
 
@@ -381,7 +382,7 @@ static void kit_cni(void *arg, const struct orlop_req *req, struct orlop_call *c
 	orlop_msgw_done(&w);
 }
 
-static void kit_load(void)
+static KIT_UNUSED void kit_load(void)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
 
