@@ -5,6 +5,7 @@
 
 #include "proc.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -90,6 +91,20 @@ static void last_words(int log_fd, off_t from, char *buf, size_t size)
 	}
 }
 
+/* What we were started with (somebody's pipe, a lock) is not for a daemon to hold. */
+static void keep_to_ourselves(void)
+{
+	cleanup_dir DIR *dp = opendir("/proc/self/fd");
+	struct dirent *d;
+
+	while (dp && (d = readdir(dp))) {
+		int fd = atoi(d->d_name);
+
+		if (fd > 2)
+			(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	}
+}
+
 static int spawn(const struct setup *s, const struct place *p, int log_fd, int ready_fd, pid_t *ret_pid)
 {
 	cleanup_free char *config = daemon_config(s);
@@ -103,6 +118,7 @@ static int spawn(const struct setup *s, const struct place *p, int log_fd, int r
 	int high_log = fcntl(log_fd, F_DUPFD_CLOEXEC, 10);
 	int r = config && high >= 0 && high_log >= 0 ? 0 : ENOMEM;
 
+	keep_to_ourselves();
 	sigemptyset(&none);
 	sigfillset(&all);
 	sigdelset(&all, SIGKILL);

@@ -25,6 +25,20 @@ struct image_cmd {
 	int		n;
 };
 
+/* Nobody would answer, and the bus would wait for somebody who does. */
+static int runtime_there(struct ctl *c, struct orlop_error *err)
+{
+	cleanup_ojson struct ojson *list = NULL;
+	int r = ctl_json(c, ORLOP_ADMIN_MODULE_LIST, NULL, &list, err);
+
+	if (r)
+		return r;
+	OJSON_FOREACH_ELEM(i, m, list)
+		if (!strcmp(ojson_get_cstr(m, "class", ""), "runtime") && !strcmp(ojson_get_cstr(m, "state", ""), "ready"))
+			return 0;
+	return orlop_fail(err, ENOENT, 0, "", "no container runtime is loaded; orlop module load runtime/oci, or start with one");
+}
+
 /* 0; 1, 2: help or wrong use, said already; negative: an error. */
 static int begin(const struct command *cmd, int argc, char **argv, struct image_cmd *m, struct orlop_error *err)
 {
@@ -44,6 +58,8 @@ static int begin(const struct command *cmd, int argc, char **argv, struct image_
 	r = setup_open(m->dir, &m->s, err);
 	if (r == 0)
 		r = ctl_open(m->s.control, &m->c, err);
+	if (r == 0)
+		r = runtime_there(&m->c, err);
 	return r;
 }
 
