@@ -215,6 +215,7 @@ static void kubelet_fini(void *ctx)
 	k->stopping = true;
 	server_stop(k);
 	informers_free(k);
+	prober_free(k);
 	OMAP_FOREACH(&k->pods, e)
 		pod_free(e->value);
 	omap_done(&k->pods);
@@ -316,6 +317,7 @@ static int kubelet_stop(void *ctx, struct orlop_error *err)
 		for (i = 0; i < p->n_ctrs; i++)
 			probes_stop(&p->ctrs[i]);
 	}
+	prober_free(k);
 	return 0;
 }
 

@@ -165,6 +165,7 @@ struct pod {
 };
 
 struct server;
+struct prober;
 struct node;
 
 struct kubelet {
@@ -195,6 +196,7 @@ struct kubelet {
 	uint64_t	cursor;
 	struct node	*node;
 	struct server	*server;
+	struct prober	*prober;
 	struct omap	unknown;	/* sandbox id → uid: found, not yet claimed by a pod */
 };
 
@@ -475,6 +477,7 @@ void logline_tail(const char *p, size_t len, uint32_t lines, size_t bytes, struc
 /* The container runs: begin its probes. Sets ready and started of those that have none. */
 void probes_start(struct ctr *c);
 void probes_stop(struct ctr *c);
+void prober_free(struct kubelet *k);
 
 /* ---- server.c, logs.c, exec.c ------------------------------------------------------------------------------------------ */
 

@@ -66,7 +66,8 @@ struct kit {
 	struct orlop_call *stops[KIT_MAX];
 	int		n_stops;
 	int		stop_timeout;
-	int		ips;
+	int		probe_exit;	/* of commands */
+	int		n_execs;
 };
 
 static struct kit kit;
@@ -347,6 +348,13 @@ static void kit_runtime(void *arg, const struct orlop_req *req, struct orlop_cal
 			break;
 		}
 		(void)ojson_set(out, "status", kit_summary(c));
+		kit_reply(call, out, NULL);
+		break;
+	case ORLOP_RUNTIME_EXEC_SYNC:
+		kit.n_execs++;
+		kit_log("exec", ojson_cstr(ojson_index(ojson_get(r, "cmd"), 0), ""));
+		(void)ojson_set_i64(out, "exitCode", kit.probe_exit);
+		(void)ojson_set_cstr(out, "stdout", "said");
 		kit_reply(call, out, NULL);
 		break;
 	default:
