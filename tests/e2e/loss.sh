@@ -55,7 +55,6 @@ ok "a pod is deleted" k delete pod "$pod"
 ok "another comes" k rollout status deployment/hello --timeout=90s
 ok "the deployment is deleted" k delete deployment hello
 ok "its pods go" k wait --for=delete pod -l app=hello --timeout=90s
-says "the bus did lose" '"lost"' "$orlop" status --json --data-dir "$dir"
 bridge=$(setting bridge) cgroups=$(setting cgroupRoot)
 ok "down" "$orlop" down --wipe --data-dir "$dir"
 ok "no trace is left" no_traces "$bridge" "$cgroups"
