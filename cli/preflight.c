@@ -4,6 +4,7 @@
 #include "up.h"
 
 #include "daemon.h"
+#include "proc.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #include "base/ocleanup.h"
+
+#define ENDING_MS	500
 
 /* Bound to port @port of every address; the caller closes. */
 static int port_bind(int64_t port)
@@ -118,6 +121,14 @@ static int networks(const struct setup *s, struct orlop_error *err)
 	return 0;
 }
 
+/* One that was killed a moment ago still holds its lock while the kernel takes it down. */
+static bool daemon_ending(pid_t pid)
+{
+	cleanup_close int fd = proc_open(pid, 0);
+
+	return fd < 0 || proc_wait(fd, ENDING_MS) == 0;
+}
+
 static int directory(const struct setup *s, struct orlop_error *err)
 {
 	struct stat st;
@@ -126,6 +137,8 @@ static int directory(const struct setup *s, struct orlop_error *err)
 	if (stat(s->dir, &st) == 0 && !S_ISDIR(st.st_mode))
 		return orlop_fail(err, ENOTDIR, 0, "", "data directory %s is a file; choose another by --data-dir", s->dir);
 	pid = daemon_pid(s);
+	if (pid > 0 && daemon_ending(pid))
+		pid = daemon_pid(s);
 	if (pid > 0)
 		return orlop_fail(err, EBUSY, 0, "", "orlopd (pid %ld) runs on %s already; end it by orlop down%s%s",
 				  (long)pid, s->dir, s->usual ? "" : " --data-dir ", s->usual ? "" : s->dir);
