@@ -19,8 +19,8 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_N
 d = Daemon().start()
 api = Api(d)
 H1 = ["http/1.1"]
-SANITIZED = "sanitize" in os.environ.get("SANITIZERS", "") or os.environ.get("SANITIZERS", "") != ""
-MEMORY_KB = 1200 * 1024 if SANITIZED else 400 * 1024
+SANITIZED = os.environ.get("SANITIZERS", "") != ""
+MEMORY_KB = (8000 if SANITIZED else 400) * 1024     # theirs takes many times as much
 seed = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 30)))
 rnd = random.Random(seed)
 say("SEED=%d" % seed)

@@ -3,9 +3,10 @@
 
 As a program it starts an orlopd with storage and API server and runs a script against it:
 
-    rig.py [--loss] SCRIPT [ARGUMENT...]
+    rig.py SCRIPT [ARGUMENT...]
 
-The script finds KUBECONFIG, APISERVER, RIG_DIR and RIG_PID in its environment. Nothing outlives the program.
+The script finds KUBECONFIG, APISERVER, RIG_DIR and RIG_PID in its environment. With RIG_LOSS=1 the bus loses
+messages. Nothing outlives the program.
 Only the standard library is used. Nothing waits by sleeping: readiness comes through --ready-fd.
 """
 import atexit
@@ -136,6 +137,8 @@ class Daemon:
         atexit.register(self.tidy)
         for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(s, lambda n, f: sys.exit(1))
+        if os.environ.get("RIG_LOSS"):
+            head += LOSS
         self.proc = None
         self.log_path = os.path.join(self.dir, "log")
         self.pki = Pki(os.path.join(self.dir, "pki"))
@@ -404,17 +407,13 @@ def in_threads(n, fn):
 
 def main():
     args = sys.argv[1:]
-    head = ""
-    if args and args[0] == "--loss":
-        head = LOSS
-        args = args[1:]
     if not args:
         print(__doc__, file=sys.stderr)
         return 2
     if not shutil.which("openssl"):
         print("1..0 # SKIP no openssl")
         return 0
-    d = Daemon(head=head).start()
+    d = Daemon().start()
     env = dict(os.environ, KUBECONFIG=d.kubeconfig, RIG_DIR=d.dir, RIG_PID=str(d.proc.pid), HOME=d.dir,
                APISERVER="https://127.0.0.1:%d" % d.port)
     r = subprocess.run(args, env=env).returncode
