@@ -1,3 +1,5 @@
 # Benchmarks of the whole; each prints one JSON line a measurement, with the command that repeats it.
-tests_bench += bench/storage.c
+tests_bench += bench/storage.c bench/load.c
 tests_cppflags += -iquote $(srcdir)/core
+tests_pkgs += openssl
+BENCH_SCRIPTS += tests/bench/api.sh

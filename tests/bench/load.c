@@ -1,0 +1,448 @@
+/*
+ * load.c - clients for the benchmarks of the API: HTTP/1.1 over TLS with a client certificate, all in
+ * one thread, so that what is measured is the server.
+ *
+ *	load PKI PORT NAME get CLIENTS SECONDS PATH		as fast as answers come
+ *	load PKI PORT NAME post CLIENTS SECONDS PATH BODY	%u in BODY becomes a number
+ *	load PKI PORT NAME fill CLIENTS COUNT PATH BODY		so many, no matter how long; prints nothing
+ *	load PKI PORT NAME watch CLIENTS COUNT PATH BODY	CLIENTS watch PATH; COUNT objects are made
+ *								one by one: until each has been told
+ *
+ * PKI is the directory with ca.crt, admin.crt, admin.key. Prints one JSON line, with COMMAND from the
+ * environment as the command that repeats it.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#define MOST		2000000u
+#define HEAD_MAX	16384u
+
+enum state { CONNECT, SEND, HEAD, BODY, STREAM, IDLE };
+
+struct conn {
+	SSL		*ssl;
+	int		fd;
+	enum state	state;
+	uint32_t	want;		/* EPOLL… */
+	uint64_t	t0;
+	char		*out;
+	size_t		out_len;
+	size_t		out_at;
+	char		head[HEAD_MAX];
+	size_t		head_len;
+	uint64_t	left;		/* of the body or the chunk */
+	int		chunk;		/* 0: no chunks; 1 size line, 2 data, 3 end of data */
+	char		tail[8];	/* last bytes, to find what lies across reads */
+	uint32_t	events;
+};
+
+static struct {
+	const char	*path;
+	const char	*body;
+	const char	*name;
+	int		ep;
+	int		port;
+	SSL_CTX		*tls;
+	uint64_t	*ns;
+	uint32_t	n;
+	uint32_t	next;
+	uint32_t	goal;		/* requests to make; UINT32_MAX: by time */
+	uint64_t	until;
+	uint64_t	bytes;
+	uint32_t	told;		/* watchers that have all events so far */
+	uint32_t	round;
+	bool		watch;
+} g;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "load: %s: %s\n", what, errno ? strerror(errno) : "refused");
+	exit(1);
+}
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+static void want(struct conn *c, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = c };
+
+	if (c->want == events)
+		return;
+	if (epoll_ctl(g.ep, c->want ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &ev))
+		die("epoll");
+	c->want = events;
+}
+
+/* %u of the body becomes a number of its own. */
+static void request_make(struct conn *c, bool post)
+{
+	const char *u = post ? strstr(g.body, "%u") : NULL;
+	char body[8192] = "";
+
+	if (post && u)
+		snprintf(body, sizeof(body), "%.*s%u%s", (int)(u - g.body), g.body, g.next, u + 2);
+	else if (post)
+		snprintf(body, sizeof(body), "%s", g.body);
+	g.next++;
+	free(c->out);
+	c->out_len = (size_t)asprintf(&c->out, post ? "POST %s HTTP/1.1\r\nHost: localhost\r\n"
+				      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s"
+				      : "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", g.path,
+				      strlen(body), body);
+	c->out_at = 0;
+	c->head_len = 0;
+	c->chunk = 0;
+	c->state = SEND;
+	c->t0 = now();
+}
+
+static struct conn *conn_new(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)g.port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct conn *c = calloc(1, sizeof(*c));
+	int on = 1;
+
+	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to)))
+		die("connect");
+	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)fcntl(c->fd, F_SETFL, O_NONBLOCK);
+	c->ssl = SSL_new(g.tls);
+	SSL_set_fd(c->ssl, c->fd);
+	SSL_set_connect_state(c->ssl);
+	c->state = CONNECT;
+	return c;
+}
+
+static void over(struct conn *c)
+{
+	if (g.n < MOST)
+		g.ns[g.n++] = now() - c->t0;
+	c->state = IDLE;
+}
+
+/* An event begins with {"type": and may lie across two reads. */
+static void events_count(struct conn *c, const char *p, size_t n)
+{
+	static const char mark[] = "{\"type\":";
+	char two[32];
+	const char *at;
+	size_t keep = strlen(c->tail);
+	size_t few = n < 15 ? n : 15;
+
+	memcpy(two, c->tail, keep);
+	memcpy(two + keep, p, few);
+	for (at = two; (at = memmem(at, (size_t)(two + keep + few - at), mark, 8)); at++)
+		if ((size_t)(at - two) < keep)
+			c->events++;
+	for (at = p; (at = memmem(at, (size_t)(p + n - at), mark, 8)); at++)
+		c->events++;
+	few = n < 7 ? n : 7;
+	memcpy(c->tail, p + n - few, few);
+	c->tail[few] = '\0';
+	if (c->events >= g.round && c->t0 < g.round) {
+		c->t0 = g.round;	/* of a watcher: the round it has */
+		g.told++;
+	}
+}
+
+static void body_take(struct conn *c, const char *p, size_t n)
+{
+	g.bytes += n;
+	while (n && (c->state == BODY || c->state == STREAM)) {
+		size_t k = n;
+
+		if (c->chunk == 1 || c->chunk == 3) {
+			/* size lines, and the line ends around them */
+			if (*p == '\n' && c->chunk == 3) {
+				c->chunk = 1;
+				c->left = 0;
+			} else if (*p == '\n') {
+				c->chunk = 2;
+				if (!c->left) {
+					over(c);
+					return;
+				}
+			} else if (c->chunk == 1 && *p != '\r') {
+				int d = *p <= '9' ? *p - '0' : (*p | 32) - 'a' + 10;
+
+				c->left = c->left * 16 + (uint64_t)d;
+			}
+			p++;
+			n--;
+			continue;
+		}
+		if (k > c->left)
+			k = (size_t)c->left;
+		if (c->state == STREAM)
+			events_count(c, p, k);
+		p += k;
+		n -= k;
+		c->left -= k;
+		if (!c->left && c->chunk)
+			c->chunk = 3;
+		else if (!c->left)
+			over(c);
+	}
+}
+
+static void head_take(struct conn *c, const char *p, size_t n)
+{
+	size_t had = c->head_len;
+	size_t k = n < HEAD_MAX - 1 - had ? n : HEAD_MAX - 1 - had;
+	char *end;
+	char *h;
+	int status;
+
+	memcpy(c->head + had, p, k);
+	c->head_len += k;
+	c->head[c->head_len] = '\0';
+	end = strstr(c->head, "\r\n\r\n");
+	if (!end)
+		return;
+	status = atoi(c->head + 9);
+	if (status / 100 != 2) {
+		fprintf(stderr, "load: %.400s\n", c->head);
+		exit(1);
+	}
+	end += 4;
+	k = (size_t)(end - c->head) - had;	/* of this read */
+	end[-2] = '\0';
+	h = strcasestr(c->head, "\r\ncontent-length:");
+	c->chunk = h ? 0 : 1;
+	c->left = h ? strtoull(h + 17, NULL, 10) : 0;
+	c->state = g.watch && c->chunk ? STREAM : BODY;
+	if (c->state == STREAM)
+		c->t0 = 0;
+	if (h && !c->left)
+		over(c);
+	else
+		body_take(c, p + k, n - k);
+}
+
+/* Everything this connection can do now. */
+static void conn_run(struct conn *c)
+{
+	static char buf[65536];
+	int r;
+
+	for (;;) {
+		if (c->state == IDLE)
+			return;
+		if (c->state == CONNECT) {
+			r = SSL_connect(c->ssl);
+			if (r == 1) {
+				c->state = IDLE;
+				continue;
+			}
+		} else if (c->state == SEND) {
+			r = SSL_write(c->ssl, c->out + c->out_at, (int)(c->out_len - c->out_at));
+			if (r > 0) {
+				c->out_at += (size_t)r;
+				if (c->out_at == c->out_len)
+					c->state = HEAD;
+				continue;
+			}
+		} else {
+			r = SSL_read(c->ssl, buf, sizeof(buf));
+			if (r > 0) {
+				if (c->state == HEAD)
+					head_take(c, buf, (size_t)r);
+				else
+					body_take(c, buf, (size_t)r);
+				continue;
+			}
+		}
+		r = SSL_get_error(c->ssl, r);
+		if (r == SSL_ERROR_WANT_READ) {
+			want(c, EPOLLIN);
+		} else if (r == SSL_ERROR_WANT_WRITE) {
+			want(c, EPOLLOUT | EPOLLIN);
+		} else {
+			ERR_print_errors_fp(stderr);
+			die("connection lost");
+		}
+		return;
+	}
+}
+
+static void turn(void)
+{
+	struct epoll_event ev[64];
+	int n = epoll_wait(g.ep, ev, 64, 30000);
+	int i;
+
+	if (n <= 0)
+		die("nothing within 30 s");
+	for (i = 0; i < n; i++)
+		conn_run(ev[i].data.ptr);
+}
+
+static void until_state(struct conn *c, enum state state)
+{
+	conn_run(c);
+	while (c->state != state)
+		turn();
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const uint64_t *x = a;
+	const uint64_t *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void report(int clients, double seconds, const char *more)
+{
+	const char *command = getenv("COMMAND");
+
+	if (!g.n)
+		die("no answer");
+	qsort(g.ns, g.n, sizeof(*g.ns), by_size);
+	printf("{\"name\":\"%s\",\"clients\":%d,\"per_second\":%.0f,\"p50_us\":%.0f,\"p99_us\":%.0f,"
+	       "\"n\":%u,\"bytes\":%.0f%s,\"command\":\"%s\"}\n", g.name, clients,
+	       (double)g.n / seconds, (double)g.ns[g.n / 2] / 1e3,
+	       (double)g.ns[g.n * 99ull / 100] / 1e3, g.n, (double)g.bytes / g.n, more,
+	       command ? command : "tests/bench/load");
+}
+
+static void run_requests(struct conn **c, int clients, bool post, bool quiet)
+{
+	uint64_t t0 = now();
+	uint32_t busy = 0;
+	int i;
+
+	for (i = 0; i < clients; i++) {
+		request_make(c[i], post);
+		conn_run(c[i]);
+	}
+	do {
+		busy = 0;
+		for (i = 0; i < clients; i++) {
+			/* an answer may be there at once */
+			while (c[i]->state == IDLE && g.next < g.goal && now() < g.until) {
+				request_make(c[i], post);
+				conn_run(c[i]);
+			}
+			busy += c[i]->state != IDLE;
+		}
+		if (busy)
+			turn();
+	} while (busy);
+	if (!quiet)
+		report(clients, (double)(now() - t0) / 1e9, "");
+}
+
+/* Each object that is made: how long until the last watcher has it. */
+static void run_watch(struct conn **c, int clients, uint32_t count)
+{
+	struct conn *writer = conn_new();
+	uint64_t t0;
+	uint64_t *fan = calloc(count, sizeof(*fan));
+	char more[128];
+	char path[1024];
+	const char *plain = g.path;
+	uint32_t i;
+	int k;
+
+	until_state(writer, IDLE);
+	snprintf(path, sizeof(path), "%s%cwatch=1", plain, strchr(plain, '?') ? '&' : '?');
+	g.path = path;
+	g.watch = true;
+	for (k = 0; k < clients; k++) {
+		request_make(c[k], false);
+		until_state(c[k], STREAM);
+	}
+	g.watch = false;
+	g.path = plain;
+	t0 = now();
+	for (i = 0; i < count; i++) {
+		uint64_t t1 = now();
+
+		g.told = 0;
+		g.round = i + 1;
+		request_make(writer, true);
+		conn_run(writer);
+		while (writer->state != IDLE || g.told < (uint32_t)clients)
+			turn();
+		fan[i] = now() - t1;
+	}
+	qsort(fan, count, sizeof(*fan), by_size);
+	snprintf(more, sizeof(more), ",\"events_per_second\":%.0f,\"all_told_p50_us\":%.0f,"
+		 "\"all_told_p99_us\":%.0f", (double)count * clients * 1e9 / (double)(now() - t0),
+		 (double)fan[count / 2] / 1e3, (double)fan[count * 99ull / 100] / 1e3);
+	report(clients, (double)(now() - t0) / 1e9, more);
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit files = { 65536, 65536 };
+	char file[512];
+	struct conn **c;
+	int clients;
+	int i;
+
+	if (argc < 8) {
+		/* make bench starts every program here: this one is for api.sh */
+		printf("# load PKI PORT NAME get|post|fill|watch CLIENTS SECONDS|COUNT PATH [BODY]\n");
+		return 0;
+	}
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+	g.port = atoi(argv[2]);
+	g.name = argv[3];
+	clients = atoi(argv[5]);
+	g.path = argv[7];
+	g.body = argc > 8 ? argv[8] : "{}";
+	g.ep = epoll_create1(EPOLL_CLOEXEC);
+	g.ns = malloc(MOST * sizeof(*g.ns));
+	g.tls = SSL_CTX_new(TLS_client_method());
+	snprintf(file, sizeof(file), "%s/ca.crt", argv[1]);
+	if (SSL_CTX_load_verify_locations(g.tls, file, NULL) != 1)
+		die(file);
+	SSL_CTX_set_verify(g.tls, SSL_VERIFY_PEER, NULL);
+	snprintf(file, sizeof(file), "%s/admin.crt", argv[1]);
+	if (SSL_CTX_use_certificate_chain_file(g.tls, file) != 1)
+		die(file);
+	snprintf(file, sizeof(file), "%s/admin.key", argv[1]);
+	if (SSL_CTX_use_PrivateKey_file(g.tls, file, SSL_FILETYPE_PEM) != 1)
+		die(file);
+	c = calloc((size_t)clients, sizeof(*c));
+	for (i = 0; i < clients; i++) {
+		c[i] = conn_new();
+		until_state(c[i], IDLE);
+	}
+	g.goal = UINT32_MAX;
+	g.until = UINT64_MAX;
+	if (!strcmp(argv[4], "watch")) {
+		run_watch(c, clients, (uint32_t)atoi(argv[6]));
+		return 0;
+	}
+	if (!strcmp(argv[4], "fill"))
+		g.goal = (uint32_t)atoi(argv[6]);
+	else
+		g.until = now() + (uint64_t)(atof(argv[6]) * 1e9);
+	run_requests(c, clients, strcmp(argv[4], "get") != 0, !strcmp(argv[4], "fill"));
+	return 0;
+}
