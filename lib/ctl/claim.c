@@ -111,7 +111,9 @@ static int orphans_adopt(struct octl_task *t, const struct octl_claim *q)
 		if (has_owner(o, uid) || !okube_object_matches(o, selector))
 			continue;
 		obj = okube_parse(o);
-		if (obj && !okube_controller_of(obj) && !okube_deleting(obj) && (!q->may || q->may(obj)))
+		if (!obj)
+			n = -ENOMEM;
+		else if (!okube_controller_of(obj) && !okube_deleting(obj) && (!q->may || q->may(obj)))
 			n = adopt(t, q, obj) ? -ENOMEM : n + 1;
 		ojson_unref(obj);
 	}

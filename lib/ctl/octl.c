@@ -47,6 +47,22 @@ void octl_gate(void *arg)
 	oworkq_pause(c->q, !open);
 }
 
+static void relist(void *arg)
+{
+	struct octl *c = arg;
+	uint32_t i;
+
+	for (i = 0; i < c->n_followed; i++)
+		okube_informer_relist(c->followed[i]);
+	if (c->relist)
+		c->relist(c);
+}
+
+void octl_missed(struct octl *c)
+{
+	c->h->timer_set(c->missed, UINT64_C(1000000000), 0);
+}
+
 void octl_hold(struct octl_task *t)
 {
 	t->held++;
@@ -62,13 +78,17 @@ void octl_release(struct octl_task *t, bool failed)
 		return;
 	c->n_tasks--;
 	if (!c->stopping) {
+		int e = 0;
+
 		if (t->failed) {
-			(void)oworkq_add_rate_limited(c->q, key);
+			e = oworkq_add_rate_limited(c->q, key);
 		} else {
 			oworkq_forget(c->q, key);
 			if (t->again_ns != UINT64_MAX)
-				(void)oworkq_add_after(c->q, key, t->again_ns);
+				e = oworkq_add_after(c->q, key, t->again_ns);
 		}
+		if (e)
+			octl_missed(c);
 		oworkq_done(c->q, key);
 	}
 	omem_free(t);
@@ -115,7 +135,8 @@ static void process(void *arg, struct orlop_bytes key)
 	int e;
 
 	if (!t) {
-		(void)oworkq_add_rate_limited(c->q, key);
+		if (oworkq_add_rate_limited(c->q, key))
+			octl_missed(c);
 		oworkq_done(c->q, key);
 		return;
 	}
@@ -142,7 +163,7 @@ int octl_init(struct octl *c, const struct orlop_host *h, const char *name, cons
 	c->name = name;
 	c->sync = sync;
 	snprintf(own, sizeof(own), "%s-controller", name);
-	if (oworkq_new(h, &config, &c->q) ||
+	if (h->timer_new(h, relist, c, &c->missed) || oworkq_new(h, &config, &c->q) ||
 	    okube_recorder_new(h, component ? component : own, NULL, &c->events))
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	return 0;
@@ -155,6 +176,9 @@ void octl_done(struct octl *c)
 	for (i = 0; i < c->n_followed; i++)
 		okube_informer_free(c->followed[i]);
 	c->n_followed = 0;
+	if (c->missed)
+		c->h->timer_free(c->missed);
+	c->missed = NULL;
 	if (c->lead)
 		c->h->lead_drop(c->lead);
 	c->lead = NULL;
@@ -226,12 +250,10 @@ int octl_resync(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		struct orlop_error *err)
 {
 	struct octl *c = ctx;
-	uint32_t i;
 
 	(void)req;
 	(void)err;
-	for (i = 0; i < c->n_followed; i++)
-		okube_informer_relist(c->followed[i]);
+	relist(c);
 	c->h->call_done(call, 0, NULL, NULL);
 	return 0;
 }
@@ -248,8 +270,8 @@ void octl_add_after(struct octl *c, struct orlop_bytes ns, struct orlop_bytes na
 {
 	struct obuf b = OBUF_INIT;
 
-	if (!key_make(ns, name, &b))
-		(void)oworkq_add_after(c->q, (struct orlop_bytes){ b.data, b.len }, delay_ns);
+	if (key_make(ns, name, &b) || oworkq_add_after(c->q, (struct orlop_bytes){ b.data, b.len }, delay_ns))
+		octl_missed(c);
 	obuf_done(&b);
 }
 
@@ -269,6 +291,8 @@ void octl_add_controller_of(struct octl *c, const struct orlop_object *o, const 
 	if (i == o->n_index)
 		return;		/* no owner at all: not parsed */
 	obj = okube_parse(o);
+	if (!obj)
+		octl_missed(c);
 	owner = okube_controller_of(obj);
 	if (owner && !strcmp(ojson_get_cstr(owner, "kind", ""), kind))
 		octl_add(c, o->ns, ojson_get_bytes(owner, "name"));
@@ -285,20 +309,22 @@ struct ojson *octl_owned(struct octl *c, struct orlop_resource *r, struct orlop_
 	struct orlop_snapshot *s;
 	struct orlop_object *o;
 	struct orlop_iter *it;
+	int e;
 
 	if (!out || c->h->snapshot_open(r, &s)) {
 		ojson_unref(out);
 		return NULL;
 	}
-	if (!c->h->iter_open(s, &q, &it)) {
-		while ((o = c->h->iter_next(it))) {
-			struct ojson *j = okube_parse(o);
-
-			if (j)
-				(void)ojson_append(out, j);
-		}
+	e = c->h->iter_open(s, &q, &it);
+	if (!e) {
+		while (!e && (o = c->h->iter_next(it)))
+			e = ojson_append(out, okube_parse(o));
 		c->h->iter_close(it);
 	}
 	c->h->snapshot_close(s);
+	if (e) {	/* a part would be taken for all of them */
+		ojson_unref(out);
+		return NULL;
+	}
 	return out;
 }

@@ -30,6 +30,8 @@ struct octl {
 	const char	*name;
 	octl_sync_fn	sync;
 	bool		(*synced)(struct octl *c);	/* beyond the followed resources; NULL: nothing more */
+	void		(*relist)(struct octl *c);	/* the same */
+	struct orlop_timer *missed;
 	struct oworkq	*q;
 	struct okube_recorder *events;
 	struct orlop_lead *lead;
@@ -48,6 +50,8 @@ void octl_done(struct octl *c);
 /* Follow a resource; processing begins when all followed ones are synced. */
 int octl_follow(struct octl *c, const char *resource, okube_change_fn fn, struct orlop_resource **ret,
 		struct orlop_error *err);
+/* A wake-up was lost for want of memory: everything is looked at once more, a second from now. */
+void octl_missed(struct octl *c);
 /* What synced() says may have changed. Matches orlop_cb. */
 void octl_gate(void *arg);
 /* module->start: ask for leadership, be ready. */

@@ -130,15 +130,28 @@ bool okube_informer_synced(const struct okube_informer *in)
 	return in->synced;
 }
 
-struct ojson *okube_get(const struct orlop_host *h, struct orlop_resource *r, struct orlop_bytes ns,
-			struct orlop_bytes name)
+int okube_find(const struct orlop_host *h, struct orlop_resource *r, struct orlop_bytes ns,
+	       struct orlop_bytes name, struct ojson **ret)
 {
 	struct orlop_snapshot *s;
+	struct orlop_object *o;
 	struct ojson *j;
 
 	if (h->snapshot_open(r, &s))
-		return NULL;
-	j = okube_parse(h->snapshot_get(s, ns, name));
+		return -ENOMEM;
+	o = h->snapshot_get(s, ns, name);
+	j = okube_parse(o);
 	h->snapshot_close(s);
-	return j;
+	if (!j)
+		return o ? -ENOMEM : -ENOENT;
+	*ret = j;
+	return 0;
+}
+
+struct ojson *okube_get(const struct orlop_host *h, struct orlop_resource *r, struct orlop_bytes ns,
+			struct orlop_bytes name)
+{
+	struct ojson *j = NULL;
+
+	return okube_find(h, r, ns, name, &j) ? NULL : j;
 }

@@ -65,7 +65,11 @@ int okube_owner_add(struct ojson *obj, const char *api_version, const char *kind
 		e = ojson_set_bool(r, "controller", true);
 	if (!e)
 		e = ojson_set_bool(r, "blockOwnerDeletion", true);
-	return e ? e : ojson_append(list, r);
+	if (e) {
+		ojson_unref(r);
+		return e;
+	}
+	return ojson_append(list, r);
 }
 
 static bool in_values(const struct ojson *values, const struct ojson *v)

@@ -131,7 +131,10 @@ struct orlop_resource *okube_informer_resource(struct okube_informer *i);
 /* Has the first pass been made over a synced cache? */
 bool okube_informer_synced(const struct okube_informer *i);
 
-/* An object by key from the cache, as a tree; NULL: not there. */
+/* An object by key from the cache, as a tree. 0, -ENOENT, or -ENOMEM: it may well be there. */
+int okube_find(const struct orlop_host *h, struct orlop_resource *r, struct orlop_bytes ns,
+	       struct orlop_bytes name, struct ojson **ret);
+/* The same where the difference does not matter: NULL. */
 struct ojson *okube_get(const struct orlop_host *h, struct orlop_resource *r, struct orlop_bytes ns,
 			struct orlop_bytes name);
 

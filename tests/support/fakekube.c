@@ -17,6 +17,7 @@ struct fakekube {
 	struct olist	lines;
 	fakekube_hook_fn hook;
 	void		*hook_arg;
+	void		(*shelter)(int inside);
 	uint32_t	names;
 	char		*text;
 };
@@ -369,9 +370,8 @@ static void copy(char *to, size_t size, struct orlop_bytes b)
 	snprintf(to, size, "%.*s", (int)b.len, b.p ? b.p : "");
 }
 
-static void serve(void *arg, const struct orlop_req *req, struct orlop_call *call)
+static void answer(struct fakekube *k, const struct orlop_req *req, struct orlop_call *call)
 {
-	struct fakekube *k = arg;
 	const struct orlop_host *h = fakehost_host(k->fh);
 	struct kreq q = { .k = k };
 	struct orlop_bytes body = orlop_msg_bytes(h, &req->msg, ORLOP_API_T_BODY);
@@ -400,6 +400,17 @@ static void serve(void *arg, const struct orlop_req *req, struct orlop_call *cal
 	omem_free(text);
 	ojson_unref(q.out);
 	ojson_unref(q.body);
+}
+
+static void serve(void *arg, const struct orlop_req *req, struct orlop_call *call)
+{
+	struct fakekube *k = arg;
+
+	if (k->shelter)
+		k->shelter(1);
+	answer(k, req, call);
+	if (k->shelter)
+		k->shelter(0);
 }
 
 /* ---- for the test ----------------------------------------------------------------------------------------------- */
@@ -438,6 +449,11 @@ void fakekube_hook(struct fakekube *k, fakekube_hook_fn fn, void *arg)
 {
 	k->hook = fn;
 	k->hook_arg = arg;
+}
+
+void fakekube_shelter(struct fakekube *k, void (*fn)(int inside))
+{
+	k->shelter = fn;
 }
 
 uint32_t fakekube_count(const struct fakekube *k, const char *text)

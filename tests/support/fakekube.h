@@ -36,6 +36,12 @@ struct fakekube *fakekube_new(struct fakehost *fh);
 void fakekube_free(struct fakekube *k);
 void fakekube_hook(struct fakekube *k, fakekube_hook_fn fn, void *arg);
 
+/*
+ * For tests that let allocations fail: called with 1 before the server works, with 0 after it, so that
+ * only the module under test is hit.
+ */
+void fakekube_shelter(struct fakekube *k, void (*fn)(int inside));
+
 /* Requests so far whose line "VERB RESOURCE[/SUB] NS/NAME {body}" contains @text. */
 uint32_t fakekube_count(const struct fakekube *k, const char *text);
 void fakekube_forget(struct fakekube *k);

@@ -114,8 +114,8 @@ static bool old_pods_run(struct deployment *dc, const struct rollout *r)
 
 		if (&r->v[i] == r->newest)
 			continue;
-		any = r->v[i].actual > 0;
 		pods = octl_owned(&dc->c, dc->pods, text(okube_meta(rs, "namespace")), okube_meta(rs, "uid"));
+		any = r->v[i].actual > 0 || !pods;
 		OJSON_FOREACH_ELEM(j, pod, pods) {
 			const char *phase = ojson_get_cstr(ojson_get(pod, "status"), "phase", "");
 
@@ -189,15 +189,16 @@ static int deployment_sync(struct octl *c, struct octl_task *t, struct orlop_byt
 			   struct orlop_bytes name)
 {
 	struct deployment *dc = (struct deployment *)(void *)c;
-	struct ojson *d = okube_get(c->h, dc->deployments, ns, name);
 	struct octl_claim claim = { .res = dc->sets, .resource = "replicasets.apps", .api_version = "apps/v1",
-				    .kind = "Deployment", .owner = d };
+				    .kind = "Deployment" };
 	struct rollout r = { .now_ns = (int64_t)c->h->now_wall(c->h) };
 	struct ojson *sets = NULL;
-	int e;
+	struct ojson *d = NULL;
+	int e = okube_find(c->h, dc->deployments, ns, name, &d);
 
-	if (!d)
-		return 0;
+	if (e)
+		return e == -ENOENT ? 0 : e;
+	claim.owner = d;
 	if (selects_all(d)) {
 		okube_event(c->events, "apps/v1", "Deployment", d, NULL, "Warning", "SelectingAll",
 			    "This deployment is selecting all pods. A non-empty selector is required.");
@@ -243,7 +244,9 @@ static void orphan_offer(struct deployment *dc, const struct orlop_object *set)
 		while ((o = h->iter_next(it))) {
 			struct ojson *d = okube_parse(o);
 
-			if (d && okube_object_matches(set, OJSON_AT(d, "spec", "selector")))
+			if (!d)
+				octl_missed(&dc->c);
+			else if (okube_object_matches(set, OJSON_AT(d, "spec", "selector")))
 				octl_add(&dc->c, o->ns, o->name);
 			ojson_unref(d);
 		}
@@ -275,6 +278,8 @@ static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct
 	if (type != ORLOP_CHANGE_DELETED || !okube_index(o, ORLOP_INDEX_OWNER).p)
 		return;
 	pod = okube_parse(o);
+	if (!pod)
+		octl_missed(&dc->c);
 	owner = okube_controller_of(pod);
 	if (owner && !h->snapshot_open(dc->sets, &s)) {
 		set = h->snapshot_get(s, o->ns, ojson_get_bytes(owner, "name"));

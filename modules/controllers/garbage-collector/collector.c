@@ -61,14 +61,20 @@ static void owners_wake(struct gc *gc, const struct orlop_object *o)
 	const struct orlop_host *h = gc->c.h;
 	struct ojson *obj = okube_parse(o);
 
+	if (!obj)
+		octl_missed(&gc->c);
 	OJSON_FOREACH_ELEM(i, ref, OJSON_AT(obj, "metadata", "ownerReferences")) {
 		struct watched *w = gc_watched_of(gc, ref);
 		struct orlop_bytes ns = o->ns;
 		struct orlop_snapshot *s;
 		struct orlop_object *owner;
 
-		if (!w || h->snapshot_open(w->res, &s))
+		if (!w)
 			continue;
+		if (h->snapshot_open(w->res, &s)) {
+			octl_missed(&gc->c);
+			continue;
+		}
 		if (!w->namespaced)
 			ns.len = 0;
 		owner = h->snapshot_get(s, ns, ojson_get_bytes(ref, "name"));
@@ -90,8 +96,8 @@ static void object_changed(void *arg, uint32_t type, struct orlop_object *o, str
 	if (type == ORLOP_CHANGE_DELETED) {
 		struct orlop_bytes uid = okube_uid(o);
 
-		if (uid.len)
-			(void)gc_dependents(w->gc, w->namespaced, o->ns, uid, queue_one, NULL);
+		if (uid.len && gc_dependents(w->gc, w->namespaced, o->ns, uid, queue_one, NULL) < 0)
+			octl_missed(&w->gc->c);
 		if (owned)
 			owners_wake(w->gc, o);
 		return;
@@ -114,13 +120,17 @@ static void scan(struct gc *gc)
 		struct orlop_object *o;
 		struct orlop_iter *it;
 
-		if (h->snapshot_open(w->res, &s))
+		if (h->snapshot_open(w->res, &s)) {
+			octl_missed(&gc->c);
 			continue;
+		}
 		if (!h->iter_open(s, &q, &it)) {
 			while ((o = h->iter_next(it)))
 				if (has_owner(o) || gc_is_ending(o))
 					gc_queue(w, o);
 			h->iter_close(it);
+		} else {
+			octl_missed(&gc->c);
 		}
 		h->snapshot_close(s);
 	}
@@ -175,8 +185,10 @@ static void watched_add(void *arg, const struct orlop_resource_info *info)
 	    gc_watched(gc, (struct orlop_bytes){ info->name, strlen(info->name) }))
 		return;
 	w = OMEM_NEW(struct watched);
-	if (!w)
+	if (!w) {
+		octl_missed(&gc->c);
 		return;
+	}
 	w->gc = gc;
 	w->namespaced = info->namespaced != 0;
 	w->name = omem_strdup(info->name);
@@ -185,8 +197,9 @@ static void watched_add(void *arg, const struct orlop_resource_info *info)
 	olist_append(&gc->watched, &w->node);
 	if (!w->name || !w->group || !w->kind ||
 	    okube_informer_new(gc->c.h, info->name, object_changed, object_resync, w, &w->in, NULL)) {
-		OLOG(gc->c.h, WARN, "not_followed", "resource=%s text=\"its objects are not collected\"", info->name);
+		OLOG(gc->c.h, WARN, "not_followed", "resource=%s text=\"its objects are not collected, trying again\"", info->name);
 		watched_free(w);
+		octl_missed(&gc->c);
 		return;
 	}
 	w->res = okube_informer_resource(w->in);
@@ -220,16 +233,16 @@ static int gc_sync(struct octl *c, struct octl_task *t, struct orlop_bytes ns, s
 	const char *bar = memchr(ns.p, '|', ns.len);
 	struct orlop_bytes resource = { ns.p, bar ? (size_t)(bar - ns.p) : 0 };
 	struct watched *w = gc_watched(gc, resource);
-	struct ojson *obj;
-	int e = 0;
+	struct ojson *obj = NULL;
+	int e;
 
 	if (!w)
 		return 0;
 	ns.p = bar + 1;
 	ns.len -= resource.len + 1;
-	obj = okube_get(c->h, w->res, ns, name);
-	if (!obj)
-		return 0;
+	e = okube_find(c->h, w->res, ns, name, &obj);
+	if (e)
+		return e == -ENOENT ? 0 : e;
 	if (!okube_deleting(obj))
 		e = gc_check(gc, t, w, obj);
 	else if (gc_has_finalizer(obj, ORPHAN))
@@ -240,14 +253,23 @@ static int gc_sync(struct octl *c, struct octl_task *t, struct orlop_bytes ns, s
 	return e;
 }
 
+static void look_again(struct octl *c)
+{
+	struct gc *gc = (struct gc *)(void *)c;
+
+	gc->c.h->resource_list(gc->c.h, watched_add, gc);
+	if (gc->scanned)
+		scan(gc);
+	octl_gate(c);
+}
+
 static int gc_resync(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
 {
 	struct gc *gc = ctx;
 
 	(void)req;
 	(void)err;
-	if (gc->scanned)
-		scan(gc);
+	look_again(&gc->c);
 	gc->c.h->call_done(call, 0, NULL, NULL);
 	return 0;
 }
@@ -278,6 +300,7 @@ static int gc_init(const struct orlop_host *h, void **ret_ctx, struct orlop_erro
 	olist_init(&gc->watched);
 	e = octl_init(&gc->c, h, "garbage-collector", NULL, gc_sync, 20, err);
 	gc->c.synced = all_listed;
+	gc->c.relist = look_again;
 	if (!e)
 		e = okube_informer_new(h, "resources", resource_changed, resources_resync, gc, &gc->resources, err);
 	if (e) {

@@ -85,11 +85,11 @@ static int refs_drop(struct check *k)
 	return gc_patch_meta(k->t, k->w, k->obj, meta);
 }
 
-static void dependent_count(void *arg, struct watched *w, struct orlop_object *o)
+static void dependent_seen(void *arg, struct watched *w, struct orlop_object *o)
 {
+	(void)arg;
 	(void)w;
 	(void)o;
-	++*(uint32_t *)arg;
 }
 
 /* Of this object at this revision only: a new owner it has got meanwhile saves it. */
@@ -122,7 +122,7 @@ static int object_delete(struct check *k, const char *policy)
 static int decide(struct check *k)
 {
 	uint32_t count[4] = { 0 };
-	uint32_t dependents = 0;
+	int dependents;
 	uint32_t i;
 
 	for (i = 0; i < k->n; i++)
@@ -130,10 +130,10 @@ static int decide(struct check *k)
 	if (count[OWNER_SOLID])
 		return count[OWNER_WAITING] + count[OWNER_GONE] ? refs_drop(k) : 0;
 	if (count[OWNER_WAITING]) {
-		(void)gc_dependents(k->gc, k->w->namespaced, text(okube_meta(k->obj, "namespace")),
-				    text(okube_meta(k->obj, "uid")), dependent_count, &dependents);
+		dependents = gc_dependents(k->gc, k->w->namespaced, text(okube_meta(k->obj, "namespace")),
+					   text(okube_meta(k->obj, "uid")), dependent_seen, NULL);
 		if (dependents)
-			return object_delete(k, "Foreground");
+			return dependents < 0 ? dependents : object_delete(k, "Foreground");
 	}
 	return object_delete(k, gc_has_finalizer(k->obj, ORPHAN) ? "Orphan" :
 			     gc_has_finalizer(k->obj, FOREGROUND) ? "Foreground" : "Background");
@@ -161,7 +161,7 @@ static void owner_answered(void *arg, int32_t status, uint32_t code, const struc
 	struct asked *a = arg;
 	struct check *k = a->check;
 	struct octl_task *t = k->t;
-	bool failed = status < 0 || (code != 200 && code != 404);
+	bool failed = status < 0 || (code != 200 && code != 404) || !body;
 
 	(void)rev;
 	if (failed)

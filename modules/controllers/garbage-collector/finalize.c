@@ -125,6 +125,8 @@ static void foreground_one(void *arg, struct watched *w, struct orlop_object *o)
 	struct walk *k = arg;
 	struct ojson *dep = okube_parse(o);
 
+	if (!dep)
+		k->e = -ENOMEM;
 	OJSON_FOREACH_ELEM(i, ref, OJSON_AT(dep, "metadata", "ownerReferences")) {
 		if (is_ref_to(ref, k->uid) && ojson_get_bool(ref, "blockOwnerDeletion", false))
 			k->blocking++;
@@ -163,11 +165,11 @@ static bool in_circle(struct gc *gc, const struct ojson *dep, const char *uid)
 int gc_foreground(struct gc *gc, struct octl_task *t, struct watched *w, const struct ojson *obj)
 {
 	struct walk k = { .t = t, .uid = okube_meta(obj, "uid") };
+	int n = gc_dependents(gc, w->namespaced, text(okube_meta(obj, "namespace")), text(k.uid),
+			      foreground_one, &k);
 
-	(void)gc_dependents(gc, w->namespaced, text(okube_meta(obj, "namespace")), text(k.uid), foreground_one,
-			    &k);
-	if (k.e)
-		return k.e;
+	if (n < 0 || k.e)
+		return n < 0 ? n : k.e;
 	if (!k.blocking)
 		return finalizer_drop(t, w, obj, FOREGROUND);
 	octl_again(t, LOOK_AGAIN);
@@ -194,11 +196,11 @@ static void orphan_one(void *arg, struct watched *w, struct orlop_object *o)
 int gc_orphan(struct gc *gc, struct octl_task *t, struct watched *w, const struct ojson *obj)
 {
 	struct walk k = { .t = t, .uid = okube_meta(obj, "uid") };
-	uint32_t n = gc_dependents(gc, w->namespaced, text(okube_meta(obj, "namespace")), text(k.uid),
-				   orphan_one, &k);
+	int n = gc_dependents(gc, w->namespaced, text(okube_meta(obj, "namespace")), text(k.uid), orphan_one,
+			      &k);
 
-	if (k.e)
-		return k.e;
+	if (n < 0 || k.e)
+		return n < 0 ? n : k.e;
 	if (!n)
 		return finalizer_drop(t, w, obj, ORPHAN);
 	octl_again(t, 0);	/* once they have forgotten it */

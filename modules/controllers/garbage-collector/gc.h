@@ -44,10 +44,10 @@ struct watched *gc_watched_of(const struct gc *gc, const struct ojson *ref);
 void gc_queue(struct watched *w, const struct orlop_object *o);
 /*
  * All objects that name @uid as an owner: @fn for each; a namespaced owner has dependents only in
- * its own namespace. Returns how many.
+ * its own namespace. Returns how many, or -ENOMEM: then @fn may have seen a part of them.
  */
 typedef void (*gc_dependent_fn)(void *arg, struct watched *w, struct orlop_object *o);
-uint32_t gc_dependents(struct gc *gc, bool namespaced, struct orlop_bytes ns, struct orlop_bytes uid,
+int gc_dependents(struct gc *gc, bool namespaced, struct orlop_bytes ns, struct orlop_bytes uid,
 		       gc_dependent_fn fn, void *arg);
 bool gc_has_finalizer(const struct ojson *obj, const char *name);
 /* Is @o marked for deletion, and waits for its dependents? Without parsing all of it. */

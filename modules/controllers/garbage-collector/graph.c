@@ -1,6 +1,7 @@
 /* graph.c - who owns whom, by the cache's indexes. */
 #include "gc.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/obuf.h"
@@ -44,18 +45,20 @@ void gc_queue(struct watched *w, const struct orlop_object *o)
 
 	obuf_printf(&b, "%s|", w->name);
 	obuf_append(&b, o->ns.p ? o->ns.p : "", o->ns.len);
-	if (!obuf_err(&b))
+	if (obuf_err(&b))
+		octl_missed(&w->gc->c);
+	else
 		octl_add(&w->gc->c, (struct orlop_bytes){ b.data, b.len }, o->name);
 	obuf_done(&b);
 }
 
-uint32_t gc_dependents(struct gc *gc, bool namespaced, struct orlop_bytes ns, struct orlop_bytes uid,
+int gc_dependents(struct gc *gc, bool namespaced, struct orlop_bytes ns, struct orlop_bytes uid,
 		       gc_dependent_fn fn, void *arg)
 {
 	const struct orlop_host *h = gc->c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_index = 1, .index = ORLOP_INDEX_OWNER,
 				 .index_value = uid, .has_ns = namespaced, .ns = ns };
-	uint32_t n = 0;
+	int n = 0;
 
 	OLIST_FOREACH(pos, &gc->watched) {
 		struct watched *w = OLIST_ENTRY(pos, struct watched, node);
@@ -63,15 +66,17 @@ uint32_t gc_dependents(struct gc *gc, bool namespaced, struct orlop_bytes ns, st
 		struct orlop_object *o;
 		struct orlop_iter *it;
 
-		if (!w->has_owned || (namespaced && !w->namespaced) || h->snapshot_open(w->res, &s))
+		if (!w->has_owned || (namespaced && !w->namespaced))
 			continue;
-		if (!h->iter_open(s, &q, &it)) {
-			while ((o = h->iter_next(it))) {
-				fn(arg, w, o);
-				n++;
-			}
-			h->iter_close(it);
+		if (h->snapshot_open(w->res, &s))
+			return -ENOMEM;
+		if (h->iter_open(s, &q, &it)) {
+			h->snapshot_close(s);
+			return -ENOMEM;
 		}
+		for (; (o = h->iter_next(it)); n++)
+			fn(arg, w, o);
+		h->iter_close(it);
 		h->snapshot_close(s);
 	}
 	return n;

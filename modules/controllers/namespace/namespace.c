@@ -259,12 +259,15 @@ static int namespace_sync(struct octl *c, struct octl_task *t, struct orlop_byte
 			  struct orlop_bytes name)
 {
 	struct namespace *n = (struct namespace *)(void *)c;
-	struct ojson *ns = okube_get(c->h, n->namespaces, none, name);
-	const struct ojson *finalizers = OJSON_AT(ns, "spec", "finalizers");
+	struct ojson *ns = NULL;
+	const struct ojson *finalizers;
 	struct survey s;
-	int e = 0;
+	int e = okube_find(c->h, n->namespaces, none, name, &ns);
 
-	if (ns && okube_deleting(ns) && ours_at(finalizers) < ojson_count(finalizers)) {
+	if (e)
+		return e == -ENOENT ? 0 : e;
+	finalizers = OJSON_AT(ns, "spec", "finalizers");
+	if (okube_deleting(ns) && ours_at(finalizers) < ojson_count(finalizers)) {
 		if (content_synced(&n->content)) {
 			e = survey_make(&n->content, name, &s);
 			if (!e)

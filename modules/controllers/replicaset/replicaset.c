@@ -157,28 +157,32 @@ static struct ojson *pod_of(const struct ojson *rs)
 	const struct ojson *tmpl = OJSON_AT(rs, "spec", "template");
 	static const char *const kept[] = { "labels", "annotations", "finalizers" };
 	struct ojson *pod = ojson_new_object();
-	struct ojson *meta;
+	struct ojson *meta = pod ? ojson_ensure_object(pod, "metadata") : NULL;
 	struct ojson *spec = NULL;
 	char name[300];
 	size_t i;
+	int e = ojson_copy(ojson_get(tmpl, "spec"), &spec);
 
-	if (!pod)
-		return NULL;
-	(void)ojson_set_cstr(pod, "kind", "Pod");
-	(void)ojson_set_cstr(pod, "apiVersion", "v1");
-	meta = ojson_ensure_object(pod, "metadata");
 	snprintf(name, sizeof(name), "%.250s-", okube_meta(rs, "name"));
-	(void)ojson_set_cstr(meta, "generateName", name);
-	(void)ojson_set_cstr(meta, "namespace", okube_meta(rs, "namespace"));
-	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+	if (!e)
+		e = ojson_put(pod, "spec", spec);
+	if (!e)
+		e = ojson_set_cstr(pod, "kind", "Pod");
+	if (!e)
+		e = ojson_set_cstr(pod, "apiVersion", "v1");
+	if (!e)
+		e = ojson_set_cstr(meta, "generateName", name);
+	if (!e)
+		e = ojson_set_cstr(meta, "namespace", okube_meta(rs, "namespace"));
+	for (i = 0; !e && i < sizeof(kept) / sizeof(kept[0]); i++) {
 		struct ojson *v = OJSON_AT(tmpl, "metadata", kept[i]);
 
 		if (v)
-			(void)ojson_set(meta, kept[i], ojson_ref(v));
+			e = ojson_set(meta, kept[i], ojson_ref(v));
 	}
-	(void)ojson_copy(ojson_get(tmpl, "spec"), &spec);
-	(void)ojson_set(pod, "spec", spec);
-	if (okube_owner_add(pod, "apps/v1", "ReplicaSet", rs)) {
+	if (!e)
+		e = okube_owner_add(pod, "apps/v1", "ReplicaSet", rs);
+	if (e) {
 		ojson_unref(pod);
 		return NULL;
 	}
@@ -294,41 +298,50 @@ static void failure_show(struct octl *c, struct ojson *rs, const struct failure 
 }
 
 /* Zero is absent. */
-static void count_set(struct ojson *st, const char *key, int64_t v)
+static int count_set(struct ojson *st, const char *key, int64_t v)
 {
 	if (v)
-		(void)ojson_set_i64(st, key, v);
-	else
-		ojson_del(st, key);
+		return ojson_set_i64(st, key, v);
+	ojson_del(st, key);
+	return 0;
 }
 
-static void status_update(struct octl_task *t, const struct ojson *rs, const struct counts *k)
+static int status_update(struct octl_task *t, const struct ojson *rs, const struct counts *k)
 {
 	struct octl *c = octl_of(t);
 	struct ojson *obj = NULL;
 	struct ojson *st;
-	struct okube_req req = { .verb = "update", .resource = "replicasets.apps", .sub = "status" };
+	struct okube_req req = { .verb = "update", .resource = "replicasets.apps", .sub = "status",
+				 .ns = text(okube_meta(rs, "namespace")), .name = text(okube_meta(rs, "name")) };
+	int e = ojson_copy(rs, &obj);
 
-	if (ojson_copy(rs, &obj))
-		return;
-	st = ojson_ensure_object(obj, "status");
-	(void)ojson_set_i64(st, "replicas", k->replicas);
-	count_set(st, "fullyLabeledReplicas", k->labeled);
-	count_set(st, "readyReplicas", k->ready);
-	count_set(st, "availableReplicas", k->available);
-	(void)ojson_set_i64(st, "terminatingReplicas", k->terminating);
-	count_set(st, "observedGeneration", ojson_get_i64(ojson_get(rs, "metadata"), "generation", 0));
-	failure_show(c, obj, failure_of((struct replicaset *)(void *)c, rs));
-	if (!ojson_equal(st, ojson_get(rs, "status"))) {
+	st = obj ? ojson_ensure_object(obj, "status") : NULL;
+	if (!e)
+		e = ojson_set_i64(st, "replicas", k->replicas);
+	if (!e)
+		e = count_set(st, "fullyLabeledReplicas", k->labeled);
+	if (!e)
+		e = count_set(st, "readyReplicas", k->ready);
+	if (!e)
+		e = count_set(st, "availableReplicas", k->available);
+	if (!e)
+		e = ojson_set_i64(st, "terminatingReplicas", k->terminating);
+	if (!e)
+		e = count_set(st, "observedGeneration",
+			      ojson_get_i64(ojson_get(rs, "metadata"), "generation", 0));
+	if (!e)
+		failure_show(c, obj, failure_of((struct replicaset *)(void *)c, rs));
+	if (!e && !ojson_equal(st, ojson_get(rs, "status"))) {
 		ojson_del(ojson_get(obj, "metadata"), "managedFields");
-		(void)ojson_set_cstr(obj, "kind", "ReplicaSet");
-		(void)ojson_set_cstr(obj, "apiVersion", "apps/v1");
-		req.ns = text(okube_meta(rs, "namespace"));
-		req.name = text(okube_meta(rs, "name"));
+		e = ojson_set_cstr(obj, "kind", "ReplicaSet");
+		if (!e)
+			e = ojson_set_cstr(obj, "apiVersion", "apps/v1");
 		req.body = obj;
-		octl_send(t, &req);
+		if (!e)
+			octl_send(t, &req);
 	}
 	ojson_unref(obj);
+	return e;
 }
 
 static bool is_terminating(const struct ojson *pod)
@@ -371,10 +384,10 @@ static int replicaset_step(struct replicaset *r, struct octl_task *t, const stru
 	}
 	k = pods_count(&r->c, rs, pods, n);
 	k.terminating = terminating;
-	status_update(t, rs, &k);
+	e = status_update(t, rs, &k);
 	if (k.wait_ns)
 		octl_again(t, (uint64_t)k.wait_ns);
-	if (!okube_deleting(rs))
+	if (!e && !okube_deleting(rs))
 		e = pods_adjust(r, t, rs, pods, n);
 	omem_free(pods);
 	return e;
@@ -384,14 +397,15 @@ static int replicaset_sync(struct octl *c, struct octl_task *t, struct orlop_byt
 			   struct orlop_bytes name)
 {
 	struct replicaset *r = (struct replicaset *)(void *)c;
-	struct ojson *rs = okube_get(c->h, r->sets, ns, name);
 	struct octl_claim claim = { .res = r->pods, .resource = "pods", .api_version = "apps/v1",
-				    .kind = "ReplicaSet", .owner = rs, .may = okube_pod_active };
+				    .kind = "ReplicaSet", .may = okube_pod_active };
 	struct ojson *mine = NULL;
-	int e;
+	struct ojson *rs = NULL;
+	int e = okube_find(c->h, r->sets, ns, name, &rs);
 
-	if (!rs)
-		return 0;
+	if (e)
+		return e == -ENOENT ? 0 : e;
+	claim.owner = rs;
 	e = octl_claim(t, &claim, &mine);
 	if (e > 0) {
 		octl_again(t, 0);
@@ -433,7 +447,9 @@ static void orphan_offer(struct replicaset *r, const struct orlop_object *pod)
 		while ((o = h->iter_next(it))) {
 			struct ojson *rs = okube_parse(o);
 
-			if (rs && okube_object_matches(pod, OJSON_AT(rs, "spec", "selector")))
+			if (!rs)
+				octl_missed(&r->c);
+			else if (okube_object_matches(pod, OJSON_AT(rs, "spec", "selector")))
 				octl_add(&r->c, o->ns, o->name);
 			ojson_unref(rs);
 		}

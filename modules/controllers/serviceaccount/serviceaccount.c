@@ -129,11 +129,14 @@ static int serviceaccount_sync(struct octl *c, struct octl_task *t, struct orlop
 			       struct orlop_bytes ns)
 {
 	struct serviceaccount *s = (struct serviceaccount *)(void *)c;
-	struct ojson *obj = okube_get(c->h, s->namespaces, none, ns);
-	const char *phase = ojson_get_cstr(ojson_get(obj, "status"), "phase", "Active");
-	int e = 0;
+	struct ojson *obj = NULL;
+	const char *phase;
+	int e = okube_find(c->h, s->namespaces, none, ns, &obj);
 
-	if (obj && !okube_deleting(obj) && !strcmp(phase, "Active")) {
+	if (e)
+		return e == -ENOENT ? 0 : e;
+	phase = ojson_get_cstr(ojson_get(obj, "status"), "phase", "Active");
+	if (!okube_deleting(obj) && !strcmp(phase, "Active")) {
 		e = account_keep(s, t, ns);
 		if (!e)
 			e = map_keep(s, t, ns);

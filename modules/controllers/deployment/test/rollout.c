@@ -8,6 +8,7 @@
 
 #include <orlop/inline/error.h>
 
+#define OTAP_FAULTS
 #include "base/omem.h"
 #include "base/otap.h"
 #include "fakehost.h"
@@ -553,8 +554,50 @@ static void test_trouble(void)
 	world_done(&w);
 }
 
+static void shelter(int inside)
+{
+	static long kept;
+
+	if (inside) {
+		kept = otap_fault_at;
+		otap_fault_at = 0;
+	} else {
+		otap_fault_at = kept;
+	}
+}
+
+/* The n-th allocation fails in the middle of a rollout; it ends all the same. */
+static void test_faults(void)
+{
+	int done = 0;
+	int hit = 0;
+	long n;
+
+	for (n = 1; n < 2000; n += n < 300 ? 3 : 37) {
+		struct world w;
+
+		world_init(&w, (uint32_t)n);
+		fakekube_shelter(w.k, shelter);
+		deployment_make(&w, 2, "1", "0");
+		otap_fail_nth(n);
+		fakehost_advance(w.fh, 5 * FAKEHOST_MS);
+		shelter(1);
+		image(&w, "two");
+		shelter(0);
+		fakehost_advance(w.fh, 5 * FAKEHOST_MS);
+		otap_fail_nth(0);
+		hit += otap_faulted();
+		turns(&w, 60);
+		done += !is_done(&w, 2) || set_of(&w, "two").replicas != 2;
+		world_done(&w);
+	}
+	ok(hit > 20, "memory was refused (%d times)", hit);
+	is_int(done, 0, "and every rollout ended");
+}
+
 int main(void)
 {
+	test_faults();
 	test_create_and_undo();
 	test_bounds();
 	test_pause();

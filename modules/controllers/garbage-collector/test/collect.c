@@ -5,6 +5,7 @@
 
 #include <orlop/inline/error.h>
 
+#define OTAP_FAULTS
 #include "base/omem.h"
 #include "base/otap.h"
 #include "fakehost.h"
@@ -264,8 +265,54 @@ static void test_doubt(void)
 	world_done(&w);
 }
 
+static void shelter(int inside)
+{
+	static long kept;
+
+	if (inside) {
+		kept = otap_fault_at;
+		otap_fault_at = 0;
+	} else {
+		otap_fault_at = kept;
+	}
+}
+
+/* The n-th allocation fails while a chain goes; all of it goes, and nothing else. */
+static void test_faults(void)
+{
+	static const char *const policies[] = { "Background", "Foreground", "Orphan" };
+	int wrong = 0;
+	int hit = 0;
+	long n;
+
+	for (n = 1; n < 400; n += n < 200 ? 1 : 7) {
+		struct world w;
+		const char *policy = policies[n % 3];
+		char options[64];
+
+		world_init(&w);
+		load(&w);
+		chain(&w);
+		settle(&w);
+		fakekube_shelter(w.k, shelter);
+		snprintf(options, sizeof(options), "{\"propagationPolicy\":\"%s\"}", policy);
+		(void)fakekube_do(w.k, "delete", "replicasets.apps", "default", "one", options);
+		otap_fail_nth(n);
+		fakehost_advance(w.fh, 4 * FAKEHOST_MS);
+		otap_fail_nth(0);
+		hit += otap_faulted();
+		fakehost_advance(w.fh, 20 * FAKEHOST_S);
+		wrong += there(&w, "replicasets.apps", "one") || !there(&w, "pods", "alone") ||
+			 !there(&w, "deployments.apps", "web") || there(&w, "pods", "p1") != (n % 3 == 2);
+		world_done(&w);
+	}
+	ok(hit > 20, "memory was refused (%d times)", hit);
+	is_int(wrong, 0, "and what had to go went");
+}
+
 int main(void)
 {
+	test_faults();
 	test_background();
 	test_foreground();
 	test_orphan();

@@ -5,6 +5,7 @@
 
 #include <orlop/inline/error.h>
 
+#define OTAP_FAULTS
 #include "base/omem.h"
 #include "base/otap.h"
 #include "fakehost.h"
@@ -71,7 +72,6 @@ static void make(struct world *w, int replicas, int min_ready)
 	if (fakekube_do(w->k, "create", SET, "default", "web", t) != 201)
 		otap_bail_out("no set");
 	omem_free(t);
-	settle(w);
 }
 
 static void scale(struct world *w, int n)
@@ -95,6 +95,7 @@ static void test_count(void)
 
 	world_init(&w);
 	make(&w, 3, 0);
+	settle(&w);
 	is_int(fakehost_count(w.fh, "pods"), 3, "three pods");
 	is_int(fakekube_count(w.k, "create pods"), 3, "by three requests");
 	is_int(fakekube_count(w.k, "Created pod: web-"), 3, "each told as an Event");
@@ -151,6 +152,7 @@ static void test_rank(void)
 	pod(&w, "unready", "n", NULL);
 	pod(&w, "unbound", NULL, NULL);
 	make(&w, 4, 30);
+	settle(&w);
 	is_str(at(&w, "status.readyReplicas"), "2", "two ready");
 	is_str(at(&w, "status.availableReplicas"), "1", "one for long enough");
 	fakehost_advance(w.fh, 40 * FAKEHOST_S);
@@ -177,6 +179,7 @@ static void test_claim(void)
 			  "\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"o\",\"uid\":\"o\","
 			  "\"controller\":true}]}}");
 	make(&w, 2, 0);
+	settle(&w);
 	is_str(fakekube_at(w.k, "pods", "default", "orphan", "metadata.ownerReferences.0.uid"), "uid-web", "adopted");
 	is_str(fakekube_at(w.k, "pods", "default", "stranger", "metadata.ownerReferences"), "", "not what is not selected");
 	is_str(fakekube_at(w.k, "pods", "default", "theirs", "metadata.ownerReferences.0.uid"), "o", "nor another's");
@@ -198,6 +201,7 @@ static void test_trouble(void)
 	world_init(&w);
 	w.code = 403;
 	make(&w, 50, 0);
+	settle(&w);
 	ok(fakekube_count(w.k, "create pods") < 60, "after a failure one tries for all");
 	is_str(at(&w, "status.conditions.0.reason"), "FailedCreate", "ReplicaFailure says why");
 	ok(fakekube_count(w.k, "Error creating: ") >= 1, "and an Event");
@@ -216,8 +220,53 @@ static void test_trouble(void)
 	world_done(&w);
 }
 
+static void shelter(int inside)
+{
+	static long kept;
+
+	if (inside) {
+		kept = otap_fault_at;
+		otap_fault_at = 0;
+	} else {
+		otap_fault_at = kept;
+	}
+}
+
+/* The n-th allocation fails; the count is right in the end. */
+static void test_faults(void)
+{
+	int wrong = 0;
+	int hit = 0;
+	long n;
+
+	for (n = 1; n < 600; n += n < 200 ? 1 : 13) {
+		struct world w;
+
+		world_init(&w);
+		fakekube_shelter(w.k, shelter);
+		(void)fakekube_do(w.k, "create", "pods", "default", "orphan",
+				  "{\"metadata\":{\"labels\":{\"app\":\"web\"}}}");
+		otap_fail_nth(n);
+		shelter(1);
+		make(&w, 3, 0);
+		shelter(0);
+		fakehost_advance(w.fh, 5 * FAKEHOST_MS);
+		otap_fail_nth(0);
+		hit += otap_faulted();
+		fakehost_advance(w.fh, 20 * FAKEHOST_S);
+		wrong += fakehost_count(w.fh, "pods") != 3;
+		scale(&w, 1);
+		fakehost_advance(w.fh, 20 * FAKEHOST_S);
+		wrong += fakehost_count(w.fh, "pods") != 1 || strcmp(at(&w, "status.replicas"), "1");
+		world_done(&w);
+	}
+	ok(hit > 20, "memory was refused (%d times)", hit);
+	is_int(wrong, 0, "and the count was right in the end");
+}
+
 int main(void)
 {
+	test_faults();
 	test_count();
 	test_rank();
 	test_claim();
