@@ -505,7 +505,6 @@ static void started(void *arg, int status, const struct ojson *res, const struct
 	struct pod *p = c->pod;
 	char text[700];
 
-	(void)res;
 	(void)msg;
 	if (p->k->stopping) {
 		step_end(c);
@@ -533,6 +532,8 @@ static void started(void *arg, int status, const struct ojson *res, const struct
 	}
 	pod_event(p, c, "Normal", "Started", "Started container %s", c->name);
 	if (c->state != C_EXITED) {
+		/* The runtime's moment if it says it, so that a restarted kubelet tells the same. */
+		c->started_ns = ojson_get_i64(res, "startedAt", kubelet_now(p->k));
 		c->state = C_RUNNING;
 		probes_start(c);
 	}

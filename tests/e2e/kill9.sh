@@ -68,12 +68,12 @@ written()	# so many lines more than there were: what is being written is followe
 	timeout 60 tail -n 0 -f "$tmp/acked.1" | head -n "$1" > /dev/null
 }
 for round in $(seq $rounds); do
-	ok "round $round: writes go on" written 30
+	ok "round $round: writes go on" written 100
 	read -r pid < "$dir/orlopd.pid"
 	kill -9 "$pid"
 	ok "round $round: up again after kill -9" "$orlop" up --data-dir "$dir"
 done
-ok "writes still go on" written 30
+ok "writes still go on" written 100
 exec 9>&-
 # shellcheck disable=SC2086 # a list
 wait $writers

@@ -510,10 +510,16 @@ static void started(void *arg, int32_t code, int32_t sig, const struct obuf *out
 		event_add(o, "CONTAINER_STARTED_EVENT", c->id, c->sandbox);
 		container_check_exit(o, c);
 	}
-	if (err.err)
+	if (err.err) {
 		reply_error(o, j->call, &err);
-	else
-		reply_json(o, j->call, NULL, NULL);
+	} else {
+		/* CRI's answer is empty; when it started is what the kubelet would have to ask next. */
+		struct ojson *said = ojson_new_object();
+
+		if (said)
+			(void)ojson_set_i64(said, "startedAt", (int64_t)c->started_ns);
+		reply_json(o, j->call, said, NULL);
+	}
 	run_job_free(j);
 }
 
