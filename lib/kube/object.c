@@ -286,7 +286,7 @@ static int three(int64_t a, int64_t b)
 }
 
 /* Source: pkg/controller ActivePodsWithRanks: unassigned, pending, not ready, cheaper, younger, … first. */
-int okube_pod_rank(const struct ojson *a, const struct ojson *b)
+int okube_pod_rank(const struct ojson *a, int64_t near_a, const struct ojson *b, int64_t near_b)
 {
 	bool na = *ojson_get_cstr(ojson_get(a, "spec"), "nodeName", "") != '\0';
 	bool nb = *ojson_get_cstr(ojson_get(b, "spec"), "nodeName", "") != '\0';
@@ -302,6 +302,8 @@ int okube_pod_rank(const struct ojson *a, const struct ojson *b)
 		c = three(ra, rb);
 	if (!c)
 		c = three(deletion_cost(a), deletion_cost(b));
+	if (!c)
+		c = three(near_b, near_a);	/* doubled up ones first */
 	if (!c && ra)
 		c = three(sb, sa);	/* ready for the shorter time first */
 	if (!c)

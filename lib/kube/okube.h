@@ -94,8 +94,11 @@ bool okube_pod_available(const struct ojson *pod, int64_t min_ready_s, int64_t n
 			 int64_t *ret_wait_ns);
 /* Not being deleted, phase neither Succeeded nor Failed. */
 bool okube_pod_active(const struct ojson *pod);
-/* Upstream's ranking of which pod of a ReplicaSet to delete first: < 0: @a before @b. */
-int okube_pod_rank(const struct ojson *a, const struct ojson *b);
+/*
+ * Upstream's ranking of which pod of a ReplicaSet to delete first: < 0: @a before @b. @near_a, @near_b:
+ * how many related pods are on the same node.
+ */
+int okube_pod_rank(const struct ojson *a, int64_t near_a, const struct ojson *b, int64_t near_b);
 
 /* ---- events ------------------------------------------------------------------------------------ */
 

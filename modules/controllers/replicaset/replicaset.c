@@ -210,30 +210,72 @@ static int pods_create(struct octl_task *t, const struct ojson *rs, int64_t n)
 	return e;
 }
 
+/* A pod that might go, and how many of our others share its node. */
+struct victim {
+	const struct ojson *pod;
+	int64_t		near;
+};
+
 static int by_rank(const void *a, const void *b)
 {
-	return okube_pod_rank(*(const struct ojson *const *)a, *(const struct ojson *const *)b);
+	const struct victim *x = a;
+	const struct victim *y = b;
+
+	return okube_pod_rank(x->pod, x->near, y->pod, y->near);
 }
 
-static int pods_delete(struct octl_task *t, const struct ojson *rs, struct ojson **pods, size_t n_pods,
+static struct victim *victims_rank(struct ojson *const *pods, size_t n)
+{
+	struct victim *v = omem_zalloc_array(n + 1, sizeof(*v));
+	struct omap near = OMAP_INIT;
+	size_t i;
+	int e = v ? 0 : -ENOMEM;
+
+	for (i = 0; i < n && !e; i++) {
+		struct orlop_bytes node = ojson_get_bytes(ojson_get(pods[i], "spec"), "nodeName");
+
+		v[i].pod = pods[i];
+		if (node.len)
+			e = omap_put(&near, node.p, node.len,
+				     (void *)((uintptr_t)omap_get(&near, node.p, node.len) + 1), NULL);
+	}
+	for (i = 0; i < n && !e; i++) {
+		struct orlop_bytes node = ojson_get_bytes(ojson_get(pods[i], "spec"), "nodeName");
+
+		if (node.len)
+			v[i].near = (int64_t)(uintptr_t)omap_get(&near, node.p, node.len);
+	}
+	omap_done(&near);
+	if (e) {
+		omem_free(v);
+		return NULL;
+	}
+	qsort(v, n, sizeof(*v), by_rank);
+	return v;
+}
+
+static int pods_delete(struct octl_task *t, const struct ojson *rs, struct ojson *const *pods, size_t n_pods,
 		       int64_t n)
 {
 	struct octl *c = octl_of(t);
+	struct victim *v = victims_rank(pods, n_pods);
 	size_t i;
-	int e = 0;
+	int e = v ? 0 : -ENOMEM;
 
-	qsort(pods, n_pods, sizeof(*pods), by_rank);
 	for (i = 0; i < n_pods && (int64_t)i < n && !e; i++) {
-		const char *name = okube_meta(pods[i], "name");
+		const char *name = okube_meta(v[i].pod, "name");
 		struct sent *s = sent_new(t, rs, name);
 
-		if (!s)
-			return -ENOMEM;
+		if (!s) {
+			e = -ENOMEM;
+			break;
+		}
 		e = okube_delete(c->h, "pods", text(okube_meta(rs, "namespace")), text(name),
-				 text(okube_meta(pods[i], "uid")), "Background", -1, deleted, s);
+				 text(okube_meta(v[i].pod, "uid")), "Background", -1, deleted, s);
 		if (e)
 			sent_free(s, true);
 	}
+	omem_free(v);
 	return e;
 }
 

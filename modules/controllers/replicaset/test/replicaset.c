@@ -168,6 +168,22 @@ static void test_rank(void)
 	world_done(&w);
 }
 
+static void test_spread(void)
+{
+	struct world w;
+
+	world_init(&w);
+	pod(&w, "a1", "a", "2025-12-31T22:00:00Z");
+	pod(&w, "a2", "a", "2025-12-31T22:30:00Z");
+	pod(&w, "b1", "b", "2025-12-31T23:00:00Z");
+	make(&w, 3, 0);
+	settle(&w);
+	scale(&w, 2);
+	ok(*fakekube_at(w.k, "pods", "default", "a2", "metadata.deletionTimestamp"),
+	   "of two on one node the younger goes, though a third is younger still");
+	world_done(&w);
+}
+
 static void test_claim(void)
 {
 	struct world w;
@@ -269,6 +285,7 @@ int main(void)
 	test_faults();
 	test_count();
 	test_rank();
+	test_spread();
 	test_claim();
 	test_trouble();
 	return done_testing();
