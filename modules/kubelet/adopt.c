@@ -76,6 +76,9 @@ static void status_got(void *arg, int status, const struct ojson *res, const str
 		tmp.exit_reason = (char *)(uintptr_t)ojson_get_cstr(st, "reason", "");
 		ojson_unref(c->last);
 		c->last = ctr_terminated(&tmp);
+	} else if (!strcmp(ojson_get_cstr(st, "state", ""), "CONTAINER_CREATED") && !c->stale && p->sb != SB_NONE &&
+		   !k->stopping) {
+		ctr_start_created(c);
 	} else {
 		ctr_apply_status(c, st);
 		if (c->state == C_RUNNING)

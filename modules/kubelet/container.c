@@ -499,6 +499,16 @@ static void prep_work(void *arg)
 		j->result = subpath_mount(j->subs[i].dir, j->subs[i].sub, j->subs[i].at, &is_dir, &j->err);
 }
 
+static void unstarted_removed(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg,
+			      const char *why)
+{
+	(void)status;
+	(void)res;
+	(void)msg;
+	(void)why;
+	step_end(arg);
+}
+
 static void started(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
 {
 	struct ctr *c = arg;
@@ -527,7 +537,8 @@ static void started(void *arg, int status, const struct ojson *res, const struct
 		text_set(&c->exit_message, text);
 		pod_event(p, c, "Warning", "Failed", "Error: %s", text);
 		ctr_wait(c, "RunContainerError", text);
-		step_end(c);
+		/* it must not live on unseen beside its successor */
+		rt_call(p->k, ORLOP_RUNTIME_REMOVE_CONTAINER, p->key, rt_id("containerId", c->id), 0, unstarted_removed, c);
 		return;
 	}
 	pod_event(p, c, "Normal", "Started", "Started container %s", c->name);
@@ -538,6 +549,16 @@ static void started(void *arg, int status, const struct ojson *res, const struct
 		probes_start(c);
 	}
 	step_end(c);
+}
+
+void ctr_start_created(struct ctr *c)
+{
+	struct pod *p = c->pod;
+
+	c->state = C_WAITING;
+	c->busy = true;
+	pod_ref(p);
+	rt_call(p->k, ORLOP_RUNTIME_START_CONTAINER, p->key, rt_id("containerId", c->id), 0, started, c);
 }
 
 static void created(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)

@@ -259,6 +259,8 @@ void adopt_cleanup(struct kubelet *k);
 
 /* Move it towards running (or leave it ended, as its policy says). */
 void ctr_step(struct ctr *c);
+/* Taken over between create and start: go on with start. */
+void ctr_start_created(struct ctr *c);
 /* It may have ended: ask. */
 void ctr_check(struct ctr *c);
 void ctr_stop(struct ctr *c, int64_t grace_s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
