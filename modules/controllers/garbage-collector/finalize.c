@@ -10,6 +10,7 @@
 #include "base/otime.h"
 
 #define LOOK_AGAIN	(5 * OTIME_SECOND)	/* a reference that stopped blocking tells nobody */
+#define CIRCLE_LOOKS	256
 
 static struct orlop_bytes text(const char *cstr)
 {
@@ -80,7 +81,8 @@ static int finalizer_drop(struct octl_task *t, const struct watched *w, const st
 
 struct walk {
 	struct octl_task *t;
-	const char	*uid;		/* of the owner */
+	const struct ojson *obj;	/* the owner */
+	const char	*uid;		/* its uid */
 	uint32_t	blocking;
 	int		e;
 };
@@ -118,12 +120,45 @@ static int unblock(struct octl_task *t, const struct watched *w, const struct oj
 	return gc_patch_meta(t, w, dep, meta);
 }
 
-static bool in_circle(struct gc *gc, const struct ojson *dep, const char *uid);
+/*
+ * Does @obj, through owners that wait for it, hold up the object @dep_uid? Owners are few and their
+ * chains short; where they are not, the answer is yes after @budget looks: rather one that goes before
+ * its dependents than one that never goes.
+ */
+static bool holds_up(struct gc *gc, const struct ojson *obj, const char *dep_uid, uint32_t *budget)
+{
+	const struct orlop_host *h = gc->c.h;
+	bool found = false;
+
+	OJSON_FOREACH_ELEM(i, ref, OJSON_AT(obj, "metadata", "ownerReferences")) {
+		struct watched *w = gc_watched_of(gc, ref);
+		struct orlop_bytes ns = { NULL, 0 };
+		struct ojson *owner = NULL;
+
+		if (found || !w || !ojson_get_bool(ref, "blockOwnerDeletion", false))
+			continue;
+		if (is_ref_to(ref, dep_uid) || !*budget) {
+			found = true;
+			continue;
+		}
+		--*budget;
+		if (w->namespaced)
+			ns = text(okube_meta(obj, "namespace"));
+		if (okube_find(h, w->res, ns, ojson_get_bytes(ref, "name"), &owner))
+			continue;	/* gone: it waits for nobody */
+		if (is_ref_to(ref, okube_meta(owner, "uid")) && okube_deleting(owner) &&
+		    gc_has_finalizer(owner, FOREGROUND))
+			found = holds_up(gc, owner, dep_uid, budget);
+		ojson_unref(owner);
+	}
+	return found;
+}
 
 static void foreground_one(void *arg, struct watched *w, struct orlop_object *o)
 {
 	struct walk *k = arg;
 	struct ojson *dep = okube_parse(o);
+	uint32_t budget = CIRCLE_LOOKS;
 
 	if (!dep)
 		k->e = -ENOMEM;
@@ -133,38 +168,15 @@ static void foreground_one(void *arg, struct watched *w, struct orlop_object *o)
 	}
 	if (dep && !okube_deleting(dep))
 		gc_queue(w, o);		/* it will find us waiting, and go */
-	else if (dep && gc_has_finalizer(dep, FOREGROUND) && in_circle(w->gc, dep, k->uid) && !k->e)
+	else if (dep && gc_has_finalizer(dep, FOREGROUND) && !k->e &&
+		 holds_up(w->gc, k->obj, okube_meta(dep, "uid"), &budget))
 		k->e = unblock(k->t, w, dep);
 	ojson_unref(dep);
 }
 
-struct circle {
-	const char	*uid;
-	bool		found;
-};
-
-static void circle_one(void *arg, struct watched *w, struct orlop_object *o)
-{
-	struct circle *c = arg;
-	struct orlop_bytes uid = okube_uid(o);
-
-	(void)w;
-	c->found |= uid.len == strlen(c->uid) && !memcmp(uid.p, c->uid, uid.len);
-}
-
-/* Is the object @uid among the dependents of its own dependent @dep? */
-static bool in_circle(struct gc *gc, const struct ojson *dep, const char *uid)
-{
-	struct circle c = { .uid = uid };
-
-	(void)gc_dependents(gc, false, (struct orlop_bytes){ NULL, 0 }, text(okube_meta(dep, "uid")), circle_one,
-			    &c);
-	return c.found;
-}
-
 int gc_foreground(struct gc *gc, struct octl_task *t, struct watched *w, const struct ojson *obj)
 {
-	struct walk k = { .t = t, .uid = okube_meta(obj, "uid") };
+	struct walk k = { .t = t, .obj = obj, .uid = okube_meta(obj, "uid") };
 	int n = gc_dependents(gc, w->namespaced, text(okube_meta(obj, "namespace")), text(k.uid),
 			      foreground_one, &k);
 
@@ -195,7 +207,7 @@ static void orphan_one(void *arg, struct watched *w, struct orlop_object *o)
 
 int gc_orphan(struct gc *gc, struct octl_task *t, struct watched *w, const struct ojson *obj)
 {
-	struct walk k = { .t = t, .uid = okube_meta(obj, "uid") };
+	struct walk k = { .t = t, .obj = obj, .uid = okube_meta(obj, "uid") };
 	int n = gc_dependents(gc, w->namespaced, text(okube_meta(obj, "namespace")), text(k.uid), orphan_one,
 			      &k);
 

@@ -249,17 +249,20 @@ static void test_doubt(void)
 	fakehost_advance(w.fh, 100 * FAKEHOST_S);
 	ok(!there(&w, "pods", "p1"), "a clear one is");
 
-	/* Two that own each other, deleted in the foreground. */
+	/* Three that own each other, deleted in the foreground. */
 	make(&w, "configmaps", "a", "", NULL);
 	make(&w, "configmaps", "b", "", OWNERS("v1", "ConfigMap", "a", "uid-a"));
+	make(&w, "configmaps", "c", "", OWNERS("v1", "ConfigMap", "b", "uid-b"));
 	(void)fakekube_do(w.k, "patch", "configmaps", "default", "a",
-			  "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"name\":\"b\","
-			  "\"uid\":\"uid-b\",\"blockOwnerDeletion\":true}]}}");
+			  "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"name\":\"c\","
+			  "\"uid\":\"uid-c\",\"blockOwnerDeletion\":true}]}}");
 	settle(&w);
-	ok(there(&w, "configmaps", "a") && there(&w, "configmaps", "b"), "a circle holds");
+	ok(there(&w, "configmaps", "a") && there(&w, "configmaps", "b") && there(&w, "configmaps", "c"),
+	   "a circle holds");
 	(void)fakekube_do(w.k, "delete", "configmaps", "default", "a", "{\"propagationPolicy\":\"Foreground\"}");
 	fakehost_advance(w.fh, 60 * FAKEHOST_S);
-	ok(!there(&w, "configmaps", "a") && !there(&w, "configmaps", "b"), "and opens");
+	ok(!there(&w, "configmaps", "a") && !there(&w, "configmaps", "b") && !there(&w, "configmaps", "c"),
+	   "and opens");
 	is_int(fakehost_unload(w.fh, w.m, NULL), 0, "it stops");
 	is_int(fakehost_held(w.fh), 0, "and holds nothing");
 	world_done(&w);
