@@ -77,13 +77,20 @@ static bool cgroup_is_ours(const char *dir, const char *text)
 	return false;
 }
 
-static bool conmon_is_ours(const struct kill_job *k, pid_t pid)
+/* Monitors of containers, and the helpers that a killed daemon leaves at their work. */
+static bool helper_is_ours(const struct kill_job *k, pid_t pid)
 {
+	static const char *const names[] = { "conmon", "crun", "runc", "skopeo", "oci-unpack" };
 	char comm[32];
 	char args[8192];
 	size_t len;
+	size_t i = 0;
 
-	if (proc_comm(pid, comm, sizeof(comm)) || strcmp(comm, "conmon") || proc_cmdline(pid, args, sizeof(args), &len))
+	if (proc_comm(pid, comm, sizeof(comm)))
+		return false;
+	while (i < sizeof(names) / sizeof(names[0]) && strcmp(comm, names[i]))
+		i++;
+	if (i == sizeof(names) / sizeof(names[0]) || proc_cmdline(pid, args, sizeof(args), &len))
 		return false;
 	for (const char *p = args; p < args + len; p += strlen(p) + 1)
 		if (below(p, k->dir, k->dir_len))
@@ -96,7 +103,7 @@ static bool process_is_ours(const struct kill_job *k, pid_t pid)
 	cleanup_obuf struct obuf b = OBUF_INIT;
 	char path[64];
 
-	if (conmon_is_ours(k, pid))
+	if (helper_is_ours(k, pid))
 		return true;
 	snprintf(path, sizeof(path), "/proc/%ld/cgroup", (long)pid);
 	return ofile_read(AT_FDCWD, path, 65536, &b) == 0 && cgroup_is_ours(k->dir, obuf_cstr(&b));
@@ -159,7 +166,10 @@ static void unescape(char *s)
 	*out = '\0';
 }
 
-/* Unmounts the last mount at or below DIR. 1: one went, 0: there is none, or -errno. */
+/*
+ * Unmounts the last mount below DIR; DIR itself may be a file system of its owner. 1: one went, 0:
+ * there is none, or -errno.
+ */
 static int unmount_last(const char *dir, size_t len)
 {
 	cleanup_obuf struct obuf b = OBUF_INIT;
@@ -176,7 +186,7 @@ static int unmount_last(const char *dir, size_t len)
 		if (sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1)
 			continue;
 		unescape(point);
-		if (below(point, dir, len))
+		if (below(point, dir, len) && point[len])
 			snprintf(last, sizeof(last), "%s", point);
 	}
 	if (!last[0])
@@ -273,6 +283,23 @@ static void cgroups_remove(const struct setup *s)
 	}
 }
 
+/* ---- files -------------------------------------------------------------------------------------- */
+
+/* All in the directory, then the directory, unless a file system is mounted on it. */
+static int files_remove(const struct setup *s, struct orlop_error *err)
+{
+	cleanup_dir DIR *dp = opendir(s->dir);
+	struct dirent *d;
+	int r = dp ? 0 : -errno;
+
+	while (r == 0 && (d = readdir(dp)))
+		if (strcmp(d->d_name, ".") && strcmp(d->d_name, ".."))
+			r = ofile_remove_tree(dirfd(dp), d->d_name);
+	if (r == 0 && rmdir(s->dir) < 0 && errno != EBUSY)
+		r = -errno;
+	return r ? orlop_fail(err, -r, 0, "", "removing %s: %s", s->dir, strerrordesc_np(-r)) : 0;
+}
+
 /* ---- all of it ----------------------------------------------------------------------------------- */
 
 int wipe(const struct setup *s, struct orlop_error *err)
@@ -287,6 +314,5 @@ int wipe(const struct setup *s, struct orlop_error *err)
 		return r;
 	cgroups_remove(s);
 	(void)unlink(s->control);
-	r = ofile_remove_tree(AT_FDCWD, s->dir);
-	return r ? orlop_fail(err, -r, 0, "", "removing %s: %s", s->dir, strerrordesc_np(-r)) : 0;
+	return files_remove(s, err);
 }

@@ -37,7 +37,8 @@ count()
 	ready_pods | grep -c .
 }
 
-ok "up" up || finish
+# shellcheck disable=SC2086 # a list
+ok "up $UP_OPTIONS" up $UP_OPTIONS || finish
 bridge=$(setting bridge) cgroups=$(setting cgroupRoot)
 ok "the node is ready" await ' Ready ' nodes --no-headers || finish
 ok "image 1" image 1
