@@ -33,6 +33,7 @@ static const struct {
 	{ "control", offsetof(struct setup, control) },
 	{ "nodeName", offsetof(struct setup, node_name) },
 	{ "nodeIP", offsetof(struct setup, node_ip) },
+	{ "fixedIP", offsetof(struct setup, fixed_ip) },
 	{ "podCIDR", offsetof(struct setup, pod_cidr) },
 	{ "serviceCIDR", offsetof(struct setup, service_cidr) },
 	{ "cgroupRoot", offsetof(struct setup, cgroup_root) },

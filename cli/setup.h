@@ -19,7 +19,8 @@ struct setup {
 	char		*config;	/* of the user, NULL: we write DIR/orlop.conf */
 	char		*control;	/* socket */
 	char		*node_name;
-	char		*node_ip;
+	char		*node_ip;	/* as it is now */
+	char		*fixed_ip;	/* as somebody gave it, NULL: looked up at each start */
 	char		*pod_cidr;
 	char		*service_cidr;
 	char		*cgroup_root;

@@ -61,7 +61,7 @@ static int parse(const struct command *cmd, int argc, char **argv, struct up *u)
 static int settle(const struct up *u, struct setup *s, struct orlop_error *err)
 {
 	const struct { const char *from; char **to; } texts[] = {
-		{ u->node_name, &s->node_name }, { u->node_ip, &s->node_ip }, { u->pod_cidr, &s->pod_cidr },
+		{ u->node_name, &s->node_name }, { u->node_ip, &s->fixed_ip }, { u->pod_cidr, &s->pod_cidr },
 		{ u->service_cidr, &s->service_cidr }, { u->cgroup_root, &s->cgroup_root },
 		{ u->without, &s->without }, { u->log_level, &s->log_level },
 	};
@@ -89,8 +89,8 @@ static int settle(const struct up *u, struct setup *s, struct orlop_error *err)
 		if (r == -EADDRNOTAVAIL)
 			return orlop_fail(err, EADDRNOTAVAIL, 0, "", "no network 10.244.N.0/24 is free; choose one by --pod-cidr");
 	}
-	if (r == 0 && !u->node_ip)
-		r = node_ip_choose(s, &s->node_ip);	/* each time: a machine may have moved */
+	if (r == 0)	/* each time: a machine may have moved */
+		r = s->fixed_ip ? setup_text(&s->node_ip, s->fixed_ip) : node_ip_choose(s, &s->node_ip);
 	return r ? orlop_fail(err, -r, 0, "", "settings: %s", strerrordesc_np(-r)) : 0;
 }
 
