@@ -216,6 +216,7 @@ static int apis_shard_init(void *ctx, uint32_t shard, const struct orlop_host *h
 	sh->h = h;
 	olist_init(&sh->active);
 	olist_init(&sh->watches);
+	olist_init(&sh->ws_logs);
 	olist_init(&sh->joined);
 	omap_init(&sh->metrics);
 	omap_init(&sh->docs);

@@ -73,6 +73,7 @@ struct ashard {
 	uint64_t		docs_used;	/* when a document was last asked for */
 	struct olist		active;		/* of struct front, oldest first */
 	struct olist		watches;	/* of struct fwatch */
+	struct olist		ws_logs;	/* of struct proxy: logs over WebSockets */
 	struct olist		joined;		/* of struct joined: exec and port-forward under way */
 	struct omap		metrics;	/* labels → struct orlop_metric */
 	struct omap		docs;		/* path → struct doc */

@@ -1,10 +1,13 @@
 /*
  * Logs, exec, attach and port-forward: asked of the kubelet of the pod's node, by HTTPS with our
  * client certificate. Answers are streamed through; an upgrade joins the two connections and we
- * only copy bytes, so SPDY and WebSocket are the kubelet's affair.
+ * only copy bytes, so SPDY and WebSocket are the kubelet's affair. Only logs over a WebSocket are framed
+ * here, for the kubelet knows them as a plain answer.
  */
 #include "front.h"
 
+#include "base/oenc.h"
+#include "http/ows.h"
 #include "json/ojson.h"
 
 #include <errno.h>
@@ -22,6 +25,10 @@ struct proxy {
 	struct ohttp_header	*up_hdr;	/* of the kubelet's 101, in the front's arena */
 	size_t			n_up_hdr;
 	const char		*protocol;
+	/* Logs over a WebSocket: the request is over, the front gone; we live in ashard.ws_logs. */
+	struct ows		*ws;
+	bool			base64;
+	struct olist		link;
 };
 
 /* Two connections joined by an upgrade. They outlive their request, but not the shard. */
@@ -52,9 +59,20 @@ static void join(struct ashard *sh, struct ohttp_stream *take_a, struct ohttp_st
 		on_parted(j);
 }
 
+static void ws_log_free(struct proxy *p)
+{
+	ohttp_creq_cancel(p->creq);
+	ows_close(p->ws, 1001, "");
+	olist_del(&p->link);
+	omem_free(p);
+}
+
 void proxy_abort_all(struct ashard *sh)
 {
 	struct olist *l;
+
+	while ((l = olist_first(&sh->ws_logs)) != NULL)
+		ws_log_free(OLIST_ENTRY(l, struct proxy, link));
 
 	while ((l = olist_first(&sh->joined)) != NULL) {
 		struct joined *j = OLIST_ENTRY(l, struct joined, link);
@@ -92,6 +110,80 @@ static void on_writable(void *arg, struct ohttp_req *req)
 	if (p->paused && p->creq) {
 		p->paused = false;
 		ohttp_creq_resume(p->creq);
+	}
+}
+
+/* ---- logs over a WebSocket --------------------------------------------------------------------------------- */
+
+static void ws_message(void *arg, int type, const char *p, size_t len)
+{
+	(void)arg;
+	(void)type;
+	(void)p;
+	(void)len;
+}
+
+static void ws_drained(void *arg)
+{
+	struct proxy *p = arg;
+
+	if (p->paused && p->creq) {
+		p->paused = false;
+		ohttp_creq_resume(p->creq);
+	}
+}
+
+static void ws_closed(void *arg, int code)
+{
+	struct proxy *p = arg;
+
+	(void)code;
+	p->ws = NULL;
+	ws_log_free(p);
+}
+
+static const struct ows_ops log_ws_ops = { .message = ws_message, .drained = ws_drained, .closed = ws_closed };
+
+/* As upstream's stream reader: bytes in binary messages, or in base64 in text ones. */
+static int ws_log_begin(struct proxy *p)
+{
+	static const char *const offers[] = { "binary.k8s.io", "base64.binary.k8s.io", NULL };
+	const char *protocol = ows_protocol(p->f->req, offers);
+	struct front *f = p->f;
+	int e;
+
+	p->base64 = protocol && protocol == offers[1];
+	e = ows_accept(f->req, protocol, 0, &log_ws_ops, p, &p->ws);
+	if (e)
+		return e;
+	olist_append(&f->sh->ws_logs, &p->link);
+	f->req = NULL;
+	p->f = NULL;
+	front_done(f, 101);
+	return 0;
+}
+
+static void ws_log_data(struct proxy *p, const char *data, size_t len)
+{
+	struct orlop_bytes v = { data, len };
+	struct obuf b = OBUF_INIT;
+	int e = 0;
+
+	if (p->base64) {
+		obase64_append(&b, OBASE64_STD, data, len);
+		e = obuf_err(&b);
+		v = (struct orlop_bytes){ obuf_cstr(&b), b.len };
+	}
+	if (!e)
+		e = ows_send(p->ws, p->base64 ? OWS_TEXT : OWS_BINARY, &v, 1);
+	obuf_done(&b);
+	if (e < 0) {
+		ws_log_free(p);		/* a log with a hole is none */
+		return;
+	}
+	if (ows_queued(p->ws) > QUEUE_HIGH) {
+		p->paused = true;
+		ohttp_creq_pause(p->creq);
 	}
 }
 
@@ -134,6 +226,8 @@ static void on_head(void *arg, struct ohttp_creq *r, const struct ohttp_response
 		}
 		return;
 	}
+	if (res->status == 200 && bytes_is(f->rt.sub, "log") && ows_wanted(f->req) && !ws_log_begin(p))
+		return;
 	n = front_headers(f, hdr, NULL);
 	if (type.p)
 		hdr[n++] = (struct ohttp_header){ { "Content-Type", 12 }, type };
@@ -146,6 +240,10 @@ static void on_data(void *arg, struct ohttp_creq *r, const char *data, size_t le
 {
 	struct proxy *p = arg;
 
+	if (p->ws) {
+		ws_log_data(p, data, len);
+		return;
+	}
 	if (ohttp_write_copy(p->f->req, data, len) < 0)
 		return;
 	if (p->creq && ohttp_queued(p->f->req) > QUEUE_HIGH) {
@@ -197,6 +295,12 @@ static void on_end(void *arg, struct ohttp_creq *r, int err, const char *why)
 
 	(void)r;
 	p->creq = NULL;
+	if (p->ws) {
+		ows_close(p->ws, err ? 1011 : 1000, "");
+		p->ws = NULL;
+		ws_log_free(p);
+		return;
+	}
 	if (!p->started) {
 		omem_free(p);
 		OLOG(f->sh->h, WARN, "kubelet_unreachable", "why=\"%s\"", why);
@@ -428,10 +532,12 @@ void proxy_begin(struct front *f)
 	}
 	sh->h->object_unref(o);
 	node = ojson_cstr(OJSON_AT(pod, "spec", "nodeName"), "");
-	if (!node[0])
-		front_error(f, log ? 400 : 400, "BadRequest", "pod %.*s does not have a host assigned", OB(f->rt.name));
-	else if (!bytes_is(f->rt.sub, "portforward") && (container = pick_container(f, pod)) == NULL)
+	if (!bytes_is(f->rt.sub, "portforward") && (container = pick_container(f, pod)) == NULL)
 		node = "";	/* answered */
+	else if (!node[0] && log)
+		front_text(f, 204, NULL, "", 0);	/* no log yet, as upstream */
+	else if (!node[0])
+		front_error(f, 400, "BadRequest", "pod %.*s does not have a host assigned", OB(f->rt.name));
 	else if (!kubelet_addr(sh, node, addr, sizeof(addr), host, sizeof(host)))
 		front_error(f, 500, "InternalError", "no address is known of node %s", node);
 	else
