@@ -186,6 +186,12 @@ static bool standard_resource(struct orlop_bytes name)
 	       ostr_starts(name.p, name.len, "hugepages-");
 }
 
+/* Kubernetes' own, which may be asked for without a limit. Names that nobody knows count as its own. */
+static bool may_overcommit(struct orlop_bytes name)
+{
+	return !ostr_starts(name.p, name.len, "hugepages-") && memchr(name.p, '/', name.len) == NULL;
+}
+
 /* One map of resources; names and signs. */
 static void check_resource_list(struct ocheck *c, const struct opath *at, struct ojson *list)
 {
@@ -200,6 +206,8 @@ static void check_resource_list(struct ocheck *c, const struct opath *at, struct
 			ocheck_invalid_text(c, &p, name, why);
 		else if (!standard && memchr(name.p, '/', name.len) == NULL)
 			ocheck_invalid_text(c, &p, name, "must be a standard resource type or fully qualified");
+		if (!standard && memchr(name.p, '/', name.len) == NULL)
+			ocheck_invalid_text(c, &p, name, "must be a standard resource for containers");
 		if (!ocheck_quantity(it.value, &q))
 			continue;
 		if (oquantity_sign(&q) < 0)
@@ -224,7 +232,7 @@ OCHECK(resources)
 		struct orlop_bytes name = { it.key, it.key_len };
 		struct ojson *limit = ojson_get_n(limits, it.key, it.key_len);
 		bool hugepages = ostr_starts(name.p, name.len, "hugepages-");
-		bool overcommit = standard_resource(name) && !hugepages;
+		bool overcommit = may_overcommit(name);
 		struct oquantity r, l;
 		char why[400];
 

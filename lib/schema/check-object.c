@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "base/ocleanup.h"
+#include "base/oenc.h"
+#include "base/omem.h"
+#include "json/oscan.h"
 #include "schema/check.h"
 
 #define DATA_MAX (1024 * 1024)
@@ -352,21 +355,21 @@ static void check_frozen(struct ocheck *c, const struct opath *at, struct ojson 
 OCHECK(config_map)
 {
 	static const char *const keys[] = { "data", "binaryData", NULL };
-	struct opath bp = opath_child(at, "binaryData");
+	struct opath dp = opath_child(at, "data");
 	struct ojson *data = ojson_get(v, "data"), *binary = ojson_get(v, "binaryData");
 	struct opath whole = opath_child(at, "");
 	size_t total = 0;
 
-	OJSON_FOREACH(it, data)
-		total += otext(it.value).len;
-	OJSON_FOREACH(b, binary) {
-		struct opath p = opath_key(&bp, b.key);
+	OJSON_FOREACH(it, data) {
+		struct opath p = opath_key(&dp, it.key);
 
-		total += ocheck_raw_len(b.value);
-		if (ojson_has(data, b.key))
-			ocheck_invalid_text(c, &p, (struct orlop_bytes){ b.key, b.key_len },
-					    "duplicate of key present in data");
+		total += otext(it.value).len;
+		if (ojson_has(binary, it.key))
+			ocheck_invalid_text(c, &p, (struct orlop_bytes){ it.key, it.key_len },
+					    "duplicate of key present in binaryData");
 	}
+	OJSON_FOREACH(b, binary)
+		total += ocheck_raw_len(b.value);
 	if (total > DATA_MAX)
 		ocheck_too_long(c, &whole, DATA_MAX);
 	check_frozen(c, at, v, old, keys);
@@ -385,14 +388,27 @@ static void require_keys(struct ocheck *c, const struct opath *data, struct ojso
 
 static void check_docker_config(struct ocheck *c, const struct opath *data, struct ojson *values, const char *key)
 {
+	static const struct orlop_bytes redacted = { "<secret contents redacted>", 26 };
 	struct opath p = opath_key(data, key);
+	struct orlop_bytes b64 = oget_text(values, key);
+	cleanup_free char *raw = NULL;
+	struct oscan_error why;
+	struct orlop_bytes v;
+	long n = 0;
 
-	/* that the bytes are JSON is for the user of the secret to find out: they are base64 here */
-	if (!ojson_has(values, key))
+	if (!ojson_has(values, key)) {
 		ocheck_required(c, &p, "");
-	else if (ocheck_raw_len(ojson_get(values, key)) == 0)
-		ocheck_invalid_text(c, &p, (struct orlop_bytes){ "<secret contents redacted>", 26 },
-				    "unexpected end of JSON input");
+		return;
+	}
+	raw = omem_alloc(OBASE64_DECODED(b64.len) + 1);
+	if (raw != NULL)
+		n = obase64_decode(OBASE64_STD, b64.p, b64.len, raw, NULL);
+	if (raw == NULL || n < 0)
+		return;			/* the field's format said so; or nobody can look */
+	if (n == 0)
+		ocheck_invalid_text(c, &p, redacted, "unexpected end of JSON input");
+	else if (oscan_check(raw, (size_t)n, 64, &v, &why))
+		ocheck_invalid_text(c, &p, redacted, why.msg);
 }
 
 OCHECK(secret)

@@ -118,7 +118,7 @@ OCHECK(toleration)
 
 	(void)old;
 	if (oget_empty(v, "key") && !otext_is(op, "Exists"))
-		ocheck_invalid(c, &p, ojson_get(v, "operator"), "operator must be Exists when `key` is empty, which "
+		ocheck_invalid_text(c, &p, op, "operator must be Exists when `key` is empty, which "
 			       "means \"match all values and all keys\"");
 	if (ojson_has(v, "tolerationSeconds") && !oget_is(v, "effect", "NoExecute"))
 		ocheck_invalid_at(c, at, v, "effect", "effect must be 'NoExecute' when `tolerationSeconds` is set");

@@ -120,8 +120,9 @@ static void test_pod(void)
 	      "\"UDP\"\n"
 	      "spec.containers[0].resources.requests[foo] Invalid Invalid value: \"foo\": must be a standard resource type or "
 	      "fully qualified\n"
+	      "spec.containers[0].resources.requests[foo] Invalid Invalid value: \"foo\": must be a standard resource for "
+	      "containers\n"
 	      "spec.containers[0].resources.requests Invalid Invalid value: \"2\": must be less than or equal to cpu limit of 1\n"
-	      "spec.containers[0].resources.limits Required Required value: Limit must be set for non overcommitable resources\n"
 	      "spec.containers[0].livenessProbe Required Required value: must specify a handler type\n"
 	      "spec.containers[0].volumeMounts[0].name NotFound Not found: \"v\"\n"
 	      "spec.containers[0].volumeMounts[1].name NotFound Not found: \"v\"\n"
@@ -183,7 +184,7 @@ static void test_others(void)
 	      "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')\n"
 	      "binaryData[a/b] Invalid Invalid value: \"a/b\": a valid config key must consist of alphanumeric characters, '-', '_' "
 	      "or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')\n"
-	      "binaryData[a/b] Invalid Invalid value: \"a/b\": duplicate of key present in data", "keys of a config map");
+	      "data[a/b] Invalid Invalid value: \"a/b\": duplicate of key present in binaryData", "keys of a config map");
 	check("", "configmaps", "{" META ",\"data\":{\"a\":\"2\"}}", "{" META ",\"data\":{\"a\":\"1\"},\"immutable\":true}", "",
 	      "immutable Forbidden Forbidden: field is immutable when `immutable` is set\n"
 	      "data Forbidden Forbidden: field is immutable when `immutable` is set", "an immutable one");

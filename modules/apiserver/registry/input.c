@@ -267,15 +267,9 @@ static int check_preconditions(struct reg_op *op, const struct ojson *meta, bool
 	struct orlop_bytes rv = ojson_get_bytes(meta, "resourceVersion");
 	char now[24];
 
-	if (name.len && !rb_eq(name, w->name)) {
-		if (patch) {
-			reg_cause(op, "FieldValueInvalid", "metadata.name",
-				  "Invalid value: \"%.*s\": field is immutable", OB(name));
-			return reg_invalid(op, w->name);
-		}
+	if (name.len && !rb_eq(name, w->name))
 		return reg_bad_request(op, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
 				       OB(name), OB(w->name));
-	}
 	if (uid.len && !rb_eq(uid, ojson_get_bytes(old, "uid")))
 		return reg_conflict(op, w->name, "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
 				    OB(uid), OB(ojson_get_bytes(old, "uid")));

@@ -113,6 +113,20 @@ static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		reg_dirty(op);
 	}
 	ip = ojson_get_bytes(spec, "clusterIP");
+	/* Who changes only the one address means the list as well. */
+	if (r == 0 && was && ip.len && !rb_eq(ip, ojson_get_bytes(was, "clusterIP")) &&
+	    ojson_count(ojson_get_array(spec, "clusterIPs")) &&
+	    ojson_equal(ojson_get(spec, "clusterIPs"), ojson_get(was, "clusterIPs"))) {
+		struct ojson *list = NULL;
+
+		r = ojson_copy(ojson_get(spec, "clusterIPs"), &list);
+		if (r == 0)
+			r = ojson_replace(list, 0, ojson_new_string(ip.p, ip.len));
+		if (r == 0)
+			r = ojson_set(spec, "clusterIPs", ojson_ref(list));
+		ojson_unref(list);
+		reg_dirty(op);
+	}
 	if (r == 0 && ip.len && ojson_count(ojson_get_array(spec, "clusterIPs")) == 0) {
 		struct ojson *list = ojson_ensure_array(spec, "clusterIPs");
 

@@ -79,17 +79,17 @@ static int token_parse(struct list *l)
 		n = obase64_decode(memchr(tok.p, '=', tok.len) ? OBASE64_URL : OBASE64_RAWURL, tok.p,
 				   tok.len, raw, NULL);
 	if (n < 0 || oscan_check(raw, (size_t)n, 8, &v, NULL))
-		return reg_bad_request(op, "continue key is not valid: invalid character");
+		return reg_bad_request(op, "invalid continue token: continue key is not valid: invalid character");
 	if (!oscan_get(v, "v", &part) || !oscan_string_is_cstr(part, "meta.k8s.io/v1"))
-		return reg_bad_request(op, "continue key is not valid: server does not recognize this encoded version");
+		return reg_bad_request(op, "invalid continue token: continue key is not valid: server does not recognize this encoded version");
 	if (!oscan_get(v, "rv", &part))
-		return reg_bad_request(op, "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+		return reg_bad_request(op, "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
 	rv = oscan_i64(part, 0);
 	if (rv == 0)
-		return reg_bad_request(op, "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+		return reg_bad_request(op, "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
 	if (!oscan_get(v, "start", &part) || !oscan_plain(part, &l->start) ||
 	    !memchr(l->start.p, '/', l->start.len))
-		return reg_bad_request(op, "continue key is not valid: encoded start key empty (version meta.k8s.io/v1)");
+		return reg_bad_request(op, "invalid continue token: continue key is not valid: encoded start key empty (version meta.k8s.io/v1)");
 	if (rv > 0) {
 		l->rev = (uint64_t)rv;
 		l->consistent = l->exact = true;
