@@ -154,6 +154,7 @@ static void oci_fini(void *ctx)
 {
 	struct oci *o = ctx;
 
+	orphans_stop(o);
 	events_done(o);
 	OMAP_FOREACH(&o->sandboxes, s)
 		sandbox_free(s->value);
@@ -236,6 +237,7 @@ static int oci_start(void *ctx, struct orlop_error *err)
 	/* what ended between loading and watching */
 	OMAP_FOREACH(&o->containers, e)
 		container_check_exit(o, e->value);
+	orphans_start(o);
 	OLOG(o->h, INFO, "runtime", "program=%s sandboxes=%u containers=%u images=%u", o->runtime,
 	     omap_count(&o->sandboxes), omap_count(&o->containers), omap_count(&o->images));
 	o->h->ready(o->h);

@@ -106,6 +106,7 @@ struct oci {
 	struct olist	pollers;
 	/* exec.c */
 	struct olist	execs;
+	struct orlop_timer *orphan_timer;
 	uint64_t	n_pulls;
 	struct olist	pulls;		/* running pulls by name */
 };
@@ -223,6 +224,12 @@ size_t imgref_name_len(const char *normalized);
 int events_init(struct oci *o, struct orlop_error *err);
 void events_done(struct oci *o);
 void event_add(struct oci *o, const char *type, const char *container, const char *sandbox);
+
+/* ---- orphan.c --------------------------------------------------------------------------------------- */
+
+/* Delete what a daemon that died while making containers has left in the OCI runtime. */
+void orphans_start(struct oci *o);
+void orphans_stop(struct oci *o);
 
 /* ---- ops ----------------------------------------------------------------------------------------- */
 

@@ -166,6 +166,28 @@ static int sandbox_load(struct oci *o, const char *id, const struct ojson *j)
 	return 0;
 }
 
+/*
+ * Does the process still wait for its start? Until then it is the OCI runtime, called with the
+ * container's id (crun) or as "init" (runc); from then on it is the container's own program.
+ */
+static bool waits_for_start(int pid, const char *id)
+{
+	char path[64];
+	struct obuf b = OBUF_INIT;
+	bool waits = true;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	if (!ofile_read(AT_FDCWD, path, 1u << 20, &b) && b.len) {
+		const char *base = strrchr(b.data, '/');
+		size_t n = strlen(b.data);
+
+		waits = memmem(b.data, b.len, id, strlen(id)) ||
+			(!strcmp(base ? base + 1 : b.data, "runc") && b.len > n + 5 && !strcmp(b.data + n + 1, "init"));
+	}
+	obuf_done(&b);
+	return waits;
+}
+
 static int container_load(struct oci *o, const char *id, const struct ojson *j)
 {
 	struct container *c = OMEM_NEW(struct container);
@@ -196,6 +218,11 @@ static int container_load(struct oci *o, const char *id, const struct ojson *j)
 	if (c->state != OCI_EXITED && pid_start_time(c->pid) != c->pid_start) {
 		c->exit_code = 255;
 		container_ended(o, c);
+	}
+	/* it was started, and we died before we could note it */
+	if (c->state == OCI_CREATED && !waits_for_start(c->pid, c->id)) {
+		c->state = OCI_RUNNING;
+		c->started_ns = c->created_ns;
 	}
 	return 0;
 }
