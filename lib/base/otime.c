@@ -89,6 +89,27 @@ size_t otime_format_micro(int64_t ns, char out[OTIME_BUF])
 	return format_fraction(ns, 6, false, out);
 }
 
+size_t otime_format_wide(int64_t s, int32_t ns, bool micro, char out[OTIME_BUF])
+{
+	/* The calendar repeats every 400 years: into 1970 … 2369 less one round, and the year back. */
+	const int64_t round = INT64_C(146097) * 86400;
+	int64_t within;
+	int64_t rounds = div_floor(s, round, &within);
+	char year[24];
+	size_t n;
+
+	if (within > 8000000000) {	/* beyond what nanoseconds hold */
+		within -= round;
+		rounds++;
+	}
+	n = format_fraction(within * OTIME_SECOND + ns, micro ? 6 : 0, false, out);
+	(void)snprintf(year, sizeof(year), "%04d",
+		       (int)((out[0] - '0') * 1000 + (out[1] - '0') * 100 + (out[2] - '0') * 10 + (out[3] - '0') +
+			     400 * rounds));
+	memcpy(out, year, 4);
+	return n;
+}
+
 size_t otime_format_nano(int64_t ns, char out[OTIME_BUF])
 {
 	return format_fraction(ns, 9, true, out);
@@ -151,14 +172,13 @@ static int parse_offset(const char *p, const char *end, int *ret_secs)
 	return 0;
 }
 
-int otime_parse(const char *p, size_t len, int64_t *ret_ns)
+int otime_parse_wide(const char *p, size_t len, int64_t *ret_s, int32_t *ret_ns)
 {
 	const char *end = p + len;
 	int y, mo, d, h, mi, s;
 	int nsec = 0;
 	int offset;
 	int64_t secs;
-	int64_t ns;
 	int r;
 
 	if (len < 20 || p[4] != '-' || p[7] != '-' || p[10] != 'T' || p[13] != ':' || p[16] != ':')
@@ -184,6 +204,22 @@ int otime_parse(const char *p, size_t len, int64_t *ret_ns)
 	if (mo < 1 || mo > 12 || d < 1 || d > month_days(y, mo) || h > 23 || mi > 59 || s > 59)
 		return -ERANGE;
 	secs = otime_days(y, mo, d) * 86400 + h * 3600 + mi * 60 + s - offset;
+	if (secs < OTIME_WIDE_MIN || secs > OTIME_WIDE_MAX)
+		return -ERANGE;
+	*ret_s = secs;
+	*ret_ns = nsec;
+	return 0;
+}
+
+int otime_parse(const char *p, size_t len, int64_t *ret_ns)
+{
+	int64_t secs = 0;
+	int32_t nsec = 0;
+	int64_t ns;
+	int r = otime_parse_wide(p, len, &secs, &nsec);
+
+	if (r < 0)
+		return r;
 	if (__builtin_mul_overflow(secs, OTIME_SECOND, &ns) || __builtin_add_overflow(ns, nsec, &ns))
 		return -ERANGE;
 	*ret_ns = ns;

@@ -6,6 +6,7 @@
 #ifndef OLIB_BASE_OTIME_H
 #define OLIB_BASE_OTIME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,13 @@ size_t otime_format_http(int64_t ns, char out[OTIME_BUF]);	/* Mon, 02 Jan 2006 1
  * Returns 0, -EINVAL (not RFC 3339), -ERANGE (a field out of range, or beyond what int64_t holds).
  */
 int otime_parse(const char *p, size_t len, int64_t *ret_ns);
+
+/* The same in seconds and nanoseconds, for the years 0 … 9999 that clients may send (Go's zero time is in year 1). */
+int otime_parse_wide(const char *p, size_t len, int64_t *ret_s, int32_t *ret_ns);
+/* As otime_format(), or with @micro otime_format_micro(); years 0 … 9999. */
+size_t otime_format_wide(int64_t s, int32_t ns, bool micro, char out[OTIME_BUF]);
+#define OTIME_WIDE_MIN	(-62167219200ll)	/* 0000-01-01T00:00:00Z in seconds */
+#define OTIME_WIDE_MAX	253402300799ll		/* 9999-12-31T23:59:59Z */
 
 /* Go's time.ParseDuration: [-+](number unit)+, units ns us µs ms s m h. 0, -EINVAL, -ERANGE. */
 int otime_duration_parse(const char *p, size_t len, int64_t *ret_ns);

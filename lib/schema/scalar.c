@@ -136,12 +136,13 @@ static int decode_time(bool micro, struct ojson *in, struct ojson **ret, char *w
 {
 	struct orlop_bytes b = otext(in);
 	char canonical[OTIME_BUF];
-	int64_t ns;
+	int64_t sec;
+	int32_t ns;
 	int r;
 
 	if (!ojson_is(in, OJSON_STRING))
 		return -EINVAL;
-	r = otime_parse(b.p, b.len, &ns);
+	r = otime_parse_wide(b.p, b.len, &sec, &ns);
 	if (r == -ERANGE)
 		(void)snprintf(why, why_size, "parsing time \"%.*s\": out of range",
 			       (int)(b.len < 64 ? b.len : 64), b.p);
@@ -149,8 +150,7 @@ static int decode_time(bool micro, struct ojson *in, struct ojson **ret, char *w
 		time_why(b.p, b.len, micro, why, why_size);
 	if (r != 0)
 		return -EINVAL;
-	return text(canonical, micro ? otime_format_micro(ns, canonical) : otime_format(ns, canonical), in,
-		    ret);
+	return text(canonical, otime_format_wide(sec, ns, micro, canonical), in, ret);
 }
 
 static int decode_duration(struct ojson *in, struct ojson **ret, char *why, size_t why_size)

@@ -256,7 +256,19 @@ def services():
     t.eq(api.post(SVC, s).status, 201, "and is free again")
 
 
-for g in (fields_of_managers, nothing_changed, generations, dry_runs, names, deletions, patches, services):
+def times():
+    path = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    for given, want in (("0001-01-01T00:00:02.5Z", "0001-01-01T00:00:02.500000Z"), ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000000Z"),
+                        ("1969-12-31T23:59:59.999999Z", None), ("2000-02-29T01:00:00.000001+01:00", "2000-02-29T00:00:00.000001Z"),
+                        ("2300-06-01T00:00:00.000000Z", None), ("1600-02-29T12:00:00.000000Z", None), ("0000-01-01T00:00:00.000000Z", None)):
+        a = api.post(path, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"generateName": "t-"}, "spec": {"renewTime": given}})
+        t.ok(a.status == 201 and a.json["spec"]["renewTime"] == (want or given), "the time " + given, a)
+    for bad in ("0000-01-01T00:00:00+01:00", "2001-02-29T00:00:00Z", "2001-01-01", "now", 5):
+        a = api.post(path, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"generateName": "t-"}, "spec": {"renewTime": bad}})
+        t.eq(a.status, 400, "no time: %s" % bad)
+
+
+for g in (times, fields_of_managers, nothing_changed, generations, dry_runs, names, deletions, patches, services):
     group(t, g)
 t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
 t.eq(d.stop(), 0, "and ends well")

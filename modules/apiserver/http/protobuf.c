@@ -106,13 +106,9 @@ static int get_time(struct orlop_bytes in, bool micro, struct ojson **ret)
 		return r;
 	if (sec == 0 && ns == 0)
 		return 0;
-	if (sec > 9000000000 || sec < -9000000000 || ns < 0 || ns > 999999999)
+	if (sec > OTIME_WIDE_MAX || sec < OTIME_WIDE_MIN || ns < 0 || ns > 999999999)
 		return -EINVAL;
-	ns += sec * OTIME_SECOND;
-	if (micro)
-		otime_format_micro(ns, text);
-	else
-		otime_format(ns, text);
+	otime_format_wide(sec, (int32_t)ns, micro, text);
 	*ret = ojson_new_cstr(text);
 	return *ret ? 0 : -ENOMEM;
 }
