@@ -1,0 +1,432 @@
+/*
+ * ctrprep.c - what a container is made of, between its image and its creation: environment, mounts,
+ * and the files that a worker writes for it.
+ */
+#include "ctr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <orlop/inline/log.h>
+
+#include "base/ofile.h"
+#include "base/otime.h"
+
+struct subpath {
+	char		*dir;
+	char		*sub;
+	char		*at;
+};
+
+/* What a worker makes before a container can be created. */
+struct prep {
+	struct ctr	*c;
+	char		*log_dir;
+	char		*term_log;
+	char		*hosts;
+	char		*hosts_text;
+	char		*resolv;
+	char		*resolv_text;
+	struct subpath	*subs;
+	uint32_t	n_subs;
+	struct config_mount *mounts;
+	uint32_t	n_mounts;
+	struct ojson	*env;		/* loop only */
+	struct obuf	err;
+	int		result;
+};
+
+/* ---- files, on a worker ---------------------------------------------------------------------- */
+
+static void prep_free(struct prep *j)
+{
+	uint32_t i;
+
+	for (i = 0; i < j->n_subs; i++) {
+		omem_free(j->subs[i].dir);
+		omem_free(j->subs[i].sub);
+		omem_free(j->subs[i].at);
+	}
+	for (i = 0; i < j->n_mounts; i++) {
+		omem_free(j->mounts[i].container_path);
+		omem_free(j->mounts[i].host_path);
+	}
+	omem_free(j->subs);
+	omem_free(j->mounts);
+	omem_free(j->log_dir);
+	omem_free(j->term_log);
+	omem_free(j->hosts);
+	omem_free(j->hosts_text);
+	omem_free(j->resolv);
+	omem_free(j->resolv_text);
+	ojson_unref(j->env);
+	obuf_done(&j->err);
+	omem_free(j);
+}
+
+static int fail_on(struct prep *j, int e, const char *path)
+{
+	obuf_printf(&j->err, "cannot write %s: %s", path, strerrordesc_np(-e));
+	return e;
+}
+
+static int prep_files(struct prep *j)
+{
+	char *slash = strrchr(j->term_log, '/');
+	int e = ofile_mkdir_p(j->log_dir, 0755);
+	int fd;
+
+	if (e)
+		return fail_on(j, e, j->log_dir);
+	*slash = '\0';
+	e = ofile_mkdir_p(j->term_log, 0750);
+	*slash = '/';
+	if (e)
+		return fail_on(j, e, j->term_log);
+	fd = open(j->term_log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+	if (fd < 0)
+		return fail_on(j, -errno, j->term_log);
+	(void)fchmod(fd, 0666);
+	close(fd);
+	/* in place, for they are mounted in containers that run */
+	e = ofile_write(AT_FDCWD, j->resolv, j->resolv_text, strlen(j->resolv_text), 0644);
+	if (e)
+		return fail_on(j, e, j->resolv);
+	fd = open(j->hosts, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return fail_on(j, -errno, j->hosts);
+	e = ofile_write_all(fd, j->hosts_text, strlen(j->hosts_text));
+	if (!e && ftruncate(fd, (off_t)strlen(j->hosts_text)))
+		e = -errno;
+	close(fd);
+	return e ? fail_on(j, e, j->hosts) : 0;
+}
+
+static void prep_work(void *arg)
+{
+	struct prep *j = arg;
+	bool is_dir;
+	uint32_t i;
+
+	j->result = prep_files(j);
+	for (i = 0; i < j->n_subs && !j->result; i++)
+		j->result = subpath_mount(j->subs[i].dir, j->subs[i].sub, j->subs[i].at, &is_dir, &j->err);
+}
+
+static void prepared(void *arg)
+{
+	struct prep *j = arg;
+	struct ctr *c = j->c;
+
+	if (!ctr_interrupted(c)) {
+		if (j->result)
+			ctr_step_fail(c, "CreateContainerConfigError", obuf_cstr(&j->err));
+		else
+			ctr_create(c, j->env, j->mounts, j->n_mounts);
+	}
+	prep_free(j);
+}
+
+/* ---- what it is made of ----------------------------------------------------------------------------------------- */
+
+static int mount_add(struct prep *j, const char *at, char *take_host, bool ro, const char *prop)
+{
+	struct config_mount *m = take_host ? omem_realloc_array(j->mounts, j->n_mounts + 1, sizeof(*m)) : NULL;
+
+	if (!m) {
+		omem_free(take_host);
+		return -ENOMEM;
+	}
+	j->mounts = m;
+	m = &m[j->n_mounts++];
+	memset(m, 0, sizeof(*m));
+	m->container_path = omem_strdup(at);
+	m->host_path = take_host;
+	m->readonly = ro;
+	m->propagation = prop;
+	return m->container_path ? 0 : -ENOMEM;
+}
+
+static bool sub_ok(const char *sub)
+{
+	const char *p = sub;
+
+	if (*sub == '/')
+		return false;
+	for (;;) {
+		size_t n = strcspn(p, "/");
+
+		if (n == 2 && !strncmp(p, "..", 2))
+			return false;
+		if (!p[n])
+			return true;
+		p += n + 1;
+	}
+}
+
+static int sub_add(struct prep *j, const struct ctr *c, const char *volume, const char *dir, const char *sub,
+		   size_t index, char **ret_at)
+{
+	struct subpath *s = omem_realloc_array(j->subs, j->n_subs + 1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	j->subs = s;
+	s = &s[j->n_subs++];
+	s->dir = omem_strdup(dir);
+	s->sub = omem_strdup(sub);
+	s->at = omem_printf("%s/pods/%s/volume-subpaths/%s/%s/%zu", c->pod->k->root, c->pod->uid, volume, c->name,
+			    index);
+	*ret_at = omem_strdup(s->at);
+	return s->dir && s->sub && s->at && *ret_at ? 0 : -ENOMEM;
+}
+
+static int volume_mounts(struct prep *j, const struct ctr *c, const struct ojson *spec)
+{
+	OJSON_FOREACH_ELEM(i, m, ojson_get(spec, "volumeMounts")) {
+		const char *name = ojson_get_cstr(m, "name", "");
+		const char *sub = ojson_get_cstr(m, "subPath", "");
+		const char *prop = ojson_get_cstr(m, "mountPropagation", "");
+		const char *at = ojson_get_cstr(m, "mountPath", "");
+		struct orlop_bytes expr = ojson_get_bytes(m, "subPathExpr");
+		const struct ojson *vol = NULL;
+		struct obuf b = OBUF_INIT;
+		char *host = volume_path(c->pod, name, &vol);
+		char path[4096];
+		bool ro = ojson_get_bool(m, "readOnly", false);
+		int e;
+
+		if (!host) {
+			obuf_printf(&j->err, "cannot find volume \"%s\" to mount into container \"%s\"", name, c->name);
+			return -ENOENT;
+		}
+		/* those are the kubelet's to write */
+		if (!ojson_get(vol, "emptyDir") && !ojson_get(vol, "hostPath"))
+			ro = true;
+		if (expr.len) {
+			env_expand(expr.p, expr.len, j->env, &b);
+			sub = obuf_cstr(&b);
+		}
+		if (*sub && strcmp(sub, ".")) {
+			char *mounted = NULL;
+
+			if (!sub_ok(sub)) {
+				obuf_printf(&j->err, "failed to create subPath of volume \"%s\": \"%s\" must be relative without '..'",
+					    name, sub);
+				e = -EINVAL;
+			} else {
+				e = sub_add(j, c, name, host, sub, i, &mounted);
+			}
+			omem_free(host);
+			host = mounted;
+			if (e) {
+				omem_free(host);
+				obuf_done(&b);
+				return e;
+			}
+		}
+		obuf_done(&b);
+		snprintf(path, sizeof(path), "%s%s", *at == '/' ? "" : "/", at);
+		e = mount_add(j, path, host, ro, !strcmp(prop, "Bidirectional") ? "PROPAGATION_BIDIRECTIONAL"
+			      : !strcmp(prop, "HostToContainer") ? "PROPAGATION_HOST_TO_CONTAINER" : NULL);
+		if (e)
+			return e;
+	}
+	return 0;
+}
+
+static bool mounted_at(const struct prep *j, const char *at)
+{
+	uint32_t i;
+
+	for (i = 0; i < j->n_mounts; i++)
+		if (!strcmp(j->mounts[i].container_path, at))
+			return true;
+	return false;
+}
+
+static char *file_text(const char *path)
+{
+	struct obuf b = OBUF_INIT;
+
+	(void)ofile_read(AT_FDCWD, path, 65536, &b);
+	return obuf_steal(&b, NULL);
+}
+
+static int own_files(struct prep *j, const struct ctr *c, const struct ojson *spec)
+{
+	struct pod *p = c->pod;
+	struct config_world w = { .pod = p->obj, .uid = p->uid, .node_name = p->k->node_name,
+				  .cluster_dns = p->k->cluster_dns, .cluster_domain = p->k->cluster_domain };
+	uint32_t attempt = c->id ? c->restarts + 1 : c->restarts;
+	const char *term = ojson_get_cstr(spec, "terminationMessagePath", "/dev/termination-log");
+	char *hosts = file_text("/etc/hosts");
+	char *resolv = file_text("/etc/resolv.conf");
+	struct obuf b = OBUF_INIT;
+	int e = 0;
+
+	config_hosts(&w, p->ip, hosts, &b);
+	j->hosts_text = obuf_steal(&b, NULL);
+	config_resolv(&w, resolv, &b);
+	j->resolv_text = obuf_steal(&b, NULL);
+	omem_free(hosts);
+	omem_free(resolv);
+	j->log_dir = omem_printf("%s/%s_%s_%s/%s", p->k->log_dir, p->ns, p->name, p->uid, c->name);
+	j->term_log = ctr_term_path(c, attempt);
+	j->hosts = omem_printf("%s/pods/%s/etc-hosts", p->k->root, p->uid);
+	j->resolv = omem_printf("%s/pods/%s/resolv.conf", p->k->root, p->uid);
+	if (!j->hosts_text || !j->resolv_text || !j->log_dir || !j->term_log || !j->hosts || !j->resolv)
+		return -ENOMEM;
+	if (!mounted_at(j, "/etc/hosts"))
+		e = mount_add(j, "/etc/hosts", omem_strdup(j->hosts), false, NULL);
+	if (!e && !mounted_at(j, "/etc/resolv.conf"))
+		e = mount_add(j, "/etc/resolv.conf", omem_strdup(j->resolv), false, NULL);
+	if (!e && *term == '/' && !mounted_at(j, term))
+		e = mount_add(j, term, omem_strdup(j->term_log), false, NULL);
+	return e;
+}
+
+/* runAsNonRoot, as far as it can be told from outside. */
+static bool user_refused(const struct ctr *c, const struct ojson *spec, char *text, size_t size)
+{
+	const struct ojson *sc = ojson_get(spec, "securityContext");
+	const struct ojson *psc = OJSON_AT(c->pod->obj, "spec", "securityContext");
+	const struct ojson *want = ojson_get(sc, "runAsNonRoot") ? ojson_get(sc, "runAsNonRoot")
+								 : ojson_get(psc, "runAsNonRoot");
+	const struct ojson *uid = ojson_get(sc, "runAsUser") ? ojson_get(sc, "runAsUser") : ojson_get(psc, "runAsUser");
+	const char *what = NULL;
+
+	if (!ojson_bool(want, false))
+		return false;
+	if (uid && !ojson_i64(uid, 0))
+		what = "container's runAsUser breaks non-root policy";
+	else if (!uid && c->image_user_named)
+		what = "container has runAsNonRoot and image has non-numeric user, cannot verify user is non-root";
+	else if (!uid && c->image_uid <= 0)
+		what = "container has runAsNonRoot and image will run as root";
+	if (!what)
+		return false;
+	snprintf(text, size, "%s (pod: \"%s_%s(%s)\", container: %s)", what, c->pod->name, c->pod->ns, c->pod->uid,
+		 c->name);
+	return true;
+}
+
+static struct ojson *ref_get(void *arg, char kind, const char *name)
+{
+	struct pod *p = arg;
+
+	return kubelet_get(p->k, kind == 'c' ? p->k->in_configmaps : p->k->in_secrets, p->ns, name);
+}
+
+static struct ojson *services_of(struct pod *p)
+{
+	const struct orlop_host *h = p->k->h;
+	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = { p->ns, strlen(p->ns) } };
+	struct ojson *list = ojson_new_array();
+	struct orlop_snapshot *s;
+	struct orlop_object *o;
+	struct orlop_iter *it;
+
+	if (!ojson_get_bool(ojson_get(p->obj, "spec"), "enableServiceLinks", true))
+		return list;
+	if (h->snapshot_open(okube_informer_resource(p->k->in_services), &s))
+		return list;
+	if (!h->iter_open(s, &q, &it)) {
+		while ((o = h->iter_next(it)))
+			(void)ojson_append(list, okube_parse(o));
+		h->iter_close(it);
+	}
+	h->snapshot_close(s);
+	return list;
+}
+
+/*
+ * Where pods really reach the API: with a service proxy on this node the cluster IP, else the first
+ * endpoint behind it.
+ */
+static void api_address(struct kubelet *k, char *host, size_t host_size, char *port, size_t port_size)
+{
+	struct ojson *ep = k->proxy ? NULL : kubelet_get(k, k->in_endpoints, "default", "kubernetes");
+	struct ojson *svc = kubelet_get(k, k->in_services, "default", "kubernetes");
+	const struct ojson *sub = ojson_index(ojson_get(ep, "subsets"), 0);
+	const struct ojson *svc_port = ojson_index(OJSON_AT(svc, "spec", "ports"), 0);
+	const char *ip = ojson_get_cstr(ojson_index(ojson_get(sub, "addresses"), 0), "ip", "");
+
+	*host = '\0';
+	*port = '\0';
+	if (*ip) {
+		snprintf(host, host_size, "%s", ip);
+		snprintf(port, port_size, "%lld",
+			 (long long)ojson_get_i64(ojson_index(ojson_get(sub, "ports"), 0), "port", 6443));
+	} else if (svc) {
+		snprintf(host, host_size, "%s", ojson_cstr(OJSON_AT(svc, "spec", "clusterIP"), ""));
+		snprintf(port, port_size, "%lld", (long long)ojson_get_i64(svc_port, "port", 443));
+	}
+	ojson_unref(ep);
+	ojson_unref(svc);
+}
+
+static int environment(struct prep *j, const struct ctr *c, const struct ojson *spec)
+{
+	struct pod *p = c->pod;
+	const struct machine *m = node_machine(p->k);
+	char host[80];
+	char port[16];
+	struct ojson *services = services_of(p);
+	struct env_world w = {
+		.base = { .arg = p, .get = ref_get, .pod = p->obj, .node_ip = node_ip(p->k), .pod_ip = p->ip,
+			  .cpu_milli = m->cpus * 1000, .memory = m->memory },
+		.services = services, .api_host = host, .api_port = port,
+	};
+	int e;
+
+	api_address(p->k, host, sizeof(host), port, sizeof(port));
+	e = env_make(&w, spec, &j->env, &j->err);
+	ojson_unref(services);
+	return e;
+}
+
+void image_ready(struct ctr *c)
+{
+	struct pod *p = c->pod;
+	const struct ojson *spec = ctr_spec(c);
+	struct prep *j;
+	char text[500];
+	int e;
+
+	if (ctr_interrupted(c))
+		return;
+	j = OMEM_NEW(struct prep);
+	if (!j || !spec) {
+		omem_free(j);
+		ctr_step_fail(c, "CreateContainerConfigError", "no memory");
+		return;
+	}
+	j->c = c;
+	if (user_refused(c, spec, text, sizeof(text))) {
+		obuf_puts(&j->err, text);
+		e = -EPERM;
+	} else {
+		e = environment(j, c, spec);
+	}
+	if (!e)
+		e = volume_mounts(j, c, spec);
+	if (!e)
+		e = own_files(j, c, spec);
+	if (!e)
+		e = p->k->h->work(p->k->h, p->key, prep_work, prepared, j);
+	if (e) {
+		/* no back-off beyond this: what is missing may come, and its coming kicks */
+		const char *why = j->err.len ? obuf_cstr(&j->err) : strerrordesc_np(-e);
+
+		pod_event(p, c, "Warning", "Failed", "Error: %s", why);
+		ctr_wait(c, "CreateContainerConfigError", why);
+		c->retry_ns = kubelet_now(p->k) + (int64_t)(10 * NS_PER_S);
+		prep_free(j);
+		ctr_step_end(c);
+	}
+}
