@@ -62,6 +62,9 @@ struct orlop_bytes oschema_select_value(const struct oschema *s, const struct os
 	struct ojson *v = ojson_at_dotted(obj, path);
 	const struct oschema_type *t;
 
+	/* An Event's source is its component, or who reported it in the newer form (upstream's ToSelectableFields). */
+	if (strcmp(path, "source.component") == 0 && otext(v).len == 0)
+		v = ojson_get(obj, "reportingComponent");
 	switch (ojson_type(v)) {
 	case OJSON_STRING:
 		return otext(v);

@@ -47,6 +47,16 @@ def selectors():
     t.eq(pods.status, 200, "what Pods can be selected by")
     ev = api.get("/api/v1/events?fieldSelector=involvedObject.name%3Dx,reason%3Dy,type%3DNormal")
     t.eq(ev.status, 200, "and Events")
+    a = api.post("/apis/events.k8s.io/v1/namespaces/lists/events", {
+        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"}, "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": "me", "reportingInstance": "i", "action": "a", "reason": "r", "type": "Normal", "note": "n",
+        "regarding": {"kind": "Pod", "namespace": "lists", "name": "p"}})
+    t.eq(a.status, 201, "an Event")
+    for q in ("v1/namespaces/lists/events?fieldSelector=source%3Dme", "v1/namespaces/lists/events?fieldSelector=reportingComponent%3Dme",
+              "v1/events?fieldSelector=involvedObject.name%3Dp"):
+        t.eq(len(names(api.get("/api/" + q))), 1, "is found by " + q)
+    a = api.get("/apis/events.k8s.io/v1/events?fieldSelector=reportingController%3Dme,regarding.name%3Dp")
+    t.eq(len(a.json["items"]), 1, "and in its own group")
 
 
 def pages():
