@@ -224,6 +224,24 @@ static int exec_spawn(struct exec *x, const struct container *c, bool tty, const
 	return o->h->spawn(o->h, &s, exec_ended, x, &x->child, err);
 }
 
+/* The module stops: commands go with it, and whoever waits for one is told. */
+void execs_end(struct oci *o)
+{
+	while (!olist_empty(&o->execs)) {
+		struct exec *x = OLIST_ENTRY(olist_first(&o->execs), struct exec, node);
+
+		if (x->waiter) {
+			o->h->call_on_cancel(x->waiter, NULL, NULL);
+			o->h->call_done(x->waiter, -ECANCELED, NULL, NULL);
+		}
+		if (x->sync_call)
+			o->h->call_done(x->sync_call, -ECANCELED, NULL, NULL);
+		if (x->child)
+			(void)o->h->child_kill(x->child, SIGKILL);
+		exec_free(x);
+	}
+}
+
 static struct container *running_get(struct oci *o, const struct ojson *r, struct orlop_error *err)
 {
 	struct container *c = container_get(o, r, err);

@@ -229,6 +229,15 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 	return 0;
 }
 
+static int oci_stop(void *ctx, struct orlop_error *err)
+{
+	struct oci *o = ctx;
+
+	(void)err;
+	execs_end(o);
+	return 0;
+}
+
 static int oci_start(void *ctx, struct orlop_error *err)
 {
 	struct oci *o = ctx;
@@ -298,5 +307,6 @@ ORLOP_MODULE("oci", "runtime", "0.1", "",
 	.ops = &oci_ops,
 	.init = oci_init,
 	.start = oci_start,
+	.stop = oci_stop,
 	.fini = oci_fini,
 	.health = oci_health);

@@ -231,6 +231,10 @@ void event_add(struct oci *o, const char *type, const char *container, const cha
 void orphans_start(struct oci *o);
 void orphans_stop(struct oci *o);
 
+/* ---- exec.c ----------------------------------------------------------------------------------------- */
+
+void execs_end(struct oci *o);
+
 /* ---- ops ----------------------------------------------------------------------------------------- */
 
 #define OCI_OP(name) \
