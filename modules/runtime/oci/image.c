@@ -201,12 +201,20 @@ OCI_OP(op_image_status)
 	struct oci *o = ctx;
 	cleanup_ojson struct ojson *r = NULL;
 	struct ojson *out;
+	struct obuf name = OBUF_INIT;
 	struct image *img;
+	const char *ref;
 	int e = req_parse(o, req, &r, err);
 
 	if (e)
 		return e;
-	img = image_find(o, ojson_cstr(OJSON_AT(r, "image", "image"), ""));
+	ref = ojson_cstr(OJSON_AT(r, "image", "image"), "");
+	img = image_find(o, ref);
+	e = img ? 0 : imgref_normalize(ref, &name);
+	obuf_done(&name);
+	if (e == -EINVAL)
+		return orlop_fail(err, EINVAL, 0, "InvalidImageName", "couldn't parse image name \"%s\": invalid reference format",
+				  ref);
 	out = ojson_new_object();
 	if (out && img)
 		(void)ojson_set(out, "image", image_json(img));
