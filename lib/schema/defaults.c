@@ -359,6 +359,27 @@ static int defaults_namespace(const struct oschema *s, struct ojson *o)
 	return r == 0 ? ojson_put(o, "metadata", sorted) : r;
 }
 
+/* Either of the two names says it; the list begins with the one. */
+static int defaults_node_spec(const struct oschema *s, struct ojson *o)
+{
+	struct orlop_bytes one = oget_text(o, "podCIDR");
+	struct ojson *list, *first = ojson_index(ojson_get(o, "podCIDRs"), 0);
+	int r;
+
+	(void)s;
+	if (one.len == 0 && first == NULL)
+		return 0;
+	if (first != NULL) {
+		if (one.len != 0)
+			return 0;
+		r = ojson_set(o, "podCIDR", ojson_ref(first));
+		return r == 0 ? 1 : r;
+	}
+	list = ojson_ensure_array(o, "podCIDRs");
+	r = list != NULL ? ojson_append(list, ojson_ref(ojson_get(o, "podCIDR"))) : -ENOMEM;
+	return r == 0 ? 1 : r;
+}
+
 static int defaults_node_status(const struct oschema *s, struct ojson *o)
 {
 	struct ojson *capacity = ojson_get(o, "capacity"), *copy = NULL;

@@ -10,7 +10,7 @@
 
 #define OSCHEMA_DEFAULTERS(X) \
 	X(pod) X(pod_spec) X(container) X(image_volume) X(volume) X(service_spec) X(secret) \
-	X(namespace) X(node_status) X(deployment_strategy) X(replication_controller) \
+	X(namespace) X(node_spec) X(node_status) X(deployment_strategy) X(replication_controller) \
 	X(replication_controller_spec)
 
 #define OSCHEMA_CHECKS(X) \

@@ -314,7 +314,8 @@ static void put_causes(const struct reg_op *op, struct obuf *b, bool *first)
 
 void reg_status_put(struct reg_op *op, struct obuf *b)
 {
-	bool details = op->det_name || op->det_kind || op->n_causes || op->ans.retry_after_s;
+	bool details = op->det_name || op->det_kind || op->n_causes || op->ans.retry_after_s ||
+		       op->err.http == 404 || op->err.http == 405;	/* as upstream, empty for unknown paths */
 
 	obuf_puts(b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{");
 	if (op->list_continue) {
