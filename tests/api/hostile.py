@@ -11,6 +11,7 @@ import ssl
 import struct
 import threading
 import time
+import urllib.parse
 
 from rig import Api, CM, Daemon, FACTOR, Tap, config_map, group, say, until
 
@@ -312,7 +313,7 @@ def mutants():
             if a.status >= 500 or (a.status >= 400 and (a.json["kind"] != "Status" or not a.json["message"])):
                 bad.append("%s %s: %s" % (path, json.dumps(m)[:400], str(a)[:300]))
             if a.status == 201 and way >= 0.6:
-                name = a.json["metadata"]["name"]
+                name = urllib.parse.quote(a.json["metadata"]["name"])
                 if path.endswith("pods"):
                     api.delete(path + "/" + name + "?gracePeriodSeconds=0")
                 api.delete(path + "/" + name)
