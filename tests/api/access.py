@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # run: timeout=60
 """Who may do what: certificates, tokens, nobody; and what anyone may read: health, version, discovery, OpenAPI."""
 import base64

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # run: timeout=60
 """What is wrong with a request is said as upstream says it: code, reason, details, causes."""
 from rig import Api, CM, Daemon, Tap, config_map, group, in_threads

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # run: timeout=150
 """Clients that mean no good: half, false, huge and endless requests, floods and silence. The daemon answers or closes,
 stays within its memory, and a client beside them notices nothing."""

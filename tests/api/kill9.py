@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # run: timeout=150
 """orlopd is killed ten times under eight writers: what it acknowledged is there, versions only grow, and watchers
 that resume from the last version they saw are told each change once, in order."""

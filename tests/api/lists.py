@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # run: timeout=60
 """Lists: selectors, pages of one snapshot while others write, versions asked for, the forms of an answer."""
 import json

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 """What the tests of the API share: a daemon of their own, a client without conveniences, TAP.
 
 As a program it starts an orlopd with storage and API server and runs a script against it:

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # run: timeout=60
 """Watches: where they begin, what they tell, in which order and form, and how they end."""
 import socket

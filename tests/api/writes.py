@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # run: timeout=60
 """What a write does to an object beside what it says: versions, generations, owners of fields, nothing on a dry run."""
 import re
