@@ -268,6 +268,22 @@ static void delete_done(void *arg)
 	omem_free(j);
 }
 
+/* Of several names one goes, the image stays. True if that was it. */
+static bool name_remove(struct oci *o, struct image *img, const char *ref)
+{
+	struct obuf name = OBUF_INIT;
+	bool done = false;
+	size_t i;
+
+	if (ojson_count(img->tags) > 1 && !imgref_normalize(ref, &name)) {
+		for (i = 0; i < ojson_count(img->tags) && !done; i++)
+			if (ojson_string_is(ojson_index(img->tags, i), name.data))
+				done = !ojson_remove(img->tags, i) && !image_save(o, img);
+	}
+	obuf_done(&name);
+	return done;
+}
+
 OCI_OP(op_image_remove)
 {
 	struct oci *o = ctx;
@@ -282,7 +298,7 @@ OCI_OP(op_image_remove)
 		return e;
 	ref = ojson_cstr(OJSON_AT(r, "image", "image"), "");
 	img = image_find(o, ref);
-	if (!img) {
+	if (!img || name_remove(o, img, ref)) {
 		reply_json(o, call, NULL, NULL);
 		return 0;
 	}
