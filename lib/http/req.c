@@ -143,7 +143,12 @@ void ohttp_body_read(struct ohttp_req *r, size_t max_bytes, ohttp_body_fn cb, vo
 	r->body_max = max_bytes;
 	r->body_cb = cb;
 	r->body_arg = arg;
-	if (r->body.len > max_bytes) {
+	/*
+	 * Announced as too long: said before "100 Continue" invites it. Whoever sends it meets a closed
+	 * connection, and its reset may overtake the answer.
+	 */
+	if (r->body.len > max_bytes ||
+	    (r->version != 20 && !r->remote_done && r->conn->h1body.left > max_bytes)) {
 		too_large(r);
 		return;
 	}

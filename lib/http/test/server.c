@@ -309,6 +309,8 @@ static const struct {
 	  "3\r\nabcd\r\n", "HTTP/1.1 400" },
 	{ "TLS hello", "\x16\x03\x01\x02\x01\r\n\r\n", "HTTP/1.1 400" },
 	{ "HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 505" },
+	{ "announced as too large", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n"
+	  "Expect: 100-continue\r\n\r\n", "HTTP/1.1 413" },
 	{ "good after all", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 200" },
 	{ "1.0", "GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200" },
 	{ "absolute target", "GET http://a/x?y HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 200" },
