@@ -161,9 +161,11 @@ static int make_bound(struct reg_op *op)
 	if (r == 0 && rv.len && !rb_is(rv, now))
 		r = reg_conflict(op, w->name, "the object has been modified; please apply your changes to the latest version and try again");
 	if (r == 0 && ojson_get(old, "deletionTimestamp"))
-		r = reg_conflict(op, w->name, "pod %.*s is being deleted, cannot be assigned to a host", OB(w->name));
+		r = reg_conflict_sub(op, "pods/binding", w->name,
+				     "pod %.*s is being deleted, cannot be assigned to a host", OB(w->name));
 	if (r == 0 && bound.len)
-		r = reg_conflict(op, w->name, "pod %.*s is already assigned to node \"%.*s\"", OB(w->name), OB(bound));
+		r = reg_conflict_sub(op, "pods/binding", w->name,
+				     "pod %.*s is already assigned to node \"%.*s\"", OB(w->name), OB(bound));
 	if (r == 0 && ojson_count(ojson_get_array(ojson_get(w->old, "spec"), "schedulingGates"))) {
 		reg_cause(op, "FieldValueForbidden", "spec.schedulingGates",
 			  "Forbidden: pod %.*s has non-empty .spec.schedulingGates", OB(w->name));

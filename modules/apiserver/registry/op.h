@@ -156,6 +156,9 @@ int reg_not_found(struct reg_op *op, struct orlop_bytes name);
 int reg_exists(struct reg_op *op, struct orlop_bytes name);
 int reg_conflict(struct reg_op *op, struct orlop_bytes name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The same about a subresource: "pods/binding". */
+int reg_conflict_sub(struct reg_op *op, const char *sub, struct orlop_bytes name, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 int reg_forbidden(struct reg_op *op, struct orlop_bytes name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int reg_bad_request(struct reg_op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -77,17 +77,38 @@ int reg_exists(struct reg_op *op, struct orlop_bytes name)
 	return fail(op, EEXIST, 409, "AlreadyExists", "%s \"%.*s\" already exists", res, OB(name));
 }
 
-int reg_conflict(struct reg_op *op, struct orlop_bytes name, const char *fmt, ...)
+__attribute__((format(printf, 4, 0)))
+static int conflict_on(struct reg_op *op, const char *res, struct orlop_bytes name, const char *fmt, va_list ap)
 {
-	const char *res = about(op, name);
 	char why[512];
-	va_list ap;
 
-	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
-	va_end(ap);
 	return fail(op, EAGAIN, 409, "Conflict", "Operation cannot be fulfilled on %s \"%.*s\": %s", res,
 		    OB(name), why);
+}
+
+int reg_conflict(struct reg_op *op, struct orlop_bytes name, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = conflict_on(op, about(op, name), name, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+int reg_conflict_sub(struct reg_op *op, const char *sub, struct orlop_bytes name, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	(void)about(op, name);
+	op->det_kind = sub;
+	va_start(ap, fmt);
+	r = conflict_on(op, sub, name, fmt, ap);
+	va_end(ap);
+	return r;
 }
 
 int reg_forbidden(struct reg_op *op, struct orlop_bytes name, const char *fmt, ...)
