@@ -14,7 +14,7 @@
 #include <strings.h>
 
 #define PIPELINE_MAX	(64u * 1024)	/* bytes read ahead of the current answer */
-#define DISCARD_MAX	(64u * 1024)	/* of an unread body, to keep the connection */
+#define DISCARD_MAX	(8u * 1024 * 1024)	/* of an unread body, so that its sender sees the answer */
 
 static struct ohttp_req *current(struct oconn *c)
 {
