@@ -6,6 +6,10 @@
  * message; the answer: u32 length, i32 status, then length bytes of message (on failure the reason in
  * TEXT). Numbers are little endian; there is one request at a time on a connection, and any number
  * after another. On the socket long bytes are inline: an answer may have up to 256 MiB.
+ *
+ * Descriptors may come with the first byte of a request (SCM_RIGHTS); FORWARD hands them on.
+ * A stream (TAP) answers with any number of frames of status ORLOP_ADMIN_MORE; it ends when the asker
+ * closes the connection, or with a frame of another status.
  */
 #ifndef ORLOP_ADMIN_H
 #define ORLOP_ADMIN_H
@@ -27,6 +31,8 @@ enum {
 	ORLOP_ADMIN_METRICS	= 8,	/* → TEXT: Prometheus */
 	ORLOP_ADMIN_STOP	= 9,	/* orderly end; answers before */
 	ORLOP_ADMIN_FORWARD	= 10,	/* TO, OP, BODY: a request to any address; its answer → BODY */
+	ORLOP_ADMIN_TAP		= 11,	/* NAME, TO, OP, TRACE, BODIES; only on the socket: a stream of JSON lines */
+	ORLOP_ADMIN_MODULE_DEBUG = 12,	/* NAME, LEVEL ("debug" …, "default") → JSON: its state in full */
 };
 
 #define ORLOP_ADMIN_T_NAME	1	/* bytes */
@@ -36,6 +42,12 @@ enum {
 #define ORLOP_ADMIN_T_TO	5	/* bytes */
 #define ORLOP_ADMIN_T_OP	6
 #define ORLOP_ADMIN_T_BODY	7	/* bytes: an encoded message */
+#define ORLOP_ADMIN_T_TRACE	8	/* only messages of this trace */
+#define ORLOP_ADMIN_T_BODIES	9	/* 1: with the beginning of each body, which may hold secrets */
+#define ORLOP_ADMIN_T_LEVEL	10	/* bytes */
+#define ORLOP_ADMIN_T_TIMEOUT_NS 11	/* of FORWARD, 0: two minutes */
+
+#define ORLOP_ADMIN_MORE	1	/* status of a frame of a stream: others follow */
 
 #ifdef __cplusplus
 }
