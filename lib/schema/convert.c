@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/ocleanup.h"
 #include "schema/decode.h"
@@ -55,12 +56,42 @@ static const struct oschema_type *path_type(const struct oschema *s, const struc
 	return t;
 }
 
+/* Absent: what Go's zero value prints as. */
+static struct orlop_bytes zero_value(const struct oschema *s, const struct oschema_resource *r, const char *path)
+{
+	const struct oschema_type *t = path_type(s, oschema_type_at(s, s->resources[r->stored].type), path);
+
+	if (t != NULL && t->kind == OSCHEMA_BOOL)
+		return (struct orlop_bytes){ "false", 5 };
+	if (t != NULL && (t->kind == OSCHEMA_INT32 || t->kind == OSCHEMA_INT64))
+		return (struct orlop_bytes){ "0", 1 };
+	return (struct orlop_bytes){ "", 0 };
+}
+
+struct orlop_bytes oschema_select_bytes(const struct oschema *s, const struct oschema_resource *r,
+					unsigned int i, struct orlop_bytes object)
+{
+	const char *path = oschema_str(s, s->selects[r->selects + i].path);
+	struct orlop_bytes v = { NULL, 0 };
+
+	(void)oscan_find_dotted(object, path, strlen(path), &v);
+	if (strcmp(path, "source.component") == 0 && v.len <= 2)
+		(void)oscan_get(object, "reportingComponent", &v);
+	switch (oscan_type(v)) {
+	case OSCAN_STRING:
+	case OSCAN_BOOL:
+	case OSCAN_NUMBER:
+		return v;
+	default:
+		return zero_value(s, r, path);
+	}
+}
+
 struct orlop_bytes oschema_select_value(const struct oschema *s, const struct oschema_resource *r,
 					unsigned int i, struct ojson *obj, char buf[32])
 {
 	const char *path = oschema_str(s, s->selects[r->selects + i].path);
 	struct ojson *v = ojson_at_dotted(obj, path);
-	const struct oschema_type *t;
 
 	/* An Event's source is its component, or who reported it in the newer form (upstream's ToSelectableFields). */
 	if (strcmp(path, "source.component") == 0 && otext(v).len == 0)
@@ -77,11 +108,5 @@ struct orlop_bytes oschema_select_value(const struct oschema *s, const struct os
 	default:
 		break;
 	}
-	/* absent: what Go's zero value prints as */
-	t = path_type(s, oschema_type_at(s, s->resources[r->stored].type), path);
-	if (t != NULL && t->kind == OSCHEMA_BOOL)
-		return (struct orlop_bytes){ "false", 5 };
-	if (t != NULL && (t->kind == OSCHEMA_INT32 || t->kind == OSCHEMA_INT64))
-		return (struct orlop_bytes){ "0", 1 };
-	return (struct orlop_bytes){ "", 0 };
+	return zero_value(s, r, path);
 }

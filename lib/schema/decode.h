@@ -75,4 +75,11 @@ int oschema_convert(const struct oschema *s, const struct oschema_resource *from
 struct orlop_bytes oschema_select_value(const struct oschema *s, const struct oschema_resource *r,
 					unsigned int i, struct ojson *obj, char buf[32]);
 
+/*
+ * The same of an object's text: the JSON value as it stands there, a string with its quotes; absent
+ * values as above. Numbers must be written plainly, as every API server writes them.
+ */
+struct orlop_bytes oschema_select_bytes(const struct oschema *s, const struct oschema_resource *r,
+					unsigned int i, struct orlop_bytes object);
+
 #endif

@@ -3,6 +3,8 @@
 #include "op.h"
 #include "verbs.h"
 
+#include "record/orecord.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -150,56 +152,19 @@ void registry_free(struct registry *rg)
 	omem_free(rg);
 }
 
-/*
- * What is looked up by value often enough to pay for an index in each generation of the cache:
- * the kubelet's and scheduler's slices, owners for controllers, labels for Services.
- */
-static const char *const idx_pods[] = { "spec.nodeName", "owner", "labels", NULL };
-static const char *const idx_slices[] = { "labels", "owner", NULL };
-static const char *const idx_events[] = { "involvedObject.uid", "involvedObject.name", NULL };
-static const char *const idx_owner[] = { "owner", NULL };
-static const char *const idx_none[] = { NULL };
-
-static const char *const *indexes_of(const struct reg_kind *k)
-{
-	if (!strcmp(k->name, "pods"))
-		return idx_pods;
-	if (!strcmp(k->name, "endpointslices.discovery.k8s.io") || !strcmp(k->name, "replicasets.apps"))
-		return idx_slices;
-	if (!strcmp(k->name, "events"))
-		return idx_events;
-	if (!strcmp(k->name, "nodes") || !strcmp(k->name, "namespaces"))
-		return idx_none;
-	return idx_owner;
-}
-
 int registry_register(struct registry *rg, const struct orlop_host *h, struct orlop_error *err)
 {
 	const struct oschema *s = rg->schema;
 
 	for (uint16_t i = 0; i < s->n_resources; i++) {
 		const struct reg_kind *k = &rg->kinds[i];
-		struct orlop_resource_info info = { .size = sizeof(info) };
-		const char *fields[64];
+		const char *fields[ORECORD_FIELDS_MAX];
+		struct orlop_resource_info info;
 		int r;
 
 		if (k->virt || k->stored != k)
 			continue;
-		for (unsigned int f = 0; f < k->res->n_selects && info.n_fields < 64; f++) {
-			const struct oschema_select *sel = &s->selects[k->res->selects + f];
-
-			if (strncmp(oschema_str(s, sel->path), "metadata.", 9))
-				fields[info.n_fields++] = oschema_str(s, sel->name);
-		}
-		info.namespaced = (k->res->flags & OSCHEMA_S_NAMESPACED) != 0;
-		info.name = k->name;
-		info.group = k->group;
-		info.version = k->version;
-		info.kind = k->kind;
-		info.plural = k->plural;
-		info.schema_gen = s->generation;
-		info.fields = fields;
-		info.indexed = indexes_of(k);
+		orecord_describe(s, k->res, k->name, fields, &info);
 		info.prefix = k->prefix.p + 1;
 		r = h->resource_register(h, &info, err);
 		if (r)

@@ -6,6 +6,7 @@
 
 #include "base/otime.h"
 #include "json/ojson.h"
+#include "record/orecord.h"
 #include "schema/decode.h"
 #include "schema/validate.h"
 
@@ -410,7 +411,7 @@ static int encode(struct reg_op *op)
 	ojson_del(meta, "managedFields");
 	r = ojson_write(w->obj, 0, &text);
 	if (r == 0)
-		r = reg_record_put(op->sh, w->k, w->obj, (struct orlop_bytes){ text.data, text.len },
+		r = orecord_put(op->sh->rg->schema, w->k->res, w->obj, (struct orlop_bytes){ text.data, text.len },
 				   (struct orlop_bytes){ w->managed.data, w->managed.len }, &w->record,
 				   &json_at, &rv_off);
 	obuf_done(&text);
