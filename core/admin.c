@@ -476,6 +476,7 @@ static int op_forward(void *ctx, const struct orlop_req *req, struct orlop_call 
 	struct core *c = ctx;
 	const struct orlop_host *h = &c->self->shards[0].host;
 	struct orlop_send send = { .size = sizeof(send), .trace = req->trace, .who = req->who };
+	int32_t fds[ORLOP_MSG_MAX_FDS];
 	struct pending *p;
 	char to[256];
 	int r = get_text(c, req, ORLOP_ADMIN_T_TO, "the address", to, sizeof(to), err);
@@ -489,6 +490,11 @@ static int op_forward(void *ctx, const struct orlop_req *req, struct orlop_call 
 	send.op = (uint32_t)orlop_msg_u64(&req->msg, ORLOP_ADMIN_T_OP, 0);
 	send.msg.size = sizeof(send.msg);
 	send.msg.body = orlop_msg_bytes(h, &req->msg, ORLOP_ADMIN_T_BODY);
+	for (; send.msg.n_fds < req->msg.n_fds && send.msg.n_fds < ORLOP_MSG_MAX_FDS; send.msg.n_fds++) {
+		fds[send.msg.n_fds] = req->msg.fds[send.msg.n_fds];
+		req->msg.fds[send.msg.n_fds] = -1;
+	}
+	send.msg.fds = fds;
 	if (req->deadline_ns) {
 		uint64_t now = core_now_mono();
 

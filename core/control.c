@@ -4,6 +4,9 @@
  *
  * Whoever may connect is trusted with the daemon, but not with its memory: a frame has a limit, half
  * a frame has a deadline, and there are only so many connections.
+ *
+ * The tap is a stream and does not go over the bus that it shows: lines are taken from its ring when
+ * the socket has taken those before.
  */
 #include "admin.h"
 
@@ -24,12 +27,15 @@
 #include "config.h"
 #include "log.h"
 #include "net.h"
+#include "tap.h"
 
 #define CONNS_MAX	64u
 #define ANSWER_MAX	(256u << 20)
 #define FLATTEN_DEPTH	8
 #define IDLE_NS		UINT64_C(30000000000)	/* for the rest of a frame, or to take an answer */
 #define REQUEST_NS	UINT64_C(120000000000)
+#define REQUEST_MAX_NS	UINT64_C(86400000000000)
+#define TAP_LINES	64u		/* of a frame */
 
 struct core_admin {
 	struct core	*core;
@@ -49,6 +55,9 @@ struct conn {
 	size_t		sent;
 	bool		asked;		/* a request is under way */
 	bool		gone;		/* closed while it was */
+	struct core_tap	*tap;		/* a stream: anything that comes now ends it */
+	int32_t		fds[ORLOP_MSG_MAX_FDS];	/* came with the request */
+	uint32_t	n_fds;
 };
 
 /* ---- messages without blobs ------------------------------------------------------------------------- */
@@ -104,6 +113,8 @@ static void conn_event(void *arg, int32_t fd, uint32_t events);
 
 static void conn_free(struct conn *c)
 {
+	for (uint32_t i = 0; i < c->n_fds; i++)
+		(void)close(c->fds[i]);
 	obuf_done(&c->in);
 	obuf_done(&c->out);
 	omem_free(c);
@@ -114,6 +125,7 @@ static void conn_close(struct conn *c)
 	if (c->gone)
 		return;
 	c->gone = true;
+	core_tap_close(c->tap);
 	core_fd_unwatch(c->watch);
 	core_timer_free(c->timer);
 	(void)close(c->fd);
@@ -176,21 +188,103 @@ static void conn_replied(void *arg, int32_t status, const struct orlop_msg *msg,
 		conn_answer(c, status, msg, err);
 }
 
+/* ---- the tap -------------------------------------------------------------------------------------------- */
+
+/* The next frame of the stream, if there is something to say and the last one has left. */
+static void conn_tap_fill(void *arg)
+{
+	struct conn *c = arg;
+	uint32_t head[4] = { 0, ORLOP_ADMIN_MORE, ORLOP_ADMIN_T_TEXT | ORLOP_T_BYTES << 16, 0 };
+
+	if (c->out.len)
+		return;
+	c->sent = 0;
+	c->out.max = ANSWER_MAX;
+	obuf_append(&c->out, head, sizeof(head));
+	if (!core_tap_read(c->tap, TAP_LINES, &c->out)) {
+		obuf_reset(&c->out);
+		core_timer_clear(c->timer);
+		core_fd_update(c->watch, ORLOP_FD_READ);
+		return;
+	}
+	head[3] = (uint32_t)(c->out.len - sizeof(head));
+	obuf_append(&c->out, "\0\0\0\0\0\0\0", (8 - c->out.len % 8) % 8);
+	if (obuf_err(&c->out)) {
+		conn_close(c);
+		return;
+	}
+	head[0] = (uint32_t)c->out.len - 8;
+	memcpy(c->out.data, head, sizeof(head));
+	core_timer_set(c->timer, IDLE_NS, 0);
+	core_fd_update(c->watch, ORLOP_FD_READ | ORLOP_FD_WRITE);
+}
+
+static void text_copy(struct orlop_bytes v, char *to, size_t size)
+{
+	size_t n = v.len < size - 1 ? v.len : size - 1;
+
+	if (n)
+		memcpy(to, v.p, n);
+	to[n] = '\0';
+}
+
+static void conn_tap(struct conn *c, const struct orlop_msg *m)
+{
+	struct core_tap_spec spec = { .op = (int64_t)orlop_msg_u64(m, ORLOP_ADMIN_T_OP, UINT64_MAX) };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	int r;
+
+	spec.trace = orlop_msg_u64(m, ORLOP_ADMIN_T_TRACE, 0);
+	spec.bodies = orlop_msg_u64(m, ORLOP_ADMIN_T_BODIES, 0) == 1;
+	text_copy(orlop_msg_bytes(NULL, m, ORLOP_ADMIN_T_NAME), spec.link, sizeof(spec.link));
+	text_copy(orlop_msg_bytes(NULL, m, ORLOP_ADMIN_T_TO), spec.address, sizeof(spec.address));
+	r = core_tap_open(c->admin->core, &spec, conn_tap_fill, c, &c->tap);
+	if (r) {
+		(void)orlop_fail(&err, -r, 0, "", r == -EBUSY ? "%u others look at the bus already" :
+				 "no memory for a tap", CORE_TAPS_MAX);
+		conn_answer(c, r, NULL, &err);
+		return;
+	}
+	/* An empty frame at once: who waits for it knows that nothing is missed from here on. */
+	core_log_text(c->admin->core->log, "core", ORLOP_LOG_INFO, "tap",
+		      spec.bodies ? "somebody looks at the bus, bodies included" : "somebody looks at the bus");
+	c->sent = 0;
+	put_u32(&c->out, 0);
+	put_u32(&c->out, ORLOP_ADMIN_MORE);
+	if (obuf_err(&c->out))
+		conn_close(c);
+	else
+		core_fd_update(c->watch, ORLOP_FD_READ | ORLOP_FD_WRITE);
+}
+
+/* ---- requests -------------------------------------------------------------------------------------------- */
+
 /* A whole frame is in: ask. */
 static void conn_ask(struct conn *c, uint32_t len)
 {
 	struct core *core = c->admin->core;
 	struct orlop_send send = { .size = sizeof(send), .to = "core", .timeout_ns = REQUEST_NS };
 	struct orlop_error err = ORLOP_ERROR_INIT;
+	uint64_t timeout;
 	int r;
 
 	send.op = get_u32(c->in.data + 4);
 	send.msg.size = sizeof(send.msg);
 	send.msg.body.p = c->in.data + 8;
 	send.msg.body.len = len;
-	core_fd_update(c->watch, 0);
+	send.msg.fds = c->fds;
+	send.msg.n_fds = c->n_fds;
 	core_timer_clear(c->timer);
+	if (send.op == ORLOP_ADMIN_TAP) {
+		conn_tap(c, &send.msg);
+		return;
+	}
+	timeout = orlop_msg_u64(&send.msg, ORLOP_ADMIN_T_TIMEOUT_NS, 0);
+	if (timeout)
+		send.timeout_ns = timeout < REQUEST_MAX_NS ? timeout : REQUEST_MAX_NS;
+	core_fd_update(c->watch, 0);
 	c->asked = true;
+	c->n_fds = 0;		/* taken, also if it fails */
 	r = core_link_request(core->self->shards[0].link, &send, conn_replied, c, NULL);
 	obuf_splice(&c->in, 0, 8 + len, NULL, 0);
 	if (r) {
@@ -218,6 +312,42 @@ static void conn_look(struct conn *c)
 		conn_ask(c, len);
 }
 
+/* read(), with the descriptors that come along; more than there is room for: -1, EMSGSIZE. */
+static ssize_t conn_recv(struct conn *c, char *room, size_t size)
+{
+	union {
+		struct cmsghdr	align;
+		char		buf[CMSG_SPACE(sizeof(int) * ORLOP_MSG_MAX_FDS)];
+	} control;
+	struct iovec iov = { .iov_base = room, .iov_len = size };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
+			    .msg_controllen = sizeof(control.buf) };
+	ssize_t n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC);
+	bool fits = n < 0 || !(m.msg_flags & MSG_CTRUNC);
+
+	for (struct cmsghdr *h = n < 0 ? NULL : CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
+		uint32_t count = (uint32_t)((h->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (uint32_t i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
+			fits = fits && c->n_fds < ORLOP_MSG_MAX_FDS;
+			if (fits)
+				c->fds[c->n_fds++] = fd;
+			else
+				(void)close(fd);
+		}
+	}
+	if (!fits) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	return n;
+}
+
 static void conn_read(struct conn *c)
 {
 	char *room = obuf_reserve(&c->in, 16384);
@@ -227,7 +357,7 @@ static void conn_read(struct conn *c)
 		conn_close(c);
 		return;
 	}
-	n = read(c->fd, room, 16384);
+	n = conn_recv(c, room, 16384);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -255,6 +385,10 @@ static void conn_write(struct conn *c)
 		return;
 	obuf_done(&c->out);
 	obuf_init(&c->out);
+	if (c->tap) {
+		conn_tap_fill(c);
+		return;
+	}
 	core_timer_clear(c->timer);
 	core_fd_update(c->watch, ORLOP_FD_READ);
 	conn_look(c);
@@ -267,6 +401,10 @@ static void conn_event(void *arg, int32_t fd, uint32_t events)
 	(void)fd;
 	if (c->asked)
 		return;
+	if (c->tap && (events & ORLOP_FD_READ)) {
+		conn_close(c);		/* the end, or a request that nobody can answer now */
+		return;
+	}
 	if (c->out.len)
 		conn_write(c);
 	else if (events & ORLOP_FD_READ)

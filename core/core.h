@@ -34,6 +34,7 @@ struct core_feeder;
 struct core_image;		/* a mapped .so: loader.h */
 struct core_loader;
 struct core_admin;
+struct core_taps;
 
 enum core_state {
 	CORE_LOADED,		/* mapped and checked, waits for what it needs */
@@ -148,6 +149,7 @@ struct core {
 	pthread_mutex_t	lead_lock;	/* guards leads */
 	struct olist	leads;
 	uint64_t	last_token;
+	struct core_taps *taps;		/* NULL: nobody looks at the bus */
 };
 
 /* Shard of a host table. */

@@ -223,7 +223,12 @@ struct core_bus_head {
 	uint32_t	len_bytes;
 	uint16_t	kind;		/* enum core_wire_kind */
 	uint16_t	reserved0;
+	uint32_t	name;		/* number of the address or topic, 0: none */
+	uint64_t	latency_ns;	/* of an answer: since its request was handed over; else 0 */
 };
+
+/* The address or topic of that number, "" if there is none. Any thread. */
+const char *core_bus_name(struct core_bus *bus, uint32_t number);
 
 /* Name of a kind: "request". Never NULL. */
 const char *core_bus_kind_name(uint32_t kind);

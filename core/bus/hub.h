@@ -151,7 +151,7 @@ void core_route(struct core_port *p, struct core_frame *f);
 void core_route_release(struct core_name *n);	/* what is parked goes, if there is somebody */
 void core_route_port_gone(struct core_port *p);
 void core_route_record(struct core_bus *bus, struct core_port *src, struct core_port *dst,
-		       const struct core_frame *f);
+		       const struct core_name *n, uint64_t latency_ns, const struct core_frame *f);
 
 /* name.c */
 struct core_name *core_name_get(struct core_bus *bus, uint32_t id);		/* any thread */

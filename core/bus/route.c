@@ -22,12 +22,13 @@ static void recent_add(struct core_port *p, const struct core_bus_head *h)
 }
 
 void core_route_record(struct core_bus *bus, struct core_port *src, struct core_port *dst,
-		       const struct core_frame *f)
+		       const struct core_name *n, uint64_t latency_ns, const struct core_frame *f)
 {
 	struct core_bus_head h = {
 		.at_ns = bus->now, .corr = f->h.corr, .trace = f->h.trace,
 		.src = src ? src->id : 0, .dst = dst ? dst->id : 0, .op = f->h.op,
 		.status = f->h.status, .len_bytes = f->h.len, .kind = f->h.kind,
+		.name = n ? n->id : 0, .latency_ns = latency_ns,
 	};
 
 	recent_add(src, &h);
@@ -78,6 +79,12 @@ static void open_end(struct core_bus *bus, struct core_open *o)
 	}
 }
 
+/* How long somebody has had it; 0: nobody. */
+static uint64_t open_ns(const struct core_bus *bus, const struct core_open *o)
+{
+	return o->dst && bus->now > o->start_ns ? bus->now - o->start_ns : 0;
+}
+
 /* The switch's own answer. */
 static void open_answer(struct core_bus *bus, struct core_open *o, int32_t status)
 {
@@ -89,7 +96,7 @@ static void open_answer(struct core_bus *bus, struct core_open *o, int32_t statu
 	f->h.trace = o->trace;
 	f->h.dst = src->id;
 	f->h.status = status;
-	core_route_record(bus, o->dst, src, f);
+	core_route_record(bus, o->dst, src, o->name, open_ns(bus, o), f);
 	open_end(bus, o);
 	core_port_send(src, f);
 }
@@ -116,7 +123,7 @@ static void request_forward(struct core_bus *bus, struct core_open *o, struct co
 	dst->requests_in++;
 	if (++dst->n_open > dst->open_peak)
 		dst->open_peak = dst->n_open;
-	core_route_record(bus, o->src, dst, f);
+	core_route_record(bus, o->src, dst, o->name, 0, f);
 	core_port_send(dst, f);
 }
 
@@ -129,7 +136,7 @@ static void request_park(struct core_bus *bus, struct core_open *o, struct core_
 		open_answer(bus, o, -EBUSY);
 		return;
 	}
-	core_route_record(bus, o->src, NULL, f);
+	core_route_record(bus, o->src, NULL, n, 0, f);
 	o->parked = f;
 	olist_append(&n->parked, &f->node);
 	n->n_parked++;
@@ -191,6 +198,7 @@ static void request_in(struct core_port *p, struct core_frame *f)
 	o->src = p;
 	o->name = n;
 	o->trace = f->h.trace;
+	o->answer.h.op = f->h.op;
 	olist_append(&p->asked, &o->of_src);
 	core_idtab_add(&bus->open, &o->id, f->h.corr);
 	if (n->port && !n->port->muted)
@@ -212,7 +220,7 @@ static void reply_in(struct core_port *p, struct core_frame *f)
 	}
 	src = o->src;
 	f->h.dst = src->id;
-	core_route_record(bus, p, src, f);
+	core_route_record(bus, p, src, o->name, open_ns(bus, o), f);
 	if (f->h.kind == CORE_W_REPLY) {
 		latency_add(p, bus->now - o->start_ns);
 		open_end(bus, o);
@@ -245,7 +253,7 @@ static void cancel_in(struct core_port *p, struct core_frame *f)
 	if (!o->dst && status == -ETIMEDOUT)
 		status = -EHOSTUNREACH;
 	if (o->dst) {
-		core_route_record(bus, p, o->dst, f);
+		core_route_record(bus, p, o->dst, o->name, 0, f);
 		core_port_send(o->dst, f);
 	} else {
 		core_frame_free(f);
@@ -284,7 +292,7 @@ static void publish_in(struct core_port *p, struct core_frame *f)
 {
 	struct core_name *n = core_name_get(p->bus, f->h.op);
 
-	core_route_record(p->bus, p, NULL, f);
+	core_route_record(p->bus, p, NULL, n, 0, f);
 	if (n)
 		OLIST_FOREACH(node, &n->subs) {
 			struct core_port *dst = OLIST_ENTRY(node, struct core_sub, of_name)->port;

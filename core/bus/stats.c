@@ -20,6 +20,13 @@ const char *core_bus_kind_name(uint32_t kind)
 	return kind < CORE_W_KINDS && names[kind] ? names[kind] : "?";
 }
 
+const char *core_bus_name(struct core_bus *bus, uint32_t number)
+{
+	const struct core_name *n = number ? core_name_get(bus, number) : NULL;
+
+	return n ? n->name : "";
+}
+
 /* Upper bound of the power of two below which @permille of the answers were given. */
 static uint64_t quantile_ns(const struct core_port *p, uint64_t permille)
 {
