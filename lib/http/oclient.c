@@ -8,9 +8,12 @@
 #include "tls/otls.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define SECOND		UINT64_C(1000000000)
@@ -36,6 +39,7 @@ struct cconn {
 	bool			in_body;
 	bool			keep;
 	bool			connecting;
+	bool			up;		/* what is written may reach the peer: TLS is up */
 	bool			dead;
 };
 
@@ -51,6 +55,7 @@ struct ohttp_creq {
 	uint64_t			timeout_ns;
 	bool				upgrade;
 	bool				retried;
+	bool				sent;
 	bool				paused;
 };
 
@@ -58,6 +63,8 @@ struct ohttp_client {
 	const struct orlop_host	*h;
 	struct otls_ctx		*tls;
 	struct olist		conns;
+	uint32_t		keep_max;
+	uint64_t		keep_ns;
 };
 
 static int conn_open(struct ohttp_client *c, struct ohttp_creq *r);
@@ -126,8 +133,9 @@ static void conn_broken(struct cconn *c, int err, const char *why)
 		conn_kill(c);
 		return;
 	}
-	/* A kept connection may have died of age just now: ask once more on a new one. */
-	if (c->reused && !c->got && !r->retried && strcmp(r->method, "POST") != 0) {
+	/* A kept connection may have died of age just now: ask once more on a new one, if asking is all it is. */
+	if (c->reused && !c->got && !r->retried &&
+	    (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0)) {
 		struct ohttp_client *client = r->client;
 
 		r->retried = true;
@@ -152,7 +160,7 @@ static void complete(struct cconn *c)
 
 	OLIST_FOREACH(l, &client->conns)
 		idle += OLIST_ENTRY(l, struct cconn, link)->req == NULL;
-	if (c->keep && c->in.len == 0 && idle < KEEP_MAX) {
+	if (c->keep && c->in.len == 0 && idle < client->keep_max) {
 		r->conn = NULL;
 		c->req = NULL;
 		c->reused = true;
@@ -160,7 +168,7 @@ static void complete(struct cconn *c)
 		c->in_body = false;
 		c->scan = 0;
 		ohttp_stream_resume(c->stream);
-		client->h->timer_set(c->timer, KEEP_NS, 0);
+		client->h->timer_set(c->timer, client->keep_ns, 0);
 	}
 	req_end(r, 0, "");
 }
@@ -310,9 +318,19 @@ static void on_closed(void *arg, int err)
 	conn_leave(c);
 }
 
+static void on_ready(void *arg)
+{
+	struct cconn *c = arg;
+
+	c->up = true;
+	if (c->req)
+		c->req->sent = true;
+}
+
 static const struct ohttp_stream_ops conn_ops = {
 	.data = on_data,
 	.eof = on_eof,
+	.ready = on_ready,
 	.closed = on_closed,
 };
 
@@ -334,10 +352,20 @@ static void send_request(struct cconn *c, struct ohttp_creq *r)
 {
 	c->req = r;
 	r->conn = c;
+	r->sent = c->up;
 	c->client->h->timer_set(c->timer, r->timeout_ns, 0);
 	(void)ohttp_stream_write(c->stream, r->text.data, r->text.len);
 	if (r->paused)
 		ohttp_stream_pause(c->stream);
+}
+
+/* A peer that vanished without a word is found within half a minute, in a quiet watch too. */
+static void find_dead_peers(int fd)
+{
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &(int){ 15 }, sizeof(int));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &(int){ 5 }, sizeof(int));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &(int){ 3 }, sizeof(int));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &(unsigned int){ 30000 }, sizeof(unsigned int));
 }
 
 static void on_connect(void *arg, int32_t fd)
@@ -363,6 +391,8 @@ static void on_connect(void *arg, int32_t fd)
 		c->got = true;
 		conn_broken(c, fd, strerrordesc_np(-fd));
 	} else {
+		find_dead_peers(fd);
+		c->up = !c->client->tls;
 		r = ohttp_stream_new(c->client->h, fd, c->client->tls, c->name, &conn_ops, c, &c->stream);
 		if (r < 0)
 			conn_broken(c, r, "cannot begin TLS");
@@ -411,9 +441,22 @@ int ohttp_client_new(const struct orlop_host *h, struct otls_ctx *tls, struct oh
 		return -ENOMEM;
 	c->h = h;
 	c->tls = tls;
+	c->keep_max = KEEP_MAX;
+	c->keep_ns = KEEP_NS;
 	olist_init(&c->conns);
 	*ret = c;
 	return 0;
+}
+
+void ohttp_client_keep(struct ohttp_client *c, uint32_t max, uint64_t idle_ns)
+{
+	c->keep_max = max;
+	c->keep_ns = idle_ns;
+}
+
+bool ohttp_creq_sent(const struct ohttp_creq *r)
+{
+	return r->sent;
 }
 
 void ohttp_client_free(struct ohttp_client *c)

@@ -48,6 +48,8 @@ struct ohttp_client_request {
 
 /* @tls NULL: plain; borrowed, must outlive the client. */
 int ohttp_client_new(const struct orlop_host *h, struct otls_ctx *tls, struct ohttp_client **ret);
+/* Keep so many idle connections, for so long [4, 30 s]. */
+void ohttp_client_keep(struct ohttp_client *c, uint32_t max, uint64_t idle_ns);
 /* Requests under way end with -ECANCELED. Accepts NULL. */
 void ohttp_client_free(struct ohttp_client *c);
 
@@ -56,6 +58,8 @@ int ohttp_client_send(struct ohttp_client *c, const struct ohttp_client_request 
 		      const struct ohttp_client_ops *ops, void *arg, struct ohttp_creq **ret);
 /* No callback any more; the connection is closed. Accepts NULL. */
 void ohttp_creq_cancel(struct ohttp_creq *r);
+/* In end(): may the server have seen it? False: it never left, so asking once more is harmless. */
+bool ohttp_creq_sent(const struct ohttp_creq *r);
 /* Back-pressure for data(). */
 void ohttp_creq_pause(struct ohttp_creq *r);
 void ohttp_creq_resume(struct ohttp_creq *r);

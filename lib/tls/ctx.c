@@ -54,13 +54,23 @@ static int no_password(char *buf, int size, int rw, void *arg)
 	return -1;
 }
 
-static int use_cert(SSL_CTX *ssl, const char *path, struct orlop_error *err)
+/* From the file, or the text that was given instead. */
+static int get_pem(const char *path, const char *text, size_t len, struct obuf *b, struct orlop_error *err)
+{
+	if (path)
+		return read_pem(path, b, err);
+	obuf_append(b, text, len);
+	return obuf_err(b);
+}
+
+static int use_cert(struct otls_ctx *c, SSL_CTX *ssl, struct orlop_error *err)
 {
 	cleanup_obuf struct obuf b = OBUF_INIT;
+	const char *path = c->cert_path ? c->cert_path : "(given text)";
 	BIO *bio;
 	X509 *x;
 	int ok;
-	int r = read_pem(path, &b, err);
+	int r = get_pem(c->cert_path, c->cert_pem, c->cert_pem_len, &b, err);
 
 	if (r < 0)
 		return r;
@@ -86,12 +96,13 @@ static int use_cert(SSL_CTX *ssl, const char *path, struct orlop_error *err)
 	return ok ? 0 : ssl_fail(err, "certificate", path);
 }
 
-static int use_key(SSL_CTX *ssl, const char *path, struct orlop_error *err)
+static int use_key(struct otls_ctx *c, SSL_CTX *ssl, struct orlop_error *err)
 {
 	struct obuf b = OBUF_INIT;
+	const char *path = c->key_path ? c->key_path : "(given text)";
 	EVP_PKEY *k = NULL;
 	BIO *bio;
-	int r = read_pem(path, &b, err);
+	int r = get_pem(c->key_path, c->key_pem, c->key_pem_len, &b, err);
 
 	if (r < 0)
 		return r;
@@ -117,13 +128,9 @@ static int use_ca(struct otls_ctx *c, SSL_CTX *ssl, struct orlop_error *err)
 	int n = 0;
 	int r;
 
-	if (c->ca_path) {
-		r = read_pem(c->ca_path, &b, err);
-		if (r < 0)
-			return r;
-	} else {
-		obuf_append(&b, c->ca_pem, c->ca_pem_len);
-	}
+	r = get_pem(c->ca_path, c->ca_pem, c->ca_pem_len, &b, err);
+	if (r < 0)
+		return r;
 	bio = BIO_new_mem_buf(b.data ? b.data : "", (int)b.len);
 	if (!bio)
 		return -ENOMEM;
@@ -185,10 +192,10 @@ static int build(struct otls_ctx *c, SSL_CTX **ret, struct orlop_error *err)
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(ssl, 0);
 	SSL_CTX_set_default_passwd_cb(ssl, no_password);
-	if (c->cert_path)
-		r = use_cert(ssl, c->cert_path, err);
-	if (r == 0 && c->cert_path)
-		r = use_key(ssl, c->key_path, err);
+	if (c->cert_path || c->cert_pem)
+		r = use_cert(c, ssl, err);
+	if (r == 0 && (c->cert_path || c->cert_pem))
+		r = use_key(c, ssl, err);
 	if (r == 0 && (c->ca_path || c->ca_pem))
 		r = use_ca(c, ssl, err);
 	if (r == 0 && c->server) {
@@ -207,6 +214,12 @@ static int build(struct otls_ctx *c, SSL_CTX **ret, struct orlop_error *err)
 	return 0;
 }
 
+static char *text_dup(struct orlop_bytes t, size_t *ret_len)
+{
+	*ret_len = t.len;
+	return t.p ? omem_strndup(t.p, t.len) : NULL;
+}
+
 static int ctx_new(const struct otls_config *cfg, int server, struct otls_ctx **ret, struct orlop_error *err)
 {
 	struct otls_ctx *c = OMEM_NEW(struct otls_ctx);
@@ -221,14 +234,15 @@ static int ctx_new(const struct otls_config *cfg, int server, struct otls_ctx **
 	c->cert_path = omem_strdup(cfg->cert_path);
 	c->key_path = omem_strdup(cfg->key_path);
 	c->ca_path = omem_strdup(cfg->ca_path);
-	if (cfg->ca_pem.p) {
-		c->ca_pem = omem_strndup(cfg->ca_pem.p, cfg->ca_pem.len);
-		c->ca_pem_len = cfg->ca_pem.len;
-	}
+	c->ca_pem = text_dup(cfg->ca_pem, &c->ca_pem_len);
+	c->cert_pem = text_dup(cfg->cert_pem, &c->cert_pem_len);
+	c->key_pem = text_dup(cfg->key_pem, &c->key_pem_len);
 	if ((cfg->cert_path && !c->cert_path) || (cfg->key_path && !c->key_path) ||
-	    (cfg->ca_path && !c->ca_path) || (cfg->ca_pem.p && !c->ca_pem))
+	    (cfg->ca_path && !c->ca_path) || (cfg->ca_pem.p && !c->ca_pem) ||
+	    (cfg->cert_pem.p && !c->cert_pem) || (cfg->key_pem.p && !c->key_pem))
 		r = orlop_fail(err, ENOMEM, 0, "", "no memory for TLS");
-	else if ((server && !c->cert_path) || (c->cert_path && !c->key_path))
+	else if ((server && !c->cert_path && !c->cert_pem) || !c->cert_path != !c->key_path ||
+		 !c->cert_pem != !c->key_pem)
 		r = orlop_fail(err, EINVAL, 0, "", "a TLS certificate and its key must both be given");
 	else
 		r = build(c, &c->ssl, err);
@@ -280,5 +294,8 @@ void otls_ctx_free(struct otls_ctx *c)
 	omem_free(c->key_path);
 	omem_free(c->ca_path);
 	omem_free(c->ca_pem);
+	omem_free(c->cert_pem);
+	if (c->key_pem)
+		omem_free_secret(c->key_pem, c->key_pem_len);
 	omem_free(c);
 }

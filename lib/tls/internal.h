@@ -14,6 +14,10 @@ struct otls_ctx {
 	char		*ca_path;
 	char		*ca_pem;
 	size_t		ca_pem_len;
+	char		*cert_pem;
+	size_t		cert_pem_len;
+	char		*key_pem;
+	size_t		key_pem_len;
 	uint16_t	min_version;
 	uint8_t		h2;
 	uint8_t		insecure;

@@ -23,6 +23,8 @@ struct otls_config {
 	const char	*key_path;
 	const char	*ca_path;	/* server: who may have signed clients, NULL: clients are not asked */
 	struct orlop_bytes ca_pem;	/* instead of ca_path */
+	struct orlop_bytes cert_pem;	/* instead of cert_path and key_path: never reloaded */
+	struct orlop_bytes key_pem;
 	uint16_t	min_version;	/* 12 or 13; 0: 13 */
 	uint8_t		h2;		/* server: offer "h2" besides "http/1.1"; client: ask for "h2" alone */
 	uint8_t		insecure;	/* client: do not verify (never by default) */
