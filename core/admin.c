@@ -21,6 +21,7 @@
 #include "config.h"
 #include "loader.h"
 #include "log.h"
+#include "look.h"
 #include "metrics.h"
 #include "work.h"
 
@@ -88,6 +89,12 @@ static void put_modules(struct obuf *b, struct core *c)
 		obuf_puts(b, first ? "{" : ",{");
 		first = false;
 		put_module_head(b, inst);
+		put_text(b, "buildId", inst->image->info.build_id);
+		put_key(b, "abi");
+		obuf_printf(b, "\"%u.%u\"", inst->image->info.abi_major, inst->image->info.abi_minor);
+		put_num(b, "shards", inst->n_shards);
+		core_look_held(b, inst);
+		put_num(b, "busyNs", core_look_busy_ns(inst));
 		obuf_putc(b, '}');
 	}
 	obuf_putc(b, ']');
@@ -208,21 +215,6 @@ static void put_params(struct obuf *b, struct core_instance *inst)
 	obuf_putc(b, ']');
 }
 
-static void put_held(struct obuf *b, struct core_instance *inst)
-{
-	put_key(b, "held");
-	obuf_putc(b, '{');
-	for (int k = 0; k < CORE_HELD_MAX; k++) {
-		uint64_t sum = 0;
-
-		for (uint32_t i = 0; i < inst->n_shards; i++)
-			sum += core_owner_count(&inst->shards[i].held, k);
-		if (k != CORE_HELD_REQUEST && k != CORE_HELD_CALL)
-			put_num(b, core_held_name(k), sum);
-	}
-	obuf_putc(b, '}');
-}
-
 static int op_info(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		   struct orlop_error *err)
 {
@@ -246,7 +238,7 @@ static int op_info(void *ctx, const struct orlop_req *req, struct orlop_call *ca
 	put_list(&b, "needs", inst->needs);
 	put_list(&b, "reads", inst->reads);
 	put_params(&b, inst);
-	put_held(&b, inst);
+	core_look_held(&b, inst);
 	obuf_putc(&b, '}');
 	answer(ctx, call, ORLOP_ADMIN_T_JSON, &b);
 	return 0;
@@ -257,21 +249,72 @@ static int op_stats(void *ctx, const struct orlop_req *req, struct orlop_call *c
 {
 	struct core_instance *inst;
 	struct obuf b = OBUF_INIT;
-	char own[8192];
 	int r = get_instance(ctx, req, &inst, err);
 
 	if (r)
 		return r;
 	obuf_putc(&b, '{');
 	put_text(&b, "name", inst->name);
-	put_held(&b, inst);
-	if (inst->state == CORE_READY && inst->mod.stats && inst->mod.stats(inst->ctx, own, sizeof(own)) >= 0) {
-		own[sizeof(own) - 1] = '\0';
-		put_key(&b, "module");
-		obuf_puts(&b, own[0] ? own : "{}");
-	}
+	put_text(&b, "state", core_state_name(inst->state));
+	put_num(&b, "sinceMs", (core_now_mono() - inst->since_ns) / 1000000);
+	core_look_stats(&b, inst);
 	obuf_putc(&b, '}');
 	answer(ctx, call, ORLOP_ADMIN_T_JSON, &b);
+	return 0;
+}
+
+/* "debug" and so on: what the module logs from now on; "default": what all do. */
+static int level_set(struct core *c, const struct orlop_req *req, struct core_instance *inst,
+		     struct orlop_error *err)
+{
+	char word[16];
+	int32_t level = 0;
+	int r;
+
+	if (!orlop_msg_bytes(&c->self->shards[0].host, &req->msg, ORLOP_ADMIN_T_LEVEL).p)
+		return 0;
+	r = get_text(c, req, ORLOP_ADMIN_T_LEVEL, "the level", word, sizeof(word), err);
+	if (r)
+		return r;
+	if (strcmp(word, "default") && core_log_level_parse(word, &level))
+		return orlop_fail(err, EINVAL, 400, "BadRequest", "there is no log level %s: want error, warn, "
+				  "info, debug or default", word);
+	if (core_log_set_module(c->log, inst->name, level))
+		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	CLOG(c, INFO, "log_level", "module=%s level=%s", inst->name, word);
+	return 0;
+}
+
+static int op_debug(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		    struct orlop_error *err)
+{
+	static const char *const levels[] = { "error", "warn", "info", "debug" };
+	struct core *c = ctx;
+	struct core_instance *inst;
+	struct obuf b = OBUF_INIT;
+	const char *level = "none";
+	int r = get_instance(c, req, &inst, err);
+
+	if (r == 0)
+		r = level_set(c, req, inst, err);
+	if (r)
+		return r;
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		int32_t n;
+
+		if (core_log_level_parse(levels[i], &n) == 0 && core_log_enabled(c->log, inst->name, n))
+			level = levels[i];
+	}
+	obuf_putc(&b, '{');
+	put_module_head(&b, inst);
+	put_text(&b, "path", inst->image->path);
+	put_text(&b, "buildId", inst->image->info.build_id);
+	put_text(&b, "logLevel", level);
+	put_params(&b, inst);
+	core_look_stats(&b, inst);
+	core_look_messages(&b, inst);
+	obuf_putc(&b, '}');
+	answer(c, call, ORLOP_ADMIN_T_JSON, &b);
 	return 0;
 }
 
@@ -515,7 +558,7 @@ const struct orlop_ops *core_admin_ops(void)
 	static const struct {
 		uint32_t	size;
 		uint32_t	reserved0;
-		orlop_op_fn	op[ORLOP_ADMIN_FORWARD + 1];
+		orlop_op_fn	op[ORLOP_ADMIN_MODULE_DEBUG + 1];
 	} ops = {
 		.size = sizeof(ops),
 		.op = {
@@ -529,6 +572,7 @@ const struct orlop_ops *core_admin_ops(void)
 			[ORLOP_ADMIN_METRICS] = op_metrics,
 			[ORLOP_ADMIN_STOP] = op_stop,
 			[ORLOP_ADMIN_FORWARD] = op_forward,
+			[ORLOP_ADMIN_MODULE_DEBUG] = op_debug,
 		},
 	};
 
@@ -552,7 +596,7 @@ void core_state_dump(struct core *c)
 		struct core_instance *inst = OLIST_ENTRY(n, struct core_instance, node);
 		cleanup_obuf struct obuf b = OBUF_INIT;
 
-		put_held(&b, inst);
+		core_look_held(&b, inst);
 		CLOG(c, INFO, "state_module", "name=%s state=%s shards=%u %s", inst->name,
 		     core_state_name(inst->state), inst->n_shards, obuf_cstr(&b));
 	}

@@ -75,13 +75,17 @@ static void fdent_event(uv_poll_t *poll, int status, int events)
 	OLIST_FOREACH(n, &e->watches) {
 		struct orlop_fdwatch *w = OLIST_ENTRY(n, struct orlop_fdwatch, node);
 		uint32_t m = got & w->events;
+		struct core_owner *o = w->owner;
+		uint64_t t0;
 
 		if (status < 0 && w->events)
 			m = w->events | ORLOP_FD_HUP;
 		if (w->dead || !m)
 			continue;
 		atomic_fetch_add_explicit(&e->loop->n_events, 1, memory_order_relaxed);
-		w->cb(w->arg, e->fd, m);
+		t0 = core_owner_enter(o);
+		w->cb(w->arg, e->fd, m);	/* @w stays until below */
+		core_owner_leave(o, t0);
 	}
 	e->busy = false;
 	OLIST_FOREACH_SAFE(n, tmp, &e->watches) {

@@ -154,6 +154,7 @@ static bool posts_run(struct core_loop *l)
 		void *arg = p->arg;
 		struct core_owner *o = p->owner;
 		bool heap = p->heap;
+		uint64_t t0;
 
 		next = p->next;
 		if (heap)
@@ -161,10 +162,39 @@ static bool posts_run(struct core_loop *l)
 		else
 			atomic_store_explicit(&p->queued, false, memory_order_release);
 		atomic_fetch_add_explicit(&l->n_ran, 1, memory_order_relaxed);
+		t0 = core_owner_enter(o);
 		fn(arg);
+		core_owner_leave(o, t0);
 		core_owner_dec(o, CORE_HELD_POST);
 	}
 	return any;
+}
+
+/* One writer: plain loads and stores of atomics are enough. */
+void core_owner_leave(struct core_owner *o, uint64_t entered)
+{
+	uint64_t ns;
+
+	if (!o)
+		return;
+	ns = core_now_mono() - entered;
+	atomic_store_explicit(&o->busy_ns, atomic_load_explicit(&o->busy_ns, memory_order_relaxed) + ns,
+			      memory_order_relaxed);
+	atomic_store_explicit(&o->n_busy, atomic_load_explicit(&o->n_busy, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	if (ns > atomic_load_explicit(&o->busy_max_ns, memory_order_relaxed))
+		atomic_store_explicit(&o->busy_max_ns, ns, memory_order_relaxed);
+}
+
+uint64_t core_loop_cpu_ns(struct core_loop *l)
+{
+	pthread_t self = (pthread_t)atomic_load(&l->self);
+	struct timespec ts;
+	clockid_t clock;
+
+	if (!self || pthread_getcpuclockid(self, &clock) || clock_gettime(clock, &ts))
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 static void loop_async(uv_async_t *a)

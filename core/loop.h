@@ -38,6 +38,10 @@ enum core_held {
 struct core_owner {
 	_Atomic uint32_t n[CORE_HELD_MAX];
 	struct olist	list[CORE_HELD_MAX];
+	/* Time of its callbacks on its loop: written there only. */
+	_Atomic uint64_t busy_ns;
+	_Atomic uint64_t busy_max_ns;	/* the longest one */
+	_Atomic uint64_t n_busy;
 };
 
 void core_owner_init(struct core_owner *o);
@@ -60,6 +64,16 @@ static inline uint32_t core_owner_count(struct core_owner *o, enum core_held kin
 {
 	return atomic_load_explicit(&o->n[kind], memory_order_acquire);
 }
+
+uint64_t core_now_mono(void);	/* ns */
+
+/* Around a callback of an owner (NULL: the core's own, not measured), which may free what it is about. */
+static inline uint64_t core_owner_enter(const struct core_owner *o)
+{
+	return o ? core_now_mono() : 0;
+}
+
+void core_owner_leave(struct core_owner *o, uint64_t entered);
 
 /*
  * A post without allocation: zero it once, embed it in what it is about. While it is queued posting
@@ -117,6 +131,8 @@ void core_loop_free(struct core_loop *l);
 
 /* Is this the loop's own thread? Any thread. */
 bool core_loop_here(const struct core_loop *l);
+/* Processor time of the loop's thread, ns; 0: it does not run. Any thread. */
+uint64_t core_loop_cpu_ns(struct core_loop *l);
 
 /* Run @fn(@arg) on the loop, in order of posting. Any thread. 0, -ENOMEM, -ECANCELED (closed). */
 int core_loop_post(struct core_loop *l, orlop_cb fn, void *arg);
@@ -126,7 +142,6 @@ int core_loop_post_node(struct core_loop *l, struct core_post *p, orlop_cb fn, v
 
 /* ---- clocks, chance: any thread --------------------------------------------------------------- */
 
-uint64_t core_now_mono(void);	/* ns */
 uint64_t core_now_boot(void);
 uint64_t core_now_wall(void);
 void core_random(void *buf, size_t len);

@@ -44,6 +44,7 @@ static void timer_arm(struct orlop_timer *t)
 static void timer_fired(uv_timer_t *uv)
 {
 	struct orlop_timer *t = uv->data;
+	struct core_owner *o = t->owner;
 	uint64_t now = core_now_mono();
 
 	if (now < t->due_ns) {
@@ -58,6 +59,7 @@ static void timer_fired(uv_timer_t *uv)
 	}
 	atomic_fetch_add_explicit(&t->loop->n_fired, 1, memory_order_relaxed);
 	t->cb(t->arg);		/* may free t */
+	core_owner_leave(o, now);
 }
 
 int core_timer_new(struct core_loop *l, struct core_owner *o, orlop_cb cb, void *arg,

@@ -234,6 +234,15 @@ const char *core_bus_name(struct core_bus *bus, uint32_t number);
 const char *core_bus_kind_name(uint32_t kind);
 
 /*
+ * core_bus_recent - the last messages of the links named @link or "@link#shard", oldest first
+ *
+ * As core_bus_stats(). Names of links that are gone are "".
+ */
+void core_bus_recent(struct core_bus *bus, const char *link,
+		     void (*fn)(void *arg, const char *link, const struct core_bus_head *h,
+				const char *src, const char *dst), void *arg);
+
+/*
  * Called for each message that the switch passes on, on its thread; @body valid during the call
  * (len 0 if there is none). NULL ends it; after return the old one is not called any more. Any thread but the switch's.
  */

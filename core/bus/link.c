@@ -139,6 +139,8 @@ static void link_prepare(uv_prepare_t *p)
 static void link_poll(uv_poll_t *p, int status, int events)
 {
 	struct core_link *link = p->data;
+	struct core_owner *o = link->owner;
+	uint64_t t0 = core_owner_enter(o);
 
 	(void)status;
 	(void)events;
@@ -152,6 +154,7 @@ static void link_poll(uv_poll_t *p, int status, int events)
 		core_sock_free(packet);
 	}
 	core_link_flush(link);
+	core_owner_leave(o, t0);
 }
 
 /* ---- open ------------------------------------------------------------------------------------------- */

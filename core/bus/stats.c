@@ -83,6 +83,53 @@ void core_bus_stats(struct core_bus *bus, void (*fn)(void *arg, const struct cor
 	core_hub_run(bus, &c.cmd);
 }
 
+struct cmd_recent {
+	struct core_cmd	cmd;
+	const char	*link;
+	void		(*fn)(void *arg, const char *link, const struct core_bus_head *h,
+			      const char *src, const char *dst);
+	void		*arg;
+};
+
+static const char *port_name(struct core_bus *bus, uint32_t id)
+{
+	OLIST_FOREACH(node, &bus->ports) {
+		struct core_port *p = OLIST_ENTRY(node, struct core_port, node);
+
+		if (p->id == id)
+			return p->name;
+	}
+	return "";
+}
+
+static void recent_run(struct core_bus *bus, struct core_cmd *cmd)
+{
+	struct cmd_recent *c = (struct cmd_recent *)(void *)cmd;
+	size_t n = strlen(c->link);
+
+	OLIST_FOREACH(node, &bus->ports) {
+		struct core_port *p = OLIST_ENTRY(node, struct core_port, node);
+		uint32_t k = p->n_recent > CORE_HUB_RECENT ? p->n_recent - CORE_HUB_RECENT : 0;
+
+		if (strncmp(p->name, c->link, n) || (p->name[n] && p->name[n] != '#'))
+			continue;
+		for (; k < p->n_recent; k++) {
+			const struct core_bus_head *h = &p->recent[k % CORE_HUB_RECENT];
+
+			c->fn(c->arg, p->name, h, port_name(bus, h->src), port_name(bus, h->dst));
+		}
+	}
+}
+
+void core_bus_recent(struct core_bus *bus, const char *link,
+		     void (*fn)(void *arg, const char *link, const struct core_bus_head *h,
+				const char *src, const char *dst), void *arg)
+{
+	struct cmd_recent c = { .cmd.fn = recent_run, .link = link, .fn = fn, .arg = arg };
+
+	core_hub_run(bus, &c.cmd);
+}
+
 struct cmd_tap {
 	struct core_cmd	cmd;
 	core_bus_tap_fn	fn;
