@@ -93,6 +93,34 @@ struct orlop_resource_info {
 	const char	*prefix;
 };
 
+/* One condition of a want: an exact value of a field ("spec.nodeName") or label ("app"). */
+struct orlop_feed_match {
+	uint32_t	size;
+	uint32_t	label;		/* 1: @name is a label's, 0: a field's */
+	const char	*name;
+	const char	*value;
+};
+
+/*
+ * What one or more modules of this process read of a resource: their reads= (module.h) with $names
+ * put in. All conditions hold for what is wanted. Several wants of one resource are several slices:
+ * what is in any of them is wanted. A want that another one contains is left out.
+ */
+struct orlop_feed_want {
+	uint32_t	size;
+	uint32_t	flags;		/* ORLOP_WANT_* */
+	const char	*resource;	/* "pods", "deployments.apps"; "*": all there are */
+	const char	*ns;		/* only this namespace; NULL: all */
+	uint32_t	n_matches;
+	uint32_t	match_size;	/* of an element of @matches */
+	const struct orlop_feed_match *matches;
+};
+
+#define ORLOP_WANT_METADATA	0x0001u	/* metadata is enough */
+
+/* feed_list_begin */
+#define ORLOP_FEED_LOST		0x0001u	/* what happened before this list is not known: cursors become stale */
+
 /* Note that a resource has moved; on the opener's loop; coalesced; read journal or snapshot. */
 typedef void (*orlop_note_fn)(void *arg, struct orlop_resource *res, uint64_t rev);
 /* cache_wait: status 0, -ETIMEDOUT or -ECANCELED. */

@@ -271,6 +271,60 @@ struct orlop_host {
 	void		(*health_list)(const struct orlop_host *h,
 				void (*fn)(void *arg, const char *instance,
 					const struct orlop_health *health), void *arg);
+
+	/* ---- feeding the cache: only modules whose modinfo says provides=feed ------------------ */
+
+	/*
+	 * Become the feeder of a resource. What is there from an earlier feeder stays and is readable;
+	 * feed_rev() tells up to where it goes: go on from there, or list. A resource that nobody has
+	 * registered may be fed, readers see it when it is. -EACCES if the modinfo does not say
+	 * provides=feed, -EBUSY if another module feeds it. A resource fed by a module is not fed from
+	 * storage as well.
+	 */
+	int		(*feed_open)(const struct orlop_host *h, const char *resource,
+				struct orlop_feed **ret, struct orlop_error *err);
+	/* What was not committed is dropped; what readers see stays as it is. Accepts NULL. */
+	void		(*feed_close)(struct orlop_feed *f);
+	/* Revision that readers see this resource fed up to; 0: nothing yet, list. Any thread. */
+	uint64_t	(*feed_rev)(const struct orlop_feed *f);
+	/*
+	 * An object is now so, or gone. @record as in record.h; all borrowed. In revision order but in
+	 * a list; what is not newer than the key's present state is ignored. Nothing is visible before
+	 * feed_commit() or feed_list_end(). 0, -EINVAL (the record is damaged), -ENOMEM: nothing
+	 * changed.
+	 */
+	int		(*feed_put)(struct orlop_feed *f, struct orlop_bytes ns, struct orlop_bytes name,
+				struct orlop_bytes record, uint64_t rev);
+	int		(*feed_del)(struct orlop_feed *f, struct orlop_bytes ns, struct orlop_bytes name,
+				uint64_t rev);
+	/*
+	 * All of it is visible as of @rev, which is never below an earlier one; readers' revision is
+	 * @rev also if nothing was put: so a bookmark is a commit. A revision must not be split over
+	 * two commits. -ENOMEM: nothing became visible, call again; -EINVAL: a list is under way.
+	 */
+	int		(*feed_commit)(struct orlop_feed *f, uint64_t rev);
+	/*
+	 * A list anew: put everything there is, then feed_list_end() with the list's revision makes it
+	 * visible, less what was not put. Unchanged objects stay the same. Without ORLOP_FEED_LOST
+	 * readers' cursors go on and meet the differences as changes: additions and changes with the
+	 * objects' revisions, deletions with that of the list. Beginning again forgets what was put.
+	 * If @rev is below what readers have seen (the source was taken back) all cursors become stale.
+	 */
+	int		(*feed_list_begin)(struct orlop_feed *f, uint32_t flags);
+	int		(*feed_list_end)(struct orlop_feed *f, uint64_t rev);	/* 0, -ENOMEM: call again */
+	/*
+	 * @err > 0: the resource cannot be read any more (EACCES: forbidden; ENOENT: gone): readers'
+	 * journal_read and snapshot_open answer -@err and waits end with it. The next list ends that.
+	 */
+	void		(*feed_fail)(struct orlop_feed *f, int32_t err);
+	/*
+	 * feed_want_list: call @fn for each want of the modules of this process, but one's own, as they
+	 * are loaded now. feed_wants: call @changed (NULL: no more) on this loop when that may have
+	 * changed, and once soon after the call.
+	 */
+	int		(*feed_wants)(const struct orlop_host *h, orlop_cb changed, void *arg);
+	void		(*feed_want_list)(const struct orlop_host *h,
+				void (*fn)(void *arg, const struct orlop_feed_want *want), void *arg);
 };
 
 #define ORLOP_HOST_HAS(h, m) \

@@ -7,6 +7,7 @@
  * so any number of instances live in one process.
  *
  * Change list of the ABI, newest first. Members are only ever appended.
+ *   0.1  feeding the cache: orlop_host.feed_*, reads= with options (cache.h: orlop_feed_want)
  *   0.1  the beginning; may change without notice until 1.0
  */
 #ifndef ORLOP_MODULE_H
@@ -119,9 +120,18 @@ struct orlop_module {
  * "key=value" strings, each NUL-terminated, in section .orlop.modinfo. Keys:
  *   abi=MAJOR.MINOR   needed at least (a module that tests with ORLOP_HOST_HAS may say less)
  *   name= class= version= license=
- *   provides=ADDRESS[,…]   bus addresses besides class and class/name
+ *   provides=ADDRESS[,…]   bus addresses besides class and class/name; "feed": it may feed the cache
  *   needs=CLASS[,…]        addresses that must be ready before init
- *   reads=RESOURCE[;opt][,…]   resources it may open in the cache, "*" for all
+ *   reads=RESOURCE[;opt…][,…]  resources it may open in the cache, "*" for all. Options say that less
+ *                          than everything is enough, for feeders (a feed may bring more):
+ *       ;namespace=NS          objects of one namespace
+ *       ;field=PATH=VALUE      an index field of the resource has this value: spec.nodeName=$node
+ *       ;label=NAME=VALUE      so has a label
+ *       ;metadata              only their metadata
+ *                          A value $NAME is that of the module's parameter NAME; $node is the
+ *                          parameter node_name or, if that is empty or there is none, the host
+ *                          name. A condition whose parameter is empty does not count. Field and
+ *                          label may be repeated, so may a resource: several slices.
  *   user=NAME              the API user it acts as
  * Pass extra keys as one literal with "\0" between: ORLOP_MODULE_INFO("needs=api\0reads=pods,nodes").
  */

@@ -34,6 +34,7 @@ struct orlop_blob;		/* immutable, reference-counted bytes: call.h */
 struct orlop_resource;		/* an open resource of the cache: cache.h */
 struct orlop_snapshot;
 struct orlop_iter;
+struct orlop_feed;		/* one resource that this module feeds: host.h */
 struct orlop_metric;
 struct orlop_lead;
 
