@@ -46,6 +46,9 @@ static const struct conf_module list[] = {
 	{ "controllers/serviceaccount", false, { { "ca_file", "\"%D/pki/ca.crt\"" } } },
 	{ "controllers/replicaset", false, { { NULL, NULL } } },
 	{ "controllers/deployment", false, { { NULL, NULL } } },
+	{ "controllers/node-lifecycle", false, { { NULL, NULL } } },
+	{ "controllers/taint-eviction", false, { { NULL, NULL } } },
+	{ "controllers/pod-garbage-collector", false, { { NULL, NULL } } },
 	{ "runtime/oci", false, {
 		{ "root", "\"%D/runtime\"" },
 		{ "unpack", "\"%U\"" },

@@ -196,6 +196,8 @@ static int inform(struct kubelet *k, const char *res, okube_change_fn fn, struct
 
 static void informers_free(struct kubelet *k)
 {
+	okube_informer_free(k->in_nodes);
+	k->in_nodes = NULL;
 	okube_informer_free(k->in_pods);
 	okube_informer_free(k->in_services);
 	okube_informer_free(k->in_endpoints);
@@ -291,6 +293,8 @@ static int kubelet_start(void *ctx, struct orlop_error *err)
 	if (!e)
 		e = inform(k, "secrets", secret_changed, &k->in_secrets, err);
 	if (!e)
+		e = okube_informer_new(k->h, "nodes", node_changed, NULL, k, &k->in_nodes, err);
+	if (!e)
 		e = node_start(k, err);
 	if (e)
 		return e;
@@ -350,7 +354,7 @@ static const struct orlop_param kubelet_params[] = {
 };
 
 ORLOP_MODULE("kubelet", "kubelet", "0.1",
-	     "needs=api,runtime,cni\0reads=pods,services,endpoints,configmaps,secrets",
+	     "needs=api,runtime,cni\0reads=pods,nodes,services,endpoints,configmaps,secrets",
 	.license = "Apache-2.0",
 	.summary = "makes this machine run the pods bound to it",
 	.n_params = sizeof(kubelet_params) / sizeof(kubelet_params[0]),

@@ -158,6 +158,7 @@ struct pod {
 	int64_t		start_ns;
 	struct ojson	*sent;		/* status the API is known to have */
 	bool		sending;
+	bool		marked;		/* somebody else said that it is not ready */
 	bool		send_again;
 	uint32_t	send_failures;
 	struct orlop_timer *timer;
@@ -183,6 +184,7 @@ struct kubelet {
 	struct okube_informer *in_endpoints;
 	struct okube_informer *in_configmaps;
 	struct okube_informer *in_secrets;
+	struct okube_informer *in_nodes;
 	struct okube_recorder *events;
 	int32_t		idx_node;
 	bool		running;	/* pods are being synced: machine and runtime are known */
@@ -429,6 +431,8 @@ struct ojson *status_make(const struct pod *p, const struct status_input *in);
 /* Would the pod with these containers be finished? */
 const char *status_phase(const struct pod *p, bool final);
 void report_sync(struct pod *p);
+/* Before @p->obj becomes @obj. */
+void report_seen(struct pod *p, const struct ojson *obj);
 
 /* ---- machine.c (worker), node.c -------------------------------------------------------------------------------------- */
 
@@ -451,6 +455,8 @@ void machine_read(const char *root, const char *node_ip, struct machine *m);
 int node_init(struct kubelet *k);
 int node_start(struct kubelet *k, struct orlop_error *err);
 void node_stop(struct kubelet *k);
+/* Our own Node was changed by somebody: told again what is so. An okube_change_fn, @arg the kubelet. */
+void node_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev);
 void node_free(struct kubelet *k);
 const char *node_ip(const struct kubelet *k);
 const struct machine *node_machine(const struct kubelet *k);

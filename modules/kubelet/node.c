@@ -255,6 +255,10 @@ static void status_answer(void *arg, int32_t status, uint32_t code, const struct
 		OLOG(n->k->h, INFO, ready ? "node_ready" : "node_not_ready", "node=%s", n->k->node_name);
 		node_event(n, "Normal", ready ? "NodeReady" : "NodeNotReady", "Node %s status is now: %s",
 			   n->k->node_name, ready ? "NodeReady" : "NodeNotReady");
+		/* pods that were marked not ready with the node */
+		if (ready)
+			OMAP_FOREACH(&n->k->pods, e)
+				pod_kick(e->value);
 	}
 	node_sync(n);
 }
@@ -565,6 +569,30 @@ static void node_sync(struct node *n)
 	}
 	if (!n->status_ns || kubelet_now(n->k) - n->status_ns >= STATUS_NS)
 		status_send(n);
+}
+
+/* Who heard nothing of us for long says so in our conditions; who took us out wants us to register. */
+void node_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
+{
+	struct kubelet *k = arg;
+	struct node *n = k->node;
+	struct ojson *obj;
+
+	(void)prev;
+	if (o->name.len != strlen(k->node_name) || memcmp(o->name.p, k->node_name, o->name.len) || !n->created)
+		return;
+	if (type == ORLOP_CHANGE_DELETED) {
+		n->created = false;
+		node_sync(n);
+		return;
+	}
+	obj = okube_parse(o);
+	if (obj && n->sent && strcmp(ojson_get_cstr(okube_condition(obj, "Ready"), "status", ""),
+				     ojson_get_cstr(sent_condition(n, "Ready"), "status", ""))) {
+		n->status_ns = 0;
+		node_sync(n);
+	}
+	ojson_unref(obj);
 }
 
 static void tick(void *arg)

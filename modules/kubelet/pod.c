@@ -234,6 +234,7 @@ void pod_update(struct kubelet *k, const struct orlop_object *o)
 	meta = p->obj && (!ojson_equal(OJSON_AT(p->obj, "metadata", "labels"), OJSON_AT(obj, "metadata", "labels")) ||
 			  !ojson_equal(OJSON_AT(p->obj, "metadata", "annotations"),
 				       OJSON_AT(obj, "metadata", "annotations")));
+	report_seen(p, obj);
 	ojson_unref(p->obj);
 	p->obj = obj;
 	if (first) {

@@ -82,6 +82,22 @@ static bool list_covered(const struct ojson *want, const struct ojson *have)
 	return true;
 }
 
+static bool says_ready(const struct ojson *st)
+{
+	OJSON_FOREACH_ELEM(i, c, ojson_get(st, "conditions")) {
+		if (ojson_string_is(ojson_get(c, "type"), "Ready"))
+			return ojson_string_is(ojson_get(c, "status"), "True");
+	}
+	return false;
+}
+
+/* With its node, a pod is marked not ready by the control plane: @obj is how it is now. */
+void report_seen(struct pod *p, const struct ojson *obj)
+{
+	if (p->sent && says_ready(p->sent) && okube_pod_ready(p->obj, NULL) && !okube_pod_ready(obj, NULL))
+		p->marked = true;
+}
+
 static bool known(const struct pod *p, const struct ojson *st)
 {
 	const struct ojson *have = ojson_get(p->obj, "status");
@@ -124,6 +140,11 @@ void report_sync(struct pod *p)
 	st = status_make(p, &in);
 	if (!st)
 		return;
+	if (p->marked && node_ready(k)) {	/* told again */
+		p->marked = false;
+		ojson_unref(p->sent);
+		p->sent = NULL;
+	}
 	if (known(p, st)) {
 		if (!p->sent)
 			p->sent = st;

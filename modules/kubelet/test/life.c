@@ -264,8 +264,53 @@ static void test_network(void)
 	kit_end();
 }
 
+static void text_swap(char *text, const char *from, const char *to)
+{
+	char *at = strstr(text, from);
+	size_t rest;
+
+	if (!at)
+		otap_bail_out(from);
+	rest = strlen(at + strlen(from)) + 1;
+	memmove(at + strlen(to), at + strlen(from), rest);
+	memcpy(at, to, strlen(to));
+}
+
+/* What the node controller does while nothing is heard of us. */
+static void object_change(const char *res, const char *ns, const char *name, const char *from, const char *to)
+{
+	static char text[8192];
+
+	snprintf(text, sizeof(text), "{%s}", fakehost_get(kit.fh, res, ns, name));
+	text_swap(text, from, to);
+	fakehost_put(kit.fh, res, ns, name, text);
+}
+
+static void test_doubted(void)
+{
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	object_change("pods", "default", "web", "\"type\":\"Ready\",\"status\":\"True\"",
+		      "\"type\":\"Ready\",\"status\":\"False\"");
+	kit_run(100);
+	is_str(kit_condition("web", "Ready"), "True", "a pod that was marked not ready says again that it is");
+	object_change("nodes", "", "n1", "\"type\":\"Ready\",\"status\":\"True\"", "\"type\":\"Ready\",\"status\":\"Unknown\"");
+	fakehost_api_clear(kit.fh);
+	kit_run(100);
+	is_int(fakehost_api_count(kit.fh, "patch nodes/status"), 1, "so does the node");
+	kit_run(60000);
+	is_int(fakehost_api_count(kit.fh, "patch nodes/status"), 1, "once");
+	fakehost_delete(kit.fh, "nodes", "", "n1");
+	kit_run(100);
+	ok(fakehost_get(kit.fh, "nodes", "", "n1") != NULL, "a Node that was deleted is registered again");
+	kit_end();
+}
+
 int main(void)
 {
+	test_doubted();
 	test_start();
 	test_crash();
 	test_policies();
