@@ -95,6 +95,8 @@ int args_parse(const struct command *cmd, const struct arg *args, int argc, char
 			only_args = true;
 			continue;
 		}
+		if (!strcmp(s, "-w"))
+			s = "--watch";
 		if (!strcmp(s, "--help") || !strcmp(s, "-h")) {
 			help(cmd, args);
 			return -1 - CLI_OK;

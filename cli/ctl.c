@@ -82,7 +82,40 @@ static int get(struct ctl *c, void *p, size_t len)
 	return 0;
 }
 
-int ctl_send(struct ctl *c, uint32_t op, struct orlop_msgw *w, struct orlop_error *err)
+/* All of a frame, with a descriptor at its first byte unless @fd is -1. */
+static int put_frame(struct ctl *c, const uint32_t head[2], struct orlop_bytes body, int fd)
+{
+	union {
+		struct cmsghdr	align;
+		char		buf[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)head, .iov_len = 8 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
+			    .msg_controllen = sizeof(control.buf) };
+	struct cmsghdr *h;
+	ssize_t n;
+	int r;
+
+	if (fd < 0) {
+		r = put(c, head, 8, body.len ? MSG_MORE : 0);
+		return r || !body.len ? r : put(c, body.p, body.len, 0);
+	}
+	memset(&control, 0, sizeof(control));
+	h = CMSG_FIRSTHDR(&m);
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(h), &fd, sizeof(fd));
+	do
+		n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	r = put(c, (const char *)head + n, 8 - (size_t)n, 0);
+	return r || !body.len ? r : put(c, body.p, body.len, 0);
+}
+
+static int send_fd(struct ctl *c, uint32_t op, struct orlop_msgw *w, int fd, struct orlop_error *err)
 {
 	struct orlop_msg m = { .body = { NULL, 0 } };
 	uint32_t head[2];
@@ -94,13 +127,23 @@ int ctl_send(struct ctl *c, uint32_t op, struct orlop_msgw *w, struct orlop_erro
 		m = orlop_msgw_msg(w);
 	head[0] = (uint32_t)m.body.len;
 	head[1] = op;
-	r = put(c, head, sizeof(head), m.body.len ? MSG_MORE : 0);
-	if (r == 0 && m.body.len)
-		r = put(c, m.body.p, m.body.len, 0);
+	r = put_frame(c, head, m.body, fd);
 	return r ? orlop_fail(err, -r, 0, "", "%s: %s", c->path, strerrordesc_np(-r)) : 0;
 }
 
+int ctl_send(struct ctl *c, uint32_t op, struct orlop_msgw *w, struct orlop_error *err)
+{
+	return send_fd(c, op, w, -1, err);
+}
+
 int ctl_recv(struct ctl *c, struct obuf *ret, struct orlop_error *err)
+{
+	int r = ctl_next(c, ret, err);
+
+	return r < 0 ? r : 0;
+}
+
+int ctl_next(struct ctl *c, struct obuf *ret, struct orlop_error *err)
 {
 	uint32_t head[2];
 	int32_t status;
@@ -125,7 +168,7 @@ int ctl_recv(struct ctl *c, struct obuf *ret, struct orlop_error *err)
 
 		return orlop_fail(err, -status, 0, "", "%.*s", (int)text.len, text.p ? text.p : "");
 	}
-	return 0;
+	return status == ORLOP_ADMIN_MORE;
 }
 
 int ctl_call(struct ctl *c, uint32_t op, struct orlop_msgw *w, struct obuf *ret, struct orlop_error *err)
@@ -135,7 +178,8 @@ int ctl_call(struct ctl *c, uint32_t op, struct orlop_msgw *w, struct obuf *ret,
 	return r ? r : ctl_recv(c, ret, err);
 }
 
-int ctl_forward_send(struct ctl *c, const char *to, uint32_t op, struct orlop_msgw *w, struct orlop_error *err)
+static int forward_send(struct ctl *c, const char *to, uint32_t op, struct orlop_msgw *w, int fd,
+			uint64_t timeout_ns, struct orlop_error *err)
 {
 	struct orlop_msgw outer;
 	int r;
@@ -150,9 +194,24 @@ int ctl_forward_send(struct ctl *c, const char *to, uint32_t op, struct orlop_ms
 		if (w->err)
 			outer.err = w->err;
 	}
-	r = ctl_send(c, ORLOP_ADMIN_FORWARD, &outer, err);
+	if (timeout_ns)
+		orlop_msgw_u64(&outer, ORLOP_ADMIN_T_TIMEOUT_NS, timeout_ns);
+	r = send_fd(c, ORLOP_ADMIN_FORWARD, &outer, fd, err);
 	orlop_msgw_done(&outer);
 	return r;
+}
+
+int ctl_forward_send(struct ctl *c, const char *to, uint32_t op, struct orlop_msgw *w, struct orlop_error *err)
+{
+	return forward_send(c, to, op, w, -1, 0, err);
+}
+
+int ctl_forward_fd(struct ctl *c, const char *to, uint32_t op, struct orlop_msgw *w, int fd, uint64_t timeout_ns,
+		   struct obuf *ret, struct orlop_error *err)
+{
+	int r = forward_send(c, to, op, w, fd, timeout_ns, err);
+
+	return r ? r : ctl_forward_recv(c, ret, err);
 }
 
 int ctl_forward_recv(struct ctl *c, struct obuf *ret, struct orlop_error *err)

@@ -26,10 +26,15 @@ void ctl_close(struct ctl *c);
 int ctl_send(struct ctl *c, uint32_t op, struct orlop_msgw *w, struct orlop_error *err);
 /* The answer's fields into @ret. Negative: as the daemon answered, its reason in @err. */
 int ctl_recv(struct ctl *c, struct obuf *ret, struct orlop_error *err);
+/* The same for a frame of a stream: 1 if others follow, 0 if it was the last. */
+int ctl_next(struct ctl *c, struct obuf *ret, struct orlop_error *err);
 int ctl_call(struct ctl *c, uint32_t op, struct orlop_msgw *w, struct obuf *ret, struct orlop_error *err);
 
 /* A request to any address of the bus. */
 int ctl_forward_send(struct ctl *c, const char *to, uint32_t op, struct orlop_msgw *w, struct orlop_error *err);
+/* The same with a descriptor that goes along (borrowed), and time for it; 0: two minutes. */
+int ctl_forward_fd(struct ctl *c, const char *to, uint32_t op, struct orlop_msgw *w, int fd, uint64_t timeout_ns,
+		   struct obuf *ret, struct orlop_error *err);
 int ctl_forward_recv(struct ctl *c, struct obuf *ret, struct orlop_error *err);
 int ctl_forward(struct ctl *c, const char *to, uint32_t op, struct orlop_msgw *w, struct obuf *ret,
 		struct orlop_error *err);

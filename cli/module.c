@@ -63,34 +63,6 @@ static void print_json(const struct ojson *j)
 	puts(text ? text : "null");
 }
 
-int cmd_module_list(const struct command *cmd, int argc, char **argv)
-{
-	static const char *const columns[] = { "NAME", "CLASS", "VERSION", "STATE", "HEALTHY", "SAYS", NULL };
-	struct module_cmd m = { .c = { .fd = -1 } };
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	cleanup_ojson struct ojson *j = NULL;
-	struct table t;
-	int r = begin(cmd, argc, argv, &m, &err);
-
-	if (r == 0)
-		r = ctl_json(&m.c, ORLOP_ADMIN_MODULE_LIST, NULL, &j, &err);
-	if (r == 0 && m.json) {
-		print_json(j);
-	} else if (r == 0) {
-		table_init(&t, columns);
-		OJSON_FOREACH_ELEM(i, e, j) {
-			table_add(&t, "%s", ojson_get_cstr(e, "name", ""));
-			table_add(&t, "%s", ojson_get_cstr(e, "class", ""));
-			table_add(&t, "%s", ojson_get_cstr(e, "version", ""));
-			table_add(&t, "%s", ojson_get_cstr(e, "state", ""));
-			table_add(&t, "%s", ojson_get_bool(e, "healthy", false) ? "yes" : "no");
-			table_add(&t, "%s", ojson_get_cstr(e, "text", ""));
-		}
-		table_print(&t, stdout);
-	}
-	return end(&m, r, &err);
-}
-
 static void print_list(const char *what, const struct ojson *list)
 {
 	if (!ojson_count(list))
@@ -143,20 +115,6 @@ int cmd_module_info(const struct command *cmd, int argc, char **argv)
 		print_json(j);
 	else if (r == 0)
 		print_info(j);
-	return end(&m, r, &err);
-}
-
-int cmd_module_stats(const struct command *cmd, int argc, char **argv)
-{
-	struct module_cmd m = { .c = { .fd = -1 } };
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	cleanup_ojson struct ojson *j = NULL;
-	int r = begin(cmd, argc, argv, &m, &err);
-
-	if (r == 0)
-		r = ctl_json(&m.c, ORLOP_ADMIN_MODULE_STATS, argv[1], &j, &err);
-	if (r == 0)
-		print_json(j);
 	return end(&m, r, &err);
 }
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define TABLE_COLUMNS	8
+#define TABLE_COLUMNS	16
 
 struct table {
 	uint32_t	n_columns;

@@ -306,7 +306,10 @@ static int op_debug(void *ctx, const struct orlop_req *req, struct orlop_call *c
 			level = levels[i];
 	}
 	obuf_putc(&b, '{');
-	put_module_head(&b, inst);
+	put_text(&b, "name", inst->name);
+	put_text(&b, "version", inst->image->info.version);
+	put_text(&b, "state", core_state_name(inst->state));
+	put_num(&b, "sinceMs", (core_now_mono() - inst->since_ns) / 1000000);
 	put_text(&b, "path", inst->image->path);
 	put_text(&b, "buildId", inst->image->info.build_id);
 	put_text(&b, "logLevel", level);
