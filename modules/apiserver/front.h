@@ -130,7 +130,13 @@ struct front {
 	bool			pretty;
 	uint8_t			body_kind;	/* enum body_kind */
 	char			audit_id[40];
+	char			traceparent[56];
 };
+
+/* ---- http/trace.c ---- */
+
+/* The trace of the request, from the client or out of @random: f->rq.trace and f->traceparent. */
+void front_trace(struct front *f, const uint8_t random[16]);
 
 /* ---- http/front.c ---- */
 

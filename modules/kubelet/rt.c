@@ -51,7 +51,7 @@ static void not_sent(void *arg)
 static void send_it(struct kubelet *k, const char *to, uint32_t op, uint64_t key, struct orlop_msgw *w,
 		    uint64_t timeout_ns, rt_fn fn, void *arg)
 {
-	struct orlop_send s = { .size = sizeof(s), .op = op, .to = to, .key = key,
+	struct orlop_send s = { .size = sizeof(s), .op = op, .to = to, .key = key, .trace = key,
 				.timeout_ns = timeout_ns ? timeout_ns : 120 * NS_PER_S };
 	struct rt_req *r = OMEM_NEW(struct rt_req);
 

@@ -6,6 +6,8 @@
 #include "json/ojson.h"
 #include "yaml/oyaml.h"
 
+#include <orlop/inline/log.h>
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -95,10 +97,25 @@ static void count_request(struct front *f, int status)
 	}
 }
 
+/* One line a request for who looks for one: what the client knows of it, and its trace on the bus. */
+static void log_request(const struct front *f, int status)
+{
+	const struct orlop_host *h = f->sh->h;
+
+	if (!h->log_enabled(h, ORLOP_LOG_DEBUG))
+		return;
+	OLOG(h, DEBUG, "request", "trace=%016llx verb=%s path=%.*s user=%.*s code=%d us=%llu",
+	     (unsigned long long)f->rq.trace, f->verb ? f->verb : "-", (int)(f->rt.path.len < 200 ? f->rt.path.len : 200),
+	     f->rt.path.p ? f->rt.path.p : "", (int)f->who.user.len, f->who.user.p ? f->who.user.p : "", status,
+	     (unsigned long long)((h->now_mono(h) - f->began) / 1000));
+}
+
 void front_done(struct front *f, int status)
 {
-	if (status)
+	if (status) {
 		count_request(f, status);
+		log_request(f, status);
+	}
 	f->req = NULL;
 	uncount(f);
 	(void)front_free_if_idle(f);
@@ -144,6 +161,7 @@ size_t front_headers(struct front *f, struct ohttp_header *hdr, const char *type
 	hdr[n++] = ohttp_header_cstr("Cache-Control", "no-cache, private");
 	if (type)
 		hdr[n++] = ohttp_header_cstr("Content-Type", type);
+	hdr[n++] = ohttp_header_cstr("Traceparent", f->traceparent);
 	hdr[n++] = ohttp_header_cstr("X-Kubernetes-Pf-Flowschema-Uid", FLOW_UID);
 	hdr[n++] = ohttp_header_cstr("X-Kubernetes-Pf-Prioritylevel-Uid", LEVEL_UID);
 	return n;
@@ -624,18 +642,19 @@ static bool is_for_people(struct orlop_bytes agent)
 			   ostr_starts(agent.p, agent.len, "Mozilla/5.0"));
 }
 
-static void make_audit_id(struct front *f)
+static void make_ids(struct front *f)
 {
 	struct orlop_bytes given = ohttp_header(f->req, "audit-id");
 	uint8_t b[16];
 
+	f->sh->h->random(f->sh->h, b, sizeof(b));
+	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	front_trace(f, b);
 	if (given.p && given.len > 0 && given.len < sizeof(f->audit_id)) {
 		memcpy(f->audit_id, given.p, given.len);
 		return;
 	}
-	f->sh->h->random(f->sh->h, b, sizeof(b));
-	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
-	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
 	snprintf(f->audit_id, sizeof(f->audit_id),
 		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4],
 		 b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
@@ -662,7 +681,7 @@ void front_begin(void *arg, struct ohttp_req *req)
 	f->began = sh->h->now_mono(sh->h);
 	sh->n_fronts++;
 	ohttp_on_close(req, on_close, f);
-	make_audit_id(f);
+	make_ids(f);
 	accept_parse(ohttp_header(req, "accept"), bytes_is(path, "/api") || bytes_is(path, "/apis"), &f->accept);
 	pretty = query_get(&f->arena, ohttp_query(req), "pretty");
 	f->pretty = pretty.p ? !bytes_is(pretty, "false") && !bytes_is(pretty, "0")

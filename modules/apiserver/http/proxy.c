@@ -483,8 +483,8 @@ static void ask(struct front *f, const char *addr, const char *host, const char 
 	}
 	p->f = f;
 	q.target = obuf_cstr(&target);
-	if (!log)
-		q.n_headers = upgrade_headers(f, hdr, 32);
+	q.n_headers = log ? 0 : upgrade_headers(f, hdr, 31);
+	hdr[q.n_headers++] = ohttp_header_cstr("Traceparent", f->traceparent);
 	ohttp_on_close(f->req, on_close, p);
 	r = ohttp_client_send(f->sh->kubelet, &q, &client_ops, p, &p->creq);
 	obuf_done(&target);
