@@ -7,6 +7,7 @@
  * so any number of instances live in one process.
  *
  * Change list of the ABI, newest first. Members are only ever appended.
+ *   0.1  replacing: orlop_module.draining, .revision
  *   0.1  feeding the cache: orlop_host.feed_*, reads= with options (cache.h: orlop_feed_want)
  *   0.1  the beginning; may change without notice until 1.0
  */
@@ -109,6 +110,17 @@ struct orlop_module {
 	void		(*health)(void *ctx, struct orlop_health *health);
 	/* one line of JSON (an object) about the inside, for `orlop module stats`. */
 	int		(*stats)(void *ctx, char *buf, size_t size);
+	/*
+	 * After stop(), when its successor serves already: how many things that outlive requests (exec,
+	 * logs -f, what goes through) are served to their end here. Asked now and then; nothing is taken
+	 * away before it says 0 or the time for that (drain_timeout_s) is over.
+	 */
+	uint32_t	(*draining)(void *ctx);
+	/*
+	 * How far the module's data has got, 0: nothing to say. Asked when it is ready, and after stop()
+	 * when every call is done: a successor that is behind does not get the address.
+	 */
+	uint64_t	(*revision)(void *ctx);
 };
 
 #define ORLOP_STR2_(x)		#x
