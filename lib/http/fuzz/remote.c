@@ -14,16 +14,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 	   "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: %s\r\n\r\n"
 
 static const struct {
-	const char	*head;
+	bool		ws;
 	const char	*path;
 	const char	*protocol;
 } ways[] = {
-	{ SPDY, "exec", "v4.channel.k8s.io" },
-	{ SPDY, "exec", "channel.k8s.io" },
-	{ WS, "exec", "v4.channel.k8s.io" },
-	{ WS, "exec", "v5.channel.k8s.io" },
-	{ SPDY, "pf", "portforward.k8s.io" },
-	{ WS, "pf", "SPDY/3.1+portforward.k8s.io" },
+	{ false, "exec", "v4.channel.k8s.io" },
+	{ false, "exec", "channel.k8s.io" },
+	{ true, "exec", "v4.channel.k8s.io" },
+	{ true, "exec", "v5.channel.k8s.io" },
+	{ false, "pf", "portforward.k8s.io" },
+	{ true, "pf", "SPDY/3.1+portforward.k8s.io" },
 };
 
 static char addr[64];
@@ -138,7 +138,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	n_open = n_closed = 0;
 	n = data[0] % (int)(sizeof(ways) / sizeof(ways[0]));
-	n = snprintf(head, sizeof(head), ways[n].head, ways[n].path, ways[n].protocol);
+	n = ways[n].ws ? snprintf(head, sizeof(head), WS, ways[n].path, ways[n].protocol)
+		       : snprintf(head, sizeof(head), SPDY, ways[n].path, ways[n].protocol);
 	fd = ph_dial(addr);
 	if (fd < 0)
 		return 0;

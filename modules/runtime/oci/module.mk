@@ -12,3 +12,4 @@ oci-unpack_from := modules/runtime/oci
 oci-unpack_srcs := unpack-main.c unpack-layer.c unpack-inspect.c
 oci-unpack_deps := json base
 oci-unpack_pkgs := libarchive openssl
+oci-unpack_fuzz := fuzz/unpack.c
