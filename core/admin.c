@@ -19,6 +19,7 @@
 #include "bus/bus.h"
 #include "cache/cache.h"
 #include "config.h"
+#include "crash.h"
 #include "loader.h"
 #include "log.h"
 #include "look.h"
@@ -332,6 +333,7 @@ static void load_done(void *arg, int status, struct core_instance *inst, const s
 	struct pending *p = arg;
 	struct obuf b = OBUF_INIT;
 
+	core_crash_update(p->core);
 	if (status) {
 		core_call_done(p->call, status, NULL, err);
 	} else {

@@ -1,5 +1,5 @@
 # The core: orlopd. The bus and the cache have fragments of their own.
-core_srcs := address.c admin.c config.c connect.c control.c core.c crash.c daemon.c fdwatch.c host.c host_bus.c \
+core_srcs := address.c admin.c config.c connect.c control.c core.c crash.c crash-proc.c daemon.c fdwatch.c host.c host_bus.c \
 	host_cache.c image.c instance.c lead.c loader.c log.c look.c loop.c main.c metrics.c modinfo.c net.c replace.c spawn.c tap.c \
 	timer.c unload.c work.c
 core_tests := test/config.c test/faults.c test/modinfo.c test/log.c test/loop.c test/process.c test/net.c test/host.c test/load.c test/control.c test/tap.c

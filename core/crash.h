@@ -1,15 +1,34 @@
 /*
- * crash.h - the last words of a process that dies by a fault.
+ * crash.h - the last words of a process that dies by a fault: on stderr, and as a file in DATA/crash.
+ *
+ * For every process that runs a core: orlopd, and the child of an isolated module.
  */
 #ifndef CORE_CRASH_H
 #define CORE_CRASH_H
 
 #include "core.h"
 
-/* Installs the handlers. Nothing happens under a sanitizer, which has its own. */
+/*
+ * core_crash_start - installs the handlers and makes DATA/crash
+ *
+ * Nothing happens under a sanitizer, which has its own. @c may be NULL: then only the memory is
+ * taken, so that threads started before the core is whole have a stack for their handler; call it
+ * again with the core.
+ */
 void core_crash_start(struct core *c);
 /* Version and modules as they are now: after each load and unload. Main loop. */
 void core_crash_update(struct core *c);
 void core_crash_stop(void);
+
+/* Around the life of a thread: a stack of its own for the handler. Returns what _end() takes. */
+int core_crash_thread_begin(void);
+void core_crash_thread_end(int slot);
+
+/*
+ * core_crash_tell - one line in the log for each report that was not told yet; how many
+ *
+ * At the start; and by whoever sees a child end by a signal.
+ */
+int core_crash_tell(struct core *c);
 
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/omem.h"
+#include "crash.h"
 #include "spawn.h"
 
 /* ---- clocks, chance --------------------------------------------------------------------------- */
@@ -333,10 +334,12 @@ struct thread_start {
 static void *thread_main(void *arg)
 {
 	struct thread_start s = *(struct thread_start *)arg;
+	int stack = core_crash_thread_begin();
 
 	omem_free(arg);
 	(void)pthread_setname_np(pthread_self(), s.name);
 	s.fn(s.arg);
+	core_crash_thread_end(stack);
 	return NULL;
 }
 

@@ -318,6 +318,7 @@ static int run(struct core_config *cfg, struct orlopd *d)
 		core_config_free(cfg);
 		return 1;
 	}
+	core_crash_start(NULL);
 	r = core_new(cfg, &d->core, &err);
 	if (r) {
 		failed(d, &err);
@@ -327,6 +328,7 @@ static int run(struct core_config *cfg, struct orlopd *d)
 	d->core->end = end;
 	d->core->end_arg = d;
 	core_crash_start(d->core);
+	(void)core_crash_tell(d->core);
 	CLOG(d->core, INFO, "starting", "version=%s abi=%u.%u pid=%ld config=%s", ORLOP_VERSION,
 	     ORLOP_ABI_MAJOR, ORLOP_ABI_MINOR, (long)getpid(), d->core->config->path);
 	r = core_fd_watch(d->core->main, NULL, d->sig_fd, ORLOP_FD_READ, signalled, d, &d->sig_watch);

@@ -183,7 +183,7 @@ static void line_field(struct line *l, const char *name, uint64_t v)
 	line_u64(l, v);
 }
 
-static void head_dump(int fd, const char *name, const struct core_bus_head *h)
+static void head_dump(struct core_bus *bus, int fd, const char *name, const struct core_bus_head *h)
 {
 	struct line l = { .len = 0 };
 
@@ -193,6 +193,10 @@ static void head_dump(int fd, const char *name, const struct core_bus_head *h)
 	line_str(&l, core_bus_kind_name(h->kind));
 	line_field(&l, " src=", h->src);
 	line_field(&l, " dst=", h->dst);
+	if (h->name) {
+		line_str(&l, " address=");
+		line_str(&l, core_bus_name(bus, h->name));
+	}
 	line_field(&l, " op=", h->op);
 	line_str(&l, h->status < 0 ? " status=-" : " status=");
 	line_u64(&l, h->status < 0 ? (uint64_t)-(int64_t)h->status : (uint64_t)h->status);
@@ -210,6 +214,6 @@ void core_bus_dump(struct core_bus *bus, int fd)
 		uint32_t n = p ? p->n_recent : 0;
 
 		for (uint32_t k = n > CORE_HUB_RECENT ? n - CORE_HUB_RECENT : 0; k < n; k++)
-			head_dump(fd, p->name, &p->recent[k % CORE_HUB_RECENT]);
+			head_dump(bus, fd, p->name, &p->recent[k % CORE_HUB_RECENT]);
 	}
 }
