@@ -67,6 +67,8 @@ int cmd_image_list(const struct command *cmd, int argc, char **argv);
 int cmd_image_remove(const struct command *cmd, int argc, char **argv);
 int cmd_bus_stats(const struct command *cmd, int argc, char **argv);
 int cmd_bus_tap(const struct command *cmd, int argc, char **argv);
+int cmd_crash_list(const struct command *cmd, int argc, char **argv);
+int cmd_crash_show(const struct command *cmd, int argc, char **argv);
 int cmd_module_trace(const struct command *cmd, int argc, char **argv);
 int cmd_module_debug(const struct command *cmd, int argc, char **argv);
 

@@ -30,6 +30,8 @@ const struct command cli_commands[] = {
 	{ "image remove", "IMAGE…", "Remove images, by name or id.", cmd_image_remove, 1, -1 },
 	{ "bus stats", NULL, "Counters of the message bus, by link.", cmd_bus_stats, 0, 0 },
 	{ "bus tap", NULL, "Messages of the bus while they pass.", cmd_bus_tap, 0, 0 },
+	{ "crash list", NULL, "What is known of crashes of the daemon.", cmd_crash_list, 0, 0 },
+	{ "crash show", "[FILE]", "A crash report, by default the last, with names instead of addresses.", cmd_crash_show, 0, 1 },
 	{ "version", NULL, "The version of this program.", cmd_version, 0, 0 },
 	{ "help", "[COMMAND]", "How to use it.", cmd_help, 0, -1 },
 	{ NULL, NULL, NULL, NULL, 0, 0 },
