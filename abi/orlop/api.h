@@ -19,11 +19,13 @@ struct orlop_api_ops {
 	orlop_op_fn	reserved_op0;
 	orlop_op_fn	request;	/* 1 */
 	orlop_op_fn	batch;		/* 2 */
+	orlop_op_fn	lead;		/* 3, at the address "lead" */
 };
 
 enum {
 	ORLOP_API_REQUEST	= 1,
 	ORLOP_API_BATCH		= 2,
+	ORLOP_API_LEAD		= 3,
 };
 
 /*
@@ -38,6 +40,10 @@ enum {
  *
  * batch: REQUEST (message, repeated) → ANSWER (message, repeated, same order). Requests are
  * independent of each other and share one commit where the storage can.
+ *
+ * lead: NAME → compete for a name among processes, for host->lead(). Answered by who has provides=lead; where
+ * nobody does, names are competed for inside of one process. TOKEN in an emitted part: gained, with a fencing
+ * token that only grows; the final answer: lost, or never gained. Cancelling the request gives it back.
  */
 #define ORLOP_API_T_VERB		1	/* bytes */
 #define ORLOP_API_T_RESOURCE		2	/* bytes */
@@ -54,6 +60,7 @@ enum {
 #define ORLOP_API_T_REASON		13	/* bytes */
 #define ORLOP_API_T_REQUEST		14	/* message */
 #define ORLOP_API_T_ANSWER		15	/* message */
+#define ORLOP_API_T_TOKEN		16
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
  * so any number of instances live in one process.
  *
  * Change list of the ABI, newest first. Members are only ever appended.
+ *   0.1  leadership between processes: the address "lead" (api.h)
  *   0.1  replacing: orlop_module.draining, .revision
  *   0.1  feeding the cache: orlop_host.feed_*, reads= with options (cache.h: orlop_feed_want)
  *   0.1  the beginning; may change without notice until 1.0

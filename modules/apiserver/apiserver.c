@@ -375,24 +375,17 @@ static int apis_stats(void *ctx, char *buf, size_t size)
 			(unsigned long long)st.tls_failed, reg_shard_watches(a->shards[0]->reg));
 }
 
-static int op_request(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
+static int op_call(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
 {
 	struct apis *a = ctx;
 
-	return reg_bus_request(a->shards[0]->reg, req, call, err);
-}
-
-static int op_batch(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
-{
-	struct apis *a = ctx;
-
-	return reg_bus_batch(a->shards[0]->reg, req, call, err);
+	return reg_bus_call(a->shards[0]->reg, req, call, err);
 }
 
 static const struct orlop_api_ops ops = {
 	.size = sizeof(ops),
-	.request = op_request,
-	.batch = op_batch,
+	.request = op_call,
+	.batch = op_call,
 };
 
 ORLOP_MODULE("apiserver", "apiserver", "0.1", "provides=api\0needs=storage\0reads=*",

@@ -234,9 +234,7 @@ struct orlop_object *reg_peek(struct reg_shard *sh, const char *resource, struct
 /* ---- the bus: class "apiserver"'s ops table is filled with these; ctx is found by @shard_of ---- */
 
 /* request and batch of orlop/api.h for shard @sh. 0 or -errno as an op returns. */
-int reg_bus_request(struct reg_shard *sh, const struct orlop_req *req, struct orlop_call *call,
-		    struct orlop_error *err);
-int reg_bus_batch(struct reg_shard *sh, const struct orlop_req *req, struct orlop_call *call,
-		  struct orlop_error *err);
+int reg_bus_call(struct reg_shard *sh, const struct orlop_req *req, struct orlop_call *call,
+		 struct orlop_error *err);
 
 #endif

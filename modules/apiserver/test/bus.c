@@ -8,8 +8,7 @@ static void serve_api(void *arg, const struct orlop_req *req, struct orlop_call 
 {
 	struct rig *r = arg;
 	struct orlop_error err = ORLOP_ERROR_INIT;
-	int k = req->op == ORLOP_API_BATCH ? reg_bus_batch(r->sh, req, call, &err) :
-		reg_bus_request(r->sh, req, call, &err);
+	int k = reg_bus_call(r->sh, req, call, &err);
 
 	if (k)
 		fakehost_reply_error(call, -k, 0, "", err.msg);
