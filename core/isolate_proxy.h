@@ -1,0 +1,124 @@
+/*
+ * isolate_proxy.h - the inside of an instance whose module lives in a child: isolate.c,
+ * isolate_serve.c. Main loop only.
+ */
+#ifndef CORE_ISOLATE_PROXY_H
+#define CORE_ISOLATE_PROXY_H
+
+#include "bus/remote.h"
+#include "config.h"
+#include "base/omap.h"
+#include "image.h"
+#include "isolate.h"
+#include "isolate_chan.h"
+#include "isolate_wire.h"
+#include "rights.h"
+
+enum iso_state {
+	ISO_NONE,		/* no child */
+	ISO_MAPPING,		/* the child maps the file */
+	ISO_MAPPED,		/* and has described it; waits for INIT */
+	ISO_STARTING,		/* init, start */
+	ISO_UP,
+	ISO_WAITING,		/* no child; another will be started */
+};
+
+/* A question to the child that is open. */
+struct iso_ask {
+	struct olist	node;
+	uint64_t	id;
+	uint64_t	until_ns;
+	uint32_t	type;
+	core_isolate_fn	fn;		/* may be NULL */
+	void		*arg;
+};
+
+struct iso_lead {
+	struct olist	node;
+	struct core_isolate *iso;
+	uint64_t	id;
+	struct orlop_lead *lead;
+};
+
+struct core_isolate {
+	struct olist	node;		/* core->isolates */
+	struct core	*core;
+	struct core_instance *inst;
+	struct core_image *image;	/* what the file says; nothing is mapped here */
+	struct orlop_module blank;	/* the image's descriptor until the child tells its own */
+	struct core_iso_desc desc;
+	bool		described;
+	struct core_config_module cm;	/* as configured, with what was changed since */
+	int		so_fd;
+	uint32_t	n_links;
+	uint32_t	uid;
+
+	enum iso_state	state;
+	struct orlop_child *child;
+	int32_t		pid;
+	struct core_iso_chan *chan;
+	struct core_remote *remote;
+	int		metrics_fd;
+	void		*words;		/* of its metrics, mapped read-only */
+	uint32_t	words_used;
+	bool		go;		/* life->start() was called */
+	bool		was_up;		/* it has been ready once */
+	bool		closing;	/* life->close() was called */
+	bool		stop_asked;	/* the answer to STOP is awaited by the loader */
+	bool		ended_by_us;	/* its end is no crash */
+	int		refused;	/* it cannot start: -errno, with */
+	struct orlop_error refusal;
+	struct core_post end;
+
+	struct olist	asks;
+	uint64_t	last_id;
+	struct olist	leads;
+	uint32_t	n_leads;
+	struct omap	lent;		/* addresses of sockets that it has, or will ask for again */
+	struct orlop_health health;	/* as last told */
+	uint64_t	rev;
+	uint32_t	draining;
+	int32_t		level;		/* of its log; 0: not set */
+
+	struct orlop_timer *timer;	/* the next start, or the end of patience */
+	uint64_t	t0;		/* of this start, or of the crash before it */
+	uint64_t	up_ns;		/* since when it is up */
+	uint64_t	backoff_ns;
+	uint32_t	restarts;
+	char		why[240];	/* first reason that was told of the end under way */
+	char		last_exit[280];
+	uint64_t	requests_pinged; /* requests it had got when it last answered a ping */
+	uint64_t	requests_asked;
+	uint64_t	lines;		/* of log in this second */
+	uint64_t	lines_at;
+	uint64_t	lines_lost;
+};
+
+/* All of a core. */
+struct core_isolates {
+	struct core	*core;
+	struct olist	list;
+	struct orlop_timer *timer;
+	uint64_t	armed_ns;	/* 0: not */
+	uint64_t	look_ns;	/* when to look who is alive */
+};
+
+#define ISO_WORDS	32768u		/* of metrics: 256 KiB, sparse */
+
+/* isolate.c */
+void iso_mapped(struct core_isolate *iso);		/* DESCRIBE was understood */
+void iso_ready(struct core_isolate *iso);
+/* The channel or the bus have ended, or it said that it cannot go on: the child's end follows. */
+void iso_lost(struct core_isolate *iso, const char *why);
+void iso_refused(struct core_isolate *iso, int status, struct orlop_error *err);	/* FAILED before READY */
+/* Asks; @fn once, later; -errno in it if the child is gone by then. 0, -ENOTCONN, -ENOMEM. */
+int iso_ask(struct core_isolate *iso, uint32_t type, const struct orlop_msgw *w, uint64_t timeout_ns,
+	    core_isolate_fn fn, void *arg);
+
+/* isolate_serve.c: what the child says. */
+void iso_message(void *arg, struct core_iso_in *in);
+void iso_leads_drop(struct core_isolate *iso);
+void iso_sockets_drop(struct core_isolate *iso);
+void iso_health_told(struct core_isolate *iso, const struct orlop_msg *m);
+
+#endif

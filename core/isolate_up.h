@@ -1,0 +1,40 @@
+/*
+ * isolate_up.h - what the process of an isolated module keeps: isolate_child.c.
+ */
+#ifndef CORE_ISOLATE_UP_H
+#define CORE_ISOLATE_UP_H
+
+#include "bus/remote.h"
+#include "isolate_chan.h"
+#include "isolate_wire.h"
+#include "modinfo.h"
+
+struct core_up {
+	struct core	*core;
+	int		ctl;
+	struct core_iso_chan *chan;	/* owns ctl once it is there */
+	struct core_iso_spec spec;
+	int		so_fd;
+	int		metrics_fd;
+	int		feed_fd;
+	int32_t		link_fds[CORE_ISO_LINKS_MAX];
+	struct core_modinfo info;
+	const char	*weak;		/* what is not enforced here */
+	struct core_instance *inst;	/* once it is ready */
+	bool		stopping;
+	uint64_t	stop_id;
+	int		exit_code;
+};
+
+/* isolate_ask.c; any thread. One message of what @w has (NULL: nothing), which is done with then. */
+void core_up_say(struct core_up *up, uint32_t type, uint64_t id, struct orlop_msgw *w);
+void core_up_say_status(struct core_up *up, uint32_t type, uint64_t id, int status,
+			const struct orlop_error *err);
+/* For core_log_sink(), core_metrics_export(), core_net_borrow(). */
+bool core_up_log(void *arg, const char *module, int32_t level, const char *event, const char *text);
+void core_up_metric(void *arg, uint32_t word, uint32_t type, const char *name, const char *labels,
+		    const char *help, const double *bounds, uint32_t n_bounds);
+int core_up_borrow(void *arg, const char *addr, int *ret_fd, struct orlop_error *err);
+void core_up_give_back(void *arg, const char *addr);
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * isolate_wire.h - the messages between a core and the process of an isolated module.
+ *
+ * One message is one packet of a SOCK_SEQPACKET pair: a head, then fields as in orlop/call.h, and up
+ * to 8 descriptors. Both sides check what they get: neither trusts the other to be well.
+ */
+#ifndef CORE_ISOLATE_WIRE_H
+#define CORE_ISOLATE_WIRE_H
+
+#include <orlop/inline/msg.h>
+#include <orlop/module.h>
+
+#define CORE_ISO_MAGIC		0x31534f49u	/* "IOS1" in memory: OIS backwards, 1 */
+#define CORE_ISO_VERSION	1u
+#define CORE_ISO_BODY_MAX	ORLOP_MSG_MAX
+#define CORE_ISO_FDS_MAX	8u
+#define CORE_ISO_PARAMS_MAX	1024u
+#define CORE_ISO_LINKS_MAX	32u
+
+enum core_iso_type {
+	/* parent to child */
+	CORE_ISO_SPEC = 1,	/* what to be; the first */
+	CORE_ISO_INIT,		/* what it needs is there: init, start */
+	CORE_ISO_STOP,		/* id; NUM 1: may not refuse; → REPLY REV */
+	CORE_ISO_END,		/* stop() was well: drain, fini, exit; → EOF */
+	CORE_ISO_VALIDATE,	/* id NAME VALUE → REPLY */
+	CORE_ISO_APPLY,		/* id NAME VALUE → REPLY */
+	CORE_ISO_HEALTH,	/* id → REPLY OK TEXT REV DRAINING */
+	CORE_ISO_STATS,		/* id → REPLY TEXT */
+	CORE_ISO_PING,		/* id → REPLY when every loop has turned */
+	CORE_ISO_LED,		/* NUM of the lead, REV token (0: lost) */
+	CORE_ISO_LEVEL,		/* NUM: log level */
+	CORE_ISO_HOLD,		/* NUM 1: leave new connections in the backlog, 0: no longer */
+	/* child to parent */
+	CORE_ISO_DESCRIBE = 64,	/* the module's descriptor, before any of its functions ran */
+	CORE_ISO_READY,		/* OK TEXT REV */
+	CORE_ISO_FAILED,	/* NUM errno, TEXT: cannot start, or fail() */
+	CORE_ISO_REPLY,		/* id; NUM: 0 or errno; TEXT … */
+	CORE_ISO_LOG,		/* NUM level, NAME module, EVENT, TEXT */
+	CORE_ISO_METRIC,	/* NUM type, NAME, LABELS, TEXT help, SLOT, BOUND… */
+	CORE_ISO_LEAD,		/* NUM, NAME */
+	CORE_ISO_LEAD_DROP,	/* NUM */
+	CORE_ISO_UNLISTEN,	/* NAME address: no listener is left */
+	/* child to parent, with a socket for the one answer: descriptor 0 */
+	CORE_ISO_ASK_LISTEN = 96, /* NAME address → REPLY NUM errno TEXT; descriptor */
+
+	CORE_ISO_ASK_METRICS,	/* → REPLY; descriptor: a memory file with the text */
+	CORE_ISO_ASK_HEALTH,	/* → REPLY; descriptor: a memory file of struct core_iso_health */
+};
+
+/* Fields. */
+enum {
+	CORE_ISO_T_NUM = 1,
+	CORE_ISO_T_TEXT,
+	CORE_ISO_T_NAME,
+	CORE_ISO_T_VALUE,
+	CORE_ISO_T_EVENT,
+	CORE_ISO_T_REV,
+	CORE_ISO_T_LABELS,
+	CORE_ISO_T_SLOT,
+	CORE_ISO_T_BOUND,	/* a double's bits; repeated */
+	/* SPEC */
+	CORE_ISO_T_PATH,
+	CORE_ISO_T_INSTANCE,	/* name of the instance; absent: class/name */
+	CORE_ISO_T_CONFIG,	/* path of the configuration, for messages */
+	CORE_ISO_T_LINE,
+	CORE_ISO_T_DATA_DIR,
+	CORE_ISO_T_LOOPS,
+	CORE_ISO_T_LEVEL,
+	CORE_ISO_T_LOSS,
+	CORE_ISO_T_PARAM,	/* message: NAME VALUE NUM (type) LINE; repeated. In DESCRIBE: NAME NUM (type) REV (flags) VALUE (default) TEXT (help) */
+	CORE_ISO_T_LINK,	/* text: how to reach the bus */
+	CORE_ISO_T_LINKS,	/* so many descriptors for it, behind the control channel's */
+	/* DESCRIBE */
+	CORE_ISO_T_FLAGS,
+	CORE_ISO_T_SHARDS,
+	CORE_ISO_T_CONCURRENCY,
+	CORE_ISO_T_LICENSE,
+	CORE_ISO_T_HAS,		/* CORE_ISO_HAS_* */
+	CORE_ISO_T_HTTP,
+	CORE_ISO_T_REASON,
+	CORE_ISO_T_OK,
+	CORE_ISO_T_DRAINING,
+	CORE_ISO_T_ABI,		/* of the descriptor: major << 16 | minor */
+};
+
+#define CORE_ISO_HAS_OPS	0x01u
+#define CORE_ISO_HAS_PARAMS	0x02u	/* param_validate, param_apply */
+#define CORE_ISO_HAS_HEALTH	0x04u
+#define CORE_ISO_HAS_STATS	0x08u
+#define CORE_ISO_HAS_STOP	0x10u
+#define CORE_ISO_HAS_DRAINING	0x20u
+#define CORE_ISO_HAS_REVISION	0x40u
+
+struct core_iso_head {
+	uint32_t	magic;
+	uint16_t	version;
+	uint16_t	type;
+	uint64_t	id;
+	uint32_t	len;		/* of the body */
+	uint32_t	reserved0;
+};
+
+/* One as received: borrowed from the buffer; descriptors are the receiver's. */
+struct core_iso_in {
+	uint32_t	type;
+	uint64_t	id;
+	struct orlop_msg msg;
+	int32_t		fds[CORE_ISO_FDS_MAX];
+	uint32_t	n_fds;
+};
+
+/* What a packet says. 0, or -EPROTO: not one of ours. */
+int core_iso_read(const void *p, size_t len, struct core_iso_in *ret);
+
+/* A field as C string of its own (omem_free); NULL: absent, holds a NUL, or no memory. */
+char *core_iso_str(const struct orlop_msg *m, uint32_t tag);
+/* The same into a buffer; "" if it is absent, cut if it is long. Control characters become '?'. */
+void core_iso_text(const struct orlop_msg *m, uint32_t tag, char *buf, size_t size);
+/* What a REPLY or FAILED tells: 0, or -errno with @err. */
+int core_iso_status(const struct orlop_msg *m, struct orlop_error *err);
+/* And writing that. */
+void core_iso_put_status(struct orlop_msgw *w, int status, const struct orlop_error *err);
+
+/* One instance of health_list() as it travels in a memory file. */
+struct core_iso_health {
+	char		name[128];
+	int32_t		ok;
+	uint32_t	reserved0;
+	char		text[120];
+};
+
+/* ---- SPEC ---------------------------------------------------------------------------------------- */
+
+struct core_config_module;
+
+struct core_iso_spec {
+	char		*path;
+	char		*instance;	/* NULL: class/name */
+	char		*config;	/* NULL: none */
+	char		*data_dir;
+	char		*link;
+	uint32_t	n_links;
+	uint32_t	line;
+	uint32_t	loops;
+	int32_t		level;
+	uint32_t	loss_percent;
+	struct core_config_module *module;	/* as configured: module, name, params */
+};
+
+void core_iso_put_spec(struct orlop_msgw *w, const struct core_iso_spec *s);
+/* 0, -EPROTO, -ENOMEM. core_iso_spec_done() frees. */
+int core_iso_get_spec(const struct orlop_msg *m, struct core_iso_spec *ret);
+void core_iso_spec_done(struct core_iso_spec *s);
+
+/* ---- DESCRIBE -------------------------------------------------------------------------------------- */
+
+/* A descriptor that came by wire: @mod's texts and table belong to it; it has no functions. */
+struct core_iso_desc {
+	struct orlop_module mod;
+	uint32_t	has;
+	char		*license;
+	char		*summary;
+	struct orlop_param *params;
+};
+
+void core_iso_put_desc(struct orlop_msgw *w, const struct orlop_module *mod);
+int core_iso_get_desc(const struct orlop_msg *m, struct core_iso_desc *ret);
+void core_iso_desc_done(struct core_iso_desc *d);
+
+#endif
