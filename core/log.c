@@ -46,6 +46,8 @@ struct core_log {
 	struct omap	modules;	/* name → level */
 	int		journal;	/* socket, -1: stderr */
 	struct recent	recent[RECENT];
+	bool		(*sink)(void *arg, const char *module, int32_t level, const char *event, const char *text);
+	void		*sink_arg;
 };
 
 static const char *level_word(int32_t level)
@@ -122,6 +124,15 @@ void core_log_free(struct core_log *l)
 	omem_free(l);
 }
 
+void core_log_sink(struct core_log *l, bool (*fn)(void *arg, const char *module, int32_t level,
+			const char *event, const char *text), void *arg)
+{
+	pthread_mutex_lock(&l->lock);
+	l->sink = fn;
+	l->sink_arg = arg;
+	pthread_mutex_unlock(&l->lock);
+}
+
 void core_log_set_level(struct core_log *l, int32_t level)
 {
 	atomic_store(&l->level, level);
@@ -141,7 +152,7 @@ int core_log_set_module(struct core_log *l, const char *module, int32_t level)
 	return r;
 }
 
-int core_log_enabled(struct core_log *l, const char *module, int32_t level)
+int32_t core_log_level(struct core_log *l, const char *module)
 {
 	int32_t limit = atomic_load_explicit(&l->level, memory_order_relaxed);
 
@@ -154,7 +165,12 @@ int core_log_enabled(struct core_log *l, const char *module, int32_t level)
 		if (own)
 			limit = (int32_t)(uintptr_t)own;
 	}
-	return level <= limit;
+	return limit;
+}
+
+int core_log_enabled(struct core_log *l, const char *module, int32_t level)
+{
+	return level <= core_log_level(l, module);
 }
 
 /* Text for one line: control characters would begin a line of somebody else's making. */
@@ -179,6 +195,8 @@ static void line_write(struct core_log *l, const char *module, int32_t level, co
 	const char *p;
 	size_t n;
 
+	if (l->sink && l->sink(l->sink_arg, module, level, event, text))
+		return;
 	if (l->journal >= 0) {
 		obuf_printf(&b, "PRIORITY=%d\nSYSLOG_IDENTIFIER=orlopd\nORLOP_MODULE=", level);
 		put_clean(&b, module);

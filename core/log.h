@@ -4,6 +4,7 @@
 #ifndef CORE_LOG_H
 #define CORE_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <orlop/types.h>
@@ -15,7 +16,16 @@ void core_log_free(struct core_log *l);
 void core_log_set_level(struct core_log *l, int32_t level);
 /* Level of one module (instance name); 0 takes it back. */
 int core_log_set_module(struct core_log *l, const char *module, int32_t level);
+/* What it writes of a module. */
+int32_t core_log_level(struct core_log *l, const char *module);
 int core_log_level_parse(const char *word, int32_t *ret);
+
+/*
+ * Lines go to @fn instead of stderr or the journal, if it takes them (true). Called with no lock held
+ * but the log's; before other threads write.
+ */
+void core_log_sink(struct core_log *l, bool (*fn)(void *arg, const char *module, int32_t level,
+			const char *event, const char *text), void *arg);
 
 /* All: any thread. @text: key=value pairs, may be "". */
 int core_log_enabled(struct core_log *l, const char *module, int32_t level);

@@ -17,14 +17,27 @@
 #include "base/olist.h"
 #include "base/omem.h"
 
-/* One set of labels of a family. Doubles as bits: C has no atomic addition of them. */
+/*
+ * One set of labels of a family. Doubles as bits: C has no atomic addition of them. The words are its
+ * value (histogram: sum), its observations, its buckets (not cumulated); they stand behind it, or in
+ * memory that another process sees, or are those of another process.
+ */
+#define W_VALUE		0u
+#define W_COUNT		1u
+#define W_BUCKETS	2u
 struct orlop_metric {
 	struct olist	node;
 	struct family	*family;
 	char		*labels;	/* "" if none */
-	_Atomic uint64_t value;		/* histogram: sum */
-	_Atomic uint64_t count;		/* histogram: observations */
-	_Atomic uint64_t buckets[];	/* histogram: family->n_buckets, not cumulated */
+	struct olist	sources;	/* values that another process writes; the metric is the sum */
+	_Atomic uint64_t *w;
+	_Atomic uint64_t own[];		/* W_BUCKETS + family->n_buckets */
+};
+
+struct source {
+	struct olist	node;
+	const void	*owner;
+	const _Atomic uint64_t *w;
 };
 
 struct family {
@@ -40,6 +53,12 @@ struct family {
 struct core_metrics {
 	pthread_mutex_t	lock;
 	struct olist	families;
+	/* of core_metrics_export() */
+	core_metric_export_fn export;
+	void		*export_arg;
+	_Atomic uint64_t *shared;
+	uint32_t	n_shared;
+	uint32_t	shared_used;
 };
 
 int core_metrics_new(struct core_metrics **ret)
@@ -61,6 +80,10 @@ static void family_free(struct family *f)
 	while ((n = olist_shift(&f->metrics))) {
 		struct orlop_metric *x = OLIST_ENTRY(n, struct orlop_metric, node);
 
+		struct olist *k;
+
+		while ((k = olist_shift(&x->sources)))
+			omem_free(OLIST_ENTRY(k, struct source, node));
 		omem_free(x->labels);
 		omem_free(x);
 	}
@@ -182,18 +205,37 @@ int core_metric_new(struct core_metrics *m, uint32_t type, const char *name, con
 			*ret = OLIST_ENTRY(n, struct orlop_metric, node);
 			goto out;
 		}
-	x = omem_zalloc(sizeof(*x) + n_buckets * sizeof(x->buckets[0]));
+	x = omem_zalloc(sizeof(*x) + (W_BUCKETS + n_buckets) * sizeof(x->own[0]));
 	if (!x || !(x->labels = omem_strdup(labels))) {
 		omem_free(x);
 		r = -ENOMEM;
 		goto out;
 	}
 	x->family = f;
+	x->w = x->own;
+	olist_init(&x->sources);
 	olist_append(&f->metrics, &x->node);
+	/* Full: it counts on, and nobody outside sees it. */
+	if (m->export && m->shared_used + W_BUCKETS + n_buckets <= m->n_shared) {
+		x->w = m->shared + m->shared_used;
+		m->export(m->export_arg, m->shared_used, type, name, labels, f->help, f->bounds, n_buckets);
+		m->shared_used += W_BUCKETS + n_buckets;
+	}
 	*ret = x;
 out:
 	pthread_mutex_unlock(&m->lock);
 	return r;
+}
+
+void core_metrics_export(struct core_metrics *m, void *shared, uint32_t n_words, core_metric_export_fn fn,
+			 void *arg)
+{
+	pthread_mutex_lock(&m->lock);
+	m->shared = shared;
+	m->n_shared = n_words;
+	m->export_arg = arg;
+	m->export = fn;
+	pthread_mutex_unlock(&m->lock);
 }
 
 static double bits_to_double(uint64_t b)
@@ -218,8 +260,8 @@ void core_metric_add(struct orlop_metric *m, double v)
 
 	if (!m)
 		return;
-	old = atomic_load_explicit(&m->value, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&m->value, &old,
+	old = atomic_load_explicit(&m->w[W_VALUE], memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&m->w[W_VALUE], &old,
 						      double_to_bits(bits_to_double(old) + v),
 						      memory_order_relaxed, memory_order_relaxed))
 		;
@@ -228,7 +270,7 @@ void core_metric_add(struct orlop_metric *m, double v)
 void core_metric_set(struct orlop_metric *m, double v)
 {
 	if (m)
-		atomic_store_explicit(&m->value, double_to_bits(v), memory_order_relaxed);
+		atomic_store_explicit(&m->w[W_VALUE], double_to_bits(v), memory_order_relaxed);
 }
 
 void core_metric_observe(struct orlop_metric *m, double v)
@@ -239,12 +281,81 @@ void core_metric_observe(struct orlop_metric *m, double v)
 		return;
 	for (i = 0; i < m->family->n_buckets; i++)
 		if (v <= m->family->bounds[i]) {
-			atomic_fetch_add_explicit(&m->buckets[i], 1, memory_order_relaxed);
+			atomic_fetch_add_explicit(&m->w[W_BUCKETS + i], 1, memory_order_relaxed);
 			break;
 		}
-	atomic_fetch_add_explicit(&m->count, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&m->w[W_COUNT], 1, memory_order_relaxed);
 	core_metric_add(m, v);
 }
+
+/* ---- values of another process ------------------------------------------------------------------ */
+
+int core_metric_import(struct core_metrics *m, struct orlop_metric *x, const void *words, const void *owner)
+{
+	struct source *s = OMEM_NEW(struct source);
+
+	if (!s)
+		return -ENOMEM;
+	s->owner = owner;
+	s->w = words;
+	pthread_mutex_lock(&m->lock);
+	/* A gauge is what was said last, a counter never goes back. */
+	if (x->family->type == ORLOP_METRIC_GAUGE && olist_empty(&x->sources))
+		atomic_store(&x->w[W_VALUE], 0);
+	olist_append(&x->sources, &s->node);
+	pthread_mutex_unlock(&m->lock);
+	return 0;
+}
+
+static void source_fold(struct orlop_metric *x, struct source *s)
+{
+	core_metric_add(x, bits_to_double(atomic_load(&s->w[W_VALUE])));
+	for (uint32_t i = W_COUNT; i < W_BUCKETS + x->family->n_buckets; i++)
+		atomic_fetch_add(&x->w[i], atomic_load(&s->w[i]));
+	olist_del(&s->node);
+	omem_free(s);
+}
+
+void core_metrics_forget(struct core_metrics *m, const void *owner)
+{
+	pthread_mutex_lock(&m->lock);
+	OLIST_FOREACH(n, &m->families) {
+		struct family *f = OLIST_ENTRY(n, struct family, node);
+
+		OLIST_FOREACH(k, &f->metrics) {
+			struct orlop_metric *x = OLIST_ENTRY(k, struct orlop_metric, node);
+
+			OLIST_FOREACH_SAFE(e, tmp, &x->sources) {
+				struct source *s = OLIST_ENTRY(e, struct source, node);
+
+				if (s->owner == owner)
+					source_fold(x, s);
+			}
+		}
+	}
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* A word of a metric with what other processes add to it. Lock held. */
+static uint64_t word(struct orlop_metric *x, uint32_t i)
+{
+	uint64_t v = atomic_load_explicit(&x->w[i], memory_order_relaxed);
+
+	OLIST_FOREACH(n, &x->sources)
+		v += atomic_load_explicit(&OLIST_ENTRY(n, struct source, node)->w[i], memory_order_relaxed);
+	return v;
+}
+
+static double value(struct orlop_metric *x)
+{
+	double v = bits_to_double(atomic_load(&x->w[W_VALUE]));
+
+	OLIST_FOREACH(n, &x->sources)
+		v += bits_to_double(atomic_load(&OLIST_ENTRY(n, struct source, node)->w[W_VALUE]));
+	return v;
+}
+
+/* ---- text ------------------------------------------------------------------------------------------ */
 
 static void put_double(struct obuf *b, double v)
 {
@@ -283,18 +394,18 @@ static void put_sample(struct obuf *b, const struct orlop_metric *x, const char 
 static void put_histogram(struct obuf *b, struct orlop_metric *x)
 {
 	double inf = INFINITY;
-	uint64_t total = atomic_load_explicit(&x->count, memory_order_relaxed);
+	uint64_t total = word(x, W_COUNT);
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; i < x->family->n_buckets; i++) {
-		sum += atomic_load_explicit(&x->buckets[i], memory_order_relaxed);
+		sum += word(x, W_BUCKETS + i);
 		put_sample(b, x, "_bucket", &x->family->bounds[i], (double)sum);
 	}
 	/* Read while others write: the total must not be below its parts. */
 	if (total < sum)
 		total = sum;
 	put_sample(b, x, "_bucket", &inf, (double)total);
-	put_sample(b, x, "_sum", NULL, bits_to_double(atomic_load(&x->value)));
+	put_sample(b, x, "_sum", NULL, value(x));
 	put_sample(b, x, "_count", NULL, (double)total);
 }
 
@@ -343,7 +454,7 @@ void core_metrics_text(struct core_metrics *m, struct obuf *out)
 			if (f->type == ORLOP_METRIC_HISTOGRAM)
 				put_histogram(out, x);
 			else
-				put_sample(out, x, "", NULL, bits_to_double(atomic_load(&x->value)));
+				put_sample(out, x, "", NULL, value(x));
 		}
 	}
 	pthread_mutex_unlock(&m->lock);

@@ -27,6 +27,22 @@ void core_metric_add(struct orlop_metric *m, double v);
 void core_metric_set(struct orlop_metric *m, double v);
 void core_metric_observe(struct orlop_metric *m, double v);
 
+/*
+ * core_metrics_export - metrics made from now on keep their words where another process reads them
+ *
+ * @shared has @n_words zeros. @fn is called for each with the number of its first word; 64-bit words:
+ * value (a double's bits; of a histogram the sum), observations, each bucket's observations.
+ */
+typedef void (*core_metric_export_fn)(void *arg, uint32_t word, uint32_t type, const char *name,
+				const char *labels, const char *help, const double *bounds,
+				uint32_t n_bounds);
+void core_metrics_export(struct core_metrics *m, void *shared, uint32_t n_words, core_metric_export_fn fn,
+			 void *arg);
+/* The other side: @words (2 + buckets) add to @x while @owner lives. 0 or -ENOMEM. */
+int core_metric_import(struct core_metrics *m, struct orlop_metric *x, const void *words, const void *owner);
+/* @owner's words are about to go: what they say is kept. */
+void core_metrics_forget(struct core_metrics *m, const void *owner);
+
 void core_metrics_text(struct core_metrics *m, struct obuf *out);
 
 #endif
