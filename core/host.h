@@ -13,6 +13,9 @@ void core_host_fill_bus(struct orlop_host *h);
 void core_host_fill_cache(struct orlop_host *h);
 void core_host_fill_lead(struct orlop_host *h);
 
+/* The parent says: lead number @id has @token, 0: lost. In the process of an isolated module. */
+void core_lead_told(struct core *c, uint64_t id, uint64_t token);
+
 /* Frees what a shard left in a part; returns how many. On the shard's loop. */
 uint32_t core_host_cache_reclaim(struct core_shard *s);
 uint32_t core_host_lead_reclaim(struct core_shard *s);

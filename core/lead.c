@@ -1,5 +1,6 @@
 /*
- * lead.c - leadership by name. In one process whoever asks first has it; others wait in line.
+ * lead.c - leadership by name. In one process whoever asks first has it; others wait in line. The
+ * process of an isolated module asks its parent.
  *
  * The fencing token only grows, also over restarts: it is the wall clock at the gain, or one more than
  * the last token if the clock did not advance.
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "base/omem.h"
+#include "isolate.h"
 
 struct orlop_lead {
 	struct olist	node;		/* core->leads, in order of asking; core->lead_lock */
@@ -18,6 +20,7 @@ struct orlop_lead {
 	char		*name;
 	orlop_lead_fn	cb;
 	void		*arg;
+	uint64_t	id;		/* of this process */
 	uint64_t	token;		/* 0: waits; core->lead_lock */
 	_Atomic uint32_t refs;		/* the module's, and one for a post under way */
 	bool		dropped;	/* on the shard's loop */
@@ -40,11 +43,39 @@ static void lead_gained(void *arg)
 	lead_unref(l);
 }
 
+static void lead_lost(void *arg)
+{
+	struct orlop_lead *l = arg;
+
+	if (!l->dropped)
+		l->cb(l->arg, 0, 0);
+	lead_unref(l);
+}
+
+void core_lead_told(struct core *c, uint64_t id, uint64_t token)
+{
+	pthread_mutex_lock(&c->lead_lock);
+	OLIST_FOREACH(n, &c->leads) {
+		struct orlop_lead *l = OLIST_ENTRY(n, struct orlop_lead, node);
+
+		if (l->id != id)
+			continue;
+		l->token = token;
+		atomic_fetch_add(&l->refs, 1);
+		if (core_loop_post_owned(l->shard->loop, &l->shard->held, token ? lead_gained : lead_lost, l))
+			atomic_fetch_sub(&l->refs, 1);
+		break;
+	}
+	pthread_mutex_unlock(&c->lead_lock);
+}
+
 /* Gives the name to the first in line. Lock held. */
 static void lead_grant(struct core *c, const char *name)
 {
 	uint64_t now = core_now_wall();
 
+	if (c->up)
+		return;		/* not ours to give */
 	OLIST_FOREACH(n, &c->leads) {
 		struct orlop_lead *l = OLIST_ENTRY(n, struct orlop_lead, node);
 
@@ -83,9 +114,12 @@ static int host_lead(const struct orlop_host *h, const char *name, orlop_lead_fn
 	core_owner_inc(&s->held, CORE_HELD_LEAD);
 	pthread_mutex_lock(&c->lead_lock);
 	olist_append(&c->leads, &l->node);
+	l->id = ++c->last_lead;
 	lead_grant(c, name);
 	pthread_mutex_unlock(&c->lead_lock);
 	*ret = l;
+	if (c->up)
+		core_up_lead(c->up, l->id, name);
 	return 0;
 }
 
@@ -103,6 +137,8 @@ static void host_lead_drop(struct orlop_lead *l)
 	olist_del(&l->node);
 	lead_grant(c, l->name);
 	pthread_mutex_unlock(&c->lead_lock);
+	if (c->up)
+		core_up_lead_drop(c->up, l->id);
 	lead_unref(l);
 }
 
