@@ -37,6 +37,7 @@ struct orlop_storage_ops {
 	orlop_op_fn	snapshot;	/* 6 */
 	orlop_op_fn	restore;	/* 7 */
 	orlop_op_fn	status;		/* 8 */
+	orlop_op_fn	check;		/* 9 */
 };
 
 enum {
@@ -48,6 +49,7 @@ enum {
 	ORLOP_STORAGE_SNAPSHOT	= 6,
 	ORLOP_STORAGE_RESTORE	= 7,
 	ORLOP_STORAGE_STATUS	= 8,
+	ORLOP_STORAGE_CHECK	= 9,
 };
 
 /*
@@ -111,15 +113,44 @@ struct orlop_storage_item {
 /* revision: Answer REV (current durable), OLDEST. compact: REV; answer OLDEST. */
 
 /*
- * snapshot: FD 0 of the message is written with a consistent copy (the implementation's own
- * format) while writes go on; answer REV, SIZE. restore: only on an empty store; reads FD 0.
+ * snapshot: FD 0 of the message is written with all keys at one revision, while writes go on; answer
+ * REV (that revision), SIZE. restore: only on an empty store (-ENOTEMPTY); reads FD 0 (-EINVAL: not a
+ * snapshot, -EBADMSG: damaged or cut off; then nothing has changed). Keys keep their mod and create
+ * revisions; the store goes on above the snapshot's revision, its own, and REV (0: nothing is known).
+ * History is not in a snapshot: oldest is the new revision, so that cursors of before are void.
+ *
+ * The file (format 1, little endian), the same for every implementation:
+ *   struct orlop_snapshot_head (header_len bytes), items as in ITEMS sorted by key, and an item with
+ *   ORLOP_ITEM_END: mod_rev = number of items, create_rev = bytes before it, no key, the value is the
+ *   SHA-256 of all bytes before the value.
+ *
+ * check: look whether what is stored is whole, a part at a time: CURSOR (absent: from the beginning;
+ * else of the last answer). Changes nothing. Answer: CURSOR if there is more, KEYS (looked at), and
+ * FOUND (message, repeated): KEY, TEXT.
+ *
  * status: answer REV, OLDEST, SIZE (bytes on disk), KEYS, COMMITS, WRITES, SYNC_NS (sum).
  */
+#define ORLOP_SNAPSHOT_MAGIC	"ORLOPSNP"
+#define ORLOP_SNAPSHOT_FORMAT	1u
+#define ORLOP_ITEM_END		2u	/* flags of the last item of a snapshot */
+
+struct orlop_snapshot_head {
+	char		magic[8];
+	uint32_t	format;
+	uint32_t	header_len;	/* sizeof of the writer */
+	uint64_t	rev;
+	uint64_t	taken_ns;	/* wall clock */
+	char		writer[32];	/* who wrote it, for people */
+};
+
 #define ORLOP_STORAGE_T_SIZE		40
 #define ORLOP_STORAGE_T_KEYS		41
 #define ORLOP_STORAGE_T_COMMITS		42
 #define ORLOP_STORAGE_T_WRITES		43
 #define ORLOP_STORAGE_T_SYNC_NS		44
+#define ORLOP_STORAGE_T_CURSOR		45	/* bytes */
+#define ORLOP_STORAGE_T_FOUND		46	/* message */
+#define ORLOP_STORAGE_T_TEXT		47	/* bytes */
 
 #ifdef __cplusplus
 }
