@@ -1,0 +1,6 @@
+# A process without storage and API server works against a remote one: ours or upstream's.
+m := uplink
+MODULES += $(m)
+$(m)_srcs := api.c config.c decode.c discover.c follow.c lease.c remote.c slices.c uplink.c wait.c
+$(m)_deps := apimsg apischema base http json record schema selector tls yaml
+$(m)_logic := decode.c
