@@ -7,6 +7,7 @@
  * so any number of instances live in one process.
  *
  * Change list of the ABI, newest first. Members are only ever appended.
+ *   0.1  rights of an isolated module: caps=, files=, net=, exec=, uid=, memory=, shards= of the modinfo
  *   0.1  leadership between processes: the address "lead" (api.h)
  *   0.1  replacing: orlop_module.draining, .revision
  *   0.1  feeding the cache: orlop_host.feed_*, reads= with options (cache.h: orlop_feed_want)
@@ -146,6 +147,19 @@ struct orlop_module {
  *                          name. A condition whose parameter is empty does not count. Field and
  *                          label may be repeated, so may a resource: several slices.
  *   user=NAME              the API user it acts as
+ *   shards=N|auto          loops it wants when it is isolated (the descriptor's is read too late then)
+ * What it may do to the machine when it runs in a process of its own (isolation = "process"). What is
+ * not declared is denied there, with EPERM or EACCES; in the daemon's process it is a promise:
+ *   caps=NAME[,…]|*        capabilities it keeps ("net_admin"); default: none
+ *   files=PATH[:rw][,…]|*  files and directories it sees besides libraries, read-only without :rw.
+ *                          $NAME is what the configuration gives to this parameter, $NAME=PATH what
+ *                          to take if it gives nothing; "/.." at the end: the directory it stands in
+ *   net=unix|inet|netlink|packet[,…]|*  sockets it may make and listen on; default: none. What
+ *                          host->connect() and ->listen() do needs it too; the bus does not
+ *   exec=yes               it may start programs. They would inherit limits and system-call filter,
+ *                          so there are none then
+ *   uid=N|keep             unix user; default: nobody, or the daemon's if caps=, files= or exec= are there
+ *   memory=N[K|M|G]        most private memory; default: 8G
  * Pass extra keys as one literal with "\0" between: ORLOP_MODULE_INFO("needs=api\0reads=pods,nodes").
  */
 #define ORLOP_MODULE(name_, class_, version_, extra_, ...)					\

@@ -426,7 +426,8 @@ static const struct orlop_cni_ops bridge_ops = {
 	.teardown = op_teardown,
 };
 
-ORLOP_MODULE("bridge", "cni", "0.1", "",
+/* Network namespaces come by path, from wherever the runtime pins them. */
+ORLOP_MODULE("bridge", "cni", "0.1", "caps=net_admin,net_raw,sys_admin\0files=*\0net=inet,netlink",
 	.license = "Apache-2.0",
 	.summary = "pods on a Linux bridge, set up by netlink",
 	.flags = ORLOP_MOD_BLOCKING,

@@ -299,7 +299,8 @@ static const struct orlop_runtime_ops oci_ops = {
 	.image_import = op_image_import,
 };
 
-ORLOP_MODULE("oci", "runtime", "0.1", "",
+/* What it starts inherits what it has: everything, or containers would lack it. */
+ORLOP_MODULE("oci", "runtime", "0.1", "caps=*\0files=*\0net=*\0exec=yes",
 	.license = "Apache-2.0",
 	.summary = "containers by crun or runc under conmon, images by skopeo",
 	.n_params = sizeof(oci_params) / sizeof(oci_params[0]),
