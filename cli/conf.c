@@ -71,19 +71,47 @@ static const struct conf_module list[] = {
 	} },
 };
 
-int conf_without(const struct setup *s, const char *module)
+static bool on_list(const char *p, const char *module)
 {
-	const char *p = s->without;
 	size_t len = strlen(module);
 
 	while (p) {
 		if (!strncmp(p, module, len) && (!p[len] || p[len] == ','))
-			return 1;
+			return true;
 		p = strchr(p, ',');
 		if (p)
 			p++;
 	}
+	return false;
+}
+
+int conf_without(const struct setup *s, const char *module)
+{
+	return on_list(s->without, module);
+}
+
+/* Every name of --isolate is a module's. */
+int conf_check(const struct setup *s, struct orlop_error *err)
+{
+	const char *p = s->isolate;
+
+	while (p && strcmp(p, "all") != 0) {
+		int n = (int)strcspn(p, ",");
+		bool known = false;
+
+		for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+			known = known || (strlen(list[i].module) == (size_t)n && !memcmp(list[i].module, p, (size_t)n));
+		if (!known)
+			return orlop_fail(err, EINVAL, 0, "", "--isolate: there is no module %.*s; `orlop module list` "
+					  "names them, all means all", n > 60 ? 60 : n, p);
+		p = p[n] ? p + n + 1 : NULL;
+	}
 	return 0;
+}
+
+static bool isolated(const struct setup *s, const char *module)
+{
+	return s->isolate && (!strcmp(s->isolate, "all") || on_list(s->isolate, module));
 }
 
 static void quoted(struct obuf *b, const char *text)
@@ -124,6 +152,8 @@ static void put_module(struct obuf *b, const struct setup *s, const struct place
 	const size_t n = sizeof(m->params) / sizeof(m->params[0]);
 
 	obuf_printf(b, "%s\t{\n\t\tmodule = \"%s\";\n", first ? "" : ",\n", m->module);
+	if (isolated(s, m->module))
+		obuf_puts(b, "\t\tisolation = \"process\";\n");
 	if (m->params[0].name) {
 		obuf_puts(b, "\t\tparams = {\n");
 		for (size_t i = 0; i < n && m->params[i].name; i++) {

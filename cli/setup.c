@@ -39,6 +39,7 @@ static const struct {
 	{ "cgroupRoot", offsetof(struct setup, cgroup_root) },
 	{ "bridge", offsetof(struct setup, bridge) },
 	{ "without", offsetof(struct setup, without) },
+	{ "isolate", offsetof(struct setup, isolate) },
 	{ "logLevel", offsetof(struct setup, log_level) },
 };
 

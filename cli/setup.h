@@ -26,6 +26,7 @@ struct setup {
 	char		*cgroup_root;
 	char		*bridge;
 	char		*without;	/* modules to leave out, comma separated, NULL: none */
+	char		*isolate;	/* modules with a process of their own, comma separated, or all; NULL: none */
 	char		*log_level;
 	int64_t		port;
 	int64_t		kubelet_port;

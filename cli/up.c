@@ -26,6 +26,7 @@ struct up {
 	const char	*service_cidr;
 	const char	*cgroup_root;
 	const char	*without;
+	const char	*isolate;
 	const char	*log_level;
 	int64_t		port;
 	int64_t		kubelet_port;
@@ -48,6 +49,7 @@ static int parse(const struct command *cmd, int argc, char **argv, struct up *u)
 		{ "service-cidr", ARG_TEXT, &u->service_cidr, "NET", "addresses of Services (default 10.96.0.0/16)" },
 		{ "cgroup-root", ARG_TEXT, &u->cgroup_root, "NAME", "cgroup of all pods (default kubepods)" },
 		{ "without", ARG_TEXT, &u->without, "LIST", "modules to leave out, comma separated; none: no longer any" },
+		{ "isolate", ARG_TEXT, &u->isolate, "LIST", "modules to run in processes of their own, comma separated, or all; none: no longer any" },
 		{ "log-level", ARG_TEXT, &u->log_level, "LEVEL", "error, warn, info or debug (default info)" },
 		{ "bus-loss", ARG_NUMBER, &u->bus_loss, "PERCENT", "lose bus messages on purpose, for tests" },
 		{ "timeout", ARG_NUMBER, &u->timeout_s, "SECONDS", "to wait for readiness (default 60)" },
@@ -63,15 +65,21 @@ static int settle(const struct up *u, struct setup *s, struct orlop_error *err)
 	const struct { const char *from; char **to; } texts[] = {
 		{ u->node_name, &s->node_name }, { u->node_ip, &s->fixed_ip }, { u->pod_cidr, &s->pod_cidr },
 		{ u->service_cidr, &s->service_cidr }, { u->cgroup_root, &s->cgroup_root },
-		{ u->without, &s->without }, { u->log_level, &s->log_level },
+		{ u->without, &s->without }, { u->isolate, &s->isolate }, { u->log_level, &s->log_level },
 	};
 	int r = 0;
+	int bad;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && r == 0; i++)
 		if (texts[i].from)
 			r = setup_text(texts[i].to, texts[i].from);
 	if (r == 0 && s->without && !strcmp(s->without, "none"))
 		r = setup_text(&s->without, NULL);
+	if (r == 0 && s->isolate && !strcmp(s->isolate, "none"))
+		r = setup_text(&s->isolate, NULL);
+	bad = r ? 0 : conf_check(s, err);
+	if (bad)
+		return bad;
 	if (u->port != UNSET)
 		s->port = u->port;
 	if (u->kubelet_port != UNSET)

@@ -21,5 +21,7 @@ int certs_make(const struct setup *s, int *ret_made, struct orlop_error *err);
 int conf_write(const struct setup *s, const struct place *p, struct orlop_error *err);
 /* Is the module on the list --without? */
 int conf_without(const struct setup *s, const char *module);
+/* Does --isolate name modules that there are? 0 or -EINVAL. */
+int conf_check(const struct setup *s, struct orlop_error *err);
 
 #endif
