@@ -1,5 +1,5 @@
 # Benchmarks of the whole; each prints one JSON line a measurement, with the command that repeats it.
-tests_bench += bench/storage.c bench/load.c
+tests_bench += bench/storage.c bench/load.c bench/steady.c
 tests_cppflags += -iquote $(srcdir)/core
 tests_pkgs += openssl
 BENCH_SCRIPTS += tests/bench/api.sh tests/bench/pods.sh tests/bench/peer.sh
