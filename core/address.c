@@ -25,7 +25,7 @@ static uint32_t wanted(const struct core_instance *inst, const char *v[WANTED_MA
 	return n;
 }
 
-static bool wants(const struct core_instance *inst, const char *address)
+bool core_address_wanted(const struct core_instance *inst, const char *address)
 {
 	const char *v[WANTED_MAX];
 	uint32_t n = wanted(inst, v);
@@ -52,9 +52,22 @@ int core_address_take(struct core_instance *inst)
 	int r = 0;
 
 	for (uint32_t i = 0; i < n && r == 0; i++)
-		if (!core_loader_answerer(inst->core, v[i]))
+		if (!core_loader_answerer(inst->core, v[i]) || core_loader_answerer(inst->core, v[i]) == inst)
 			r = address_give(inst->core, v[i], inst);
 	return r;
+}
+
+/* Somebody who is ready and wants it, but for @not. */
+static struct core_instance *heir_of(struct core *c, const char *address, const struct core_instance *not)
+{
+	OLIST_FOREACH(node, &c->instances) {
+		struct core_instance *other = OLIST_ENTRY(node, struct core_instance, node);
+
+		if (other != not && other->state == CORE_READY && !other->retired &&
+		    core_address_wanted(other, address))
+			return other;
+	}
+	return NULL;
 }
 
 void core_address_drop(struct core_instance *inst)
@@ -64,24 +77,49 @@ void core_address_drop(struct core_instance *inst)
 	uint32_t n = wanted(inst, v);
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct core_instance *heir = NULL;
+		struct core_instance *heir;
 
 		if (core_loader_answerer(c, v[i]) != inst)
 			continue;
-		OLIST_FOREACH(node, &c->instances) {
-			struct core_instance *other = OLIST_ENTRY(node, struct core_instance, node);
-
-			if (other != inst && other->state == CORE_READY && wants(other, v[i])) {
-				heir = other;
-				break;
-			}
-		}
+		heir = heir_of(c, v[i], inst);
 		(void)omap_del(&c->loader->addresses, v[i], strlen(v[i]));
 		if (heir)
 			(void)address_give(c, v[i], heir);
 		else
 			(void)core_bus_address_set(c->bus, v[i], NULL);
 	}
+}
+
+/* One address of @from. */
+static void address_pass(struct core_instance *from, struct core_instance *to, const char *address, bool serve)
+{
+	struct core *c = from->core;
+	struct core_instance *other;
+
+	if (core_address_wanted(to, address)) {
+		/* The name is in the map already: putting it again needs no memory. */
+		(void)omap_put_cstr(&c->loader->addresses, address, to);
+		if (serve)
+			(void)core_bus_address_set(c->bus, address, to->shards[0].link);
+		return;
+	}
+	other = heir_of(c, address, from);
+	if (other) {
+		(void)address_give(c, address, other);
+		return;
+	}
+	(void)omap_del(&c->loader->addresses, address, strlen(address));
+	(void)core_bus_address_set(c->bus, address, NULL);
+}
+
+void core_address_move(struct core_instance *from, struct core_instance *to, bool serve)
+{
+	const char *v[WANTED_MAX];
+	uint32_t n = wanted(from, v);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (core_loader_answerer(from->core, v[i]) == from)
+			address_pass(from, to, v[i], serve);
 }
 
 struct core_instance *core_loader_answerer(struct core *c, const char *address)

@@ -24,6 +24,7 @@
 #include "log.h"
 #include "look.h"
 #include "metrics.h"
+#include "replace.h"
 #include "work.h"
 
 /* ---- JSON --------------------------------------------------------------------------------------- */
@@ -70,11 +71,11 @@ static void put_module_head(struct obuf *b, struct core_instance *inst)
 	put_text(b, "module", inst->class_slash);
 	put_text(b, "class", inst->class_name);
 	put_text(b, "version", inst->image->info.version);
-	put_text(b, "state", core_state_name(inst->state));
+	put_text(b, "state", inst->retired ? "draining" : core_state_name(inst->state));
 	put_num(b, "sinceMs", (core_now_mono() - inst->since_ns) / 1000000);
 	put_key(b, "healthy");
 	obuf_puts(b, inst->state == CORE_READY && health.ok ? "true" : "false");
-	put_text(b, "text", inst->state == CORE_FAILED ? inst->why : health.text);
+	put_text(b, "text", inst->state == CORE_FAILED || inst->retired ? inst->why : health.text);
 }
 
 static void put_modules(struct obuf *b, struct core *c)
@@ -147,7 +148,8 @@ static int get_instance(struct core *c, const struct orlop_req *req, struct core
 		return r;
 	*ret = core_instance_find(c, name);
 	if (!*ret || !(*ret)->image)
-		return orlop_fail(err, ENOENT, 404, "NotFound", "no module %s is loaded", name);
+		return orlop_fail(err, ENOENT, 404, "NotFound", "no module %s is loaded; `orlop module list` "
+				  "shows those that are", name);
 	return 0;
 }
 
@@ -170,8 +172,12 @@ static int op_status(void *ctx, const struct orlop_req *req, struct orlop_call *
 	put_num(&b, "uptimeMs", (core_now_mono() - c->start_mono) / 1000000);
 	put_text(&b, "dataDir", c->config->data_dir);
 	put_text(&b, "config", c->config->path);
-	OLIST_FOREACH(n, &c->instances)
-		ready = ready && OLIST_ENTRY(n, struct core_instance, node)->state == CORE_READY;
+	OLIST_FOREACH(n, &c->instances) {
+		struct core_instance *inst = OLIST_ENTRY(n, struct core_instance, node);
+
+		/* Of two with one name, the one that serves counts. */
+		ready = ready && (inst->state == CORE_READY || inst->retired || inst->arriving);
+	}
 	put_key(&b, "ready");
 	obuf_puts(&b, ready ? "true" : "false");
 	put_num(&b, "loops", c->n_loops);
@@ -210,6 +216,8 @@ static void put_params(struct obuf *b, struct core_instance *inst)
 		put_text(b, "type", d->type <= ORLOP_PARAM_BOOL ? types[d->type] : "");
 		put_text(b, "value", inst->params[i].value);
 		put_text(b, "default", d->def);
+		put_key(b, "live");
+		obuf_puts(b, d->flags & ORLOP_PARAM_LIVE ? "true" : "false");
 		put_text(b, "help", d->help);
 		obuf_putc(b, '}');
 	}
@@ -373,12 +381,25 @@ static int load_param(struct core_config_module *cm, struct orlop_bytes kv, stru
 	return 0;
 }
 
+/* The parameters of a request into @cm. */
+static int get_params(struct core *c, const struct orlop_req *req, struct core_config_module *cm,
+		      struct orlop_error *err)
+{
+	struct orlop_msgr r;
+	int e = 0;
+
+	orlop_msgr_init(&r, &c->self->shards[0].host, &req->msg, req->msg.body);
+	while (e == 0 && orlop_msgr_next(&r))
+		if (r.tag == ORLOP_ADMIN_T_PARAM && r.type == ORLOP_T_BYTES)
+			e = load_param(cm, r.bytes, err);
+	return e;
+}
+
 static int op_load(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		   struct orlop_error *err)
 {
 	struct core *c = ctx;
 	struct core_config_module cm = { .module = NULL };
-	struct orlop_msgr r;
 	struct pending *p;
 	char name[4096];
 	int e = get_text(c, req, ORLOP_ADMIN_T_NAME, "the module's name", name, sizeof(name), err);
@@ -389,10 +410,8 @@ static int op_load(void *ctx, const struct orlop_req *req, struct orlop_call *ca
 	cm.module = omem_strdup(name);
 	if (!p || !cm.module)
 		e = orlop_fail(err, ENOMEM, 0, "", "out of memory");
-	orlop_msgr_init(&r, &c->self->shards[0].host, &req->msg, req->msg.body);
-	while (e == 0 && orlop_msgr_next(&r))
-		if (r.tag == ORLOP_ADMIN_T_PARAM && r.type == ORLOP_T_BYTES)
-			e = load_param(&cm, r.bytes, err);
+	if (e == 0)
+		e = get_params(c, req, &cm, err);
 	if (e == 0)
 		e = core_loader_plan(c, &cm, 1, err);
 	if (e == 0)
@@ -401,6 +420,70 @@ static int op_load(void *ctx, const struct orlop_req *req, struct orlop_call *ca
 	if (e)
 		omem_free(p);
 	return e;
+}
+
+static int op_replace(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		      struct orlop_error *err)
+{
+	struct core *c = ctx;
+	struct core_config_module cm = { .module = NULL };
+	struct pending *p = NULL;
+	char name[256];
+	char file[4096];
+	int e = get_text(c, req, ORLOP_ADMIN_T_NAME, "the module's name", name, sizeof(name), err);
+
+	if (e == 0 && orlop_msg_bytes(&c->self->shards[0].host, &req->msg, ORLOP_ADMIN_T_FILE).len) {
+		e = get_text(c, req, ORLOP_ADMIN_T_FILE, "the module's file", file, sizeof(file), err);
+		if (e == 0 && !(cm.module = omem_strdup(file)))
+			e = orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	}
+	if (e == 0)
+		e = get_params(c, req, &cm, err);
+	if (e == 0 && !(p = pending_new(c, call)))
+		e = orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	if (e == 0)
+		e = core_loader_replace(c, name, &cm, load_done, p, err);
+	core_config_module_done(&cm);
+	if (e)
+		omem_free(p);
+	return e;
+}
+
+static int op_set(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		  struct orlop_error *err)
+{
+	struct core *c = ctx;
+	struct core_config_module cm = { .module = NULL };
+	struct obuf b = OBUF_INIT;
+	uint32_t changed = 0;
+	char name[256];
+	int e = get_text(c, req, ORLOP_ADMIN_T_NAME, "the module's name", name, sizeof(name), err);
+
+	if (e == 0)
+		e = get_params(c, req, &cm, err);
+	if (e == 0)
+		e = core_loader_set(c, name, &cm, &changed, err);
+	core_config_module_done(&cm);
+	if (e)
+		return e;
+	obuf_printf(&b, "{\"changed\":%u}", changed);
+	answer(c, call, ORLOP_ADMIN_T_JSON, &b);
+	return 0;
+}
+
+static int op_reload(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		     struct orlop_error *err)
+{
+	struct obuf b = OBUF_INIT;
+	int e = core_reload(ctx, &b, err);
+
+	(void)req;
+	if (e) {
+		obuf_done(&b);
+		return e;
+	}
+	answer(ctx, call, ORLOP_ADMIN_T_JSON, &b);
+	return 0;
 }
 
 static int op_unload(void *ctx, const struct orlop_req *req, struct orlop_call *call,
@@ -563,7 +646,7 @@ const struct orlop_ops *core_admin_ops(void)
 	static const struct {
 		uint32_t	size;
 		uint32_t	reserved0;
-		orlop_op_fn	op[ORLOP_ADMIN_MODULE_DEBUG + 1];
+		orlop_op_fn	op[ORLOP_ADMIN_RELOAD + 1];
 	} ops = {
 		.size = sizeof(ops),
 		.op = {
@@ -578,6 +661,9 @@ const struct orlop_ops *core_admin_ops(void)
 			[ORLOP_ADMIN_STOP] = op_stop,
 			[ORLOP_ADMIN_FORWARD] = op_forward,
 			[ORLOP_ADMIN_MODULE_DEBUG] = op_debug,
+			[ORLOP_ADMIN_MODULE_REPLACE] = op_replace,
+			[ORLOP_ADMIN_MODULE_SET] = op_set,
+			[ORLOP_ADMIN_RELOAD] = op_reload,
 		},
 	};
 

@@ -34,6 +34,9 @@ int core_config_new(struct core_config **ret)
 		return -ENOMEM;
 	c->log_level = ORLOP_LOG_INFO;
 	c->start_timeout_ns = UINT64_C(60000000000);
+	c->stop_timeout_ns = UINT64_C(30000000000);
+	c->hang_timeout_ns = UINT64_C(10000000000);
+	c->drain_timeout_ns = UINT64_C(600000000000);
 	*ret = c;
 	return 0;
 }
@@ -64,6 +67,7 @@ void core_config_free(struct core_config *c)
 	omem_free(c->data_dir);
 	omem_free(c->module_dir);
 	omem_free(c->control);
+	omem_free(c->exe);
 	omem_free(c);
 }
 
@@ -81,6 +85,7 @@ int core_config_param_add(struct core_config_module *m, const char *name, const 
 	p->value = omem_strdup(value);
 	p->type = type;
 	p->line = line;
+	p->carried = false;
 	if (!p->name || !p->value) {
 		omem_free(p->name);
 		omem_free(p->value);
@@ -221,10 +226,10 @@ static int read_module(struct core_config *c, const config_setting_t *s, struct 
 			const char *v = config_setting_get_string(e);
 
 			if (!v || (strcmp(v, "none") != 0 && strcmp(v, "process") != 0))
-				r = bad(c, e, err, "want \"none\" or \"process\"");
-			else if (strcmp(v, "process") == 0)
-				r = bad(c, e, err, "\"process\" is not available in this version of "
-					"orlop; use \"none\"");
+				r = bad(c, e, err, "want \"none\" (in the daemon's process) or \"process\" (in one of "
+					"its own)");
+			else
+				m->isolate = strcmp(v, "process") == 0;
 		} else if (strcmp(name, "params") == 0) {
 			if (config_setting_type(e) != CONFIG_TYPE_GROUP)
 				return bad(c, e, err, "want a group { name = value; … }, not %s",
@@ -341,8 +346,23 @@ static int read_setting(struct core_config *c, const config_setting_t *s, struct
 		c->start_timeout_ns = (uint64_t)v * UINT64_C(1000000000);
 		return r;
 	}
+	if (strcmp(name, "hang_timeout_s") == 0) {
+		r = get_number(c, s, 1, 3600, &v, err);
+		c->hang_timeout_ns = (uint64_t)v * UINT64_C(1000000000);
+		return r;
+	}
+	if (strcmp(name, "stop_timeout_s") == 0) {
+		r = get_number(c, s, 1, 3600, &v, err);
+		c->stop_timeout_ns = (uint64_t)v * UINT64_C(1000000000);
+		return r;
+	}
+	if (strcmp(name, "drain_timeout_s") == 0) {
+		r = get_number(c, s, 0, 86400, &v, err);
+		c->drain_timeout_ns = (uint64_t)v * UINT64_C(1000000000);
+		return r;
+	}
 	return bad(c, s, err, "unknown setting; known: data_dir, module_dir, control, log_level, "
-		   "log_modules, loops, start_timeout_s, bus, modules");
+		   "log_modules, loops, start_timeout_s, stop_timeout_s, drain_timeout_s, hang_timeout_s, bus, modules");
 }
 
 static int read_all(struct core_config *c, config_t *cfg, struct orlop_error *err)
@@ -421,7 +441,7 @@ int core_config_value(uint32_t type, const char *text, int64_t *ret_num)
 	}
 }
 
-static const char *param_word(uint32_t type)
+const char *core_config_type_word(uint32_t type)
 {
 	return type == ORLOP_PARAM_INT ? "a number" : type == ORLOP_PARAM_BOOL ? "true or false" :
 		"a string in quotes";
@@ -447,6 +467,8 @@ static int param_set(const char *file, const struct core_config_module *cm,
 {
 	const struct core_config_param *given = NULL;
 	const char *text = def->def;
+	char *copy;
+	int64_t num;
 	char what[256];
 
 	for (uint32_t i = 0; i < cm->n_params; i++)
@@ -455,9 +477,10 @@ static int param_set(const char *file, const struct core_config_module *cm,
 	v->def = def;
 	if (given) {
 		text = given->value;
+		v->given = true;
 		if (given->type && given->type != def->type) {
 			(void)snprintf(what, sizeof(what), "parameter %s: want %s", def->name,
-				       param_word(def->type));
+				       core_config_type_word(def->type));
 			return param_bad(file, cm, given->line, err, what);
 		}
 	} else if (!text && (def->flags & ORLOP_PARAM_REQUIRED)) {
@@ -467,13 +490,15 @@ static int param_set(const char *file, const struct core_config_module *cm,
 	}
 	if (!text)
 		return 0;
-	if (core_config_value(def->type, text, &v->num)) {
+	if (core_config_value(def->type, text, &num)) {
 		(void)snprintf(what, sizeof(what), "parameter %s: \"%.60s\" is not %s", def->name, text,
-			       param_word(def->type));
+			       core_config_type_word(def->type));
 		return param_bad(file, cm, given ? given->line : cm->line, err, what);
 	}
-	v->value = omem_strdup(text);
-	return v->value ? 0 : nomem(err);
+	copy = omem_strdup(text);
+	atomic_init(&v->num, num);
+	atomic_init(&v->value, copy);
+	return copy ? 0 : nomem(err);
 }
 
 int core_config_check(const char *file, const struct core_config_module *cm,
@@ -494,7 +519,7 @@ int core_config_check(const char *file, const struct core_config_module *cm,
 		for (i = 0; i < mod->n_params; i++)
 			if (strcmp(param_at(mod, i)->name, cm->params[k].name) == 0)
 				break;
-		if (i == mod->n_params) {
+		if (i == mod->n_params && !cm->params[k].carried) {
 			(void)snprintf(what, sizeof(what), "unknown parameter %.100s; see orlop module info %.60s",
 				       cm->params[k].name, cm->module);
 			r = param_bad(file, cm, cm->params[k].line, err, what);

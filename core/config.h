@@ -7,11 +7,14 @@
  *	control    = "/run/orlop/orlop.sock";	# unix socket for `orlop`, default: data_dir/orlop.sock
  *	loops      = 0;				# most loops, 0: one per processor
  *	start_timeout_s = 60;			# for a module to become ready
+ *	hang_timeout_s = 10;			# for the loops of an isolated module that has work
+ *	stop_timeout_s = 30;			# for a module to finish its work when it is unloaded
+ *	drain_timeout_s = 600;			# for exec sessions and the like of a module that was replaced
  *	bus        = { loss_percent = 0; duplicate_percent = 0; reorder_percent = 0; };	# for tests
  *	log_modules = ( { module = "storage/lmdb"; level = "debug"; } );
  *	modules    = (
  *		{ module = "storage/lmdb"; params = { path = "/var/lib/orlop/db"; }; },
- *		{ module = "apiserver"; name = "api2"; params = { … }; isolation = "none"; }
+ *		{ module = "apiserver"; name = "api2"; params = { … }; isolation = "process"; }
  *	);
  *
  * A module is class/name, or class alone where a class has one implementation, or the path of a .so.
@@ -25,18 +28,22 @@
 
 #include <orlop/module.h>
 
+struct core_up;
+
 /* One parameter as written; its type is checked against the module's own table. */
 struct core_config_param {
 	char		*name;
 	char		*value;		/* as text */
 	uint32_t	type;		/* ORLOP_PARAM_*; 0: text that may be any (command line) */
 	uint32_t	line;		/* 0: none */
+	bool		carried;	/* from the module that is replaced: ignored if not known any more */
 };
 
 struct core_config_module {
 	char		*module;
 	char		*name;		/* instance, NULL: class/name */
 	uint32_t	line;
+	bool		isolate;	/* in a process of its own */
 	uint32_t	n_params;
 	struct core_config_param *params;
 };
@@ -53,7 +60,12 @@ struct core_config {
 	char		*control;
 	int32_t		log_level;
 	uint32_t	loops;
+	uint64_t	hang_timeout_ns;	/* for the loops of an isolated module that has work */
+	char		*exe;		/* tests: the program of isolated modules; NULL: this one */
+	struct core_up	*up;		/* of the process of an isolated module; else NULL */
 	uint64_t	start_timeout_ns;
+	uint64_t	stop_timeout_ns;	/* for a module to finish what it has */
+	uint64_t	drain_timeout_ns;	/* for streams of one that was replaced */
 	uint32_t	loss_percent;
 	uint32_t	dup_percent;
 	uint32_t	reorder_percent;
@@ -84,5 +96,7 @@ int core_config_check(const char *file, const struct core_config_module *cm,
 		      struct orlop_error *err);
 /* A text against a type. 0 or -EINVAL. @ret_num: the number or 0/1. */
 int core_config_value(uint32_t type, const char *text, int64_t *ret_num);
+/* What a parameter of that type wants: "a number". */
+const char *core_config_type_word(uint32_t type);
 
 #endif

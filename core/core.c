@@ -12,6 +12,7 @@
 #include "bus/bus.h"
 #include "config.h"
 #include "host.h"
+#include "life.h"
 #include "loader.h"
 #include "log.h"
 #include "metrics.h"
@@ -45,17 +46,24 @@ int core_loop_get(struct core *c, uint32_t n, struct core_loop **ret)
 struct core_instance *core_instance_find(struct core *c, const char *name)
 {
 	struct core_instance *by_class = NULL;
+	struct core_instance *arriving = NULL;
 
 	OLIST_FOREACH(n, &c->instances) {
 		struct core_instance *inst = OLIST_ENTRY(n, struct core_instance, node);
+		bool named = strcmp(inst->name, name) == 0;
 
-		if (strcmp(inst->name, name) == 0)
+		/* Of several with one name, the one that serves. */
+		if (inst->arriving && named)
+			arriving = inst;
+		if (inst->retired || inst->arriving)
+			continue;
+		if (named)
 			return inst;
 		if (!by_class &&
 		    (strcmp(inst->class_slash, name) == 0 || strcmp(inst->class_name, name) == 0))
 			by_class = inst;
 	}
-	return by_class;
+	return arriving ? arriving : by_class;
 }
 
 void core_instance_health(struct core_instance *inst, struct orlop_health *ret)
@@ -84,9 +92,8 @@ static void instance_failed(void *arg)
 	char why[400];
 
 	if (inst->state == CORE_STARTING && inst->job && inst->job->pending == 0 && !inst->job->status) {
-		inst->job->status = orlop_fail(&inst->job->err, EIO, 0, "", "module %s: %s", inst->name,
-					       f->reason);
-		core_unload_begin(inst, inst->job->started);
+		(void)orlop_fail(&inst->job->err, EIO, 0, "", "%s", f->reason);
+		core_life_failed(inst, -EIO, NULL);
 	} else if (inst->state == CORE_READY) {
 		(void)snprintf(why, sizeof(why), "module %s failed: %s", inst->name, f->reason);
 		core_log_text(c->log, "core", ORLOP_LOG_ERR, "module_failed", why);

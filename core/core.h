@@ -32,8 +32,14 @@ struct core_cache;		/* core/cache/cache.h */
 struct core_host_cache;
 struct core_feeder;
 struct core_image;		/* a mapped .so: loader.h */
+struct core_life;		/* life.h */
 struct core_loader;
+struct core_replacement;	/* replacing.c */
+struct core_param_old;
 struct core_admin;
+struct core_up;
+struct core_isolate;
+struct core_isolates;
 struct core_taps;
 
 enum core_state {
@@ -78,11 +84,15 @@ struct core_shard {
 	bool		stuck;
 };
 
-/* A parameter's value as text, with its number. Changed only on the main loop. */
+/*
+ * A parameter's value as text, with its number. Changed only on the main loop, read by any thread:
+ * a text that was replaced is kept as long as the instance.
+ */
 struct core_param {
 	const struct orlop_param *def;	/* borrowed from the module */
-	char		*value;		/* NULL: unset without default */
-	int64_t		num;
+	char		*_Atomic value;	/* NULL: unset without default */
+	_Atomic int64_t	num;
+	bool		given;		/* by the configuration or an administrator, not the default */
 };
 
 /* One loaded module. Members are written on the main loop only. */
@@ -104,6 +114,7 @@ struct core_instance {
 	char		**needs;
 	char		**reads;	/* "pods", "deployments.apps;metadata", "*" */
 	struct core_param *params;	/* n = mod.n_params */
+	struct core_param_old *old_values; /* texts that somebody may still read: param.c */
 	struct core_workq *work;	/* host->work() */
 	struct core_workq *ops_work;	/* blocking ops: concurrency of the module, order per key */
 	struct orlop_identity who;	/* of the module's own requests; points into user */
@@ -112,9 +123,15 @@ struct core_instance {
 	uint32_t	number;		/* unique in this process, never reused; > 0 */
 	uint64_t	since_ns;	/* mono: entered this state */
 	struct core_loader_job *job;	/* loading or unloading under way */
+	const struct core_life *life;	/* how its steps are done: life.h */
+	struct core_replacement *rep;	/* it replaces another, or is replaced; both are one of these: */
+	bool		arriving;	/* its predecessor still serves */
+	bool		retired;	/* its successor serves already */
+	bool		stuck;		/* CORE_FAILED: unloading it did not end; may be tried again */
 	struct core_post ready;		/* ready() on its way to the main loop */
 	struct orlop_health health;	/* as last seen; core->lock */
 	atomic_bool	health_asked;	/* a refresh is under way */
+	struct core_isolate *iso;	/* isolate.h: it lives in a process of its own; else NULL */
 };
 
 struct core {
@@ -150,6 +167,9 @@ struct core {
 	struct olist	leads;
 	uint64_t	last_token;
 	struct core_taps *taps;		/* NULL: nobody looks at the bus */
+	uint64_t	last_lead;
+	struct core_up	*up;		/* isolate.h: this is the process of one isolated module; else NULL */
+	struct core_isolates *isolates;	/* those with processes of their own; NULL: none yet */
 };
 
 /* Shard of a host table. */

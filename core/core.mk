@@ -1,8 +1,8 @@
 # The core: orlopd. The bus and the cache have fragments of their own.
 core_srcs := address.c admin.c config.c connect.c control.c core.c crash.c crash-proc.c daemon.c fdwatch.c host.c host_bus.c \
-	host_cache.c image.c instance.c lead.c loader.c log.c look.c loop.c main.c metrics.c modinfo.c net.c replace.c spawn.c tap.c \
+	host_cache.c image.c instance.c lead.c loader.c log.c look.c loop.c main.c metrics.c modinfo.c net.c param.c reload.c replace.c replacing.c spawn.c tap.c \
 	timer.c unload.c work.c
-core_tests := test/config.c test/faults.c test/modinfo.c test/log.c test/loop.c test/process.c test/net.c test/host.c test/load.c test/control.c test/tap.c
+core_tests := test/config.c test/faults.c test/modinfo.c test/log.c test/loop.c test/process.c test/net.c test/host.c test/load.c test/replace.c test/control.c test/tap.c
 core_bench :=
 core_fuzz := fuzz/config.c fuzz/modinfo.c
 CHECK_SCRIPTS += core/test/orlopd.sh
@@ -15,6 +15,6 @@ $(core_testmods): %.so: $(srcdir)/%.c .flags
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(all_cppflags) $(CPPFLAGS) $(all_cflags) $(CFLAGS) -MMD -MP $(MODULE_LDFLAGS) $(LDFLAGS) -o $@ $<
-core/test/load core/test/faults core/test/host core/test/modinfo core/test/control core/test/tap: | $(core_testmods)
+core/test/load core/test/replace core/test/faults core/test/host core/test/modinfo core/test/control core/test/tap: | $(core_testmods)
 check: | $(core_testmods)
 -include $(core_testmods:.so=.d)

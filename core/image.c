@@ -35,9 +35,10 @@
 #define KEEP_MAPPED 0	/* 1: stacks of a sanitizer's report must keep their names */
 #endif
 
-/* A descriptor older than 0.1 never existed, a later one only grows. */
-#define DESCRIPTOR_MIN	sizeof(struct orlop_module)
+/* What every descriptor and parameter has: those of 0.1. Later ones only grow. */
+#define DESCRIPTOR_MIN	(offsetof(struct orlop_module, stats) + sizeof(((struct orlop_module *)0)->stats))
 #define DESCRIPTOR_MAX	65536u
+#define PARAM_MIN	(offsetof(struct orlop_param, help) + sizeof(((struct orlop_param *)0)->help))
 #define PARAMS_MAX	1024u
 
 void core_images_init(struct core_images *all)
@@ -153,7 +154,7 @@ static int image_check(struct core_image *img, struct orlop_error *err)
 	if (!m->init)
 		return orlop_fail(err, ENOEXEC, 0, "", "%s: has no init function", file);
 	if (m->n_params > PARAMS_MAX || (m->n_params && (!m->params ||
-	    m->param_size < sizeof(struct orlop_param) || m->param_size > 4096)))
+	    m->param_size < PARAM_MIN || m->param_size > 4096)))
 		return orlop_fail(err, ENOEXEC, 0, "", "%s: parameter table of %u entries of %u bytes", file,
 				  m->n_params, m->param_size);
 	if (m->ops && ((const uint32_t *)m->ops)[0] > 65536)

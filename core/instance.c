@@ -12,6 +12,7 @@
 #include "bus/bus.h"
 #include "config.h"
 #include "host.h"
+#include "life.h"
 #include "work.h"
 
 #define WORK_LIMIT	64u	/* jobs of host->work() at once; ops have a limit of their own */
@@ -106,6 +107,7 @@ int core_instance_new(struct core *c, struct core_image *img, const struct core_
 		return orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", cm->module);
 	olist_init(&inst->node);
 	inst->core = c;
+	inst->life = &core_life_local;
 	inst->number = ++c->next_number;
 	/* An older descriptor is shorter: what it does not have stays zero. */
 	memcpy(&inst->mod, m, m->size < sizeof(inst->mod) ? m->size : sizeof(inst->mod));
@@ -139,10 +141,7 @@ void core_instance_free(struct core_instance *inst)
 {
 	if (!inst)
 		return;
-	if (inst->params)
-		for (uint32_t i = 0; i < inst->mod.n_params; i++)
-			omem_free(inst->params[i].value);
-	omem_free(inst->params);
+	core_params_free(inst);
 	core_workq_free(inst->work);
 	core_workq_free(inst->ops_work);
 	omem_free(inst->shards);

@@ -39,6 +39,9 @@ struct core_life {
 };
 
 extern const struct core_life core_life_local;
+void core_life_local_start(struct core_instance *inst);
+void core_life_local_stop(struct core_instance *inst, bool forced);
+void core_life_local_close(struct core_instance *inst);
 
 /* @err is copied and its causes are taken; may be NULL. */
 void core_life_failed(struct core_instance *inst, int r, struct orlop_error *err);

@@ -14,6 +14,7 @@
 #include "base/omem.h"
 #include "bus/bus.h"
 #include "config.h"
+#include "life.h"
 #include "log.h"
 
 const char *core_state_name(int state)
@@ -200,6 +201,21 @@ static void instance_state(struct core_instance *inst, int state)
 	inst->since_ns = core_now_mono();
 }
 
+static void load_fail(struct core_instance *inst, int r);
+
+void core_life_failed(struct core_instance *inst, int r, struct orlop_error *err)
+{
+	struct core_loader_job *job = inst->job;
+
+	if (!job || job->status || inst->state != CORE_STARTING)
+		return;		/* it ends already */
+	if (err && err->err && !job->err.err) {
+		job->err = *err;
+		err->causes = NULL;
+	}
+	load_fail(inst, r);
+}
+
 /* The load has failed with job->err: undo. */
 static void load_fail(struct core_instance *inst, int r)
 {
@@ -270,12 +286,12 @@ static void shard_begin(void *arg)
 	(void)core_loop_post_node(inst->core->main, &s->step, shard_reported, s);
 }
 
-static void load_init(struct core_instance *inst)
+/* life->start of an instance in this process. */
+void core_life_local_start(struct core_instance *inst)
 {
 	struct core_loader_job *job = inst->job;
 	int r;
 
-	instance_state(inst, CORE_STARTING);
 	r = core_shard_open(&inst->shards[0]);
 	if (r)
 		(void)orlop_fail(&job->err, -r, 0, "", "cannot open a link to the bus: %s",
@@ -312,8 +328,10 @@ static void loader_look(void *arg)
 	OLIST_FOREACH_SAFE(n, tmp, &c->instances) {
 		struct core_instance *inst = OLIST_ENTRY(n, struct core_instance, node);
 
-		if (inst->state == CORE_LOADED && inst->job && !inst->job->status && !missing_need(inst))
-			load_init(inst);
+		if (inst->state == CORE_LOADED && inst->job && !inst->job->status && !missing_need(inst)) {
+			instance_state(inst, CORE_STARTING);
+			inst->life->start(inst);
+		}
 	}
 }
 
@@ -341,21 +359,11 @@ static void load_late(void *arg)
 		load_fail(inst, r);
 }
 
-static void load_ready(void *arg)
+void core_loader_serves(struct core_instance *inst)
 {
-	struct core_instance *inst = arg;
 	struct core_loader_job *job = inst->job;
 	struct orlop_health health;
-	int r;
 
-	if (inst->state != CORE_STARTING || !job || !job->started)
-		return;		/* twice, or too late */
-	r = core_address_take(inst);
-	if (r) {
-		core_address_drop(inst);
-		load_fail(inst, r);
-		return;
-	}
 	instance_state(inst, CORE_READY);
 	core_instance_health(inst, &health);
 	inst->job = NULL;
@@ -366,22 +374,40 @@ static void load_ready(void *arg)
 	core_job_end(inst->core, job, inst);
 }
 
+static void load_ready(void *arg)
+{
+	struct core_instance *inst = arg;
+	struct core_loader_job *job = inst->job;
+	int r;
+
+	if (inst->state != CORE_STARTING || !job || !job->started || job->status)
+		return;		/* twice, or too late */
+	if (inst->arriving) {
+		core_timer_clear(job->deadline);
+		core_replacing_ready(inst);
+		return;
+	}
+	r = core_address_take(inst);
+	if (r) {
+		core_address_drop(inst);
+		load_fail(inst, r);
+		return;
+	}
+	core_loader_serves(inst);
+}
+
 void core_loader_ready(struct core_instance *inst)
 {
 	(void)core_loop_post_node(inst->core->main, &inst->ready, load_ready, inst);
 }
 
-int core_loader_load(struct core *c, const struct core_config_module *cm, core_loaded_fn fn,
-		     void *arg, struct orlop_error *err)
+int core_loader_make(struct core *c, const struct core_config_module *cm, struct core_instance **ret,
+		     struct orlop_error *err)
 {
-	struct core_loader_job *job;
-	struct core_instance *inst = NULL;
 	struct core_image *img = NULL;
 	char *path;
 	int r;
 
-	if (c->loader->stopping)
-		return orlop_fail(err, ECANCELED, 0, "", "module %s: the daemon is stopping", cm->module);
 	r = core_loader_path(c, cm->module, &path, err);
 	if (r)
 		return r;
@@ -389,23 +415,29 @@ int core_loader_load(struct core *c, const struct core_config_module *cm, core_l
 	omem_free(path);
 	if (r)
 		return r;
-	r = core_instance_new(c, img, cm, &inst, err);
-	if (r) {
+	r = core_instance_new(c, img, cm, ret, err);
+	if (r)
 		core_image_close(&c->loader->images, img);
-		return r;
-	}
-	if (core_instance_find(c, inst->name) &&
-	    strcmp(core_instance_find(c, inst->name)->name, inst->name) == 0) {
-		r = orlop_fail(err, EEXIST, 409, "AlreadyExists", "module %s is loaded already; give this one "
-			       "another name", inst->name);
-		goto fail;
-	}
-	job = OMEM_NEW(struct core_loader_job);
-	r = job ? core_timer_new(c->main, NULL, load_late, inst, &job->deadline) : -ENOMEM;
-	if (r) {
+	return r;
+}
+
+void core_loader_unmake(struct core_instance *inst)
+{
+	if (!inst)
+		return;
+	core_image_close(&inst->core->loader->images, inst->image);
+	core_instance_free(inst);
+}
+
+int core_loader_begin(struct core_instance *inst, struct core_instance *after, core_loaded_fn fn,
+		      void *arg, struct orlop_error *err)
+{
+	struct core *c = inst->core;
+	struct core_loader_job *job = OMEM_NEW(struct core_loader_job);
+
+	if (!job || core_timer_new(c->main, NULL, load_late, inst, &job->deadline)) {
 		omem_free(job);
-		r = orlop_fail(err, -r, 0, "", "module %s: out of memory", cm->module);
-		goto fail;
+		return orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", inst->name);
 	}
 	job->fn = fn;
 	job->arg = arg;
@@ -414,13 +446,32 @@ int core_loader_load(struct core *c, const struct core_config_module *cm, core_l
 	inst->job = job;
 	core_timer_set(job->deadline, c->config->start_timeout_ns, 0);
 	pthread_mutex_lock(&c->lock);
-	olist_append(&c->instances, &inst->node);
+	olist_push(after ? &after->node : c->instances.prev, &inst->node);
 	pthread_mutex_unlock(&c->lock);
 	c->loader->n_jobs++;
 	loader_kick(c);
 	return 0;
-fail:
-	core_image_close(&c->loader->images, inst->image);
-	core_instance_free(inst);
+}
+
+int core_loader_load(struct core *c, const struct core_config_module *cm, core_loaded_fn fn,
+		     void *arg, struct orlop_error *err)
+{
+	struct core_instance *inst = NULL;
+	struct core_instance *other;
+	int r;
+
+	if (c->loader->stopping)
+		return orlop_fail(err, ECANCELED, 0, "", "module %s: the daemon is stopping", cm->module);
+	r = core_loader_make(c, cm, &inst, err);
+	if (r)
+		return r;
+	other = core_instance_find(c, inst->name);
+	if (other && strcmp(other->name, inst->name) == 0)
+		r = orlop_fail(err, EEXIST, 409, "AlreadyExists", "module %s is loaded already; give this one "
+			       "another name", inst->name);
+	else
+		r = core_loader_begin(inst, NULL, fn, arg, err);
+	if (r)
+		core_loader_unmake(inst);
 	return r;
 }

@@ -59,6 +59,20 @@ void core_loader_stop_all(struct core *c, orlop_cb fn, void *arg);
 /* The file of "class/name", "class" or a path. The caller frees. */
 int core_loader_path(struct core *c, const char *module, char **ret, struct orlop_error *err);
 
+/*
+ * core_loader_set - live parameters of an instance that is ready, all of @cm's or none
+ *
+ * 0, or -errno with @err. @ret_changed: how many have another value now; may be NULL.
+ */
+int core_loader_set(struct core *c, const char *name, const struct core_config_module *cm,
+		    uint32_t *ret_changed, struct orlop_error *err);
+/* Would core_loader_set() do it? Changes nothing. */
+int core_loader_set_check(struct core *c, const char *name, const struct core_config_module *cm,
+			  struct orlop_error *err);
+
+/* param.c: values and what they were before. */
+void core_params_free(struct core_instance *inst);
+
 /* From the host table, any thread. */
 void core_loader_ready(struct core_instance *inst);
 void core_loader_failed(struct core_instance *inst, const char *reason);
@@ -76,11 +90,48 @@ void core_instance_free(struct core_instance *inst);	/* its links are closed; ac
 int core_shard_open(struct core_shard *s);
 
 /* address.c: addresses */
-int core_address_take(struct core_instance *inst);	/* those that are free */
+int core_address_take(struct core_instance *inst);	/* those that are free, or wait for it */
 void core_address_drop(struct core_instance *inst);	/* to others that provide them, or nobody */
+
+/* Why an instance is being stopped: what happens once it is. */
+enum core_stop_reason {
+	CORE_STOP_UNDO,		/* its start has failed: it ends in any case */
+	CORE_STOP_UNLOAD,
+	CORE_STOP_REPLACE,	/* its successor waits: replacing.c */
+};
 
 /* unload.c: from an instance with or without ctx to nothing. */
 void core_unload_begin(struct core_instance *inst, bool started);
+/* A job to stop @inst, which is ready; the caller then calls life->stop(). 0, -ENOMEM with @err. */
+int core_unload_job(struct core_instance *inst, enum core_stop_reason reason, core_loaded_fn fn,
+		    void *arg, struct orlop_error *err);
+/* Stopped: what it still serves may end (until the time for that is over), then life->close(). */
+void core_unload_retire(struct core_instance *inst);
+/* life->close(), once. */
+void core_unload_close(struct core_instance *inst);
+
+/* loader.c: what replacing.c needs. */
+/* An instance of the file that @cm names, not in the list yet. */
+int core_loader_make(struct core *c, const struct core_config_module *cm, struct core_instance **ret,
+		     struct orlop_error *err);
+/* Into the list, behind @after (NULL: at the end); begins when its needs are there. */
+int core_loader_begin(struct core_instance *inst, struct core_instance *after, core_loaded_fn fn,
+		      void *arg, struct orlop_error *err);
+/* It serves from now on: its job ends well. */
+void core_loader_serves(struct core_instance *inst);
+/* Frees what core_loader_make() made. */
+void core_loader_unmake(struct core_instance *inst);
+/* Does it want that address? */
+bool core_address_wanted(const struct core_instance *inst, const char *address);
+/* All that @from answers is @to's, or, if it does not want that, another's. On the bus only with @serve. */
+void core_address_move(struct core_instance *from, struct core_instance *to, bool serve);
+/* Somebody who could not do without @inst, NULL: nobody. @ret_need: for what, may be NULL. */
+struct core_instance *core_unload_dependent(struct core_instance *inst, struct core_instance *heir,
+					    const char **ret_need);
+/* replacing.c: loader's news of an instance that is part of a replacement. */
+void core_replacing_ready(struct core_instance *inst);
+void core_replacing_leaves(struct core_instance *inst);	/* about to be freed */
+void core_replacing_stopped(struct core_instance *inst, int r, struct orlop_error *err);
 
 /* What is under way with an instance. */
 struct core_loader_job {
@@ -88,6 +139,10 @@ struct core_loader_job {
 	void		*arg;
 	bool		unload;		/* asked for; otherwise a load */
 	bool		forced;		/* stop() may not refuse */
+	enum core_stop_reason reason;
+	bool		closing;	/* life->close() has been called */
+	bool		keep_sockets;	/* those without listener are for the successor */
+	uint64_t	drain_until;	/* mono: streams of a retired one may go on until then */
 	bool		started;	/* start() was called with success */
 	bool		has_ctx;	/* init() was successful */
 	int		status;

@@ -64,13 +64,14 @@ void core_owner_init(struct core_owner *o)
 		atomic_init(&o->n[i], 0);
 		olist_init(&o->list[i]);
 	}
+	o->listen_held = false;
 }
 
 const char *core_held_name(enum core_held kind)
 {
 	static const char *const names[CORE_HELD_MAX] = {
 		"timers", "watches", "children", "listeners", "connects", "posts", "jobs", "threads",
-		"leads", "requests", "calls", "resources",
+		"leads", "requests", "calls", "resources", "feeds",
 	};
 
 	return names[kind];

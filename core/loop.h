@@ -31,6 +31,7 @@ enum core_held {
 	CORE_HELD_REQUEST,	/* sent and not yet answered: kept by the bus */
 	CORE_HELD_CALL,		/* received and not yet done: kept by the bus */
 	CORE_HELD_RESOURCE,	/* kept by the cache */
+	CORE_HELD_FEED,		/* so is this: host_feed.c */
 	CORE_HELD_MAX,
 };
 
@@ -42,6 +43,7 @@ struct core_owner {
 	_Atomic uint64_t busy_ns;
 	_Atomic uint64_t busy_max_ns;	/* the longest one */
 	_Atomic uint64_t n_busy;
+	bool		listen_held;	/* its listeners get no connections: net.c; net->lock */
 };
 
 void core_owner_init(struct core_owner *o);

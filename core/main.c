@@ -173,6 +173,20 @@ static void load_all(void *arg)
 
 /* ---- signals ---------------------------------------------------------------------------------------------- */
 
+/* The configuration again: what cannot change is in the log, one line each. */
+static void reload(struct orlopd *d)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct obuf out = OBUF_INIT;
+
+	if (core_reload(d->core, &out, &err))
+		core_log_text(d->core->log, "core", ORLOP_LOG_ERR, "reload_failed", err.msg);
+	else
+		core_log_text(d->core->log, "core", ORLOP_LOG_INFO, "reload", obuf_cstr(&out));
+	obuf_done(&out);
+	orlop_error_done(&err);
+}
+
 static void signalled(void *arg, int32_t fd, uint32_t events)
 {
 	struct orlopd *d = arg;
@@ -191,6 +205,9 @@ static void signalled(void *arg, int32_t fd, uint32_t events)
 			break;
 		case SIGUSR1:
 			core_state_dump(d->core);
+			break;
+		case SIGHUP:
+			reload(d);
 			break;
 		default:
 			CLOG(d->core, INFO, "signal", "number=%u text=\"reserved, ignored\"", si.ssi_signo);

@@ -17,6 +17,10 @@ struct core_net {
 	struct core_workq *lookups;
 	pthread_mutex_t	lock;		/* guards sockets and their lists of listeners */
 	struct olist	sockets;
+	/* Where sockets come from if not from here (core_net_borrow). */
+	int		(*borrow)(void *arg, const char *addr, int *ret_fd, struct orlop_error *err);
+	void		(*give_back)(void *arg, const char *addr);
+	void		*borrow_arg;
 };
 
 /* "HOST:PORT", "[HOST]:PORT" in two. -EINVAL. */

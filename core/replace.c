@@ -135,6 +135,8 @@ void core_replace_event(struct core_replace *r, enum core_replace_event ev, int 
 			go(r, CORE_REPLACE_S_REOPENING, r->ops->reopen);
 		else if (ev == CORE_REPLACE_GONE)
 			go(r, CORE_REPLACE_S_OPENING, r->ops->start);
+		else if (ev == CORE_REPLACE_FAILED)
+			end(r, true);		/* it does not end, so no other can be opened */
 		break;
 	case CORE_REPLACE_S_OPENING:
 		in_opening(r, ev);

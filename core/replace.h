@@ -19,7 +19,7 @@
 
 enum core_replace_event {
 	CORE_REPLACE_READY,	/* start, reopen: it is ready to serve */
-	CORE_REPLACE_FAILED,	/* start, reopen, undo: it is not there any more */
+	CORE_REPLACE_FAILED,	/* start, reopen, undo: it is not there any more; close: it does not end */
 	CORE_REPLACE_STOPPED,	/* stop: done */
 	CORE_REPLACE_REFUSED,	/* stop: it goes on as before */
 	CORE_REPLACE_QUIET,	/* settle: every call is done, or the time for that is over */

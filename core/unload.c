@@ -14,15 +14,17 @@
 #include "base/obuf.h"
 #include "base/omem.h"
 #include "bus/bus.h"
+#include "config.h"
 #include "host.h"
+#include "life.h"
 #include "log.h"
 #include "net.h"
 #include "spawn.h"
 #include "work.h"
 
 #define DRAIN_LOOK_NS	2000000u			/* how often a draining shard looks */
-#define CALLS_NS	UINT64_C(10000000000)		/* for calls to be answered */
-#define DRAIN_NS	UINT64_C(30000000000)		/* for all of it */
+#define OWN_NS		UINT64_C(1000000000)		/* for requests of its own, which others may answer late */
+#define STREAMS_LOOK_NS	UINT64_C(50000000)		/* how often we look whether streams have ended */
 
 /* ---- the end, on the main loop ----------------------------------------------------------------------- */
 
@@ -58,17 +60,20 @@ static void shard_fini(struct core_shard *s)
 	s->inited = false;
 }
 
-static void unload_end(struct core_instance *inst)
+void core_life_gone(struct core_instance *inst)
 {
 	struct core *c = inst->core;
 	struct core_loader_job *job = inst->job;
 	uint32_t threads = 0;
 
+	if (inst->rep)
+		core_replacing_leaves(inst);
 	pthread_mutex_lock(&c->lock);
 	olist_del(&inst->node);
 	pthread_mutex_unlock(&c->lock);
 	atomic_store(&inst->state, CORE_GONE);
-	core_net_release(c->net, inst->name);
+	if (!job->keep_sockets)
+		core_net_release(c->net, inst->name);
 	for (uint32_t i = 0; i < inst->n_shards; i++)
 		threads += core_owner_count(&inst->shards[i].held, CORE_HELD_THREAD);
 	if (threads) {
@@ -87,13 +92,32 @@ static void unload_end(struct core_instance *inst)
 		core_loader_stop_all(c, c->loader->stopped, c->loader->stopped_arg);
 }
 
+void core_life_stuck(struct core_instance *inst, const char *why)
+{
+	struct core *c = inst->core;
+	struct core_loader_job *job = inst->job;
+
+	/* It still runs in its code: it can neither go nor come back. */
+	job->status = orlop_fail(&job->err, ETIMEDOUT, 0, "", "module %s does not finish: %s after %u s; it stays "
+				 "until it has: then unload it once more", inst->name, why,
+				 (unsigned)(c->config->stop_timeout_ns / 1000000000));
+	CLOG(c, ERR, "module_stuck", "name=%s text=\"%s\"", inst->name, why);
+	(void)snprintf(inst->why, sizeof(inst->why), "%s", job->err.msg);
+	atomic_store(&inst->state, CORE_FAILED);
+	inst->stuck = true;
+	inst->job = NULL;
+	core_job_end(c, job, inst);
+	if (c->loader->stopping)
+		core_loader_stop_all(c, c->loader->stopped, c->loader->stopped_arg);
+}
+
 static void last_down(struct core_instance *inst)
 {
 	shard_fini(&inst->shards[0]);
 	if (inst->job->has_ctx && inst->mod.fini)
 		inst->mod.fini(inst->ctx);
 	shard_reclaim(&inst->shards[0]);
-	unload_end(inst);
+	core_life_gone(inst);
 }
 
 static void shard_downed(void *arg)
@@ -115,31 +139,36 @@ static void shard_down(void *arg)
 
 /* ---- draining, on each shard's loop -------------------------------------------------------------------- */
 
+/* What still runs, in words. */
+static bool shards_stuck(const struct core_instance *inst, char *why, size_t size)
+{
+	uint32_t jobs = 0;
+	uint32_t posts = 0;
+	bool stuck = false;
+
+	for (uint32_t i = 0; i < inst->n_shards; i++) {
+		stuck = stuck || inst->shards[i].stuck;
+		jobs += core_owner_count(&inst->shards[i].held, CORE_HELD_WORK);
+		posts += core_owner_count(&inst->shards[i].held, CORE_HELD_POST);
+	}
+	(void)snprintf(why, size, "%u job%s and %u post%s still run", jobs, jobs == 1 ? "" : "s", posts,
+		       posts == 1 ? "" : "s");
+	return stuck;
+}
+
 /* Main loop: all shards are quiet, or one is stuck. */
 static void shard_drained(void *arg)
 {
 	struct core_instance *inst = ((struct core_shard *)arg)->inst;
 	struct core_loader_job *job = inst->job;
+	char why[80];
 
 	if (--job->pending)
 		return;
-	for (uint32_t i = 0; i < inst->n_shards; i++)
-		if (inst->shards[i].stuck) {
-			struct core *c = inst->core;
-
-			/* Jobs still run in its code: it can neither go nor come back. */
-			job->status = orlop_fail(&job->err, ETIMEDOUT, 0, "", "module %s does not finish: "
-						 "jobs=%u posts=%u after %u s", inst->name,
-						 core_owner_count(&inst->shards[i].held, CORE_HELD_WORK),
-						 core_owner_count(&inst->shards[i].held, CORE_HELD_POST),
-						 (unsigned)(DRAIN_NS / 1000000000));
-			CLOG(c, ERR, "module_stuck", "name=%s", inst->name);
-			(void)snprintf(inst->why, sizeof(inst->why), "%s", job->err.msg);
-			atomic_store(&inst->state, CORE_FAILED);
-			inst->job = NULL;
-			core_job_end(c, job, inst);
-			return;
-		}
+	if (shards_stuck(inst, why, sizeof(why))) {
+		core_life_stuck(inst, why);
+		return;
+	}
 	job->pending = inst->n_shards - 1;
 	for (uint32_t i = 1; i < inst->n_shards; i++)
 		(void)core_loop_post_node(inst->shards[i].loop, &inst->shards[i].step, shard_down,
@@ -152,12 +181,19 @@ static void drain_look(void *arg)
 {
 	struct core_shard *s = arg;
 	struct core_link_open_counts open = { 0, 0 };
+	struct core *c = s->inst->core;
 	uint64_t waited = core_now_mono() - s->drain_t0;
+	uint64_t calls_ns = c->config->stop_timeout_ns / 3;
+	uint64_t own_ns = s->inst->job->reason == CORE_STOP_REPLACE && !c->loader->stopping ? OWN_NS : 0;
 	bool busy;
 
 	if (s->link)
 		core_link_counts(s->link, &open);
-	if (!s->link_stopped && (s->quiet || waited > CALLS_NS)) {
+	/*
+	 * A successor reads what this one has written: its writes shall have ended. Everybody else does not
+	 * wait for those who may answer late; the requests are cancelled then.
+	 */
+	if (!s->link_stopped && ((s->quiet && (!open.requests || waited >= own_ns)) || waited > calls_ns)) {
 		if (!s->quiet)
 			CLOG(s->inst->core, WARN, "module_calls", "name=%s calls=%u text=\"not answered; their "
 			     "callers get outcome unknown\"", s->inst->name, open.calls);
@@ -168,7 +204,7 @@ static void drain_look(void *arg)
 		atomic_store(&s->closing, true);
 	}
 	busy = core_owner_count(&s->held, CORE_HELD_POST) || core_owner_count(&s->held, CORE_HELD_WORK);
-	if (!s->link_stopped || ((busy || open.requests) && waited < DRAIN_NS)) {
+	if (!s->link_stopped || ((busy || open.requests) && waited < c->config->stop_timeout_ns)) {
 		core_timer_set(s->drain, DRAIN_LOOK_NS, 0);
 		return;
 	}
@@ -204,87 +240,204 @@ static void drain_begin(void *arg)
 	drain_look(s);
 }
 
-/* ---- the beginning, on the main loop ------------------------------------------------------------------- */
+/* ---- the steps of an instance in this process ----------------------------------------------------------- */
 
-void core_unload_begin(struct core_instance *inst, bool started)
+/* life->close of an instance in this process. */
+void core_life_local_close(struct core_instance *inst)
 {
 	struct core_loader_job *job = inst->job;
-	struct orlop_error err = ORLOP_ERROR_INIT;
 
-	/* Of a load that failed: it may not refuse. */
-	if (started && !job->unload && inst->mod.stop)
-		(void)inst->mod.stop(inst->ctx, &err);
-	orlop_error_done(&err);
-	atomic_store(&inst->state, CORE_STOPPING);
-	core_timer_clear(job->deadline);
 	job->pending = inst->n_shards;
 	for (uint32_t i = 0; i < inst->n_shards; i++)
 		(void)core_loop_post_node(inst->shards[i].loop, &inst->shards[i].step, drain_begin,
 					  &inst->shards[i]);
 }
 
-/* Somebody who could not do without @inst, NULL: nobody. */
-static struct core_instance *dependent(struct core_instance *inst)
+void core_life_local_stop(struct core_instance *inst, bool forced)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	int r = 0;
+
+	(void)forced;
+	if (inst->mod.stop)
+		r = inst->mod.stop(inst->ctx, &err);
+	core_life_stopped(inst, r < 0 ? r : 0, &err);
+	orlop_error_done(&err);
+}
+
+static uint32_t local_draining(struct core_instance *inst)
+{
+	return inst->mod.draining ? inst->mod.draining(inst->ctx) : 0;
+}
+
+static uint64_t local_revision(struct core_instance *inst)
+{
+	return inst->mod.revision ? inst->mod.revision(inst->ctx) : 0;
+}
+
+const struct core_life core_life_local = {
+	.start = core_life_local_start,
+	.stop = core_life_local_stop,
+	.draining = local_draining,
+	.revision = local_revision,
+	.close = core_life_local_close,
+};
+
+void core_unload_close(struct core_instance *inst)
+{
+	if (inst->job->closing)
+		return;
+	inst->job->closing = true;
+	core_timer_clear(inst->job->deadline);
+	inst->life->close(inst);
+}
+
+/* The deadline's timer once the start is over: do its streams still run? */
+static void streams_look(void *arg)
+{
+	struct core_instance *inst = arg;
+	struct core_loader_job *job = inst->job;
+	uint32_t n = inst->life->draining ? inst->life->draining(inst) : 0;
+	bool late = core_now_mono() >= job->drain_until || inst->core->loader->stopping;
+
+	if (n && !late) {
+		(void)snprintf(inst->why, sizeof(inst->why), "%u stream%s still served", n, n == 1 ? " is" : "s are");
+		core_timer_set(job->deadline, STREAMS_LOOK_NS, 0);
+		return;
+	}
+	if (n)
+		CLOG(inst->core, WARN, "module_streams", "name=%s streams=%u text=\"cut: the time for them is "
+		     "over\"", inst->name, n);
+	core_unload_close(inst);
+}
+
+void core_unload_retire(struct core_instance *inst)
+{
+	inst->job->drain_until = core_now_mono() + inst->core->config->drain_timeout_ns;
+	streams_look(inst);
+}
+
+/* ---- the beginning, on the main loop ------------------------------------------------------------------- */
+
+void core_unload_begin(struct core_instance *inst, bool started)
+{
+	struct core_loader_job *job = inst->job;
+
+	atomic_store(&inst->state, CORE_STOPPING);
+	core_timer_clear(job->deadline);
+	/* Of a load that failed: it may not refuse. */
+	if (started)
+		inst->life->stop(inst, true);
+	else
+		core_unload_close(inst);
+}
+
+/* stop() refused: everything is as before. */
+static void stop_refused(struct core_instance *inst, int r, struct orlop_error *err)
+{
+	struct core *c = inst->core;
+	struct core_loader_job *job = inst->job;
+
+	job->status = r;
+	if (err && err->err) {
+		job->err = *err;
+		err->causes = NULL;
+	} else {
+		(void)orlop_fail(&job->err, -r, 0, "", "it gives no reason");
+	}
+	(void)orlop_wrap(&job->err, r, "module %s refuses to stop", inst->name);
+	core_link_resume(inst->shards[0].link);
+	atomic_store(&inst->state, CORE_READY);
+	(void)core_address_take(inst);
+	inst->job = NULL;
+	core_job_end(c, job, inst);
+}
+
+void core_life_stopped(struct core_instance *inst, int r, struct orlop_error *err)
+{
+	struct core_loader_job *job = inst->job;
+
+	if (job->reason == CORE_STOP_REPLACE && !job->forced) {
+		core_replacing_stopped(inst, r, err);
+		return;
+	}
+	if (r && job->unload && !job->forced) {
+		stop_refused(inst, r, err);
+		return;
+	}
+	if (r && job->unload)
+		core_log_text(inst->core->log, inst->name, ORLOP_LOG_WARN, "stop_overruled",
+			      err && err->err ? err->msg : "");
+	core_unload_close(inst);
+}
+
+struct core_instance *core_unload_dependent(struct core_instance *inst, struct core_instance *heir,
+					    const char **ret_need)
 {
 	struct core *c = inst->core;
 
 	OLIST_FOREACH(n, &c->instances) {
 		struct core_instance *other = OLIST_ENTRY(n, struct core_instance, node);
 
-		if (other == inst || other->state == CORE_LOADED || other->state == CORE_FAILED)
+		if (other == inst || other == heir || other->state == CORE_LOADED ||
+		    other->state == CORE_FAILED || other->retired)
 			continue;
 		for (char **p = other->needs; p && *p; p++)
-			if (core_loader_answerer(c, *p) == inst)
+			if (core_loader_answerer(c, *p) == inst && !(heir && core_address_wanted(heir, *p))) {
+				if (ret_need)
+					*ret_need = *p;
 				return other;
+			}
 	}
 	return NULL;
 }
 
-static int unload(struct core_instance *inst, bool forced, core_loaded_fn fn, void *arg,
-		  struct orlop_error *err)
+static struct core_instance *dependent(struct core_instance *inst)
+{
+	return core_unload_dependent(inst, NULL, NULL);
+}
+
+int core_unload_job(struct core_instance *inst, enum core_stop_reason reason, core_loaded_fn fn,
+		    void *arg, struct orlop_error *err)
 {
 	struct core *c = inst->core;
 	struct core_loader_job *job = OMEM_NEW(struct core_loader_job);
-	int r = 0;
 
-	if (!job || core_timer_new(c->main, NULL, NULL, NULL, &job->deadline)) {
+	if (!job || core_timer_new(c->main, NULL, streams_look, inst, &job->deadline)) {
 		omem_free(job);
 		return orlop_fail(err, ENOMEM, 0, "", "unload %s: out of memory", inst->name);
 	}
 	job->err.size = sizeof(job->err);
 	job->unload = true;
-	job->forced = forced;
+	job->reason = reason;
 	job->started = true;
 	job->has_ctx = true;
 	job->fn = fn;
 	job->arg = arg;
 	job->t0 = core_now_mono();
-	atomic_store(&inst->state, CORE_STOPPING);
-	core_address_drop(inst);
-	(void)core_link_quiesce(inst->shards[0].link, NULL, NULL);
-	if (inst->mod.stop)
-		r = inst->mod.stop(inst->ctx, &job->err);
-	if (r && !forced) {
-		core_link_resume(inst->shards[0].link);
-		atomic_store(&inst->state, CORE_READY);
-		(void)core_address_take(inst);
-		if (err) {
-			*err = job->err;
-			job->err.causes = NULL;
-			if (!err->err)
-				(void)orlop_fail(err, -r, 0, "", "it gives no reason");
-		}
-		core_timer_free(job->deadline);
-		orlop_error_done(&job->err);
-		omem_free(job);
-		return orlop_wrap(err, r, "module %s refuses to stop", inst->name);
-	}
-	if (r)
-		core_log_text(c->log, inst->name, ORLOP_LOG_WARN, "stop_overruled", job->err.msg);
-	orlop_error_done(&job->err);
 	inst->job = job;
 	c->loader->n_jobs++;
-	core_unload_begin(inst, true);
+	return 0;
+}
+
+static int unload(struct core_instance *inst, bool forced, core_loaded_fn fn, void *arg,
+		  struct orlop_error *err)
+{
+	bool again = inst->state == CORE_FAILED;
+	int r = core_unload_job(inst, CORE_STOP_UNLOAD, fn, arg, err);
+
+	if (r)
+		return r;
+	inst->job->forced = forced || again;
+	inst->stuck = false;
+	atomic_store(&inst->state, CORE_STOPPING);
+	core_address_drop(inst);
+	if (again) {
+		core_unload_close(inst);
+		return 0;
+	}
+	(void)core_link_quiesce(inst->shards[0].link, NULL, NULL);
+	inst->life->stop(inst, forced);
 	return 0;
 }
 
@@ -293,15 +446,19 @@ int core_loader_unload(struct core *c, const char *name, core_loaded_fn fn, void
 {
 	struct core_instance *inst = core_instance_find(c, name);
 	struct core_instance *user;
+	const char *need = "";
 
 	if (!inst)
-		return orlop_fail(err, ENOENT, 404, "NotFound", "no module %s is loaded", name);
+		return orlop_fail(err, ENOENT, 404, "NotFound", "no module %s is loaded; `orlop module list` shows "
+				  "those that are", name);
 	if (!inst->image)
 		return orlop_fail(err, EINVAL, 0, "", "%s is the core itself", name);
-	if (inst->state != CORE_READY)
-		return orlop_fail(err, EBUSY, 0, "", "module %s is %s", inst->name,
+	if (inst->rep)
+		return orlop_fail(err, EBUSY, 0, "", "module %s is being replaced; unload it after that", inst->name);
+	if (inst->state != CORE_READY && !inst->stuck)
+		return orlop_fail(err, EBUSY, 0, "", "module %s is %s; wait until that is over", inst->name,
 				  core_state_name(inst->state));
-	user = dependent(inst);
+	user = core_unload_dependent(inst, NULL, &need);
 	if (user)
 		return orlop_fail(err, EBUSY, 0, "", "module %s is needed by %s; unload that first",
 				  inst->name, user->name);
@@ -313,6 +470,28 @@ static void stop_again(void *arg)
 	struct core *c = arg;
 
 	core_loader_stop_all(c, c->loader->stopped, c->loader->stopped_arg);
+}
+
+/* Ends what it can of @inst. */
+static bool stop_one(struct core_instance *inst)
+{
+	struct core_loader_job *job = inst->job;
+
+	if (inst->state == CORE_STOPPING && inst->retired && job && !job->closing) {
+		core_unload_close(inst);		/* its streams are cut */
+		return true;
+	}
+	if (inst->state == CORE_READY && !job && !dependent(inst))
+		return unload(inst, true, NULL, NULL, NULL) == 0;
+	/* Loading: undone as soon as its shards have reported. */
+	if ((inst->state == CORE_LOADED || inst->state == CORE_STARTING) && job && job->pending == 0 &&
+	    !job->status) {
+		job->status = orlop_fail(&job->err, ECANCELED, 0, "", "module %s: the daemon is stopping",
+					 inst->name);
+		core_unload_begin(inst, job->started);
+		return true;
+	}
+	return false;
 }
 
 void core_loader_stop_all(struct core *c, orlop_cb fn, void *arg)
@@ -328,29 +507,25 @@ void core_loader_stop_all(struct core *c, orlop_cb fn, void *arg)
 		OLIST_FOREACH(n, &c->instances) {
 			struct core_instance *inst = OLIST_ENTRY(n, struct core_instance, node);
 
-			if (!inst->image || inst->state == CORE_STOPPING || inst->state == CORE_FAILED ||
-			    dependent(inst))
-				continue;
-			if (inst->state == CORE_READY) {
-				if (unload(inst, true, NULL, NULL, NULL)) {
-					(void)core_loop_post_node(c->main, &l->stop, stop_again, c);
-					return;
-				}
-				any = true;
+			/* The list may have changed: from the beginning again. */
+			any = inst->image && stop_one(inst);
+			if (any)
 				break;
-			}
-			/* Loading: undone as soon as its shards have reported. */
-			if (inst->job && inst->job->pending == 0 && !inst->job->status) {
-				inst->job->status = orlop_fail(&inst->job->err, ECANCELED, 0, "",
-							       "module %s: the daemon is stopping",
-							       inst->name);
-				core_unload_begin(inst, inst->job->started);
-				any = true;
-				break;
-			}
 		}
 	} while (any);
 	if (l->n_jobs == 0 && l->stopped) {
+		bool left = false;
+
+		OLIST_FOREACH(n, &c->instances) {
+			struct core_instance *inst = OLIST_ENTRY(n, struct core_instance, node);
+
+			left = left || (inst->image && inst->state == CORE_READY);
+		}
+		if (left) {
+			/* No memory for a job: again when the loop has turned. */
+			(void)core_loop_post_node(c->main, &l->stop, stop_again, c);
+			return;
+		}
 		l->stopped = NULL;
 		(void)core_loop_post_node(c->main, &l->stop, fn, arg);
 	}

@@ -33,6 +33,9 @@ enum {
 	ORLOP_ADMIN_FORWARD	= 10,	/* TO, OP, BODY: a request to any address; its answer → BODY */
 	ORLOP_ADMIN_TAP		= 11,	/* NAME, TO, OP, TRACE, BODIES; only on the socket: a stream of JSON lines */
 	ORLOP_ADMIN_MODULE_DEBUG = 12,	/* NAME, LEVEL ("debug" …, "default") → JSON: its state in full */
+	ORLOP_ADMIN_MODULE_REPLACE = 13, /* NAME, FILE (absent: the same), PARAM… → JSON, when the new one serves */
+	ORLOP_ADMIN_MODULE_SET	= 14,	/* NAME, PARAM… ("k=v"): live parameters, all or none → JSON */
+	ORLOP_ADMIN_RELOAD	= 15,	/* reads the configuration again; applies what is live → JSON */
 };
 
 #define ORLOP_ADMIN_T_NAME	1	/* bytes */
@@ -46,6 +49,7 @@ enum {
 #define ORLOP_ADMIN_T_BODIES	9	/* 1: with the beginning of each body, which may hold secrets */
 #define ORLOP_ADMIN_T_LEVEL	10	/* bytes */
 #define ORLOP_ADMIN_T_TIMEOUT_NS 11	/* of FORWARD, 0: two minutes */
+#define ORLOP_ADMIN_T_FILE	12	/* bytes: a path or class/name */
 
 #define ORLOP_ADMIN_MORE	1	/* status of a frame of a stream: others follow */
 

@@ -42,7 +42,7 @@ static void test_all(void)
 			 "log_modules = ( { module = \"a/b\"; level = \"debug\"; } );\n"
 			 "modules = (\n"
 			 "  { module = \"storage/lmdb\"; params = { path = \"/x\"; size = 5000000000L; ro = true; }; },\n"
-			 "  { module = \"apiserver\"; name = \"two\"; isolation = \"none\"; }\n);\n", &c, &err),
+			 "  { module = \"apiserver\"; name = \"two\"; isolation = \"process\"; }\n);\n", &c, &err),
 	       0, "a whole file %s", err.msg);
 	is_str(c->data_dir, "/d", "data_dir");
 	is_str(c->module_dir, "/m", "module_dir");
@@ -60,6 +60,7 @@ static void test_all(void)
 	is_str(c->modules[0].params[1].value, "5000000000", "a long number");
 	is_str(c->modules[0].params[2].value, "true", "a bool");
 	is_str(c->modules[1].name, "two", "a name");
+	ok(c->modules[1].isolate && !c->modules[0].isolate, "a process of its own, by one word");
 	core_config_free(c);
 	is_int(read_text("data_dir = \"/d\";\n", &c, &err), 0, "the least");
 	is_str(c->control, "/d/orlop.sock", "the control socket is in the data directory");
@@ -87,8 +88,8 @@ static void test_wrong(void)
 	wrong("data_dir = \"/d\";\nmodules = (\n{ module = \"x\"; parms = { }; } );\n", 3, "unknown setting of a module");
 	wrong("data_dir = \"/d\";\nmodules = (\n{ module = \"x\";\n params = { a = ( 1 ); }; } );\n", 4,
 	      "a: a parameter is a string, a number or true/false, not a list");
-	wrong("data_dir = \"/d\";\nmodules = (\n{ module = \"x\";\n isolation = \"process\"; } );\n", 4,
-	      "isolation: \"process\" is not available in this version of orlop; use \"none\"");
+	wrong("data_dir = \"/d\";\nmodules = (\n{ module = \"x\";\n isolation = \"proces\"; } );\n", 4,
+	      "isolation: want \"none\" (in the daemon's process) or \"process\" (in one of its own)");
 	is_int(core_config_read("/nonexistent/orlopd.conf", &c, &err), -ENOENT, "no file");
 	ok(strstr(err.msg, "no configuration file /nonexistent/orlopd.conf: `orlop up` writes one"),
 	   "says what to do: %s", err.msg);

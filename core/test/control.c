@@ -115,7 +115,7 @@ static void test_questions(void)
 	ok(strstr(obuf_cstr(&out), "{\"name\":\"core\","), "shows links: %s", obuf_cstr(&out));
 	is_int(ask(fd, ORLOP_ADMIN_METRICS, NULL, NULL, &out), 0, "metrics");
 	is_int(ask(fd, ORLOP_ADMIN_MODULE_UNLOAD, "test/nobody", NULL, &out), -ENOENT, "unload what is not there");
-	is_str(obuf_cstr(&out), "no module test/nobody is loaded", "in words");
+	is_str(obuf_cstr(&out), "no module test/nobody is loaded; `orlop module list` shows those that are", "in words");
 	is_int(ask(fd, ORLOP_ADMIN_MODULE_LOAD, "/etc/passwd", NULL, &out), -ENOEXEC, "load what is no module: %s",
 	       obuf_cstr(&out));
 	is_int(ask(fd, ORLOP_ADMIN_MODULE_LOAD, path, "nonsense", &out), -EINVAL, "a parameter without a value: %s",
