@@ -1,0 +1,155 @@
+/*
+ * rollout.c - a Deployment's controller keeps within maxUnavailable and maxSurge.
+ *
+ * Judged at each change of a ReplicaSet's spec.replicas, leniently where the controller cannot know better: a
+ * pod counts as available if it was ready at any time within the last WINDOW_NS, and of the Deployment's
+ * versions in that time the mildest counts. While something is out of reach nothing is judged.
+ */
+#include "cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct bounds {
+	int64_t		min_available;
+	int64_t		max_total;
+	bool		judged;
+};
+
+/* An int or percentage of spec.strategy.rollingUpdate. */
+static int64_t scaled(const struct ojson *d, const char *key, int64_t replicas, bool up)
+{
+	const struct ojson *v = OJSON_AT(d, "spec", "strategy", "rollingUpdate", key);
+	int64_t pct;
+
+	if (!ojson_is(v, OJSON_STRING))
+		return ojson_i64(v, 0);
+	pct = strtoll(ojson_cstr(v, "0"), NULL, 10);
+	return (pct * replicas + (up ? 99 : 0)) / 100;
+}
+
+static struct bounds bounds_of(struct cluster *c, const struct version *d)
+{
+	struct bounds b = { INT64_MAX, 0, true };
+
+	for (; d; d = d->prev) {
+		int64_t n;
+		int64_t surge;
+		int64_t gone;
+
+		if (!d->obj || !version_alive(d) || strcmp(cj_text(d->obj, "spec.strategy.type"), "RollingUpdate")) {
+			b.judged = false;
+			break;
+		}
+		n = cj_int(d->obj, "spec.replicas", 1);
+		surge = scaled(d->obj, "maxSurge", n, true);
+		gone = scaled(d->obj, "maxUnavailable", n, false);
+		if (!surge && !gone)
+			gone = 1;
+		if (n - gone < b.min_available)
+			b.min_available = n - gone;
+		if (n + surge > b.max_total)
+			b.max_total = n + surge;
+		if (d->at + WINDOW_NS < sim_now(c->w))
+			break;
+	}
+	return b;
+}
+
+static const char *controller(const struct version *v)
+{
+	OJSON_FOREACH_ELEM(i, o, OJSON_AT(v->obj, "metadata", "ownerReferences")) {
+		if (ojson_get_bool(o, "controller", false))
+			return ojson_get_cstr(o, "uid", "");
+	}
+	return "";
+}
+
+struct survey {
+	struct cluster	*c;
+	const char	*owner;
+	int64_t		n;
+};
+
+/* Ready now, or lately. */
+static void ready_count(void *arg, const struct version *v)
+{
+	struct survey *s = arg;
+	const struct version *at;
+
+	if (strcmp(controller(v), s->owner))
+		return;
+	for (at = v; at; at = at->prev) {
+		if (at->obj && cj_condition(at->obj, "Ready", "True")) {
+			s->n++;
+			return;
+		}
+		if (at->at + WINDOW_NS < sim_now(s->c->w))
+			return;
+	}
+}
+
+struct sets {
+	struct cluster	*c;
+	const char	*owner;
+	const struct version *changed;
+	int64_t		before;		/* available that the sets hold */
+	int64_t		after;
+	int64_t		total;
+};
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void set_count(void *arg, const struct version *v)
+{
+	struct sets *s = arg;
+	struct survey ready = { .c = s->c, .owner = version_uid(v) };
+	int64_t n = cj_int(v->obj, "spec.replicas", 1);
+
+	if (strcmp(controller(v), s->owner))
+		return;
+	truth_each(s->c, "pods", ready_count, &ready);
+	s->total += n;
+	s->after += least(n, ready.n);
+	if (v == s->changed)
+		n = cj_int(v->prev->obj, "spec.replicas", 1);
+	s->before += least(n, ready.n);
+}
+
+void rollout_version(struct cluster *c, const struct version *v)
+{
+	struct sets s = { .c = c };
+	const struct version *d;
+	struct bounds b;
+	int64_t was;
+	int64_t is;
+
+	if (strcmp(v->resource, "replicasets.apps") || !v->obj || cluster_murky(c))
+		return;
+	was = v->prev ? cj_int(v->prev->obj, "spec.replicas", 1) : 0;
+	is = cj_int(v->obj, "spec.replicas", 1);
+	if (was == is)
+		return;
+	s.owner = controller(v);
+	d = *s.owner ? truth_uid(c, s.owner) : NULL;
+	if (!d)
+		return;
+	b = bounds_of(c, d);
+	if (!b.judged)
+		return;
+	if (v->prev)
+		s.changed = v;
+	truth_each(c, "replicasets.apps", set_count, &s);
+	if (is < was && s.after < b.min_available && s.after < s.before)
+		sim_fail(c->w, "below-availability", "%s goes from %lld to %lld at %llu: %lld of at least %lld stay available",
+			 v->key, (long long)was, (long long)is, (unsigned long long)v->rev, (long long)s.after,
+			 (long long)b.min_available);
+	if (is > was && s.total > b.max_total)
+		sim_fail(c->w, "too-many-replicas", "%s goes from %lld to %lld at %llu: %lld in all, at most %lld may be",
+			 v->key, (long long)was, (long long)is, (unsigned long long)v->rev, (long long)s.total,
+			 (long long)b.max_total);
+}
