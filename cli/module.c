@@ -75,7 +75,7 @@ static void print_list(const char *what, const struct ojson *list)
 
 static void print_info(const struct ojson *j)
 {
-	static const char *const columns[] = { "PARAMETER", "TYPE", "VALUE", "MEANING", NULL };
+	static const char *const columns[] = { "PARAMETER", "TYPE", "VALUE", "LIVE", "MEANING", NULL };
 	static const char *const lines[] = { "name", "summary", "version", "abi", "license", "path", "buildId", "user",
 					     "state", "text" };
 	struct table t;
@@ -97,6 +97,7 @@ static void print_info(const struct ojson *j)
 		table_add(&t, "%s", ojson_get_cstr(p, "name", ""));
 		table_add(&t, "%s", ojson_get_cstr(p, "type", ""));
 		table_add(&t, "%s", *v ? v : "-");
+		table_add(&t, "%s", ojson_get_bool(p, "live", false) ? "yes" : "no");
 		table_add(&t, "%s", ojson_get_cstr(p, "help", ""));
 	}
 	table_print(&t, stdout);
@@ -118,6 +119,102 @@ int cmd_module_info(const struct command *cmd, int argc, char **argv)
 	return end(&m, r, &err);
 }
 
+/* A file is meant from here, not from where the daemon stands. */
+static void put_file(struct orlop_msgw *w, uint32_t tag, const char *name)
+{
+	cleanup_free char *file = strstr(name, ".so") && name[0] != '/' ? realpath(name, NULL) : NULL;
+
+	orlop_msgw_str(w, tag, file ? file : name);
+}
+
+/* Sends @w, prints the answer as it is or hands it out. */
+static int change(struct module_cmd *m, uint32_t op, struct orlop_msgw *w, struct ojson **ret, struct orlop_error *err)
+{
+	struct obuf answer = OBUF_INIT;
+	struct orlop_bytes text;
+	int r = ctl_call(&m->c, op, w, &answer, err);
+
+	if (r == 0) {
+		text = ctl_field(&answer, ORLOP_ADMIN_T_JSON);
+		if (m->json)
+			printf("%.*s\n", (int)text.len, text.p ? text.p : "");
+		else
+			(void)ojson_parse_bytes(text, ret, NULL);
+	}
+	obuf_done(&answer);
+	return r;
+}
+
+int cmd_module_replace(const struct command *cmd, int argc, char **argv)
+{
+	struct module_cmd m = { .c = { .fd = -1 } };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	cleanup_ojson struct ojson *j = NULL;
+	struct orlop_msgw w;
+	int r = begin(cmd, argc, argv, &m, &err);
+	int i = 2;
+
+	if (r == 0) {
+		orlop_msgw_init(&w, NULL);
+		orlop_msgw_str(&w, ORLOP_ADMIN_T_NAME, argv[1]);
+		if (m.n > 1 && !strchr(argv[2], '='))
+			put_file(&w, ORLOP_ADMIN_T_FILE, argv[i++]);
+		for (; i <= m.n; i++)
+			orlop_msgw_str(&w, ORLOP_ADMIN_T_PARAM, argv[i]);
+		r = change(&m, ORLOP_ADMIN_MODULE_REPLACE, &w, &j, &err);
+		orlop_msgw_done(&w);
+	}
+	if (r == 0 && j)
+		printf("%s %s serves; requests waited %.1f ms\n", ojson_get_cstr(j, "name", argv[1]),
+		       ojson_get_cstr(j, "version", ""), (double)ojson_get_i64(j, "stallUs", 0) / 1000);
+	return end(&m, r, &err);
+}
+
+int cmd_module_set(const struct command *cmd, int argc, char **argv)
+{
+	struct module_cmd m = { .c = { .fd = -1 } };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	cleanup_ojson struct ojson *j = NULL;
+	struct orlop_msgw w;
+	int r = begin(cmd, argc, argv, &m, &err);
+
+	if (r == 0) {
+		orlop_msgw_init(&w, NULL);
+		orlop_msgw_str(&w, ORLOP_ADMIN_T_NAME, argv[1]);
+		for (int i = 2; i <= m.n; i++)
+			orlop_msgw_str(&w, ORLOP_ADMIN_T_PARAM, argv[i]);
+		r = change(&m, ORLOP_ADMIN_MODULE_SET, &w, &j, &err);
+		orlop_msgw_done(&w);
+	}
+	if (r == 0 && j)
+		printf("%lld changed; the configuration file is as it was\n", (long long)ojson_get_i64(j, "changed", 0));
+	return end(&m, r, &err);
+}
+
+int cmd_reload(const struct command *cmd, int argc, char **argv)
+{
+	struct module_cmd m = { .c = { .fd = -1 } };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	cleanup_ojson struct ojson *j = NULL;
+	struct orlop_msgw w;
+	int r = begin(cmd, argc, argv, &m, &err);
+
+	if (r == 0) {
+		orlop_msgw_init(&w, NULL);
+		r = change(&m, ORLOP_ADMIN_RELOAD, &w, &j, &err);
+		orlop_msgw_done(&w);
+	}
+	if (r == 0 && j) {
+		OJSON_FOREACH_ELEM(i, e, ojson_get(j, "changed"))
+			printf("changed: %s\n", ojson_cstr(e, ""));
+		OJSON_FOREACH_ELEM(i, e, ojson_get(j, "notChanged"))
+			printf("not changed: %s\n", ojson_cstr(e, ""));
+		if (!ojson_count(ojson_get(j, "changed")) && !ojson_count(ojson_get(j, "notChanged")))
+			puts("nothing has changed");
+	}
+	return end(&m, r, &err);
+}
+
 int cmd_module_load(const struct command *cmd, int argc, char **argv)
 {
 	struct module_cmd m = { .c = { .fd = -1 } };
@@ -127,11 +224,8 @@ int cmd_module_load(const struct command *cmd, int argc, char **argv)
 	int r = begin(cmd, argc, argv, &m, &err);
 
 	if (r == 0) {
-		/* A file is meant from here, not from where the daemon stands. */
-		cleanup_free char *file = strstr(argv[1], ".so") && argv[1][0] != '/' ? realpath(argv[1], NULL) : NULL;
-
 		orlop_msgw_init(&w, NULL);
-		orlop_msgw_str(&w, ORLOP_ADMIN_T_NAME, file ? file : argv[1]);
+		put_file(&w, ORLOP_ADMIN_T_NAME, argv[1]);
 		for (int i = 1; i < m.n; i++)
 			orlop_msgw_str(&w, ORLOP_ADMIN_T_PARAM, argv[1 + i]);
 		r = ctl_call(&m.c, ORLOP_ADMIN_MODULE_LOAD, &w, &answer, &err);

@@ -53,7 +53,9 @@ static const struct op_name core[] = {
 	{ ORLOP_ADMIN_MODULE_INFO, "module_info" }, { ORLOP_ADMIN_MODULE_LOAD, "module_load" },
 	{ ORLOP_ADMIN_MODULE_UNLOAD, "module_unload" }, { ORLOP_ADMIN_MODULE_STATS, "module_stats" },
 	{ ORLOP_ADMIN_BUS_STATS, "bus_stats" }, { ORLOP_ADMIN_METRICS, "metrics" }, { ORLOP_ADMIN_STOP, "stop" },
-	{ ORLOP_ADMIN_FORWARD, "forward" }, { ORLOP_ADMIN_MODULE_DEBUG, "module_debug" }, { 0, NULL },
+	{ ORLOP_ADMIN_FORWARD, "forward" }, { ORLOP_ADMIN_MODULE_DEBUG, "module_debug" },
+	{ ORLOP_ADMIN_MODULE_REPLACE, "module_replace" }, { ORLOP_ADMIN_MODULE_SET, "module_set" },
+	{ ORLOP_ADMIN_RELOAD, "reload" }, { 0, NULL },
 };
 
 static const struct op_class {

@@ -73,6 +73,8 @@ static void put_module_head(struct obuf *b, struct core_instance *inst)
 	put_text(b, "version", inst->image->info.version);
 	put_text(b, "state", inst->retired ? "draining" : core_state_name(inst->state));
 	put_num(b, "sinceMs", (core_now_mono() - inst->since_ns) / 1000000);
+	if (inst->stall_ns)
+		put_num(b, "stallUs", inst->stall_ns / 1000);
 	put_key(b, "healthy");
 	obuf_puts(b, inst->state == CORE_READY && health.ok ? "true" : "false");
 	put_text(b, "text", inst->state == CORE_FAILED || inst->retired ? inst->why : health.text);

@@ -127,6 +127,7 @@ struct core_instance {
 	struct core_replacement *rep;	/* it replaces another, or is replaced; both are one of these: */
 	bool		arriving;	/* its predecessor still serves */
 	bool		retired;	/* its successor serves already */
+	uint64_t	stall_ns;	/* requests waited so long when it took over; 0: it did not */
 	bool		stuck;		/* CORE_FAILED: unloading it did not end; may be tried again */
 	struct core_post ready;		/* ready() on its way to the main loop */
 	struct orlop_health health;	/* as last seen; core->lock */

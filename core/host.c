@@ -287,7 +287,8 @@ static void host_health_list(const struct orlop_host *h,
 		OLIST_FOREACH(node, &c->instances) {
 			struct core_instance *inst = OLIST_ENTRY(node, struct core_instance, node);
 
-			if (!inst->image)
+			/* Of two with one name, the one that serves. */
+			if (!inst->image || inst->arriving || inst->retired)
 				continue;
 			(void)snprintf(v[n].name, sizeof(v[n].name), "%s", inst->name);
 			v[n].health = inst->health;

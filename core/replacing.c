@@ -30,7 +30,6 @@ struct core_replacement {
 	bool		settling;
 	uint64_t	old_rev;
 	uint64_t	held_ns;	/* mono: since when */
-	uint64_t	stall_ns;	/* how long requests and connections waited */
 };
 
 static void event(struct core_replacement *rp, enum core_replace_event ev, int status,
@@ -280,7 +279,7 @@ static void do_move(void *arg, bool back)
 		core_address_move(rp->old, inst, true);
 	}
 	(void)core_address_take(inst);
-	rp->stall_ns = core_now_mono() - rp->held_ns;
+	inst->stall_ns = core_now_mono() - rp->held_ns;
 	hold_one(inst, false);
 }
 
@@ -333,7 +332,7 @@ static void do_end(void *arg, int status, bool lost, struct orlop_error *err)
 	}
 	if (status == 0)
 		CLOG(c, INFO, "module_replaced", "name=%s stall_us=%llu", inst->name,
-		     (unsigned long long)(rp->stall_ns / 1000));
+		     (unsigned long long)(inst->stall_ns / 1000));
 	else if (lost)
 		CLOG(c, ERR, "module_lost", "name=%s text=\"neither the new nor the old one runs: %s\"", rp->name,
 		     why.msg);
