@@ -62,6 +62,11 @@ static void line_take(struct crash_maps *m, const char *p, const char *end, stru
 	p = field_skip(field_skip(field_skip(p, end), end), end);
 	r.path = p;
 	r.path_len = (uint32_t)(end - p);
+	/* A module: mapped from a private copy that is called like its file, "/memfd:/usr/…/x.so (deleted)". */
+	if (r.path_len > 8 + 10 && memcmp(r.path, "/memfd:/", 8) == 0) {
+		r.path += 7;
+		r.path_len -= 7 + 10;
+	}
 	r.base = r.start - offset;
 	if (r.path_len && offset && last->path_len == r.path_len && !memcmp(last->path, r.path, r.path_len))
 		r.base = last->base;

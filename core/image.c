@@ -1,21 +1,27 @@
 /*
  * image.c - dlopen with its traps.
  *
- * dlopen() takes a name it has seen, or a file of the same device and inode, for the one it has
- * mapped, even if the content has changed. So a file is opened by its own path only while nothing of
- * that path or inode is mapped (debuggers then find it, pages are shared); otherwise a private copy
- * in a memory file is mapped, under a name that was never used before. Unmapping is as dangerous: it
- * happens only to modules that say it is safe, need nothing but the C library, and have no user left.
+ * What is mapped from a file changes with the file: one that is overwritten or cut under a running module
+ * ends the process with SIGBUS. And dlopen() takes a name it has seen, or a file of the same device and
+ * inode, for the one it has mapped, even if the content has changed. So what is mapped is a copy of our
+ * own, a sealed memory file that nobody can write, under a name that was never used before. It is called
+ * like the file, so /proc/PID/maps says /memfd:/usr/lib/…/lmdb.so, and debuggers find it by descriptor.
+ * (Sanitizers want the file itself, or their reports have no names.)
+ *
+ * Unmapping is as dangerous: it happens only to modules that say it is safe, need nothing but the C
+ * library, and have no user left.
  */
 #include "image.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -83,39 +89,83 @@ int core_image_info(const char *path, struct core_modinfo *ret, struct orlop_err
 	return r;
 }
 
-/* The file's content in a sealed memory file. */
-static int file_copy(int fd, const struct core_modinfo *info, int *ret_fd, struct orlop_error *err)
+/* The file's content in a sealed memory file of the same name. */
+static int file_copy(int fd, const struct core_image *img, int *ret_fd, struct orlop_error *err)
 {
-	cleanup_close int mem = memfd_create(info->name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	const char *file = base_name(img->path);
+	const char *name = strlen(img->path) < 240 ? img->path : file;
+	cleanup_close int mem = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	off_t off = 0;
 
 	if (mem < 0)
-		return orlop_fail(err, errno, 0, "", "module %s: cannot make a private copy", info->name);
-	while (off < info->size) {
-		char buf[65536];
-		ssize_t n = pread(fd, buf, sizeof(buf), off);
+		return orlop_fail(err, errno, 0, "", "%s: cannot make a private copy: %s", file, strerrordesc_np(errno));
+	while (off < img->info.size) {
+		ssize_t n = sendfile(mem, fd, &off, (size_t)(img->info.size - off));
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
-		if (n <= 0 || write(mem, buf, (size_t)n) != n)
-			return orlop_fail(err, n < 0 ? errno : EIO, 0, "", "module %s: cannot make a "
-					  "private copy", info->name);
-		off += n;
+		if (n < 0)
+			return orlop_fail(err, errno, 0, "", "%s: cannot make a private copy: %s", file,
+					  strerrordesc_np(errno));
+		if (n == 0)
+			return orlop_fail(err, EAGAIN, 0, "", "%s: became shorter while it was read; rename a complete "
+					  "file into place, and try again", file);
 	}
-	(void)fcntl(mem, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	(void)fcntl(mem, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
 	*ret_fd = TAKE_FD(mem);
+	return 0;
+}
+
+/* Is the copy what was looked at, all of one piece? */
+static int copy_check(int fd, const struct core_image *img, struct orlop_error *err)
+{
+	const char *file = base_name(img->path);
+	struct core_modinfo again;
+	bool same;
+	int r = core_modinfo_read(fd, file, &again, err);
+
+	if (r)
+		return r;
+	same = again.len == img->info.len && memcmp(again.text, img->info.text, again.len) == 0 &&
+		strcmp(again.build_id, img->info.build_id) == 0;
+	core_modinfo_done(&again);
+	return same ? 0 : orlop_fail(err, EAGAIN, 0, "", "%s: changed while it was read; rename a complete file into "
+				     "place, and try again", file);
+}
+
+/* Every segment must lie in the file: dlopen() maps what the headers say, and touches it. */
+static int segments_check(int fd, const struct core_image *img, struct orlop_error *err)
+{
+	const char *file = base_name(img->path);
+	uint64_t size = (uint64_t)img->info.size;
+	ElfW(Ehdr) h;
+
+	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.e_phentsize != sizeof(ElfW(Phdr)) || !h.e_phnum)
+		return orlop_fail(err, ENOEXEC, 0, "", "%s: damaged: no program headers", file);
+	for (uint32_t i = 0; i < h.e_phnum; i++) {
+		ElfW(Phdr) p;
+
+		if (pread(fd, &p, sizeof(p), (off_t)(h.e_phoff + i * sizeof(p))) != (ssize_t)sizeof(p))
+			return orlop_fail(err, ENOEXEC, 0, "", "%s: damaged: program header %u of %u is not in the file",
+					  file, i, h.e_phnum);
+		if (p.p_offset > size || p.p_filesz > size - p.p_offset || (p.p_type == PT_LOAD && p.p_filesz > p.p_memsz))
+			return orlop_fail(err, ENOEXEC, 0, "", "%s: damaged: a segment of %llu bytes at %llu, the file has "
+					  "%llu", file, (unsigned long long)p.p_filesz,
+					  (unsigned long long)p.p_offset, (unsigned long long)size);
+	}
 	return 0;
 }
 
 /*
  * A path of descriptor @fd that dlopen() has never seen, although descriptor numbers return: the
- * number @n in slashes and dots, which a path may hold in plenty.
+ * number @n in slashes and dots, which a path may hold in plenty. With our pid, not "self": a debugger
+ * opens it, too.
  */
 static void copy_path(int fd, uint32_t n, char *buf, size_t size)
 {
-	char *p = buf + snprintf(buf, size, "/proc/self/fd");
+	char *p = buf + snprintf(buf, size, "/proc/%d/fd", (int)getpid());
 
-	for (int i = 0; i < 16; i++, n >>= 1) {
+	for (int i = 0; i < 20; i++, n >>= 1) {
 		*p++ = '/';
 		if (n & 1)
 			*p++ = '.';
@@ -189,15 +239,20 @@ static int image_map(struct core_images *all, struct core_image *img, int fd, bo
 {
 	char path[128];
 	const char *name = img->path;
-	int r;
+	int r = segments_check(fd, img, err);
 
-	if (copy) {
-		r = file_copy(fd, &img->info, &img->copy_fd, err);
-		if (r)
-			return r;
-		copy_path(img->copy_fd, ++all->n_copies, path, sizeof(path));
+	if (r == 0 && copy) {
+		r = file_copy(fd, img, &img->copy_fd, err);
+		if (r == 0)
+			r = copy_check(img->copy_fd, img, err);
+		if (r == 0)
+			r = segments_check(img->copy_fd, img, err);
+		if (r == 0)
+			copy_path(img->copy_fd, ++all->n_copies, path, sizeof(path));
 		name = path;
 	}
+	if (r)
+		return r;
 	img->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
 	if (!img->handle)
 		return orlop_fail(err, ENOEXEC, 0, "", "%s: %s", base_name(img->path), dlerror());
@@ -209,7 +264,7 @@ int core_image_open(struct core_images *all, const char *path, struct core_image
 {
 	struct core_image *img = OMEM_NEW(struct core_image);
 	cleanup_close int fd = -1;
-	bool copy = false;
+	bool copy = !KEEP_MAPPED;
 	int r;
 
 	if (!img)
@@ -255,8 +310,13 @@ void core_image_close(struct core_images *all, struct core_image *img)
 	if (!img || --img->users > 0)
 		return;
 	if (KEEP_MAPPED || img->pinned || !img->info.plain_libs ||
-	    !(img->mod->flags & ORLOP_MOD_UNLOADABLE))
-		return;		/* stays mapped and listed: the next load of the same file uses it again */
+	    !(img->mod->flags & ORLOP_MOD_UNLOADABLE)) {
+		/* It stays mapped and listed: the next load of the same file uses it again. */
+		if (img->copy_fd >= 0)
+			(void)close(img->copy_fd);
+		img->copy_fd = -1;
+		return;
+	}
 	image_free(img);
 }
 

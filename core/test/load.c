@@ -1,5 +1,6 @@
 /* test/load.c - loading and unloading modules, good and bad. */
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "kit.h"
 
@@ -158,6 +159,71 @@ static void test_replaced(void)
 	(void)ofile_remove_tree(AT_FDCWD, dir);
 }
 
+static void overwrite(const char *path, const char *data, size_t len, int flags)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0755);
+
+	if (fd < 0 || ofile_write_all(fd, data, len))
+		otap_bail_out("cannot overwrite a module");
+	close(fd);
+}
+
+/* A file that is written to, cut or deleted under a running module never harms it. */
+static void test_swapped(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	char dir[] = "/tmp/orlop-load-XXXXXX";
+	char garbage[65536];
+	char path[64];
+	char from[512];
+	char line[512];
+	struct obuf b = OBUF_INIT;
+	struct kit_load l;
+	struct kit_reply r;
+	bool named = false;
+	FILE *f;
+
+	if (!mkdtemp(dir))
+		otap_bail_out("no directory");
+	(void)snprintf(path, sizeof(path), "%s/m.so", dir);
+	memset(garbage, 0xcc, sizeof(garbage));
+	copy_file(kit_module("good", from, sizeof(from)), path);
+	if (ofile_read(AT_FDCWD, from, 64 << 20, &b))
+		otap_bail_out("cannot read a module");
+	is_int(kit_load_as(c, path, "one", NULL, NULL, &l), 0, "a file %s", l.msg);
+	f = fopen("/proc/self/maps", "re");
+	while (f && fgets(line, sizeof(line), f))
+		named = named || (strstr(line, path) && strstr(line, "/memfd:"));
+	if (f)
+		fclose(f);
+	ok(named, "the map says which file it was");
+	overwrite(path, garbage, sizeof(garbage) < b.len ? sizeof(garbage) : b.len, 0);
+	for (int i = 1; i <= 3; i++)
+		is_int(kit_ask(c, "one", (uint32_t)i, "x", &r), 0, "overwritten with garbage: op %d still works", i);
+	is_int(kit_load_as(c, path, "two", NULL, NULL, &l), -ENOEXEC, "the file is no module now");
+	is_str(l.msg, "m.so: not a module: no ELF file", "says so");
+	overwrite(path, "", 0, O_TRUNC);
+	is_int(kit_ask(c, "one", 3, "x", &r), 0, "cut to nothing: it works");
+	is_int(kit_load_as(c, path, "two", NULL, NULL, &l), -ENOEXEC, "the file is empty now");
+	is_str(l.msg, "m.so: not a module: 0 bytes are no ELF file", "says so");
+	overwrite(path, b.data, b.len / 2, O_TRUNC);
+	is_int(kit_load_as(c, path, "two", NULL, NULL, &l), -ENOEXEC, "half a file");
+	ok(strstr(l.msg, "m.so: truncated: needs "), "says so: %s", l.msg);
+	(void)unlink(path);
+	is_int(kit_ask(c, "one", 1, "x", &r), 0, "deleted: it works");
+	is_int(kit_load_as(c, path, "two", NULL, NULL, &l), -ENOENT, "the file is gone: %s", l.msg);
+	overwrite(path, b.data, b.len, O_CREAT | O_TRUNC);
+	(void)chmod(path, 0755);
+	is_int(kit_load_as(c, path, "two", NULL, NULL, &l), 0, "written in place anew, it loads %s", l.msg);
+	is_int(kit_ask(c, "two", 1, "x", &r), 0, "and works beside the first");
+	is_int(kit_ask(c, "one", 2, "x", &r), 0, "which works on");
+	(void)kit_unload(c, "one", &l);
+	(void)kit_unload(c, "two", &l);
+	obuf_done(&b);
+	(void)ofile_remove_tree(AT_FDCWD, dir);
+#endif
+}
+
 static void test_bad(void)
 {
 	static const char *const where[] = { "init", "shard", "start", "fail" };
@@ -257,6 +323,7 @@ int main(void)
 	test_needs();
 	test_files();
 	test_replaced();
+	test_swapped();
 	test_bad();
 	test_busy();
 	test_many();
