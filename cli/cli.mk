@@ -1,5 +1,13 @@
 # The program `orlop`.
-cli_srcs := main.c args.c bus.c certs.c clean.c conf.c crash.c ctl.c daemon.c down.c drain.c image.c look.c module.c ops.c place.c preflight.c \
-	proc.c setup.c status.c table.c tap.c up.c wipe.c
-cli_deps := base json netlink pki
+cli_srcs := main.c args.c bus.c certs.c check.c clean.c conf.c crash.c ctl.c daemon.c down.c drain.c image.c look.c module.c offline.c ops.c place.c preflight.c \
+	proc.c record.c setup.c snapshot.c status.c table.c tap.c up.c wipe.c
+cli_deps := base json netlink pki store
 cli_tests := test/args.c test/setup.c
+
+# What may be stored under which first word: the resources of api/.
+cli_gen := kinds.h
+cli/kinds.h: $(sort $(wildcard $(srcdir)/api/*.schema))
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)awk '$$1 == "group" { g = $$2 == "\"\"" ? "" : "." $$2 } \
+		$$1 == "resource" { print "\t\"" $$2 g "\"," }' $^ > $@.tmp && mv $@.tmp $@

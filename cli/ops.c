@@ -23,7 +23,7 @@ static const struct op_name storage[] = {
 	{ ORLOP_STORAGE_RANGE, "range" }, { ORLOP_STORAGE_TXN, "txn" }, { ORLOP_STORAGE_CHANGES, "changes" },
 	{ ORLOP_STORAGE_REVISION, "revision" }, { ORLOP_STORAGE_COMPACT, "compact" },
 	{ ORLOP_STORAGE_SNAPSHOT, "snapshot" }, { ORLOP_STORAGE_RESTORE, "restore" },
-	{ ORLOP_STORAGE_STATUS, "status" }, { 0, NULL },
+	{ ORLOP_STORAGE_STATUS, "status" }, { ORLOP_STORAGE_CHECK, "check" }, { 0, NULL },
 };
 
 static const struct op_name api[] = {

@@ -10,13 +10,18 @@
 
 #include <orlop/inline/error.h>
 
-#define DB_FORMAT	1u
+#include "base/ohash.h"
+
+#define DB_FORMAT	2u
+#define DB_FORMAT_OLDEST 1u	/* that can be read */
 
 /*
  * LMDB may leave out pages at the very end that one transaction both took and gave back, so a good
  * file can be a little shorter than its header says; one cut off is much shorter.
  */
 #define DB_SHORT_PAGES	256u
+
+enum how { READ, WRITE, MAKE };
 
 int db_errno(int rc)
 {
@@ -144,9 +149,24 @@ int db_state_put(struct db *db, MDB_txn *txn, const struct db_state *s)
 	return rc;
 }
 
-/* Make the tables and first state (@make), or read what is there. */
-static int db_tables(struct db *db, bool make, struct orlop_error *err)
+static int db_format_raise(struct db *db)
 {
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+
+	if (rc)
+		return rc;
+	rc = meta_put(db, txn, "format", DB_FORMAT);
+	if (!rc)
+		return mdb_txn_commit(txn);
+	mdb_txn_abort(txn);
+	return rc;
+}
+
+/* Make the tables and first state (@how MAKE), or read what is there. */
+static int db_tables(struct db *db, enum how how, struct orlop_error *err)
+{
+	bool make = how == MAKE;
 	unsigned int flags = make ? MDB_CREATE : 0;
 	MDB_txn *txn;
 	uint64_t format = DB_FORMAT;
@@ -169,9 +189,11 @@ static int db_tables(struct db *db, bool make, struct orlop_error *err)
 	} else if (!rc) {
 		rc = meta_get(db, txn, "format", &format);
 	}
-	if (!rc && format == DB_FORMAT) {
+	if (!rc && format >= DB_FORMAT_OLDEST && format <= DB_FORMAT) {
 		/* read-only ones too: it keeps the handles of the tables */
 		rc = mdb_txn_commit(txn);
+		if (!rc && format != DB_FORMAT && how == WRITE)
+			rc = db_format_raise(db);
 		return rc ? db_fail(err, rc, db->path) : 0;
 	}
 	mdb_txn_abort(txn);
@@ -185,7 +207,7 @@ static int db_tables(struct db *db, bool make, struct orlop_error *err)
 }
 
 /* Refuse what was cut off: reading beyond its end would kill us. */
-static int db_check_size(struct db *db, struct orlop_error *err)
+static int db_check_size(struct db *db, enum how how, struct orlop_error *err)
 {
 	struct stat st;
 	MDB_envinfo info;
@@ -202,13 +224,16 @@ static int db_check_size(struct db *db, struct orlop_error *err)
 				  "%s is cut off: %llu bytes of %llu; restore it from a snapshot",
 				  db->path, (unsigned long long)st.st_size,
 				  (unsigned long long)want);
+	if (how == READ)
+		return 0;	/* a fault there is the reader's: a process for that alone */
 	/* unwritten pages read as zeros then, which LMDB takes for damage and not for a page */
 	return ftruncate(fd, (off_t)want) ? orlop_fail(err, errno, 0, "", "%s", db->path) : 0;
 }
 
-static int env_open(struct db *db, const char *path, size_t map_bytes, bool make,
+static int env_open(struct db *db, const char *path, size_t map_bytes, enum how how,
 		    struct orlop_error *err)
 {
+	const unsigned int flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD;
 	MDB_stat st;
 	int rc;
 	int e;
@@ -220,7 +245,7 @@ static int env_open(struct db *db, const char *path, size_t map_bytes, bool make
 	snprintf(db->path, sizeof(db->path), "%s", path);
 	mdb_env_set_maxdbs(db->env, 4);
 	mdb_env_set_mapsize(db->env, map_bytes + DB_RESERVE(map_bytes));
-	rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0600);
+	rc = mdb_env_open(db->env, path, flags | (how == READ ? MDB_RDONLY : 0), 0600);
 	if (!rc)
 		rc = mdb_env_stat(db->env, &st);
 	if (rc) {
@@ -231,9 +256,9 @@ static int env_open(struct db *db, const char *path, size_t map_bytes, bool make
 		return e;
 	}
 	db->page = st.ms_psize;
-	e = make ? 0 : db_check_size(db, err);
+	e = how == MAKE ? 0 : db_check_size(db, how, err);
 	if (!e)
-		e = db_tables(db, make, err);
+		e = db_tables(db, how, err);
 	if (e)
 		db_close(db);
 	return e;
@@ -269,7 +294,7 @@ static int db_make(const char *path, size_t map_bytes, struct orlop_error *err)
 		return orlop_fail(err, ENAMETOOLONG, 0, "", "%.80s…: path too long", path);
 	snprintf(lock, sizeof(lock), "%s.new-lock", path);
 	unlink(tmp);
-	e = env_open(&db, tmp, map_bytes, true, err);
+	e = env_open(&db, tmp, map_bytes, MAKE, err);
 	if (!e) {
 		db_close(&db);
 		if (rename(tmp, path))
@@ -281,7 +306,8 @@ static int db_make(const char *path, size_t map_bytes, struct orlop_error *err)
 	return e;
 }
 
-int db_open_existing(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err)
+static int open_existing(struct db *db, const char *path, size_t map_bytes, enum how how,
+			 struct orlop_error *err)
 {
 	struct stat st;
 
@@ -290,7 +316,22 @@ int db_open_existing(struct db *db, const char *path, size_t map_bytes, struct o
 		return orlop_fail(err, errno, 0, "", "%s", path);
 	if (!S_ISREG(st.st_mode) || !st.st_size)
 		return orlop_fail(err, EINVAL, 0, "", "%s is not a database of orlop", path);
-	return env_open(db, path, map_bytes, false, err);
+	return env_open(db, path, map_bytes, how, err);
+}
+
+int db_open_existing(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err)
+{
+	return open_existing(db, path, map_bytes, WRITE, err);
+}
+
+int db_open_reading(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err)
+{
+	return open_existing(db, path, map_bytes, READ, err);
+}
+
+int db_create(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err)
+{
+	return env_open(db, path, map_bytes, MAKE, err);
 }
 
 int db_open(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err)
@@ -387,7 +428,7 @@ int db_log_parse(const MDB_val *val, struct db_version *v, struct orlop_bytes *r
 	if (val->mv_size < DB_LOG_HEAD)
 		return -EIO;
 	v->create_rev = db_u64_get(p);
-	v->flags = db_u32_get(p + 8);
+	v->flags = db_u32_get(p + 8) & DB_FLAGS_MASK;
 	key_len = db_u32_get(p + 12);
 	if (key_len > val->mv_size - DB_LOG_HEAD)
 		return -EIO;
@@ -415,6 +456,21 @@ int db_log_get(struct db *db, MDB_txn *txn, const struct db_version *v, struct o
 	return db_log_parse(&val, &same, ret_key, ret_value);
 }
 
+uint32_t db_log_sum(const struct db_version *v, struct orlop_bytes key, struct orlop_bytes value)
+{
+	unsigned char head[DB_VERSION_SIZE];
+	uint64_t h;
+	uint32_t sum;
+
+	db_version_pack(v, head);
+	h = ohash_fnv1a64(OHASH_FNV64_INIT, head, sizeof(head));
+	h = ohash_fnv1a64(h, key.p, key.len);
+	if (value.len)
+		h = ohash_fnv1a64(h, value.p, value.len);
+	sum = (uint32_t)(h ^ h >> 32) & ~DB_FLAGS_MASK;
+	return sum ? sum : ~DB_FLAGS_MASK;
+}
+
 int db_version_put(struct db *db, MDB_txn *txn, const struct db_version *v, struct orlop_bytes key,
 		   struct orlop_bytes value)
 {
@@ -427,12 +483,12 @@ int db_version_put(struct db *db, MDB_txn *txn, const struct db_version *v, stru
 
 	db_u64_put(kbuf, v->rev);
 	db_u32_put(kbuf + 8, v->sub);
-	rc = mdb_put(txn, db->log, &k, &val, MDB_RESERVE | MDB_APPEND);
+	rc = mdb_put(txn, db->log, &k, &val, MDB_RESERVE | (db->any_order ? MDB_NOOVERWRITE : MDB_APPEND));
 	if (rc)
 		return rc;
 	p = val.mv_data;
 	db_u64_put(p, v->create_rev);
-	db_u32_put(p + 8, v->flags);
+	db_u32_put(p + 8, v->flags | db_log_sum(v, key, value));
 	db_u32_put(p + 12, (uint32_t)key.len);
 	memcpy(p + DB_LOG_HEAD, key.p, key.len);
 	if (value.len)

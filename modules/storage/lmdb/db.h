@@ -4,6 +4,7 @@
  *   log    (rev, sub) → flags, create_rev, key, value    every version, appended
  *   keys   key → (rev, sub, flags, create_rev) …         versions of a key, oldest first (DUPSORT)
  *   meta   name → number                                 format, rev, ceiling, oldest
+ * Format 2 has checksums in the log; format 1 has none, and becomes 2 when it is opened for writing.
  *
  * Numbers in keys are big endian, so that they sort. `ceiling` is a revision that no answer has
  * ever reached before the next commit: after an unclean end numbering goes on above it, so that a
@@ -24,6 +25,11 @@
 #define DB_CEILING_STEP		4096u	/* revisions that may be lost to an unclean end */
 
 #define DB_DELETED		1u
+/*
+ * Of an entry of `log`: bits 8 … 31 of its flags are a checksum of the entry, 0: none (format 1). In
+ * struct db_version and in `keys` they are 0.
+ */
+#define DB_FLAGS_MASK		0xffu
 
 /* Of the map nobody's puts may use: deletes and compaction must work when it is full. */
 #define DB_RESERVE(map)		((4u << 20) + (map) / 16)
@@ -34,6 +40,7 @@ struct db {
 	MDB_dbi		keys;
 	MDB_dbi		meta;
 	size_t		page;
+	bool		any_order;
 	char		path[4096];
 };
 
@@ -61,6 +68,10 @@ struct db_state {
 int db_open(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err);
 /* Open what must be there, as a database of ours. */
 int db_open_existing(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err);
+/* The same for reading only, also while another process writes. */
+int db_open_reading(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err);
+/* A new one, in @path itself: to be filled and moved to its place. */
+int db_create(struct db *db, const char *path, size_t map_bytes, struct orlop_error *err);
 void db_close(struct db *db);
 /* Make names in the directory of @path durable. */
 int db_sync_dir(const char *path);
@@ -85,7 +96,10 @@ int db_log_get(struct db *db, MDB_txn *txn, const struct db_version *v, struct o
 int db_log_parse(const MDB_val *val, struct db_version *v, struct orlop_bytes *ret_key,
 		 struct orlop_bytes *ret_value);
 
-/* Write one version to log and keys. */
+/* The checksum that an entry should have, in its bits; never 0. */
+uint32_t db_log_sum(const struct db_version *v, struct orlop_bytes key, struct orlop_bytes value);
+
+/* Write one version to log and keys; in the order of revisions, unless db->any_order. */
 int db_version_put(struct db *db, MDB_txn *txn, const struct db_version *v, struct orlop_bytes key,
 		   struct orlop_bytes value);
 /* Remove one version from both. */

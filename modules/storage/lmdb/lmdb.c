@@ -21,13 +21,21 @@
 #include "base/ofile.h"
 #include "base/omem.h"
 
+int read_only_fail(const struct lmdb *s, struct orlop_error *err)
+{
+	return orlop_fail(err, EROFS, 0, "", "%s is open for reading only", s->path);
+}
+
 static int op_txn(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		  struct orlop_error *err)
 {
 	struct lmdb *s = ctx;
-	struct write_job *j = OMEM_NEW(struct write_job);
+	struct write_job *j;
 	int e;
 
+	if (s->read_only)
+		return read_only_fail(s, err);
+	j = OMEM_NEW(struct write_job);
 	if (!j)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory for a transaction");
 	e = ostore_txn_parse(s->h, req, &j->txn, err);
@@ -40,7 +48,7 @@ static int op_txn(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 	return 0;
 }
 
-static void numbers_answer(struct lmdb *s, struct orlop_call *call, struct orlop_msgw *w, uint64_t rev)
+void numbers_answer(struct lmdb *s, struct orlop_call *call, struct orlop_msgw *w, uint64_t rev)
 {
 	struct orlop_msg msg;
 
@@ -71,6 +79,8 @@ static int op_compact(void *ctx, const struct orlop_req *req, struct orlop_call 
 	uint64_t rev = orlop_msg_u64(&req->msg, ORLOP_STORAGE_T_REV, 0);
 	struct orlop_msgw w;
 
+	if (s->read_only)
+		return read_only_fail(s, err);
 	if (rev > atomic_load(&s->durable))
 		return orlop_fail(err, EOVERFLOW, 0, "", "revision %llu is in the future",
 				  (unsigned long long)rev);
@@ -118,171 +128,26 @@ static int op_status(void *ctx, const struct orlop_req *req, struct orlop_call *
 	return 0;
 }
 
-struct copy_job {
-	struct lmdb	*s;
-	struct orlop_call *call;
-	uint64_t	rev;	/* the copy has at least this */
-	int		fd;
-	int		rc;
-};
-
-static void snapshot_work(void *arg)
+int open_all(struct lmdb *s, struct orlop_error *err)
 {
-	struct copy_job *j = arg;
-	struct stat st;
-
-	j->rc = mdb_env_copyfd2(j->s->db.env, j->fd, MDB_CP_COMPACT);
-	if (!j->rc && !fstat(j->fd, &st) && S_ISREG(st.st_mode) && fsync(j->fd))
-		j->rc = errno;
-}
-
-static void snapshot_done(void *arg)
-{
-	struct copy_job *j = arg;
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	struct orlop_msgw w;
-	struct stat st;
-
-	if (j->rc) {
-		int e = db_fail(&err, j->rc, "snapshot");
-
-		j->s->h->call_done(j->call, e, NULL, &err);
-	} else {
-		orlop_msgw_init(&w, j->s->h);
-		if (!fstat(j->fd, &st))
-			orlop_msgw_u64(&w, ORLOP_STORAGE_T_SIZE, (uint64_t)st.st_size);
-		numbers_answer(j->s, j->call, &w, j->rev);
-	}
-	close(j->fd);
-	omem_free(j);
-}
-
-static int op_snapshot(void *ctx, const struct orlop_req *req, struct orlop_call *call,
-		       struct orlop_error *err)
-{
-	struct lmdb *s = ctx;
-	struct copy_job *j;
-	int e;
-
-	if (!req->msg.n_fds || req->msg.fds[0] < 0)
-		return orlop_fail(err, EINVAL, 0, "", "snapshot needs a descriptor to write to");
-	j = OMEM_NEW(struct copy_job);
-	if (!j)
-		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	j->s = s;
-	j->call = call;
-	j->rev = atomic_load(&s->durable);
-	j->fd = fcntl(req->msg.fds[0], F_DUPFD_CLOEXEC, 3);
-	e = j->fd < 0 ? -errno : s->h->work(s->h, 1, snapshot_work, snapshot_done, j);
-	if (e) {
-		if (j->fd >= 0)
-			close(j->fd);
-		omem_free(j);
-		return orlop_fail(err, -e, 0, "", "snapshot could not start");
-	}
-	return 0;
-}
-
-static int open_all(struct lmdb *s, struct orlop_error *err)
-{
-	int e = db_open(&s->db, s->path, s->map_bytes, err);
+	int e = s->read_only ? db_open_reading(&s->db, s->path, s->map_bytes, err) :
+		db_open(&s->db, s->path, s->map_bytes, err);
 
 	if (e)
 		return e;
-	e = writer_start(s, err);
+	e = s->read_only ? reader_start(s, err) : writer_start(s, err);
 	if (e)
 		db_close(&s->db);
 	return e;
 }
 
-static void close_all(struct lmdb *s)
+void close_all(struct lmdb *s)
 {
 	writer_stop(s);
 	if (s->reader)
 		mdb_txn_abort(s->reader);
 	s->reader = NULL;
 	db_close(&s->db);
-}
-
-/* Replace the file by what fd holds; the old one stays if that is no database of ours. */
-static int restore_file(struct lmdb *s, int fd, struct orlop_error *err)
-{
-	char tmp[4200];
-	char buf[65536];
-	struct db probe;
-	ssize_t n;
-	int out;
-	int e = 0;
-
-	snprintf(tmp, sizeof(tmp), "%s.restore", s->path);
-	out = open(tmp, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
-	if (out < 0)
-		return orlop_fail(err, errno, 0, "", "open %s", tmp);
-	while (!e && (n = read(fd, buf, sizeof(buf))) != 0) {
-		if (n > 0)
-			e = ofile_write_all(out, buf, (size_t)n);
-		else if (errno != EINTR)
-			e = -errno;
-	}
-	if (!e && fsync(out))
-		e = -errno;
-	close(out);
-	if (e)
-		e = orlop_fail(err, -e, 0, "", "copy to %s", tmp);
-	else
-		e = db_open_existing(&probe, tmp, s->map_bytes, err);
-	if (!e) {
-		db_close(&probe);
-		if (rename(tmp, s->path))
-			e = orlop_fail(err, errno, 0, "", "rename %s", tmp);
-		else if ((e = db_sync_dir(s->path)))
-			e = orlop_fail(err, -e, 0, "", "sync the directory of %s", s->path);
-	}
-	unlink(tmp);
-	snprintf(tmp, sizeof(tmp), "%s.restore-lock", s->path);
-	unlink(tmp);
-	return e;
-}
-
-static int op_restore(void *ctx, const struct orlop_req *req, struct orlop_call *call,
-		      struct orlop_error *err)
-{
-	struct lmdb *s = ctx;
-	struct orlop_error again = ORLOP_ERROR_INIT;
-	struct orlop_msgw w;
-	MDB_stat st;
-	MDB_txn *txn;
-	uint64_t floor;
-	int e;
-
-	if (!req->msg.n_fds || req->msg.fds[0] < 0)
-		return orlop_fail(err, EINVAL, 0, "", "restore needs a descriptor to read from");
-	/* an administrator's act on an empty store: the loop may wait for the copy */
-	writer_stop(s);		/* what was accepted before counts too */
-	e = read_begin(s, &txn, err);
-	if (!e) {
-		if (mdb_stat(txn, s->db.log, &st) || st.ms_entries)
-			e = orlop_fail(err, ENOTEMPTY, 0, "",
-				       "%s is not empty; restore into a new one", s->path);
-		read_end(s);
-	}
-	floor = s->state.rev;
-	close_all(s);
-	if (!e) {
-		e = restore_file(s, req->msg.fds[0], err);
-		s->rev_floor = e ? 0 : floor;
-	}
-	if (open_all(s, &again)) {
-		s->h->fail(s->h, again.msg);
-		return e ? e : orlop_fail(err, EIO, 0, "", "%s", again.msg);
-	}
-	if (e)
-		return e;
-	if (s->waiters)
-		ostore_waiters_wake(s->waiters, UINT64_MAX);
-	orlop_msgw_init(&w, s->h);
-	numbers_answer(s, call, &w, atomic_load(&s->durable));
-	return 0;
 }
 
 /*
@@ -375,6 +240,7 @@ static int params_read(struct lmdb *s, struct orlop_error *err)
 		return orlop_fail(err, EINVAL, 0, "",
 				  "history_s %lld: must be at least 1 and at most 10 years",
 				  (long long)history_s);
+	s->read_only = s->h->param_bool(s->h, "read_only");
 	s->map_bytes = (size_t)map_mb << 20;
 	s->history_ns = (uint64_t)history_s * 1000000000ull;
 	return 0;
@@ -398,9 +264,9 @@ static int lmdb_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 	pthread_cond_init(&s->cond, &attr);
 	pthread_condattr_destroy(&attr);
 	e = params_read(s, err);
-	if (!e)
+	if (!e && !s->read_only)
 		e = make_dir(s, err);
-	if (!e)
+	if (!e && !s->read_only)
 		e = owner_take(s, err);
 	if (!e && ostore_waiters_new(h, changes_wake, s, &s->waiters))
 		e = orlop_fail(err, ENOMEM, 0, "", "no memory");
@@ -427,7 +293,7 @@ static void lmdb_health(void *ctx, struct orlop_health *health)
 {
 	struct lmdb *s = ctx;
 
-	health->ok = s->thread != NULL && !atomic_load(&s->broken);
+	health->ok = (s->thread != NULL || s->read_only) && !atomic_load(&s->broken);
 	snprintf(health->text, sizeof(health->text), "revision %llu%s",
 		 (unsigned long long)atomic_load(&s->durable),
 		 atomic_load(&s->broken) ? ", database broken"
@@ -438,6 +304,8 @@ static const struct orlop_param lmdb_params[] = {
 	{ "path", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "database file" },
 	{ "map_mb", ORLOP_PARAM_INT, 0, "16384", "largest size of the database, MiB (address space only)" },
 	{ "history_s", ORLOP_PARAM_INT, 0, "3600", "how long old revisions stay readable, seconds" },
+	{ "read_only", ORLOP_PARAM_BOOL, 0, "false",
+	  "change nothing, also beside a process that has it open: to look at a database" },
 };
 
 static const struct orlop_storage_ops lmdb_ops = {
@@ -450,9 +318,10 @@ static const struct orlop_storage_ops lmdb_ops = {
 	.snapshot = op_snapshot,
 	.restore = op_restore,
 	.status = op_status,
+	.check = op_check,
 };
 
-ORLOP_MODULE("lmdb", "storage", "0.1", "",
+ORLOP_MODULE("lmdb", "storage", "0.1", "files=$path/..:rw",
 	.license = "Apache-2.0",
 	.summary = "keys and values in one LMDB file, one writer with group commit",
 	.flags = ORLOP_MOD_EXCLUSIVE,

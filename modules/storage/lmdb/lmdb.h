@@ -1,11 +1,14 @@
 /*
- * lmdb.h - the module's parts: the loop side (lmdb.c, read.c), the writer thread (writer.c), what it
- * does with jobs (group.c), and compaction (compact.c), which runs in the writer between commits.
+ * lmdb.h - the module's parts: the loop side (lmdb.c, read.c, check.c), the writer thread (writer.c), what
+ * it does with jobs (group.c), compaction (compact.c), which runs in the writer between commits, and
+ * copies of it all (snapshot.c).
  */
 #ifndef STORAGE_LMDB_LMDB_H
 #define STORAGE_LMDB_LMDB_H
 
 #include <stdatomic.h>
+
+#include <orlop/inline/msg.h>
 
 #include "db.h"
 
@@ -49,6 +52,7 @@ struct lmdb {
 	int		owner_fd;	/* the lock that says this file is ours */
 	size_t		map_bytes;	/* for puts; the map has a reserve above it */
 	uint64_t	history_ns;
+	bool		read_only;	/* no writer, no lock: somebody else may have it open */
 
 	/* loop */
 	struct ostore_waiters *waiters;
@@ -111,6 +115,20 @@ int compact_slice(struct lmdb *s, MDB_txn *txn);
 bool compact_due(struct lmdb *s);
 void moment_note(struct lmdb *s);
 
+/* lmdb.c */
+int open_all(struct lmdb *s, struct orlop_error *err);
+void close_all(struct lmdb *s);
+int read_only_fail(const struct lmdb *s, struct orlop_error *err);
+/* Answers with what is in @w, REV and OLDEST. */
+void numbers_answer(struct lmdb *s, struct orlop_call *call, struct orlop_msgw *w, uint64_t rev);
+
+/* snapshot.c, check.c */
+int op_snapshot(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err);
+int op_restore(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err);
+int op_check(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err);
+
+/* Numbers from the file, for a reader. */
+int reader_start(struct lmdb *s, struct orlop_error *err);
 int read_begin(struct lmdb *s, MDB_txn **ret_txn, struct orlop_error *err);
 void read_end(struct lmdb *s);
 int op_range(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err);

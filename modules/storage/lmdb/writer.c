@@ -100,7 +100,12 @@ static void compact_run(struct lmdb *s)
 	struct db_state before = s->state;
 	struct group g;
 	int more = 1;
-	int rc = group_begin(s, &g);
+	int gone;
+	int rc;
+
+	/* A reader of another process that died (orlop storage check) would keep old pages for ever. */
+	(void)mdb_reader_check(s->db.env, &gone);
+	rc = group_begin(s, &g);
 
 	if (!rc) {
 		g.compaction = true;
@@ -197,6 +202,23 @@ int writer_start(struct lmdb *s, struct orlop_error *err)
 	rc = s->h->thread_start(s->h, "lmdb-writer", writer_run, s, &s->thread);
 	if (rc)
 		return orlop_fail(err, -rc, 0, "", "writer thread");
+	return 0;
+}
+
+int reader_start(struct lmdb *s, struct orlop_error *err)
+{
+	struct db_state st = { 0 };
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(s->db.env, NULL, MDB_RDONLY, &txn);
+
+	if (!rc) {
+		rc = db_state_get(&s->db, txn, &st);
+		mdb_txn_abort(txn);
+	}
+	if (rc)
+		return db_fail(err, rc, s->path);
+	atomic_store(&s->durable, st.rev);
+	atomic_store(&s->oldest, st.oldest);
 	return 0;
 }
 
