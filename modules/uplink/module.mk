@@ -4,3 +4,6 @@ MODULES += $(m)
 $(m)_srcs := api.c config.c decode.c discover.c follow.c lease.c remote.c slices.c uplink.c wait.c
 $(m)_deps := apimsg apischema base http json record schema selector tls yaml
 $(m)_logic := decode.c
+$(m)_test_deps := pki
+$(m)_tests := test/config.c test/decode.c test/follow.c
+$(m)_fuzz := fuzz/stream.c
