@@ -6,6 +6,8 @@
  * lazy is like any other. Keys are a sorted array: a lookup is a binary search, an insert moves
  * pointers, which is cheaper than a tree up to about a hundred thousand keys.
  */
+#include "memory.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -13,39 +15,6 @@
 #include <orlop/inline/msg.h>
 
 #include "base/omem.h"
-#include "store/ostore.h"
-
-struct key;
-
-struct version {
-	uint64_t	rev;
-	uint64_t	create_rev;	/* 0: a deletion */
-	struct key	*key;
-	struct version	*older;
-	size_t		len;
-	char		value[];
-};
-
-struct key {
-	struct version	*newest;
-	uint32_t	len;
-	char		text[];
-};
-
-struct memory {
-	const struct orlop_host *h;
-	struct key	**keys;		/* sorted */
-	size_t		n_keys;
-	size_t		cap_keys;
-	struct version	**log;		/* by revision; what is older than `oldest` is dropped */
-	size_t		n_log;
-	size_t		cap_log;
-	uint64_t	rev;
-	uint64_t	oldest;		/* reading below this is ESTALE */
-	uint64_t	bytes;
-	uint64_t	writes;
-	struct ostore_waiters *waiters;
-};
 
 static struct orlop_bytes key_bytes(const struct key *k)
 {
@@ -95,7 +64,7 @@ static int array_grow(void *pp, size_t *cap, size_t n)
 }
 
 /* Find or insert; NULL without memory. */
-static struct key *key_get(struct memory *m, struct orlop_bytes want)
+struct key *memory_key_get(struct memory *m, struct orlop_bytes want)
 {
 	size_t i = key_lower(m, want);
 	struct key *k;
@@ -115,7 +84,7 @@ static struct key *key_get(struct memory *m, struct orlop_bytes want)
 	return k;
 }
 
-static const struct version *version_at(const struct key *k, uint64_t rev)
+const struct version *memory_at(const struct key *k, uint64_t rev)
 {
 	const struct version *v = k->newest;
 
@@ -147,7 +116,7 @@ static int op_range(void *ctx, const struct orlop_req *req, struct orlop_call *c
 	ostore_items_init(&it);
 	for (i = key_lower(m, r.start); i < m->n_keys; i++) {
 		struct orlop_bytes k = key_bytes(m->keys[i]);
-		const struct version *v = version_at(m->keys[i], rev);
+		const struct version *v = memory_at(m->keys[i], rev);
 		struct orlop_bytes value = { NULL, 0 };
 
 		if (!ostore_range_before_end(&r, k))
@@ -240,7 +209,7 @@ static uint32_t compares_hold(const struct memory *m, const struct ostore_txn *t
 
 	for (i = 0; i < t->n_compares; i++) {
 		const struct key *k = key_find(m, t->compares[i].key);
-		const struct version *v = k ? version_at(k, m->rev) : NULL;
+		const struct version *v = k ? memory_at(k, m->rev) : NULL;
 
 		if ((v ? v->rev : 0) != t->compares[i].mod_rev)
 			break;
@@ -252,8 +221,8 @@ static uint32_t compares_hold(const struct memory *m, const struct ostore_txn *t
 static int version_new(struct memory *m, const struct ostore_op *op, uint64_t rev,
 		       struct version **ret_v)
 {
-	struct key *k = op->value.p ? key_get(m, op->key) : key_find(m, op->key);
-	const struct version *old = k ? version_at(k, m->rev) : NULL;
+	struct key *k = op->value.p ? memory_key_get(m, op->key) : key_find(m, op->key);
+	const struct version *old = k ? memory_at(k, m->rev) : NULL;
 	struct version *v;
 
 	*ret_v = NULL;
@@ -291,7 +260,7 @@ static int op_txn(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 	failed = compares_hold(m, t);
 	if (failed < t->n_compares) {
 		const struct key *k = key_find(m, t->compares[failed].key);
-		const struct version *v = k ? version_at(k, m->rev) : NULL;
+		const struct version *v = k ? memory_at(k, m->rev) : NULL;
 		struct orlop_storage_item item = { .mod_rev = v ? v->rev : 0,
 						   .create_rev = v ? v->create_rev : 0 };
 
@@ -342,7 +311,7 @@ static void number_answer(struct memory *m, struct orlop_call *call, bool status
 		size_t i;
 
 		for (i = 0; i < m->n_keys; i++)
-			live += version_at(m->keys[i], m->rev) != NULL;
+			live += memory_at(m->keys[i], m->rev) != NULL;
 		orlop_msgw_u64(&w, ORLOP_STORAGE_T_SIZE, m->bytes);
 		orlop_msgw_u64(&w, ORLOP_STORAGE_T_KEYS, live);
 		orlop_msgw_u64(&w, ORLOP_STORAGE_T_COMMITS, m->writes);
@@ -419,17 +388,29 @@ static int op_compact(void *ctx, const struct orlop_req *req, struct orlop_call 
 	return 0;
 }
 
-static void memory_fini(void *ctx)
+void memory_keys_free(struct memory *m)
 {
-	struct memory *m = ctx;
-	size_t i;
-
-	ostore_waiters_free(m->waiters);
-	for (i = 0; i < m->n_keys; i++) {
+	for (size_t i = 0; i < m->n_keys; i++) {
 		versions_free(m, m->keys[i]->newest);
 		omem_free(m->keys[i]);
 	}
 	omem_free(m->keys);
+	m->keys = NULL;
+	m->n_keys = 0;
+	m->cap_keys = 0;
+}
+
+void memory_numbers(struct memory *m, struct orlop_call *call)
+{
+	number_answer(m, call, false);
+}
+
+static void memory_fini(void *ctx)
+{
+	struct memory *m = ctx;
+
+	ostore_waiters_free(m->waiters);
+	memory_keys_free(m);
 	omem_free(m->log);
 	omem_free(m);
 }
@@ -475,6 +456,8 @@ static const struct orlop_storage_ops memory_ops = {
 	.changes = op_changes,
 	.revision = op_revision,
 	.compact = op_compact,
+	.snapshot = memory_snapshot,
+	.restore = memory_restore,
 	.status = op_status,
 };
 
