@@ -11,17 +11,17 @@ import kit
 from kit import Tap, group
 
 WAYS = [
-    (1, "a write to NULL", signal.SIGSEGV, "crasher_writes_null"),
+    (1, "a write to NULL", signal.SIGSEGV, "dying_writes_null"),
     (2, "abort()", signal.SIGABRT, "op_abort"),
-    (3, "no stack left", signal.SIGSEGV, "crasher_digs"),
+    (3, "no stack left", signal.SIGSEGV, "dying_digs"),
     (4, "a jump to NULL", signal.SIGSEGV, "op_jump"),
-    (5, "on a worker thread", signal.SIGSEGV, "crasher_writes_null"),
+    (5, "on a worker thread", signal.SIGSEGV, "dying_writes_null"),
     (6, "with a lock held and a broken heap", signal.SIGABRT, "op_locked"),
     (7, "behind the end of a file", signal.SIGBUS, "op_bus"),
-    (8, "in two threads at once", signal.SIGSEGV, "crasher_writes_null"),
+    (8, "in two threads at once", signal.SIGSEGV, "dying_writes_null"),
 ]
 t = Tap()
-d = kit.Daemon([(kit.test_module("crasher"), {}), (kit.test_module("good"), {})])
+d = kit.Daemon([(kit.test_module("dying"), {}), (kit.test_module("good"), {})])
 
 
 def die(op):
@@ -47,10 +47,10 @@ def one(op, what, sig, name):
     t.ok(text.startswith("orlopd crashed: signal %d " % sig) and text.endswith("end of the report\n"),
          "%s: it is complete" % what, text)
     frames = text.split("\nframes\n")[1]
-    t.ok(re.search(r"/crasher\.so\+0x", frames), "%s: the frames have the module" % what, frames)
-    t.ok("module test/crasher 0.1 ABI" in text and "path " + kit.test_module("crasher") in text,
+    t.ok(re.search(r"/dying\.so\+0x", frames), "%s: the frames have the module" % what, frames)
+    t.ok("module test/dying 0.1 ABI" in text and "path " + kit.test_module("dying") in text,
          "%s: modules are named" % what)
-    t.ok(re.search(r"^object 0x\w+ build-id \w{8,} .*/crasher\.so$", text, re.M), "%s: objects have build-ids" % what)
+    t.ok(re.search(r"^object 0x\w+ build-id \w{8,} .*/dying\.so$", text, re.M), "%s: objects have build-ids" % what)
     t.ok(re.search(r"^bus test/good request .*address=echo op=1", text, re.M), "%s: the last messages are there" % what)
     t.ok(oct(os.stat(new[0]).st_mode & 0o777) == "0o600", "%s: only root may read it" % what)
     if not shutil.which("addr2line"):
