@@ -1,6 +1,7 @@
 /*
  * lead.c - leadership by name. In one process whoever asks first has it; others wait in line. The
- * process of an isolated module asks its parent.
+ * process of an isolated module asks its parent; where a module answers at the address "lead" (api.h),
+ * that one is asked, since others may compete elsewhere.
  *
  * The fencing token only grows, also over restarts: it is the wall clock at the gain, or one more than
  * the last token if the clock did not advance.
@@ -10,8 +11,15 @@
 #include <errno.h>
 #include <string.h>
 
+#include <orlop/api.h>
+#include <orlop/inline/msg.h>
+
 #include "base/omem.h"
+#include "bus/bus.h"
 #include "isolate.h"
+#include "loader.h"
+
+#define LEAD_AGAIN_NS	(UINT64_C(200) * 1000000)
 
 struct orlop_lead {
 	struct olist	node;		/* core->leads, in order of asking; core->lead_lock */
@@ -24,6 +32,10 @@ struct orlop_lead {
 	uint64_t	token;		/* 0: waits; core->lead_lock */
 	_Atomic uint32_t refs;		/* the module's, and one for a post under way */
 	bool		dropped;	/* on the shard's loop */
+	/* asked at the address "lead"; all on the main loop */
+	bool		asking;
+	struct orlop_request *req;	/* NULL: none is under way */
+	struct orlop_timer *again;
 };
 
 static void lead_unref(struct orlop_lead *l)
@@ -92,6 +104,59 @@ static void lead_grant(struct core *c, const char *name)
 	}
 }
 
+/* ---- asked of a module ---------------------------------------------------------------------------- */
+
+static void lead_ask(void *arg);
+
+static void lead_answered(void *arg, int32_t status, const struct orlop_msg *msg,
+			  const struct orlop_error *err, uint32_t flags)
+{
+	struct orlop_lead *l = arg;
+
+	(void)status;
+	(void)err;
+	if (flags & ORLOP_REPLY_MORE) {
+		l->token = orlop_msg_u64(msg, ORLOP_API_T_TOKEN, 0);
+		if (!l->dropped && l->token)
+			l->cb(l->arg, 1, l->token);
+		return;
+	}
+	l->req = NULL;
+	if (!l->dropped) {
+		bool led = l->token != 0;
+
+		l->token = 0;
+		core_timer_set(l->again, LEAD_AGAIN_NS, 0);
+		if (led)
+			l->cb(l->arg, 0, 0);
+	}
+	lead_unref(l);
+}
+
+static void lead_ask(void *arg)
+{
+	struct orlop_lead *l = arg;
+	struct orlop_send send = { .size = sizeof(send), .op = ORLOP_API_LEAD, .to = "lead",
+				   .timeout_ns = UINT64_MAX };
+	struct orlop_msgw w;
+	int r;
+
+	if (l->dropped || atomic_load(&l->shard->closing))
+		return;
+	orlop_msgw_init(&w, NULL);
+	orlop_msgw_str(&w, ORLOP_API_T_NAME, l->name);
+	send.msg = orlop_msgw_msg(&w);
+	atomic_fetch_add(&l->refs, 1);
+	r = core_link_request(l->shard->link, &send, lead_answered, l, &l->req);
+	orlop_msgw_done(&w);
+	if (r) {
+		atomic_fetch_sub(&l->refs, 1);
+		core_timer_set(l->again, LEAD_AGAIN_NS, 0);
+	}
+}
+
+/* ---- the table ------------------------------------------------------------------------------------ */
+
 static int host_lead(const struct orlop_host *h, const char *name, orlop_lead_fn cb, void *arg,
 		     struct orlop_lead **ret)
 {
@@ -110,14 +175,25 @@ static int host_lead(const struct orlop_host *h, const char *name, orlop_lead_fn
 	l->cb = cb;
 	l->arg = arg;
 	atomic_init(&l->refs, 1);
+	olist_init(&l->node);
+	/* Addresses are known to the main loop, where shard 0 of every module runs. */
+	l->asking = !c->up && s->loop == c->main && core_loader_answerer(c, "lead");
+	if (l->asking && core_timer_new(c->main, NULL, lead_ask, l, &l->again)) {
+		lead_unref(l);
+		return -ENOMEM;
+	}
 	olist_append(&s->held.list[CORE_HELD_LEAD], &l->held);
 	core_owner_inc(&s->held, CORE_HELD_LEAD);
+	*ret = l;
+	if (l->asking) {
+		lead_ask(l);
+		return 0;
+	}
 	pthread_mutex_lock(&c->lead_lock);
 	olist_append(&c->leads, &l->node);
 	l->id = ++c->last_lead;
 	lead_grant(c, name);
 	pthread_mutex_unlock(&c->lead_lock);
-	*ret = l;
 	if (c->up)
 		core_up_lead(c->up, l->id, name);
 	return 0;
@@ -133,6 +209,13 @@ static void host_lead_drop(struct orlop_lead *l)
 	l->dropped = true;
 	olist_del(&l->held);
 	core_owner_dec(&l->shard->held, CORE_HELD_LEAD);
+	if (l->asking) {
+		core_timer_free(l->again);
+		if (l->req)
+			core_request_cancel(l->req);	/* answered once more, then it dies */
+		lead_unref(l);
+		return;
+	}
 	pthread_mutex_lock(&c->lead_lock);
 	olist_del(&l->node);
 	lead_grant(c, l->name);

@@ -354,7 +354,7 @@ static const struct orlop_param kubelet_params[] = {
 };
 
 ORLOP_MODULE("kubelet", "kubelet", "0.1",
-	     "needs=api,runtime,cni\0reads=pods,nodes,services,endpoints,configmaps,secrets\0"
+	     "needs=api,runtime,cni\0reads=pods;field=spec.nodeName=$node,nodes,services,endpoints,configmaps,secrets\0"
 	     /* Volumes are mounted, written as the pods' users, and may be any path of the host. */
 	     "caps=sys_admin,chown,fowner,fsetid,dac_override,dac_read_search,sys_resource\0files=*\0net=inet,netlink",
 	.license = "Apache-2.0",

@@ -268,9 +268,9 @@ static int gc_resync(void *ctx, const struct orlop_req *req, struct orlop_call *
 	struct gc *gc = ctx;
 
 	(void)req;
-	(void)err;
 	look_again(&gc->c);
-	gc->c.h->call_done(call, 0, NULL, NULL);
+	if (octl_when_idle(&gc->c, call))
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	return 0;
 }
 
@@ -312,7 +312,7 @@ static int gc_init(const struct orlop_host *h, void **ret_ctx, struct orlop_erro
 }
 
 ORLOP_MODULE("garbage-collector", "controllers", "0.1",
-	"needs=api\0reads=*\0user=system:serviceaccount:kube-system:generic-garbage-collector",
+	"needs=api\0reads=*;metadata\0user=system:serviceaccount:kube-system:generic-garbage-collector",
 	.license = "Apache-2.0",
 	.summary = "deletes what has lost its owners",
 	.flags = ORLOP_MOD_UNLOADABLE,
