@@ -463,11 +463,10 @@ void oh2_flush(struct oconn *c)
 	c->in_flush = false;
 	if (!c->dead && !nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2)) {
 		oconn_kill(c, true);
+	} else if (!c->dead && c->n_reqs == 0 && c->closing) {
+		oconn_kill(c, true);
 	} else if (!c->dead && c->n_reqs == 0 && c->deadline == 0) {
-		if (c->srv->draining || c->closing)
-			oconn_kill(c, true);
-		else
-			oconn_deadline(c, oconn_now(c) + c->srv->cfg.idle_timeout_ns);
+		oconn_deadline(c, oconn_now(c) + c->srv->cfg.idle_timeout_ns);
 	}
 	oconn_leave(c);
 }
@@ -490,6 +489,12 @@ void oh2_data(struct oconn *c, const char *p, size_t len)
 	}
 	if (c->deadline && c->n_reqs)
 		c->deadline = 0;
+	oh2_flush(c);
+}
+
+void oh2_notice(struct oconn *c)
+{
+	(void)nghttp2_submit_shutdown_notice(c->h2);
 	oh2_flush(c);
 }
 

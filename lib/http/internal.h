@@ -75,6 +75,7 @@ struct oconn {
 	struct oh1_body		h1body;
 	struct nghttp2_session	*h2;
 	uint64_t		deadline;	/* mono ns, 0: none */
+	uint64_t		goaway_at;	/* HTTP/2, draining: when streams are refused; 0: not yet */
 	uint64_t		progress;	/* bytes sent when last looked at */
 	uint64_t		progress_ns;	/* … and when that was */
 	uint64_t		bucket_ns;	/* floods: when tokens were last given */
@@ -158,6 +159,7 @@ void oh2_end(struct ohttp_req *r);
 void oh2_abort(struct ohttp_req *r);
 void oh2_body_wanted(struct ohttp_req *r);
 void oh2_goaway(struct oconn *c);
+void oh2_notice(struct oconn *c);		/* GOAWAY that refuses nothing yet */
 void oh2_free(struct oconn *c);
 
 #endif

@@ -82,7 +82,8 @@ void ohttp_server_addr(struct ohttp_server *s, char *buf, size_t size);
 /* A connection from elsewhere. Takes @fd. */
 int ohttp_server_accept(struct ohttp_server *s, int take_fd, const char *peer);
 /*
- * No new connections; idle ones close, others after their requests (GOAWAY, Connection: close).
+ * No new connections; those there are end after their requests (Connection: close; GOAWAY, twice, so that
+ * no stream that is on its way is refused), idle ones some seconds later: nobody finds his request refused.
  * @done (may be NULL) is called once, later, when none is left.
  */
 void ohttp_server_drain(struct ohttp_server *s, orlop_cb done, void *arg);

@@ -17,6 +17,12 @@
 #define SWEEP_NS	(10 * SECOND)		/* at least this often while connections are open */
 #define EOF_GRACE_NS	SECOND
 #define SWEEP_MIN_NS	(SECOND / 4)
+/*
+ * Draining: who has just sent a request on a connection that seemed idle must not find it closed. So it
+ * stays for a while, and an answer says Connection: close; HTTP/2 is told first and refused later.
+ */
+#define DRAIN_IDLE_NS	(3 * SECOND)
+#define DRAIN_NOTICE_NS	SECOND
 
 static void sweep(void *arg);
 
@@ -116,10 +122,14 @@ void oconn_kill(struct oconn *c, bool gently)
 
 void oconn_idle(struct oconn *c)
 {
-	if (c->closing || c->srv->draining || c->saw_eof)
+	uint64_t idle_ns = c->srv->cfg.idle_timeout_ns;
+
+	if (c->srv->draining && idle_ns > DRAIN_IDLE_NS)
+		idle_ns = DRAIN_IDLE_NS;
+	if (c->closing || c->saw_eof)
 		oconn_kill(c, true);
 	else
-		oconn_deadline(c, oconn_now(c) + c->srv->cfg.idle_timeout_ns);
+		oconn_deadline(c, oconn_now(c) + idle_ns);
 }
 
 static void on_data(void *arg, const char *p, size_t len)
@@ -171,6 +181,20 @@ static void on_drained(void *arg)
 	oconn_leave(c);
 }
 
+static void drain_conn(struct oconn *c, void *arg)
+{
+	(void)arg;
+	if (c->tls_wait)
+		return;		/* on_ready() comes back to it */
+	if (c->h2 && !c->goaway_at && !c->closing) {
+		c->goaway_at = oconn_now(c) + DRAIN_NOTICE_NS;
+		arm(c->srv, c->goaway_at);
+		oh2_notice(c);
+	} else if (!c->h2 && c->n_reqs == 0 && !c->in_head) {
+		oconn_idle(c);
+	}
+}
+
 static void on_ready(void *arg)
 {
 	struct oconn *c = arg;
@@ -179,6 +203,8 @@ static void on_ready(void *arg)
 	c->tls_wait = false;
 	if (strcmp(ohttp_stream_alpn(c->stream), "h2") == 0 && oh2_start(c) < 0)
 		oconn_kill(c, false);
+	else if (c->srv->draining)
+		drain_conn(c, NULL);
 	oconn_leave(c);
 }
 
@@ -288,6 +314,15 @@ static bool check_conn(struct oconn *c, uint64_t t, uint64_t *next)
 
 	if (!c->stream)
 		return false;
+	if (c->goaway_at && c->goaway_at <= t) {
+		c->goaway_at = 0;
+		if (!c->closing)
+			oh2_goaway(c);	/* and, if nothing is open, the end */
+		if (c->dead || !c->stream)
+			return false;
+	} else if (c->goaway_at && c->goaway_at < *next) {
+		*next = c->goaway_at;
+	}
 	if (ohttp_stream_queued(c->stream)) {
 		uint64_t sent = ohttp_stream_sent(c->stream);
 
@@ -417,15 +452,6 @@ void ohttp_server_addr(struct ohttp_server *s, char *buf, size_t size)
 void ohttp_server_stats(const struct ohttp_server *s, struct ohttp_server_stats *ret)
 {
 	*ret = s->stats;
-}
-
-static void drain_conn(struct oconn *c, void *arg)
-{
-	(void)arg;
-	if (c->h2)
-		oh2_goaway(c);
-	if (c->n_reqs == 0)
-		oconn_kill(c, true);
 }
 
 void ohttp_server_drain(struct ohttp_server *s, orlop_cb done, void *arg)

@@ -846,6 +846,7 @@ static uint32_t module_drop(struct fakehost *fh, struct fakehost_module *m)
 static void module_free(struct fakehost_module *m)
 {
 	olist_del(&m->node);
+	fake_feed_changed(m->fh);
 	free(m->name);
 	free(m->user);
 	free(m->class_name);
@@ -905,6 +906,7 @@ int fakehost_load_as(struct fakehost *fh, const struct orlop_module *mod, const 
 	if (m->ops)
 		m->n_ops = (uint32_t)((m->ops->size - sizeof(struct orlop_ops)) / sizeof(orlop_op_fn));
 	olist_append(&fh->modules, &m->node);
+	fake_feed_changed(fh);
 	r = module_start(fh, m, err);
 	if (r) {
 		module_fini(fh, m);

@@ -909,12 +909,18 @@ static bool is_drained(void *arg)
 static void test_drain(void)
 {
 	struct ohttp_server_config cfg = { 0 };
-	struct raw idle, busy;
+	struct raw idle, busy, late;
 
 	start(NULL, &cfg);
 	raw_ask(&idle, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, "hello");
+	raw_ask(&late, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, "hello");
 	raw_ask(&busy, "GET /watch HTTP/1.1\r\nHost: a\r\n\r\n", 32, "first");
 	ohttp_server_drain(srv, on_drain, NULL);
+	/* It did not know: its request is answered, and then it knows. */
+	(void)!send(late.fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, MSG_NOSIGNAL);
+	late.want = NULL;
+	ok(ph_until(raw_poll, &late) && late.eof && strstr(obuf_cstr(&late.in), "Connection: close"),
+	   "a request on an idle connection is answered, the last one");
 	idle.want = NULL;
 	ok(ph_until(raw_poll, &idle) && idle.eof, "idle connections close");
 	ok(!drained && stream_req, "a stream goes on");
@@ -923,6 +929,7 @@ static void test_drain(void)
 	ok(ph_until(raw_poll, &busy), "until it ends");
 	ok(ph_until(is_drained, NULL), "drained is told");
 	raw_close(&idle);
+	raw_close(&late);
 	raw_close(&busy);
 	stop();
 }
