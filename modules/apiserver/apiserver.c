@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #define CHORES_NS	(60 * APIS_NS_PER_S)
+#define LEFT_NS		(APIS_NS_PER_S / 10)	/* draining: how often we count what is left */
 
 static const struct orlop_param params[] = {
 	{ "listen", ORLOP_PARAM_STRING, 0, "127.0.0.1:6443", "address and port of the HTTPS API" },
@@ -193,10 +194,30 @@ static void reload(struct ashard *sh, struct otls_ctx *tls)
 	orlop_error_done(&err);
 }
 
+/* Connections, and what was joined to kubelets: exec, port-forward, logs over WebSockets. */
+static void count_left(struct ashard *sh)
+{
+	struct ohttp_server_stats st = { 0 };
+	uint64_t n = 0;
+
+	if (sh->srv)
+		ohttp_server_stats(sh->srv, &st);
+	n = st.open;
+	OLIST_FOREACH(l, &sh->joined)
+		n++;
+	OLIST_FOREACH(l, &sh->ws_logs)
+		n++;
+	sh->left = (uint32_t)n;
+}
+
 static void chores(void *arg)
 {
 	struct ashard *sh = arg;
 
+	if (sh->draining) {
+		count_left(sh);
+		return;
+	}
 	reload(sh, sh->tls);
 	reload(sh, sh->kubelet_tls);
 	if (omap_count(&sh->docs) && sh->h->now_mono(sh->h) - sh->docs_used >= CHORES_NS)
@@ -329,6 +350,8 @@ static void drain(void *arg)
 	if (sh->srv)
 		ohttp_server_drain(sh->srv, NULL, NULL);
 	watch_drain(sh);
+	count_left(sh);
+	sh->h->timer_set(sh->chores, LEFT_NS, LEFT_NS);
 }
 
 static int apis_stop(void *ctx, struct orlop_error *err)
@@ -341,12 +364,24 @@ static int apis_stop(void *ctx, struct orlop_error *err)
 
 		if (!a->shards[i])
 			continue;
+		a->shards[i]->left = 1;		/* until it has counted itself */
 		if (i == 0)
 			drain(a->shards[0]);
 		else if (h)
 			(void)h->post(h, drain, a->shards[i]);
 	}
 	return 0;
+}
+
+/* Streams of exec and logs -f, and clients that have not heard yet that they shall go. */
+static uint32_t apis_draining(void *ctx)
+{
+	struct apis *a = ctx;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < a->n_shards; i++)
+		n += a->shards[i] ? a->shards[i]->left : 0;
+	return n;
 }
 
 static void apis_health(void *ctx, struct orlop_health *health)
@@ -403,4 +438,5 @@ ORLOP_MODULE("apiserver", "apiserver", "0.1", "provides=api\0needs=storage\0read
 	.shard_fini = apis_shard_fini,
 	.fini = apis_fini,
 	.health = apis_health,
-	.stats = apis_stats);
+	.stats = apis_stats,
+	.draining = apis_draining);

@@ -83,6 +83,7 @@ struct ashard {
 	uint32_t		n_fronts;
 	struct token_cache	*tokens;
 	bool			draining;
+	_Atomic uint32_t	left;		/* draining: connections and joined streams that are still served */
 };
 
 /* A path, taken apart. All text in the front's arena or the schema. */

@@ -153,6 +153,9 @@ void watch_begin(struct front *f, struct reg_watch *take_w)
 	n = front_headers(f, hdr, "application/json");
 	ohttp_on_writable(f->req, QUEUE_LOW, on_writable, fw);
 	ohttp_reply_start(f->req, 200, hdr, n);
+	/* Our successor serves already: it is asked again there, from the bookmark that ends this one. */
+	if (fw->f && fw->sh->draining)
+		reg_watch_drain(take_w);
 	fw->pumping = false;
 	if (fw->f)
 		pump(fw);
