@@ -26,6 +26,73 @@ const struct orlop_controller_ops octl_ops = {
 	.resync = octl_resync,
 };
 
+/* A resync that is not answered. */
+struct waiter {
+	struct olist	node;
+	struct octl	*c;
+	struct orlop_call *call;
+};
+
+static void idle_answer(struct octl *c, int32_t status)
+{
+	struct olist *n;
+
+	while ((n = olist_shift(&c->idle))) {
+		struct waiter *w = OLIST_ENTRY(n, struct waiter, node);
+
+		c->h->call_done(w->call, status, NULL, NULL);
+		omem_free(w);
+	}
+}
+
+static bool is_idle(const struct octl *c)
+{
+	return c->open && c->n_tasks == 0 && oworkq_depth(c->q) == 0;
+}
+
+static void idle_look(struct octl *c)
+{
+	if (!olist_empty(&c->idle) && is_idle(c))
+		idle_answer(c, 0);
+}
+
+static void idle_cancelled(void *arg)
+{
+	struct waiter *w = arg;
+
+	olist_del(&w->node);
+	w->c->h->call_done(w->call, -ECANCELED, NULL, NULL);
+	omem_free(w);
+}
+
+int octl_when_idle(struct octl *c, struct orlop_call *call)
+{
+	struct waiter *w;
+
+	if (is_idle(c)) {
+		c->h->call_done(call, 0, NULL, NULL);
+		return 0;
+	}
+	w = OMEM_NEW(struct waiter);
+	if (!w)
+		return -ENOMEM;
+	w->c = c;
+	w->call = call;
+	olist_append(&c->idle, &w->node);
+	c->h->call_on_cancel(call, idle_cancelled, w);
+	return 0;
+}
+
+/* Stopped, and the last task has ended: what we wrote is in the cache. */
+static void lead_pass(struct octl *c)
+{
+	if (!c->stopping || c->n_tasks || !c->lead)
+		return;
+	c->h->lead_drop(c->lead);
+	c->lead = NULL;
+	c->leading = false;
+}
+
 static bool all_synced(struct octl *c)
 {
 	uint32_t i;
@@ -45,6 +112,7 @@ void octl_gate(void *arg)
 		return;
 	c->open = open;
 	oworkq_pause(c->q, !open);
+	idle_look(c);
 }
 
 static void relist(void *arg)
@@ -92,6 +160,8 @@ void octl_release(struct octl_task *t, bool failed)
 		oworkq_done(c->q, key);
 	}
 	omem_free(t);
+	lead_pass(c);
+	idle_look(c);
 }
 
 struct octl *octl_of(struct octl_task *t)
@@ -162,6 +232,7 @@ int octl_init(struct octl *c, const struct orlop_host *h, const char *name, cons
 	c->h = h;
 	c->name = name;
 	c->sync = sync;
+	olist_init(&c->idle);
 	snprintf(own, sizeof(own), "%s-controller", name);
 	if (h->timer_new(h, relist, c, &c->missed) || oworkq_new(h, &config, &c->q) ||
 	    okube_recorder_new(h, component ? component : own, NULL, &c->events))
@@ -171,6 +242,7 @@ int octl_init(struct octl *c, const struct orlop_host *h, const char *name, cons
 
 void octl_done(struct octl *c)
 {
+	struct olist *n;
 	uint32_t i;
 
 	for (i = 0; i < c->n_followed; i++)
@@ -182,6 +254,8 @@ void octl_done(struct octl *c)
 	if (c->lead)
 		c->h->lead_drop(c->lead);
 	c->lead = NULL;
+	while (c->idle.next && (n = olist_shift(&c->idle)))
+		omem_free(OLIST_ENTRY(n, struct waiter, node));
 	oworkq_free(c->q);
 	c->q = NULL;
 	okube_recorder_free(c->events);
@@ -234,6 +308,8 @@ int octl_stop(void *ctx, struct orlop_error *err)
 	(void)err;
 	c->stopping = true;
 	octl_gate(c);
+	idle_answer(c, -ECANCELED);
+	lead_pass(c);
 	return 0;
 }
 
@@ -252,9 +328,9 @@ int octl_resync(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 	struct octl *c = ctx;
 
 	(void)req;
-	(void)err;
 	relist(c);
-	c->h->call_done(call, 0, NULL, NULL);
+	if (octl_when_idle(c, call))
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <orlop/controller.h>
 #include <orlop/host.h>
 
+#include "base/olist.h"
 #include "kube/okube.h"
 #include "workq/oworkq.h"
 
@@ -41,6 +42,7 @@ struct octl {
 	bool		stopping;
 	bool		open;		/* synced and leading: keys are processed */
 	uint32_t	n_tasks;
+	struct olist	idle;		/* calls of resync that wait for an empty queue */
 };
 
 /* @component of Events, NULL: "NAME-controller". 0 or -errno; octl_done() undoes it. */
@@ -56,11 +58,16 @@ void octl_missed(struct octl *c);
 void octl_gate(void *arg);
 /* module->start: ask for leadership, be ready. */
 int octl_start(void *ctx, struct orlop_error *err);
-/* module->stop: no new keys; -EBUSY never. */
+/*
+ * module->stop: no new keys; -EBUSY never. The leadership goes when the tasks in hand have ended: their
+ * writes are seen by whoever leads next.
+ */
 int octl_stop(void *ctx, struct orlop_error *err);
 void octl_health(void *ctx, struct orlop_health *health);
 int octl_resync(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		struct orlop_error *err);
+/* Answers @call when the queue has been empty once. 0, or -ENOMEM: not answered. */
+int octl_when_idle(struct octl *c, struct orlop_call *call);
 
 /* Queue "ns/name". */
 void octl_add(struct octl *c, struct orlop_bytes ns, struct orlop_bytes name);

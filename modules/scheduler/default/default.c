@@ -495,7 +495,10 @@ static int sd_start(void *ctx, struct orlop_error *err)
 	return 0;
 }
 
-/* Bindings under way end as they will; whoever comes next reads what became of them. */
+/*
+ * Nothing more is decided. Bindings under way are finished before somebody else may lead: who does not
+ * see them yet would give their room away once more.
+ */
 static int sd_stop(void *ctx, struct orlop_error *err)
 {
 	struct sd *s = ctx;
@@ -503,10 +506,7 @@ static int sd_stop(void *ctx, struct orlop_error *err)
 	(void)err;
 	s->stopping = true;
 	s->h->timer_clear(s->timer);
-	sd_write_cancel(s);
-	if (s->lead)
-		s->h->lead_drop(s->lead);
-	s->lead = NULL;
+	sd_write_finish(s);
 	okube_informer_free(s->in_pods);
 	okube_informer_free(s->in_nodes);
 	s->in_pods = s->in_nodes = NULL;
@@ -543,6 +543,26 @@ static int sd_stats(void *ctx, char *buf, size_t size)
 		(unsigned long long)s->n_errors);
 }
 
+static int sd_validate(void *ctx, const char *name, const char *value, struct orlop_error *err)
+{
+	int64_t n = 0;
+
+	(void)ctx;
+	if (strcmp(name, "percentage_of_nodes") == 0 &&
+	    (ostr_to_i64(value, strlen(value), &n) || n < 0 || n > 100))
+		return orlop_fail(err, ERANGE, 0, "", "%.40s: want 0 to 100", value);
+	return 0;
+}
+
+static void sd_apply(void *ctx, const char *name, const char *value)
+{
+	struct sd *s = ctx;
+
+	(void)value;
+	if (strcmp(name, "percentage_of_nodes") == 0)
+		s->cluster.percent = (uint32_t)s->h->param_int(s->h, name);
+}
+
 static const struct orlop_scheduler_ops ops = {
 	.size = sizeof(ops),
 	.explain = sd_op_explain,
@@ -551,7 +571,7 @@ static const struct orlop_scheduler_ops ops = {
 static const struct orlop_param params[] = {
 	{ "name", ORLOP_PARAM_STRING, 0, "default-scheduler",
 	  "pods with this spec.schedulerName are ours" },
-	{ "percentage_of_nodes", ORLOP_PARAM_INT, 0, "0",
+	{ "percentage_of_nodes", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "0",
 	  "of nodes to find feasible before the best is taken, 1 ... 100; 0: by their number" },
 };
 
@@ -560,4 +580,5 @@ ORLOP_MODULE("default", "scheduler", "0.1",
 	     .license = "Apache-2.0", .summary = "gives pending pods a node",
 	     .flags = ORLOP_MOD_UNLOADABLE, .n_params = sizeof(params) / sizeof(params[0]),
 	     .params = params, .ops = &ops, .init = sd_init, .start = sd_start, .stop = sd_stop,
-	     .fini = sd_fini, .health = sd_health, .stats = sd_stats, );
+	     .fini = sd_fini, .health = sd_health, .stats = sd_stats, .param_validate = sd_validate,
+	     .param_apply = sd_apply, );

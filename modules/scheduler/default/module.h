@@ -92,7 +92,8 @@ int sd_write_other(struct sd *s, enum sd_kind kind, const struct sd_pod *p,
 		   struct orlop_bytes object, struct orlop_bytes body);
 /* Send what waits, as far as requests may be under way. */
 void sd_write_flush(struct sd *s);
-void sd_write_cancel(struct sd *s);
+/* Stopping: send what waits; when all is answered somebody else may lead. */
+void sd_write_finish(struct sd *s);
 bool sd_write_room(const struct sd *s);
 
 /* report.c */

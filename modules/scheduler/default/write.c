@@ -262,10 +262,6 @@ static void on_reply(void *arg, int32_t status, const struct orlop_msg *msg,
 	(void)err;
 	if (flags & ORLOP_REPLY_MORE)
 		return;
-	if (s->stopping) {
-		batch_free(b);
-		return;
-	}
 	if (status >= 0 && msg) {
 		orlop_msgr_init(&r, s->h, msg, msg->body);
 		while (i < b->n && orlop_msgr_next(&r)) {
@@ -287,7 +283,10 @@ static void on_reply(void *arg, int32_t status, const struct orlop_msg *msg,
 		write_answered(s, b->v[i], status < 0 ? status : -EPROTO, 0,
 			       (struct orlop_bytes){ NULL, 0 }, (struct orlop_bytes){ NULL, 0 });
 	batch_free(b);
-	sd_kick(s);
+	if (s->stopping)
+		sd_write_finish(s);
+	else
+		sd_kick(s);
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -393,18 +392,16 @@ static int batch_send(struct sd *s)
 
 void sd_write_flush(struct sd *s)
 {
-	while (!s->stopping && s->n_batches < BATCHES_MAX && (s->n_urgent || s->n_others))
+	while (s->n_batches < BATCHES_MAX && (s->n_urgent || s->n_others))
 		if (batch_send(s))
 			break;
 }
 
-void sd_write_cancel(struct sd *s)
+void sd_write_finish(struct sd *s)
 {
-	OLIST_FOREACH_SAFE(at, next, &s->batches)
-	{
-		struct sd_batch *b = OLIST_ENTRY(at, struct sd_batch, list);
-
-		if (b->req)
-			s->h->request_cancel(b->req);
-	}
+	sd_write_flush(s);
+	if (s->n_batches || !s->lead)
+		return;
+	s->h->lead_drop(s->lead);
+	s->lead = NULL;
 }
