@@ -199,6 +199,27 @@ static int run(const char *dir, const struct tap *t)
 	return r < 0 ? cli_fail(&err) : CLI_OK;
 }
 
+/* "storage" is storage/lmdb here: the daemon knows, and says so if there is none. */
+static int resolve(const char *dir, const char *name, char *buf, size_t size)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	cleanup_ojson struct ojson *j = NULL;
+	struct setup s = { .dir = NULL };
+	struct ctl c = { .fd = -1 };
+	int r = setup_open(dir, &s, &err);
+
+	if (r == 0)
+		r = ctl_open(s.control, &c, &err);
+	if (r == 0)
+		r = ctl_json(&c, ORLOP_ADMIN_MODULE_INFO, name, &j, &err);
+	ctl_close(&c);
+	setup_done(&s);
+	if (r)
+		return cli_fail(&err);
+	(void)snprintf(buf, size, "%s", ojson_get_cstr(j, "name", name));
+	return 0;
+}
+
 int cmd_bus_tap(const struct command *cmd, int argc, char **argv)
 {
 	struct tap t = { .count = 0 };
@@ -215,8 +236,16 @@ int cmd_bus_tap(const struct command *cmd, int argc, char **argv)
 		{ NULL, ARG_FLAG, NULL, NULL, NULL },
 	};
 	int n = args_parse(cmd, args, argc, argv);
+	char name[256];
 
-	return n < 0 ? ARGS_EXIT(n) : run(dir, &t);
+	if (n < 0)
+		return ARGS_EXIT(n);
+	if (t.link && strcmp(t.link, "core") && !strchr(t.link, '#')) {
+		if (resolve(dir, t.link, name, sizeof(name)))
+			return CLI_FAILED;
+		t.link = name;
+	}
+	return run(dir, &t);
 }
 
 int cmd_module_trace(const struct command *cmd, int argc, char **argv)
@@ -231,27 +260,13 @@ int cmd_module_trace(const struct command *cmd, int argc, char **argv)
 		{ "json", ARG_FLAG, &t.json, NULL, "a line of JSON each, for programs" },
 		{ NULL, ARG_FLAG, NULL, NULL, NULL },
 	};
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	cleanup_ojson struct ojson *j = NULL;
-	struct setup s = { .dir = NULL };
-	struct ctl c = { .fd = -1 };
 	int n = args_parse(cmd, args, argc, argv);
 	char name[256];
-	int r;
 
 	if (n < 0)
 		return ARGS_EXIT(n);
-	/* "storage" is storage/lmdb here: the daemon knows, and says so if there is none. */
-	r = setup_open(dir, &s, &err);
-	if (r == 0)
-		r = ctl_open(s.control, &c, &err);
-	if (r == 0)
-		r = ctl_json(&c, ORLOP_ADMIN_MODULE_INFO, argv[1], &j, &err);
-	ctl_close(&c);
-	setup_done(&s);
-	if (r)
-		return cli_fail(&err);
-	(void)snprintf(name, sizeof(name), "%s", ojson_get_cstr(j, "name", argv[1]));
+	if (resolve(dir, argv[1], name, sizeof(name)))
+		return CLI_FAILED;
 	t.link = name;
 	return run(dir, &t);
 }

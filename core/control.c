@@ -230,6 +230,8 @@ static void text_copy(struct orlop_bytes v, char *to, size_t size)
 
 static void conn_tap(struct conn *c, const struct orlop_msg *m)
 {
+	struct ucred cred = { .uid = (uid_t)-1 };
+	socklen_t cred_len = sizeof(cred);
 	struct core_tap_spec spec = { .op = (int64_t)orlop_msg_u64(m, ORLOP_ADMIN_T_OP, UINT64_MAX) };
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	int r;
@@ -246,8 +248,8 @@ static void conn_tap(struct conn *c, const struct orlop_msg *m)
 		return;
 	}
 	/* An empty frame at once: who waits for it knows that nothing is missed from here on. */
-	core_log_text(c->admin->core->log, "core", ORLOP_LOG_INFO, "tap",
-		      spec.bodies ? "somebody looks at the bus, bodies included" : "somebody looks at the bus");
+	(void)getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len);
+	CLOG(c->admin->core, INFO, "tap", "pid=%ld uid=%u bodies=%d", (long)cred.pid, cred.uid, spec.bodies);
 	c->sent = 0;
 	put_u32(&c->out, 0);
 	put_u32(&c->out, ORLOP_ADMIN_MORE);
