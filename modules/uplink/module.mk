@@ -2,8 +2,8 @@
 m := uplink
 MODULES += $(m)
 $(m)_srcs := api.c config.c decode.c discover.c follow.c lease.c remote.c slices.c uplink.c wait.c
-$(m)_deps := apimsg apischema base http json record schema selector tls yaml
+$(m)_deps := apimsg apischema base http json kubeconfig record schema selector tls
 $(m)_logic := decode.c
 $(m)_test_deps := pki
-$(m)_tests := test/api.c test/config.c test/decode.c test/follow.c test/lease.c
+$(m)_tests := test/api.c test/decode.c test/follow.c test/lease.c
 $(m)_fuzz := fuzz/stream.c

@@ -70,14 +70,14 @@ static void note_failure(struct up_remote *r, const char *why)
 	if (!r->down_since)
 		r->down_since = r->h->now_mono(r->h);
 	snprintf(r->down_why, sizeof(r->down_why), "%s", why);
-	OLOG(r->h, WARN, "server_lost", "server=%s why=\"%s\": trying again, with pauses up to 30 s", r->cfg.addr, why);
+	OLOG(r->h, WARN, "server_lost", "server=%s why=\"%s\": trying again, with pauses up to 30 s", r->cfg.k.addr, why);
 }
 
 static void note_answer(struct up_remote *r)
 {
 	if (!r->down_since)
 		return;
-	OLOG(r->h, INFO, "server_back", "server=%s after_ms=%llu failed=%llu", r->cfg.addr,
+	OLOG(r->h, INFO, "server_back", "server=%s after_ms=%llu failed=%llu", r->cfg.k.addr,
 	     (unsigned long long)((r->h->now_mono(r->h) - r->down_since) / 1000000), (unsigned long long)r->down_n);
 	r->down_since = 0;
 	r->down_n = 0;
@@ -104,7 +104,7 @@ static void call_end(struct up_call *c, int err, bool sent, const char *why)
 
 	c->req = NULL;
 	if (err && c->status == 0 && err != -ECANCELED) {
-		const char *hint = strstr(why, "certificate") ? c->r->cfg.insecure ? "" :
+		const char *hint = strstr(why, "certificate") ? c->r->cfg.k.insecure ? "" :
 				   " (does certificate-authority fit this server?)" : "";
 
 		snprintf(text, sizeof(text), "%s%s", why, hint);
@@ -210,7 +210,7 @@ static void put(struct head *h, const char *name, const char *value, size_t len)
 	}
 }
 
-static void put_identity(struct head *h, const struct up_config *c, const struct orlop_identity *as)
+static void put_identity(struct head *h, const struct okubeconfig *c, const struct orlop_identity *as)
 {
 	if (c->token) {
 		obuf_printf(&h->text[0], "Bearer %s", c->token);
@@ -231,12 +231,12 @@ static void put_identity(struct head *h, const struct up_config *c, const struct
 int up_remote_send(struct up_remote *r, const struct up_request *q, up_answer_fn fn, void *arg,
 		   struct up_call **ret)
 {
-	cleanup_free char *target = omem_printf("%s%s", r->cfg.base, q->target);
+	cleanup_free char *target = omem_printf("%s%s", r->cfg.k.base, q->target);
 	struct up_call *c = OMEM_NEW(struct up_call);
 	struct head head = { .n = 0 };
 	struct ohttp_client_request hq = {
-		.addr = r->cfg.addr, .tls_name = r->cfg.tls_name, .method = q->method, .target = target,
-		.host = r->cfg.host, .body = q->body, .has_body = strcmp(q->method, "GET") != 0,
+		.addr = r->cfg.k.addr, .tls_name = r->cfg.k.tls_name, .method = q->method, .target = target,
+		.host = r->cfg.k.host, .body = q->body, .has_body = strcmp(q->method, "GET") != 0,
 		.timeout_ns = q->timeout_ns && q->timeout_ns < HEAD_NS ? q->timeout_ns : q->data ? HEAD_NS :
 			      q->timeout_ns ? q->timeout_ns : 60 * SECOND,
 	};
@@ -253,7 +253,7 @@ int up_remote_send(struct up_remote *r, const struct up_request *q, up_answer_fn
 
 		put(&head, "Content-Type", type, strlen(type));
 	}
-	put_identity(&head, &r->cfg, q->as);
+	put_identity(&head, &r->cfg.k, q->as);
 	hq.headers = head.v;
 	hq.n_headers = head.n;
 	c->r = r;
@@ -333,7 +333,7 @@ const char *up_explain(const struct up_remote *r, const struct up_answer *a, cha
 	}
 	said(a->body, text, sizeof(text));
 	if (a->status == 401)
-		mend = r->cfg.token_path ? " (the token is refused: renew token_file)" :
+		mend = r->cfg.k.token_path ? " (the token is refused: renew token_file)" :
 		       " (the credentials are refused: renew those in the kubeconfig)";
 	else if (a->status == 403)
 		mend = " (grant it to this user on the server)";
@@ -356,7 +356,7 @@ void up_remote_reload(struct up_remote *r)
 		OLOG(r->h, INFO, "certificates_reloaded", "from=\"%s\"", r->cfg.from);
 	else if (e < 0)
 		OLOG(r->h, WARN, "certificates_kept", "why=\"%s\"", err.msg);
-	if (up_config_token(&r->cfg, &err))
+	if (okubeconfig_token(&r->cfg.k, &err))
 		OLOG(r->h, WARN, "token_kept", "why=\"%s\"", err.msg);
 	orlop_error_done(&err);
 }
@@ -371,11 +371,11 @@ int up_remote_new(const struct orlop_host *h, struct up_config *take_c, struct u
 {
 	struct up_remote *r = OMEM_NEW(struct up_remote);
 	struct otls_config t = {
-		.ca_path = take_c->ca_pem ? NULL : take_c->ca_path, .ca_pem = text_of(take_c->ca_pem),
-		.cert_path = take_c->cert_pem ? NULL : take_c->cert_path,
-		.key_path = take_c->cert_pem ? NULL : take_c->key_path,
-		.cert_pem = text_of(take_c->cert_pem), .key_pem = text_of(take_c->cert_pem ? take_c->key_pem : NULL),
-		.min_version = 12, .insecure = take_c->insecure,
+		.ca_path = take_c->k.ca_pem ? NULL : take_c->k.ca_path, .ca_pem = text_of(take_c->k.ca_pem),
+		.cert_path = take_c->k.cert_pem ? NULL : take_c->k.cert_path,
+		.key_path = take_c->k.cert_pem ? NULL : take_c->k.key_path,
+		.cert_pem = text_of(take_c->k.cert_pem), .key_pem = text_of(take_c->k.cert_pem ? take_c->k.key_pem : NULL),
+		.min_version = 12, .insecure = take_c->k.insecure,
 	};
 	int e = 0;
 
@@ -387,16 +387,16 @@ int up_remote_new(const struct orlop_host *h, struct up_config *take_c, struct u
 	r->cfg = *take_c;
 	memset(take_c, 0, sizeof(*take_c));
 	olist_init(&r->calls);
-	if (r->cfg.tls) {
+	if (r->cfg.k.tls) {
 		e = otls_client_new(&t, &r->tls, err);
 		if (e)
 			(void)orlop_wrap(err, e, "%s", r->cfg.from);
-	} else if (r->cfg.token || r->cfg.basic) {
-		OLOG(h, WARN, "plain_http", "server=%s: tokens travel readable; use https", r->cfg.addr);
+	} else if (r->cfg.k.token || r->cfg.k.basic) {
+		OLOG(h, WARN, "plain_http", "server=%s: tokens travel readable; use https", r->cfg.k.addr);
 	}
-	if (r->cfg.tls && r->cfg.insecure)
+	if (r->cfg.k.tls && r->cfg.k.insecure)
 		OLOG(h, WARN, "insecure", "server=%s: its certificate is not checked; remove insecure-skip-tls-verify from %s",
-		     r->cfg.addr, r->cfg.from);
+		     r->cfg.k.addr, r->cfg.from);
 	if (e == 0 && ohttp_client_new(h, r->tls, &r->http))
 		e = orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (e) {
@@ -424,7 +424,7 @@ void up_remote_free(struct up_remote *r)
 
 const char *up_remote_addr(const struct up_remote *r)
 {
-	return r->cfg.addr;
+	return r->cfg.k.addr;
 }
 
 bool up_remote_down(const struct up_remote *r)

@@ -1,5 +1,5 @@
-/* config.c - kubeconfigs: where to, as whom, and one sentence for each that is not well. */
-#include "../config.h"
+/* kubeconfig.c - kubeconfigs: where to, as whom, and one sentence for each that is not well. */
+#include "kubeconfig/okubeconfig.h"
 
 #include <orlop/inline/error.h>
 
@@ -10,26 +10,26 @@
 
 #define HEAD "current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}, {name: d, context: {cluster: l, user: v}}]\n"
 
-static int parse(const char *text, const char *context, struct up_config *c, struct orlop_error *err)
+static int parse(const char *text, const char *context, struct okubeconfig *c, struct orlop_error *err)
 {
 	memset(c, 0, sizeof(*c));
-	return up_config_parse(text, strlen(text), "/dir", context, c, err);
+	return okubeconfig_parse(text, strlen(text), "/dir", context, c, err);
 }
 
 static void refuses(const char *text, const char *context, const char *want, const char *what)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
-	struct up_config c;
+	struct okubeconfig c;
 	int r = parse(text, context, &c, &err);
 
 	ok(r < 0 && strstr(err.msg, want) && !strchr(err.msg, '\n'), "%s: %s", what, r < 0 ? err.msg : "taken");
-	up_config_done(&c);
+	okubeconfig_done(&c);
 }
 
 int main(void)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
-	struct up_config c;
+	struct okubeconfig c;
 
 	ok(parse(HEAD "clusters: [{name: k, cluster: {server: 'https://10.0.0.1:6443', certificate-authority: ca.crt}}]\n"
 		 "users: [{name: u, user: {client-certificate: /a/b.crt, client-key: b.key}}]\n", "", &c, &err) == 0, "files");
@@ -39,7 +39,7 @@ int main(void)
 	is_str(c.cert_path, "/a/b.crt", "an absolute path");
 	is_str(c.key_path, "/dir/b.key", "the key");
 	ok(c.tls && !c.insecure && !c.token, "TLS, checked");
-	up_config_done(&c);
+	okubeconfig_done(&c);
 
 	ok(parse(HEAD "clusters: [{name: l, cluster: {server: 'https://[::1]:8443/k8s/clusters/x/', certificate-authority-data: Q0E=, tls-server-name: api}}]\n"
 		 "users: [{name: v, user: {token: abc, as: jane}}]\n", "d", &c, &err) == 0, "another context");
@@ -49,19 +49,19 @@ int main(void)
 	is_str(c.token, "abc", "a token");
 	is_str(c.tls_name, "api", "another name");
 	is_str(c.as, "jane", "acts as somebody");
-	up_config_done(&c);
+	okubeconfig_done(&c);
 
 	ok(parse(HEAD "clusters: [{name: k, cluster: {server: 'https://api.example.com', insecure-skip-tls-verify: true}}]\n"
 		 "users: [{name: u, user: {username: a, password: b}}]\n", "", &c, &err) == 0, "user and password");
 	is_str(c.addr, "api.example.com:443", "the usual port");
 	is_str(c.basic, "YTpi", "as a header has them");
 	ok(c.insecure, "insecure as it says");
-	up_config_done(&c);
+	okubeconfig_done(&c);
 
 	ok(parse("{\"current-context\":\"c\",\"contexts\":[{\"name\":\"c\",\"context\":{\"cluster\":\"k\"}}],"
 		 "\"clusters\":[{\"name\":\"k\",\"cluster\":{\"server\":\"http://localhost:8080\"}}]}", "", &c, &err) == 0, "JSON, plain, nobody");
 	ok(!c.tls, "no TLS");
-	up_config_done(&c);
+	okubeconfig_done(&c);
 
 	refuses("a: [", "", "not a kubeconfig", "broken YAML");
 	refuses("", "", "not a kubeconfig", "an empty file");
