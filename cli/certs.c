@@ -16,6 +16,7 @@
 
 #include "base/ocleanup.h"
 #include "base/ofile.h"
+#include "kubeconfig/okubeconfig.h"
 #include "pki/opki.h"
 
 #define RENEW_S		(30 * 86400)	/* before its end */
@@ -63,18 +64,19 @@ static int ensure(struct authority *a, const char *name, struct opki_cert_spec *
 	return opki_issue_files(a->dir, name, spec, a->cert, a->key, err);
 }
 
-static int authority_open(struct authority *a, struct orlop_error *err)
+/* @from: the directory it is in, NULL: our own, where it is made if there is none. */
+static int authority_open(struct authority *a, const char *from, struct orlop_error *err)
 {
 	struct opki_cert_spec spec = { .cn = "orlop-ca", .use = OPKI_CERT_CA };
-	cleanup_free char *crt = omem_printf("%s/ca.crt", a->dir);
-	cleanup_free char *key = omem_printf("%s/ca.key", a->dir);
+	cleanup_free char *crt = omem_printf("%s/ca.crt", from ? from : a->dir);
+	cleanup_free char *key = omem_printf("%s/ca.key", from ? from : a->dir);
 	int r = crt && key ? 0 : orlop_fail(err, ENOMEM, 0, "", "out of memory");
 
 	/*
 	 * An authority that is there is never replaced silently: everybody who trusts this cluster
 	 * would stop doing so.
 	 */
-	if (r == 0 && access(crt, F_OK) && access(key, F_OK)) {
+	if (r == 0 && !from && access(crt, F_OK) && access(key, F_OK)) {
 		r = ensure(a, "ca", &spec, err);
 	}
 	if (r == 0)
@@ -198,7 +200,7 @@ int certs_make(const struct setup *s, int *ret_made, struct orlop_error *err)
 		san(server_sans, gateway);
 	san(node_sans, s->node_name);
 	san(node_sans, s->node_ip);
-	r = authority_open(&a, err);
+	r = authority_open(&a, NULL, err);
 	if (r == 0)
 		r = ensure(&a, "apiserver", &server, err);
 	if (r == 0)
@@ -214,5 +216,54 @@ int certs_make(const struct setup *s, int *ret_made, struct orlop_error *err)
 	opki_cert_free(a.cert);
 	opki_key_free(a.key);
 	*ret_made = a.made;
+	return r;
+}
+
+/* ---- joined ----------------------------------------------------------------------------------- */
+
+/* The authority that the kubeconfig names: who may ask this node's API, and what pods are told to trust. */
+static int cluster_authority(const struct setup *s, const char *dir, struct orlop_error *err)
+{
+	cleanup_free char *path = omem_printf("%s/cluster-ca.crt", dir);
+	cleanup_obuf struct obuf b = OBUF_INIT;
+	struct okubeconfig k = { .addr = NULL };
+	int r = path ? okubeconfig_load(s->join, NULL, &k, err) : orlop_fail(err, ENOMEM, 0, "", "out of memory");
+
+	if (r == 0 && k.ca_pem)
+		obuf_puts(&b, k.ca_pem);
+	else if (r == 0 && k.ca_path)
+		r = ofile_read(AT_FDCWD, k.ca_path, 1 << 20, &b);
+	if (r == 0)
+		r = obuf_err(&b);
+	if (r == 0)
+		r = ofile_write_atomic(AT_FDCWD, path, b.data ? b.data : "", b.len, 0644);
+	okubeconfig_done(&k);
+	return r && (!err || !err->err) ? orlop_fail(err, -r, 0, "", "%s: %s", path, strerrordesc_np(-r)) : r;
+}
+
+int certs_join(const struct setup *s, const char *pki, struct orlop_error *err)
+{
+	static const char *const nodes[] = { "system:nodes", NULL };
+	cleanup_free char *dir = setup_path(s, "pki");
+	cleanup_free char *node_user = omem_printf("system:node:%s", s->node_name);
+	struct authority a = { .dir = dir, .now = (int64_t)time(NULL) };
+	const char *sans[SANS_MAX] = { "localhost", "127.0.0.1" };
+	struct opki_cert_spec kubelet = { .cn = node_user, .orgs = nodes, .sans = sans, .now = a.now,
+					  .use = OPKI_CERT_SERVER | OPKI_CERT_CLIENT };
+	int r = dir && node_user ? ofile_mkdir_p(dir, 0700) : -ENOMEM;
+
+	if (r)
+		return orlop_fail(err, -r, 0, "", "%s/pki: %s", s->dir, strerrordesc_np(-r));
+	san(sans, s->node_name);
+	san(sans, s->node_ip);
+	r = cluster_authority(s, dir, err);
+	/* Whoever signed what is there, as long as nobody names another authority. */
+	if (r == 0 && !conf_without(s, "kubelet") && (pki || !fits(&a, "kubelet", &kubelet))) {
+		r = authority_open(&a, pki, err);
+		if (r == 0)
+			r = ensure(&a, "kubelet", &kubelet, err);
+	}
+	opki_cert_free(a.cert);
+	opki_key_free(a.key);
 	return r;
 }

@@ -1,7 +1,7 @@
 # The program `orlop`.
 cli_srcs := main.c args.c bus.c certs.c check.c clean.c conf.c crash.c ctl.c daemon.c down.c drain.c image.c look.c module.c offline.c ops.c place.c preflight.c \
 	proc.c record.c setup.c snapshot.c status.c table.c tap.c up.c wipe.c
-cli_deps := base json netlink pki store
+cli_deps := base json kubeconfig netlink pki store
 cli_tests := test/args.c test/setup.c
 
 # What may be stored under which first word: the resources of api/.

@@ -1,10 +1,12 @@
 /*
- * conf.c - the configuration of an all-in-one, made of the settings: orlopd.conf(5).
+ * conf.c - the configuration of a role, made of the settings: orlopd.conf(5). An all-in-one has every module but
+ * uplink; who joins another API server has uplink instead of storage and apiserver, and what its roles ask for.
  *
  * Modules come in any order: needs and provides decide.
  */
 #include "up.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,12 +25,14 @@ struct conf_param {
 struct conf_module {
 	const char	*module;
 	bool		must;		/* nothing works without it */
+	const char	*role;		/* who has it when joined; "": nobody, "*": only who has joined */
 	struct conf_param params[16];
 };
 
 static const struct conf_module list[] = {
-	{ "storage/lmdb", true, { { "path", "\"%D/db/data.mdb\"" } } },
-	{ "apiserver", true, {
+	{ "storage/lmdb", true, "", { { "path", "\"%D/db/data.mdb\"" } } },
+	{ "uplink", true, "*", { { "kubeconfig", "\"%J\"" } } },
+	{ "apiserver", true, "", {
 		{ "listen", "\"0.0.0.0:%P\"" },
 		{ "advertise", "\"%I:%P\"" },
 		{ "cert", "\"%D/pki/apiserver.crt\"" },
@@ -40,25 +44,25 @@ static const struct conf_module list[] = {
 		{ "kubelet_cert", "\"%D/pki/apiserver-kubelet-client.crt\"" },
 		{ "kubelet_key", "\"%D/pki/apiserver-kubelet-client.key\"" },
 	} },
-	{ "scheduler/default", false, { { NULL, NULL } } },
-	{ "controllers/namespace", false, { { NULL, NULL } } },
-	{ "controllers/garbage-collector", false, { { NULL, NULL } } },
-	{ "controllers/serviceaccount", false, { { "ca_file", "\"%D/pki/ca.crt\"" } } },
-	{ "controllers/replicaset", false, { { NULL, NULL } } },
-	{ "controllers/deployment", false, { { NULL, NULL } } },
-	{ "controllers/node-lifecycle", false, { { NULL, NULL } } },
-	{ "controllers/taint-eviction", false, { { NULL, NULL } } },
-	{ "controllers/pod-garbage-collector", false, { { NULL, NULL } } },
-	{ "runtime/oci", false, {
+	{ "scheduler/default", false, "scheduler", { { NULL, NULL } } },
+	{ "controllers/namespace", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/garbage-collector", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/serviceaccount", false, "controllers", { { "ca_file", "\"%D/pki/%A\"" } } },
+	{ "controllers/replicaset", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/deployment", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/node-lifecycle", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/taint-eviction", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/pod-garbage-collector", false, "controllers", { { NULL, NULL } } },
+	{ "runtime/oci", false, "worker", {
 		{ "root", "\"%D/runtime\"" },
 		{ "unpack", "\"%U\"" },
 	} },
-	{ "cni/bridge", false, {
+	{ "cni/bridge", false, "worker", {
 		{ "bridge", "\"%B\"" },
 		{ "subnet", "\"%C\"" },
 		{ "leases", "\"%D/cni\"" },
 	} },
-	{ "kubelet", false, {
+	{ "kubelet", false, "worker", {
 		{ "node_name", "\"%N\"" },
 		{ "node_ip", "\"%I\"" },
 		{ "root", "\"%D/kubelet\"" },
@@ -67,7 +71,7 @@ static const struct conf_module list[] = {
 		{ "listen", "\"0.0.0.0:%K\"" },
 		{ "tls_cert", "\"%D/pki/kubelet.crt\"" },
 		{ "tls_key", "\"%D/pki/kubelet.key\"" },
-		{ "client_ca", "\"%D/pki/ca.crt\"" },
+		{ "client_ca", "\"%D/pki/%A\"" },
 	} },
 };
 
@@ -85,16 +89,61 @@ static bool on_list(const char *p, const char *module)
 	return false;
 }
 
+/* Is it for one of the roles, which are their names or those of modules? "controllers" means the scheduler too. */
+static bool in_role(const struct setup *s, const struct conf_module *m)
+{
+	const char *role = s->role ? s->role : "worker";
+
+	if (!s->join)
+		return strcmp(m->role, "*") != 0;
+	if (!m->role[0] || !strcmp(m->role, "*"))
+		return m->role[0] != '\0';
+	return on_list(role, m->role) || on_list(role, m->module) ||
+	       (!strcmp(m->role, "scheduler") && on_list(role, "controllers"));
+}
+
 int conf_without(const struct setup *s, const char *module)
 {
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		if (!strcmp(list[i].module, module) && !in_role(s, &list[i]))
+			return 1;
 	return on_list(s->without, module);
+}
+
+/* Every word of --role is a role or a module's name. */
+static int check_role(const struct setup *s, struct orlop_error *err)
+{
+	const char *p = s->role;
+
+	if (p && !s->join)
+		return orlop_fail(err, EINVAL, 0, "", "--role is for who joins an API server; add --join KUBECONFIG");
+	while (p) {
+		int n = (int)strcspn(p, ",");
+		bool known = false;
+
+		for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+			const char *role = list[i].role;
+
+			known = known || (isalpha((unsigned char)role[0]) &&
+					  ((strlen(role) == (size_t)n && !memcmp(role, p, (size_t)n)) ||
+					   (strlen(list[i].module) == (size_t)n && !memcmp(list[i].module, p, (size_t)n))));
+		}
+		if (!known)
+			return orlop_fail(err, EINVAL, 0, "", "--role %.*s: want worker, controllers, scheduler or names of modules",
+					  n > 60 ? 60 : n, p);
+		p = p[n] ? p + n + 1 : NULL;
+	}
+	return 0;
 }
 
 /* Every name of --isolate is a module's. */
 int conf_check(const struct setup *s, struct orlop_error *err)
 {
 	const char *p = s->isolate;
+	int r = check_role(s, err);
 
+	if (r)
+		return r;
 	while (p && strcmp(p, "all") != 0) {
 		int n = (int)strcspn(p, ",");
 		bool known = false;
@@ -141,6 +190,8 @@ static void value(struct obuf *b, const struct setup *s, const struct place *p, 
 		case 'B': quoted(b, s->bridge); break;
 		case 'G': quoted(b, s->cgroup_root); break;
 		case 'U': quoted(b, p->unpack); break;
+		case 'J': quoted(b, s->join ? s->join : ""); break;
+		case 'A': obuf_puts(b, s->join ? "cluster-ca.crt" : "ca.crt"); break;
 		default: obuf_putc(b, *v);
 		}
 	}
@@ -195,8 +246,8 @@ int conf_write(const struct setup *s, const struct place *p, struct orlop_error 
 			continue;
 		if (!place_has_module(p, list[i].module)) {
 			if (list[i].must)
-				return orlop_fail(err, ENOENT, 0, "", "module %s is not in %s; this build cannot be an API "
-						  "server", list[i].module, p->modules);
+				return orlop_fail(err, ENOENT, 0, "", "module %s is not in %s; this build cannot %s",
+						  list[i].module, p->modules, s->join ? "join an API server" : "be an API server");
 			fprintf(stderr, "orlop: going on without %s, which is not in this build\n", list[i].module);
 			continue;
 		}

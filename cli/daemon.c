@@ -91,6 +91,31 @@ static void last_words(int log_fd, off_t from, char *buf, size_t size)
 	}
 }
 
+/* The last reason that uplink logged since @from: why the API server to join is not reached. */
+static void last_uplink(int log_fd, off_t from, char *buf, size_t size)
+{
+	char text[16384];
+	off_t end = lseek(log_fd, 0, SEEK_END);
+	ssize_t n;
+	char *found = NULL;
+
+	if (end - from > (off_t)sizeof(text) - 1)
+		from = end - (off_t)sizeof(text) + 1;
+	n = pread(log_fd, text, sizeof(text) - 1, from);
+	text[n > 0 ? n : 0] = '\0';
+	for (char *at = text; (at = strstr(at, "module=uplink event=")); at++) {
+		char *eol = at + strcspn(at, "\n");
+		char *why = strstr(at, "why=\"");
+
+		if (why && why < eol)
+			found = why + 5;
+	}
+	if (found) {
+		found[strcspn(found, "\"\n")] = '\0';
+		snprintf(buf, size, "%s", found);
+	}
+}
+
 /* What we were started with (somebody's pipe, a lock) is not for a daemon to hold. */
 static void keep_to_ourselves(void)
 {
@@ -197,7 +222,7 @@ int daemon_start(const struct setup *s, const struct place *p, int64_t timeout_s
 	cleanup_close int log_fd = -1;
 	cleanup_close int ready = -1;
 	int fds[2];
-	char why[160] = "it says nothing";
+	char why[300] = "it says nothing";
 	off_t from;
 	pid_t pid;
 	int r = dir && path ? ofile_mkdir_p(dir, 0700) : -ENOMEM;
@@ -221,6 +246,11 @@ int daemon_start(const struct setup *s, const struct place *p, int64_t timeout_s
 	}
 	end_child(pid, r == -ETIMEDOUT);
 	last_words(log_fd, from, why, sizeof(why));
+	if (r == -ETIMEDOUT && s->join) {
+		last_uplink(log_fd, from, why, sizeof(why));
+		return orlop_fail(err, ETIMEDOUT, 0, "", "the API server of %s was not reached within %lld s: %s", s->join,
+				  (long long)timeout_s, why);
+	}
 	if (r == -ETIMEDOUT)
 		return orlop_fail(err, ETIMEDOUT, 0, "", "orlopd was not ready after %lld s and was ended; see %s",
 				  (long long)timeout_s, path);

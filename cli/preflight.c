@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/ocleanup.h"
+#include "kubeconfig/okubeconfig.h"
 
 #define ENDING_MS	500
 
@@ -84,14 +85,14 @@ static int programs(const struct setup *s, struct orlop_error *err)
 
 static int ports(const struct setup *s, struct orlop_error *err)
 {
-	if (s->port < 1 || s->port > 65535)
+	if (!s->join && (s->port < 1 || s->port > 65535))
 		return orlop_fail(err, EINVAL, 0, "", "--port %lld: a port is 1 to 65535, or 0 for any", (long long)s->port);
 	if (s->kubelet_port < 1 || s->kubelet_port > 65535)
 		return orlop_fail(err, EINVAL, 0, "", "--kubelet-port %lld: a port is 1 to 65535, or 0 for any",
 				  (long long)s->kubelet_port);
-	if (s->port == s->kubelet_port)
+	if (!s->join && s->port == s->kubelet_port)
 		return orlop_fail(err, EINVAL, 0, "", "--port and --kubelet-port are both %lld", (long long)s->port);
-	if (!port_free(s->port))
+	if (!s->join && !port_free(s->port))
 		return orlop_fail(err, EADDRINUSE, 0, "", "port %lld is taken by another program; choose one by --port "
 				  "(0: any that is free)", (long long)s->port);
 	if (!conf_without(s, "kubelet") && !port_free(s->kubelet_port))
@@ -145,11 +146,26 @@ static int directory(const struct setup *s, struct orlop_error *err)
 	return pid < 0 ? orlop_fail(err, -pid, 0, "", "%s/lock: %s", s->dir, strerrordesc_np(-pid)) : 0;
 }
 
+/* What can be said of the API server to join without asking it. */
+static int joined(const struct setup *s, struct orlop_error *err)
+{
+	struct okubeconfig k = { .addr = NULL };
+	int r = s->join ? okubeconfig_load(s->join, NULL, &k, err) : 0;
+
+	if (r == 0 && s->join && k.tls && !k.insecure && !k.ca_pem && access(k.ca_path, R_OK))
+		r = orlop_fail(err, errno, 0, "", "kubeconfig %s: certificate-authority %s: %s", s->join, k.ca_path,
+			       strerrordesc_np(errno));
+	okubeconfig_done(&k);
+	return r;
+}
+
 int preflight(const struct setup *s, const struct place *p, struct orlop_error *err)
 {
 	int r = directory(s, err);
 
 	(void)p;
+	if (r == 0 && !s->config)
+		r = joined(s, err);
 	if (r == 0 && !s->config)
 		r = networks(s, err);
 	if (r == 0)

@@ -39,6 +39,8 @@ static const struct {
 	{ "cgroupRoot", offsetof(struct setup, cgroup_root) },
 	{ "bridge", offsetof(struct setup, bridge) },
 	{ "without", offsetof(struct setup, without) },
+	{ "join", offsetof(struct setup, join) },
+	{ "role", offsetof(struct setup, role) },
 	{ "isolate", offsetof(struct setup, isolate) },
 	{ "logLevel", offsetof(struct setup, log_level) },
 };

@@ -26,6 +26,8 @@ struct setup {
 	char		*cgroup_root;
 	char		*bridge;
 	char		*without;	/* modules to leave out, comma separated, NULL: none */
+	char		*join;		/* kubeconfig of the API server to work for, NULL: we have our own */
+	char		*role;		/* with join: worker, controllers, module names; NULL: worker */
 	char		*isolate;	/* modules with a process of their own, comma separated, or all; NULL: none */
 	char		*log_level;
 	int64_t		port;

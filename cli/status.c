@@ -25,7 +25,9 @@ static void print(const struct setup *s, const struct ojson *j, uint64_t rss_kb)
 	       age_text((uint64_t)ojson_get_i64(j, "uptimeMs", 0), age, sizeof(age)),
 	       ojson_get_bool(j, "ready", false) ? "ready" : "not ready");
 	printf("data      %s\n", s->dir);
-	if (!s->config)
+	if (s->join && !s->config)
+		printf("api       that of %s\n", s->join);
+	else if (!s->config)
 		printf("api       https://127.0.0.1:%lld, kubeconfig %s/admin.kubeconfig\n", (long long)s->port, s->dir);
 	printf("memory    %s resident, container monitors not counted\n",
 	       size_text(rss_kb * 1024, size, sizeof(size)));

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +27,9 @@ struct up {
 	const char	*service_cidr;
 	const char	*cgroup_root;
 	const char	*without;
+	const char	*join;
+	const char	*role;
+	const char	*pki;
 	const char	*isolate;
 	const char	*log_level;
 	int64_t		port;
@@ -49,6 +53,9 @@ static int parse(const struct command *cmd, int argc, char **argv, struct up *u)
 		{ "service-cidr", ARG_TEXT, &u->service_cidr, "NET", "addresses of Services (default 10.96.0.0/16)" },
 		{ "cgroup-root", ARG_TEXT, &u->cgroup_root, "NAME", "cgroup of all pods (default kubepods)" },
 		{ "without", ARG_TEXT, &u->without, "LIST", "modules to leave out, comma separated; none: no longer any" },
+		{ "join", ARG_TEXT, &u->join, "KUBECONFIG", "work for that API server instead of an own one; none: no longer" },
+		{ "role", ARG_TEXT, &u->role, "LIST", "with --join: worker, controllers, scheduler, or modules (default worker)" },
+		{ "pki", ARG_TEXT, &u->pki, "DIR", "with --join: ca.crt and ca.key there sign this node's certificate" },
 		{ "isolate", ARG_TEXT, &u->isolate, "LIST", "modules to run in processes of their own, comma separated, or all; none: no longer any" },
 		{ "log-level", ARG_TEXT, &u->log_level, "LEVEL", "error, warn, info or debug (default info)" },
 		{ "bus-loss", ARG_NUMBER, &u->bus_loss, "PERCENT", "lose bus messages on purpose, for tests" },
@@ -65,7 +72,7 @@ static int settle(const struct up *u, struct setup *s, struct orlop_error *err)
 	const struct { const char *from; char **to; } texts[] = {
 		{ u->node_name, &s->node_name }, { u->node_ip, &s->fixed_ip }, { u->pod_cidr, &s->pod_cidr },
 		{ u->service_cidr, &s->service_cidr }, { u->cgroup_root, &s->cgroup_root },
-		{ u->without, &s->without }, { u->isolate, &s->isolate }, { u->log_level, &s->log_level },
+		{ u->without, &s->without }, { u->role, &s->role }, { u->isolate, &s->isolate }, { u->log_level, &s->log_level },
 	};
 	int r = 0;
 	int bad;
@@ -75,6 +82,15 @@ static int settle(const struct up *u, struct setup *s, struct orlop_error *err)
 			r = setup_text(texts[i].to, texts[i].from);
 	if (r == 0 && s->without && !strcmp(s->without, "none"))
 		r = setup_text(&s->without, NULL);
+	if (r == 0 && u->join) {
+		cleanup_free char *full = strcmp(u->join, "none") ? realpath(u->join, NULL) : NULL;
+
+		if (!full && strcmp(u->join, "none"))
+			return orlop_fail(err, errno, 0, "", "kubeconfig %s: %s", u->join, strerrordesc_np(errno));
+		r = setup_text(&s->join, full);
+		if (r == 0 && !full && !u->role)
+			r = setup_text(&s->role, NULL);
+	}
 	if (r == 0 && s->isolate && !strcmp(s->isolate, "none"))
 		r = setup_text(&s->isolate, NULL);
 	bad = r ? 0 : conf_check(s, err);
@@ -102,7 +118,7 @@ static int settle(const struct up *u, struct setup *s, struct orlop_error *err)
 	return r ? orlop_fail(err, -r, 0, "", "settings: %s", strerrordesc_np(-r)) : 0;
 }
 
-static int make(const struct setup *s, const struct place *p, struct orlop_error *err)
+static int make(const struct setup *s, const struct place *p, const char *pki, struct orlop_error *err)
 {
 	static const char *const dirs[] = { "", "db", "log" };
 	int made = 0;
@@ -119,7 +135,7 @@ static int make(const struct setup *s, const struct place *p, struct orlop_error
 	}
 	r = setup_save(s, err);
 	if (r == 0)
-		r = certs_make(s, &made, err);
+		r = s->join ? certs_join(s, pki, err) : certs_make(s, &made, err);
 	if (r == 0 && !s->config)
 		r = conf_write(s, p, err);
 	return r;
@@ -127,6 +143,10 @@ static int make(const struct setup *s, const struct place *p, struct orlop_error
 
 static void said(const struct setup *s, pid_t pid, int64_t ms)
 {
+	if (s->join) {
+		printf("orlopd (pid %ld) is ready after %lld ms; it works for the API server of %s\n", (long)pid, (long long)ms, s->join);
+		return;
+	}
 	printf("orlopd (pid %ld) is ready after %lld ms; API at https://127.0.0.1:%lld\n"
 	       "go on:  export KUBECONFIG=%s/admin.kubeconfig; kubectl get pods -A\n", (long)pid, (long long)ms,
 	       (long long)s->port, s->dir);
@@ -141,11 +161,12 @@ static int run(const struct up *u, struct setup *s, const struct place *p, struc
 	if (r == 0)
 		r = preflight(s, p, err);
 	if (r == 0)
-		r = make(s, p, err);
+		r = make(s, p, u->pki, err);
 	if (r)
 		return r;
 	if (u->foreground) {
-		printf("kubeconfig: %s/admin.kubeconfig\n", s->dir);
+		if (!s->join)
+			printf("kubeconfig: %s/admin.kubeconfig\n", s->dir);
 		(void)fflush(stdout);
 		return daemon_exec(s, p, err);
 	}

@@ -16,10 +16,12 @@ int port_choose(int64_t *ret);
 
 /* certs.c: what is missing, foreign or near its end is made anew; *ret_made: how many. */
 int certs_make(const struct setup *s, int *ret_made, struct orlop_error *err);
+/* The same for who joins: the node's own, signed by the authority in the directory @pki (NULL: one of our own). */
+int certs_join(const struct setup *s, const char *pki, struct orlop_error *err);
 
 /* conf.c: DIR/orlop.conf. What is not in this build is left out and said. */
 int conf_write(const struct setup *s, const struct place *p, struct orlop_error *err);
-/* Is the module on the list --without? */
+/* Is the module left out: by --without, or because no role asks for it? */
 int conf_without(const struct setup *s, const char *module);
 /* Does --isolate name modules that there are? 0 or -EINVAL. */
 int conf_check(const struct setup *s, struct orlop_error *err);
