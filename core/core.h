@@ -125,6 +125,7 @@ struct core_instance {
 	struct core_loader_job *job;	/* loading or unloading under way */
 	const struct core_life *life;	/* how its steps are done: life.h */
 	struct core_replacement *rep;	/* it replaces another, or is replaced; both are one of these: */
+	_Atomic int32_t	stop_reason;	/* ORLOP_STOP_*; 0: it goes on */
 	bool		arriving;	/* its predecessor still serves */
 	bool		retired;	/* its successor serves already */
 	uint64_t	stall_ns;	/* requests waited so long when it took over; 0: it did not */

@@ -256,6 +256,11 @@ static void host_fail(const struct orlop_host *h, const char *reason)
 	core_loader_failed(core_shard_of(h)->inst, reason);
 }
 
+static int32_t host_stop_reason(const struct orlop_host *h)
+{
+	return atomic_load(&core_shard_of(h)->inst->stop_reason);
+}
+
 static void health_refresh(void *arg)
 {
 	struct core_instance *inst = arg;
@@ -376,4 +381,5 @@ void core_host_fill(struct core_shard *s)
 	h->ready = host_ready;
 	h->fail = host_fail;
 	h->health_list = host_health_list;
+	h->stop_reason = host_stop_reason;
 }

@@ -49,6 +49,11 @@ static void serve(struct core_replace *r, bool back)
 
 void core_replace_begin(struct core_replace *r)
 {
+	if (r->handover && !r->exclusive) {
+		go(r, CORE_REPLACE_S_WAITING, r->ops->await);
+		return;
+	}
+	r->handover = false;
 	if (!r->exclusive) {
 		go(r, CORE_REPLACE_S_STARTING, r->ops->start);
 		return;
@@ -78,8 +83,8 @@ static void in_stopping(struct core_replace *r, enum core_replace_event ev)
 		r->exclusive = true;
 	} else if (ev == CORE_REPLACE_REFUSED) {
 		r->ops->hold(r->arg, false);
-		if (r->exclusive)
-			end(r, false);
+		if (r->exclusive || r->handover)
+			end(r, false);		/* the new one has not begun, or is gone */
 		else
 			go(r, CORE_REPLACE_S_UNDOING, r->ops->undo);
 	} else if (ev == CORE_REPLACE_STOPPED) {
@@ -94,6 +99,8 @@ static void in_settling(struct core_replace *r, enum core_replace_event ev)
 {
 	if (ev == CORE_REPLACE_FAILED) {
 		go(r, CORE_REPLACE_S_CLOSING, r->ops->close);
+	} else if (ev == CORE_REPLACE_QUIET && r->handover) {
+		go(r, CORE_REPLACE_S_OPENING, r->ops->start);
 	} else if (ev == CORE_REPLACE_QUIET) {
 		serve(r, false);
 		r->ops->retire(r->arg);
@@ -103,7 +110,9 @@ static void in_settling(struct core_replace *r, enum core_replace_event ev)
 
 static void in_opening(struct core_replace *r, enum core_replace_event ev)
 {
-	if (ev == CORE_REPLACE_FAILED) {
+	if (ev == CORE_REPLACE_FAILED && r->handover) {
+		go(r, CORE_REPLACE_S_CLOSING, r->ops->close);
+	} else if (ev == CORE_REPLACE_FAILED) {
 		go(r, CORE_REPLACE_S_REOPENING, r->ops->reopen);
 	} else if (ev == CORE_REPLACE_READY) {
 		if (!fits(r)) {
@@ -111,6 +120,8 @@ static void in_opening(struct core_replace *r, enum core_replace_event ev)
 			return;
 		}
 		serve(r, false);
+		if (r->handover)
+			r->ops->retire(r->arg);
 		end(r, false);
 	}
 }
@@ -121,6 +132,12 @@ void core_replace_event(struct core_replace *r, enum core_replace_event ev, int 
 	if (ev == CORE_REPLACE_FAILED || ev == CORE_REPLACE_REFUSED)
 		failed(r, status ? status : -EIO, err);
 	switch (r->state) {
+	case CORE_REPLACE_S_WAITING:
+		if (ev == CORE_REPLACE_IDLE) {
+			r->ops->hold(r->arg, true);
+			go(r, CORE_REPLACE_S_STOPPING, r->ops->stop);
+		}
+		break;
 	case CORE_REPLACE_S_STARTING:
 		in_starting(r, ev);
 		break;

@@ -8,6 +8,9 @@
  *	plain:	start new → hold old → stop old → its calls are done, or 20 ms → move → old ends by itself
  *	exclusive (never two on the same data):
  *		hold old → stop old → close old → start new → move
+ *	handover (the new one reads at its start what the old one has left):
+ *		a good moment → hold old → stop old → it changes nothing any more → start new → move →
+ *		old ends by itself
  *
  * Held: requests to its addresses wait at the switch, connections in the backlog. Whatever fails before
  * `move` leaves the old one serving; if it is closed already, a fresh instance of its file is opened.
@@ -24,15 +27,17 @@ enum core_replace_event {
 	CORE_REPLACE_REFUSED,	/* stop: it goes on as before */
 	CORE_REPLACE_QUIET,	/* settle: every call is done, or the time for that is over */
 	CORE_REPLACE_GONE,	/* close */
+	CORE_REPLACE_IDLE,	/* await: it changes nothing now, or there is no good moment */
 };
 
 enum core_replace_state {
 	CORE_REPLACE_S_NEW,
+	CORE_REPLACE_S_WAITING,		/* handover: the old one serves */
 	CORE_REPLACE_S_STARTING,	/* plain: the old one serves */
 	CORE_REPLACE_S_STOPPING,	/* held */
-	CORE_REPLACE_S_SETTLING,	/* plain, held: the new one is ready, the old one finishes */
+	CORE_REPLACE_S_SETTLING,	/* plain, handover; held: the old one finishes what it does */
 	CORE_REPLACE_S_CLOSING,		/* held: the old one ends before another is opened */
-	CORE_REPLACE_S_OPENING,		/* exclusive, held: the new one starts */
+	CORE_REPLACE_S_OPENING,		/* exclusive, handover; held: the new one starts */
 	CORE_REPLACE_S_REOPENING,	/* held: the old one again */
 	CORE_REPLACE_S_UNDOING,		/* the new one ends */
 	CORE_REPLACE_S_DONE,
@@ -40,6 +45,7 @@ enum core_replace_state {
 
 /* What is asked for; each is answered by core_replace_event(), now or later. */
 struct core_replace_ops {
+	void	(*await)(void *arg);			/* old → IDLE */
 	void	(*start)(void *arg);			/* new → READY, FAILED */
 	/* May the new one serve? 0, or -errno with @err (its data is behind the old one's). */
 	int	(*fit)(void *arg, struct orlop_error *err);
@@ -59,6 +65,7 @@ struct core_replace {
 	const struct core_replace_ops *ops;
 	void		*arg;
 	bool		exclusive;
+	bool		handover;
 	enum core_replace_state state;
 	int		status;		/* why it has failed */
 	struct orlop_error err;

@@ -15,7 +15,9 @@
 #include "net.h"
 
 #define SETTLE_NS	UINT64_C(20000000)	/* held requests wait so long for the old one's calls */
-#define OPEN_NS		UINT64_C(5000000000)	/* for an exclusive one to start: requests wait for it */
+#define OPEN_NS		UINT64_C(5000000000)	/* for one that starts while requests wait for it */
+#define LOOK_NS		UINT64_C(1000000)	/* how often we ask the old one whether it changes something */
+#define AWAIT_NS	UINT64_C(1000000000)	/* for a good moment to hold requests */
 
 struct core_replacement {
 	struct core_replace m;
@@ -28,6 +30,8 @@ struct core_replacement {
 	void		*arg;
 	struct orlop_timer *settle;
 	bool		settling;
+	bool		awaiting;	/* handover: for a moment in which it changes nothing */
+	uint64_t	look_until;	/* mono */
 	uint64_t	old_rev;
 	uint64_t	held_ns;	/* mono: since when */
 };
@@ -102,7 +106,7 @@ static void begin_one(struct core_replacement *rp, struct core_instance *inst, s
 		new_leaves(rp, inst);
 		core_loader_unmake(inst);
 		event(rp, CORE_REPLACE_FAILED, r, &err);
-	} else if (rp->m.exclusive && rp->core->config->start_timeout_ns > OPEN_NS) {
+	} else if ((rp->m.exclusive || rp->m.handover) && rp->core->config->start_timeout_ns > OPEN_NS) {
 		core_timer_set(inst->job->deadline, OPEN_NS, 0);
 	}
 	orlop_error_done(&err);
@@ -182,6 +186,7 @@ static void do_stop(void *arg)
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	int r = core_unload_job(rp->old, CORE_STOP_REPLACE, NULL, NULL, &err);
 
+	atomic_store(&rp->old->stop_reason, ORLOP_STOP_REPLACE);
 	if (r)
 		event(rp, CORE_REPLACE_REFUSED, r, &err);
 	else
@@ -204,6 +209,7 @@ void core_replacing_stopped(struct core_instance *inst, int r, struct orlop_erro
 		err = &own;
 	}
 	(void)orlop_wrap(err, r, "module %s refuses to stop", inst->name);
+	atomic_store(&inst->stop_reason, 0);
 	inst->job = NULL;
 	core_job_end(inst->core, job, inst);
 	event(rp, CORE_REPLACE_REFUSED, r, err);
@@ -226,8 +232,42 @@ static void settled(void *arg)
 		return;
 	settle_end(rp);
 	/* The new one may have failed in between: its end is on its way, and decides. */
-	if (rp->new && !rp->new->job->status)
+	if (rp->new && (!rp->new->job || !rp->new->job->status))
 		event(rp, CORE_REPLACE_QUIET, 0, NULL);
+}
+
+/* Does the old one change something that the new one would find half done? */
+static bool look(struct core_replacement *rp)
+{
+	if (rp->old && rp->old->life->changing && rp->old->life->changing(rp->old) &&
+	    core_now_mono() < rp->look_until && !rp->core->loader->stopping) {
+		core_timer_set(rp->settle, LOOK_NS, 0);
+		return true;
+	}
+	return false;
+}
+
+static void tick(void *arg)
+{
+	struct core_replacement *rp = arg;
+
+	if ((rp->awaiting || rp->m.handover) && look(rp))
+		return;
+	if (rp->awaiting) {
+		rp->awaiting = false;
+		event(rp, CORE_REPLACE_IDLE, 0, NULL);
+	} else {
+		settled(rp);
+	}
+}
+
+static void do_await(void *arg)
+{
+	struct core_replacement *rp = arg;
+
+	rp->awaiting = true;
+	rp->look_until = core_now_mono() + AWAIT_NS;
+	core_timer_set(rp->settle, 0, 0);
 }
 
 static void do_settle(void *arg)
@@ -235,6 +275,11 @@ static void do_settle(void *arg)
 	struct core_replacement *rp = arg;
 
 	rp->settling = true;
+	if (rp->m.handover) {
+		rp->look_until = core_now_mono() + rp->core->config->stop_timeout_ns / 3;
+		core_timer_set(rp->settle, 0, 0);
+		return;
+	}
 	core_timer_set(rp->settle, SETTLE_NS, 0);
 	(void)core_link_quiesce(rp->old->shards[0].link, settled, rp);
 }
@@ -288,6 +333,8 @@ static void do_retire(void *arg)
 	struct core_replacement *rp = arg;
 	struct core_instance *old = rp->old;
 
+	if (!old)
+		return;		/* the daemon ends */
 	rp->old = NULL;
 	old->rep = NULL;
 	atomic_store(&old->state, CORE_STOPPING);
@@ -350,6 +397,7 @@ static void do_end(void *arg, int status, bool lost, struct orlop_error *err)
 }
 
 static const struct core_replace_ops rep_ops = {
+	.await = do_await,
 	.start = do_start,
 	.fit = do_fit,
 	.hold = do_hold,
@@ -474,7 +522,7 @@ static int rep_new(struct core_instance *old, struct core_instance *take_new, co
 
 	if (rp)
 		rp->name = omem_strdup(old->name);
-	if (!rp || !rp->name || core_timer_new(old->core->main, NULL, settled, rp, &rp->settle)) {
+	if (!rp || !rp->name || core_timer_new(old->core->main, NULL, tick, rp, &rp->settle)) {
 		if (rp)
 			omem_free(rp->name);
 		omem_free(rp);
@@ -490,6 +538,7 @@ static int rep_new(struct core_instance *old, struct core_instance *take_new, co
 	rp->m.arg = rp;
 	rp->m.err.size = sizeof(rp->m.err);
 	rp->m.exclusive = (old->mod.flags | take_new->mod.flags) & ORLOP_MOD_EXCLUSIVE;
+	rp->m.handover = (old->mod.flags | take_new->mod.flags) & ORLOP_MOD_HANDOVER;
 	*ret = rp;
 	return 0;
 }

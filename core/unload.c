@@ -270,6 +270,16 @@ static uint32_t local_draining(struct core_instance *inst)
 	return inst->mod.draining ? inst->mod.draining(inst->ctx) : 0;
 }
 
+static uint32_t local_changing(struct core_instance *inst)
+{
+	struct core_link_open_counts open = { 0, 0 };
+
+	if (inst->mod.changing)
+		return inst->mod.changing(inst->ctx);
+	core_link_counts(inst->shards[0].link, &open);
+	return open.calls;
+}
+
 static uint64_t local_revision(struct core_instance *inst)
 {
 	return inst->mod.revision ? inst->mod.revision(inst->ctx) : 0;
@@ -279,6 +289,7 @@ const struct core_life core_life_local = {
 	.start = core_life_local_start,
 	.stop = core_life_local_stop,
 	.draining = local_draining,
+	.changing = local_changing,
 	.revision = local_revision,
 	.close = core_life_local_close,
 };
@@ -297,9 +308,14 @@ static void streams_look(void *arg)
 {
 	struct core_instance *inst = arg;
 	struct core_loader_job *job = inst->job;
+	struct core_link_open_counts open = { 0, 0 };
 	uint32_t n = inst->life->draining ? inst->life->draining(inst) : 0;
 	bool late = core_now_mono() >= job->drain_until || inst->core->loader->stopping;
 
+	/* Calls that it still answers, like exec_wait, count as well. */
+	if (inst->shards[0].link)
+		core_link_counts(inst->shards[0].link, &open);
+	n = open.calls > n ? open.calls : n;
 	if (n && !late) {
 		(void)snprintf(inst->why, sizeof(inst->why), "%u stream%s still served", n, n == 1 ? " is" : "s are");
 		core_timer_set(job->deadline, STREAMS_LOOK_NS, 0);
@@ -326,6 +342,7 @@ void core_unload_begin(struct core_instance *inst, bool started)
 	atomic_store(&inst->state, CORE_STOPPING);
 	core_timer_clear(job->deadline);
 	/* Of a load that failed: it may not refuse. */
+	atomic_store(&inst->stop_reason, ORLOP_STOP_END);
 	if (started)
 		inst->life->stop(inst, true);
 	else
@@ -347,6 +364,7 @@ static void stop_refused(struct core_instance *inst, int r, struct orlop_error *
 	}
 	(void)orlop_wrap(&job->err, r, "module %s refuses to stop", inst->name);
 	core_link_resume(inst->shards[0].link);
+	atomic_store(&inst->stop_reason, 0);
 	atomic_store(&inst->state, CORE_READY);
 	(void)core_address_take(inst);
 	inst->job = NULL;
@@ -437,6 +455,7 @@ static int unload(struct core_instance *inst, bool forced, core_loaded_fn fn, vo
 		return 0;
 	}
 	(void)core_link_quiesce(inst->shards[0].link, NULL, NULL);
+	atomic_store(&inst->stop_reason, forced ? ORLOP_STOP_END : ORLOP_STOP_UNLOAD);
 	inst->life->stop(inst, forced);
 	return 0;
 }

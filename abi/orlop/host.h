@@ -54,6 +54,13 @@ struct orlop_spawn {
 	const char	*cgroup;	/* reserved: NULL */
 };
 
+/* Why a module stops. */
+enum {
+	ORLOP_STOP_UNLOAD	= 1,
+	ORLOP_STOP_REPLACE	= 2,	/* a successor takes over: streams may be served to their end, see draining */
+	ORLOP_STOP_END		= 3,	/* the daemon ends: refusing has no effect */
+};
+
 /* Metric types, as Prometheus'. */
 enum {
 	ORLOP_METRIC_COUNTER	= 1,
@@ -325,6 +332,9 @@ struct orlop_host {
 	int		(*feed_wants)(const struct orlop_host *h, orlop_cb changed, void *arg);
 	void		(*feed_want_list)(const struct orlop_host *h,
 				void (*fn)(void *arg, const struct orlop_feed_want *want), void *arg);
+
+	/* In and after stop(): why (ORLOP_STOP_*); before: 0. Any thread. */
+	int32_t		(*stop_reason)(const struct orlop_host *h);
 };
 
 #define ORLOP_HOST_HAS(h, m) \

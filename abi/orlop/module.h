@@ -9,7 +9,7 @@
  * Change list of the ABI, newest first. Members are only ever appended.
  *   0.1  rights of an isolated module: caps=, files=, net=, exec=, uid=, memory=, shards= of the modinfo
  *   0.1  leadership between processes: the address "lead" (api.h)
- *   0.1  replacing: orlop_module.draining, .revision
+ *   0.1  replacing: orlop_module.draining, .revision, .changing; ORLOP_MOD_HANDOVER; orlop_host.stop_reason
  *   0.1  feeding the cache: orlop_host.feed_*, reads= with options (cache.h: orlop_feed_want)
  *   0.1  the beginning; may change without notice until 1.0
  */
@@ -29,6 +29,8 @@ extern "C" {
 /* flags */
 #define ORLOP_MOD_UNLOADABLE	0x0001u	/* may be unmapped: no threads, no TSD destructors, no such libraries */
 #define ORLOP_MOD_EXCLUSIVE	0x0002u	/* never two instances on the same data: replace closes first */
+#define ORLOP_MOD_HANDOVER	0x0008u	/* replace: the new one is started when the old one has stopped and
+					   changes nothing any more (changing); its streams go on there */
 #define ORLOP_MOD_BLOCKING	0x0004u	/* ops may block: the glue runs them on workers, in order per key */
 
 #define ORLOP_SHARDS_AUTO	UINT32_MAX	/* one shard a processor */
@@ -123,6 +125,11 @@ struct orlop_module {
 	 * when every call is done: a successor that is behind does not get the address.
 	 */
 	uint64_t	(*revision)(void *ctx);
+	/*
+	 * With ORLOP_MOD_HANDOVER: how many things are under way that a successor must not find half done.
+	 * Without it all calls under way count. Asked often while it is being replaced.
+	 */
+	uint32_t	(*changing)(void *ctx);
 };
 
 #define ORLOP_STR2_(x)		#x

@@ -250,6 +250,32 @@ static void test_exclusive(void)
 	is_str(who("vault"), "second", "and serves on");
 }
 
+/* ---- handing over --------------------------------------------------------------------------------------- */
+
+static void test_handover(void)
+{
+	struct core_instance *old;
+	struct kit_load l;
+
+	is_int(load_with("handover", KV("streams", "1"), &l), 0, "one that hands over %s", l.msg);
+	old = l.inst;
+	is_int(replace_as("test/handover", NULL, KV("streams", "0", "tag", "second"), &l), 0, "is replaced %s", l.msg);
+	is_str(who("baton"), "second", "the new one serves");
+	ok(old->retired, "the old one goes on with its stream");
+	old->job->drain_until = 0;
+	ok(kit_until(c->main, count("test/handover") == 1), "until its time is over");
+	is_int(replace_as("test/handover", NULL, KV("fail", "init", "tag", "third"), &l), -EIO, "a new one that fails: %s",
+	       l.msg);
+	is_str(who("baton"), "second", "the old one serves, anew");
+	is_int(count("test/handover"), 1, "alone");
+	is_int(replace_as("test/handover", NULL, KV("fail", "stop"), &l), 0, "one that will refuse %s", l.msg);
+	is_int(replace_as("test/handover", NULL, KV("fail", ""), &l), -EBUSY, "refuses: %s", l.msg);
+	is_str(who("baton"), "second", "and serves on");
+	core_instance_find(c, "test/handover")->mod.stop = NULL;
+	(void)kit_until(c->main, count("test/handover") == 1);
+	(void)kit_unload(c, "test/handover", &l);
+}
+
 /* ---- under load ------------------------------------------------------------------------------------------ */
 
 struct asker {
@@ -353,6 +379,9 @@ static void test_load(void)
 	under_load("test/exclusive", "vault", 4, 50);
 	under_load("test/exclusive", "vault", 2, 20);
 	(void)kit_unload(c, "test/exclusive", &l);
+	(void)load_with("handover", KV("delay_ms", "1"), &l);
+	under_load("test/handover", "baton", 2, 50);
+	(void)kit_unload(c, "test/handover", &l);
 }
 
 /* ---- connections ------------------------------------------------------------------------------------------ */
@@ -611,6 +640,7 @@ int main(void)
 	test_exclusive();
 	core_instance_find(c, "test/exclusive")->mod.stop = NULL;
 	(void)kit_unload(c, "test/exclusive", &l);
+	test_handover();
 	test_load();
 	test_sockets();
 	test_streams();

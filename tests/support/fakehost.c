@@ -721,6 +721,12 @@ static void h_fail(const struct orlop_host *h, const char *reason)
 	(void)pthread_mutex_unlock(&fh->lock);
 }
 
+static int32_t h_stop_reason(const struct orlop_host *h)
+{
+	(void)h;
+	return ORLOP_STOP_UNLOAD;
+}
+
 static void h_health_list(const struct orlop_host *h,
 			  void (*fn)(void *arg, const char *instance,
 				     const struct orlop_health *health), void *arg)
@@ -774,6 +780,7 @@ static void host_fill(struct orlop_host_priv *p, uint32_t shard)
 	h->ready = h_ready;
 	h->fail = h_fail;
 	h->health_list = h_health_list;
+	h->stop_reason = h_stop_reason;
 	fake_net_fill(h);
 	fake_bus_fill(h);
 	fake_cache_fill(h);
