@@ -34,7 +34,9 @@ void core_hub_wake(struct core_bus *bus)
 	uint64_t one = 1;
 
 	if (!atomic_exchange_explicit(&bus->woken, true, memory_order_acq_rel))
-		(void)!write(bus->wake, &one, sizeof(one));
+		/* EAGAIN: it is awake. Anything else would be lost for ever: once more, then. */
+		if (write(bus->wake, &one, sizeof(one)) < 0 && errno != EAGAIN)
+			(void)!write(bus->wake, &one, sizeof(one));
 }
 
 void core_hub_run(struct core_bus *bus, struct core_cmd *cmd)
