@@ -12,6 +12,7 @@
 #include "bus/bus.h"
 #include "config.h"
 #include "host.h"
+#include "isolate.h"
 #include "life.h"
 #include "loader.h"
 #include "log.h"
@@ -153,6 +154,12 @@ static int self_new(struct core *c)
 	if (r)
 		return r;
 	core_host_fill(&inst->shards[0]);
+	/* In the process of an isolated module the address "core" is the parent's. */
+	if (c->up) {
+		atomic_store(&inst->state, CORE_READY);
+		olist_append(&c->instances, &inst->node);
+		return 0;
+	}
 	r = core_shard_open(&inst->shards[0]);
 	if (r)
 		return r;
@@ -201,7 +208,13 @@ static int make(struct core *c, struct orlop_error *err)
 		goto fail;
 	what = "bus";
 	bus.log_arg = c->log;
-	r = core_bus_new(&bus, &c->bus);
+	if (c->up) {
+		r = core_up_bus(c->up, &c->bus, err);
+		if (r)
+			return r;
+	} else {
+		r = core_bus_new(&bus, &c->bus);
+	}
 	if (r)
 		goto fail;
 	what = "loader";
@@ -228,6 +241,7 @@ int core_new(struct core_config *take_config, struct core **ret, struct orlop_er
 		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
 	}
 	c->config = take_config;
+	c->up = take_config->up;
 	(void)pthread_mutex_init(&c->lock, NULL);
 	(void)pthread_mutex_init(&c->lead_lock, NULL);
 	olist_init(&c->instances);
@@ -273,6 +287,7 @@ void core_free(struct core *c)
 		}
 		core_instance_free(c->self);
 	}
+	core_isolates_free(c);
 	core_net_free(c->net);
 	core_host_cache_free(c);
 	if (c->main)

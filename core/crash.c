@@ -466,7 +466,7 @@ void core_crash_update(struct core *c)
 			uintptr_t addr;	/* where the file is mapped: the first member of struct link_map */
 		} *map;
 
-		if (!inst->image || sizeof(page->text) - at < 1400)
+		if (!inst->image || !inst->image->handle || sizeof(page->text) - at < 1400)
 			continue;
 		map = inst->image->handle;
 		at += (size_t)snprintf(page->text + at, sizeof(page->text) - at, "module %.100s %.40s ABI %u.%u "

@@ -14,6 +14,7 @@
 #include "base/obuf.h"
 #include "base/omem.h"
 #include "bus/bus.h"
+#include "isolate.h"
 #include "loader.h"
 #include "log.h"
 #include "metrics.h"
@@ -228,12 +229,16 @@ static int host_metric_new(const struct orlop_host *h, uint32_t type, const char
 
 static int host_metrics_text(const struct orlop_host *h, struct orlop_blob **ret)
 {
+	struct core *c = core_shard_of(h)->inst->core;
 	struct obuf b = OBUF_INIT;
 	size_t len;
 	char *p;
 	int r;
 
-	core_metrics_text(core_shard_of(h)->inst->core->metrics, &b);
+	if (!c->up)
+		core_metrics_text(c->metrics, &b);
+	else if (core_up_metrics(c->up, &b))
+		obuf_reset(&b);
 	p = obuf_steal(&b, &len);
 	obuf_done(&b);
 	if (!p)
@@ -283,6 +288,10 @@ static void host_health_list(const struct orlop_host *h,
 		struct orlop_health health;
 	} *v = NULL;
 
+	if (c->up) {
+		core_up_health(c->up, fn, arg);
+		return;
+	}
 	/* No lock is held across a callback: what there is is copied first. */
 	pthread_mutex_lock(&c->lock);
 	OLIST_FOREACH(node, &c->instances)

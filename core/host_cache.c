@@ -179,7 +179,8 @@ int core_host_cache_new(struct core *c)
 		r = core_cache_new(&hooks, &c->cache);
 	if (r == 0)
 		r = core_feeder_new(c->cache, &io, &c->hc->feeder);
-	if (r == 0)
+	/* In the process of an isolated module the parent feeds. */
+	if (r == 0 && !c->up)
 		core_feeder_start(c->hc->feeder);
 	return r;
 }

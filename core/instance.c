@@ -12,6 +12,7 @@
 #include "bus/bus.h"
 #include "config.h"
 #include "host.h"
+#include "isolate.h"
 #include "life.h"
 #include "work.h"
 
@@ -75,6 +76,9 @@ static int instance_shards(struct core_instance *inst, uint32_t n)
 
 	if (n == ORLOP_SHARDS_AUTO || n > c->max_loops)
 		n = c->max_loops;
+	/* Links were made before the file was read. */
+	if (c->up && n > core_up_shards(c->up))
+		n = core_up_shards(c->up);
 	if (n == 0)
 		n = 1;
 	inst->shards = omem_zalloc_array(n, sizeof(*inst->shards));
@@ -141,6 +145,7 @@ void core_instance_free(struct core_instance *inst)
 {
 	if (!inst)
 		return;
+	core_isolate_free(inst->iso);
 	core_params_free(inst);
 	core_workq_free(inst->work);
 	core_workq_free(inst->ops_work);
@@ -180,6 +185,7 @@ int core_shard_open(struct core_shard *s)
 	else
 		(void)snprintf(name, sizeof(name), "%s", inst->name);
 	spec.name = name;
+	spec.slot = s->n;
 	if (inst->mod.flags & ORLOP_MOD_BLOCKING)
 		spec.flags |= CORE_LINK_BLOCKING;
 	return core_link_open(inst->core->bus, &spec, &s->link);

@@ -487,72 +487,95 @@ int core_isolate_stats(struct core_instance *inst, core_isolate_fn fn, void *arg
 	return iso_ask(iso, CORE_ISO_STATS, NULL, ASK_NS, fn, arg);
 }
 
+static int cm_copy(struct core_config_module *to, const struct core_config_module *from)
+{
+	to->module = omem_strdup(from->module ? from->module : "");
+	to->name = omem_strdup(from->name);
+	to->line = from->line;
+	to->isolate = from->isolate;
+	if (!to->module || (from->name && !to->name))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < from->n_params; i++)
+		if (core_config_param_add(to, from->params[i].name, from->params[i].value, from->params[i].type,
+					  from->params[i].line))
+			return -ENOMEM;
+	return 0;
+}
+
 /* A change that the child has taken on, to be taken on by the next child too. */
 struct param_change {
 	struct core_isolate *iso;
-	char		*name;
-	char		*value;
+	struct core_config_module cm;
 	core_isolate_fn	fn;
 	void		*arg;
 };
 
-static void param_applied(void *arg, int status, const char *text, const struct orlop_error *err)
+static void change_free(struct param_change *p)
 {
-	struct param_change *p = arg;
-	struct core_config_module *cm = &p->iso->cm;
-	uint32_t i;
+	core_config_module_done(&p->cm);
+	omem_free(p);
+}
 
-	for (i = 0; status == 0 && i < cm->n_params; i++)
-		if (strcmp(cm->params[i].name, p->name) == 0) {
-			char *copy = omem_strdup(p->value);
+/* Into what the next child gets. */
+static void change_keep(struct core_config_module *cm, const struct core_config_param *new)
+{
+	for (uint32_t i = 0; i < cm->n_params; i++)
+		if (strcmp(cm->params[i].name, new->name) == 0) {
+			char *copy = omem_strdup(new->value);
 
 			if (copy) {
 				omem_free(cm->params[i].value);
 				cm->params[i].value = copy;
 				cm->params[i].type = 0;
 			}
-			break;
+			return;
 		}
-	if (status == 0 && i == cm->n_params)
-		(void)core_config_param_add(cm, p->name, p->value, 0, 0);
-	p->fn(p->arg, status, text, err);
-	omem_free(p->name);
-	omem_free(p->value);
-	omem_free(p);
+	(void)core_config_param_add(cm, new->name, new->value, 0, 0);
 }
 
-int core_isolate_param(struct core_instance *inst, const char *name, const char *value, bool apply,
-		       core_isolate_fn fn, void *arg)
+static void set_answered(void *arg, int status, const char *text, const struct orlop_error *err)
+{
+	struct param_change *p = arg;
+
+	for (uint32_t i = 0; status == 0 && i < p->cm.n_params; i++)
+		change_keep(&p->iso->cm, &p->cm.params[i]);
+	/* What is shown here. */
+	if (status == 0)
+		(void)core_loader_set(p->iso->core, p->iso->inst->name, &p->cm, NULL, NULL);
+	p->fn(p->arg, status, text, err);
+	change_free(p);
+}
+
+int core_isolate_set(struct core_instance *inst, const struct core_config_module *cm, core_isolate_fn fn,
+		     void *arg, struct orlop_error *err)
 {
 	struct core_isolate *iso = inst->iso;
-	struct param_change *p = NULL;
+	struct param_change *p;
 	struct orlop_msgw w;
-	int r = -ENOMEM;
+	int r = core_loader_set_check(iso->core, inst->name, cm, err);
 
-	if (apply) {
-		p = OMEM_NEW(struct param_change);
-		if (!p)
-			return -ENOMEM;
-		p->iso = iso;
-		p->fn = fn;
-		p->arg = arg;
-		p->name = omem_strdup(name);
-		p->value = omem_strdup(value);
+	if (r)
+		return r;
+	if (iso->state != ISO_UP)
+		return orlop_fail(err, EAGAIN, 0, "", "module %s is %s", inst->name, iso->health.text);
+	p = OMEM_NEW(struct param_change);
+	if (!p || cm_copy(&p->cm, cm)) {
+		if (p)
+			change_free(p);
+		return orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", inst->name);
 	}
+	p->iso = iso;
+	p->fn = fn;
+	p->arg = arg;
 	orlop_msgw_init(&w, NULL);
-	orlop_msgw_str(&w, CORE_ISO_T_NAME, name);
-	orlop_msgw_str(&w, CORE_ISO_T_VALUE, value);
-	if (!apply)
-		r = iso_ask(iso, CORE_ISO_VALIDATE, &w, ASK_NS, fn, arg);
-	else if (p->name && p->value)
-		r = iso_ask(iso, CORE_ISO_APPLY, &w, ASK_NS, param_applied, p);
+	core_iso_put_params(&w, cm);
+	r = iso_ask(iso, CORE_ISO_SET, &w, ASK_NS, set_answered, p);
 	orlop_msgw_done(&w);
-	if (r && p) {
-		omem_free(p->name);
-		omem_free(p->value);
-		omem_free(p);
+	if (r) {
+		change_free(p);
+		return orlop_fail(err, -r, 0, "", "module %s: %s", inst->name, strerrordesc_np(-r));
 	}
-	return r;
+	return 0;
 }
 
 void core_isolate_level(struct core_instance *inst, int32_t level)
@@ -647,23 +670,39 @@ static bool asked(struct core_isolate *iso, uint32_t type)
  */
 static void alive_look(struct core_isolate *iso)
 {
-	struct core_link_open_counts open = { 0, 0 };
-	uint64_t got = 0;
-
-	if (iso->state != ISO_UP || asked(iso, CORE_ISO_PING))
+	if (iso->state != ISO_UP || asked(iso, CORE_ISO_PING) || iso->open == 0 || iso->got == iso->requests_pinged)
 		return;
-	for (uint32_t i = 0; i < iso->n_links; i++) {
-		struct core_link *link = core_remote_link(iso->remote, i);
-		struct core_link_open_counts c;
-
-		core_link_counts(link, &c);
-		open.calls += c.calls;
-		got += core_link_received(link);
-	}
-	if (open.calls == 0 || got == iso->requests_pinged)
-		return;
-	iso->requests_asked = got;
+	iso->requests_asked = iso->got;
 	(void)iso_ask(iso, CORE_ISO_PING, NULL, iso->core->config->hang_timeout_ns, ping_answered, iso);
+}
+
+/* On the switch's thread, while the main loop waits: what is open at whose links. */
+static void link_seen(void *arg, const struct core_link_stats *s)
+{
+	struct core_isolates *all = arg;
+
+	OLIST_FOREACH(n, &all->list) {
+		struct core_isolate *iso = OLIST_ENTRY(n, struct core_isolate, node);
+		size_t len = strlen(iso->inst->name);
+
+		if (strncmp(s->name, iso->inst->name, len) == 0 && (!s->name[len] || s->name[len] == '#')) {
+			iso->open += s->open;
+			iso->got += s->requests_in;
+		}
+	}
+}
+
+static void alive_look_all(struct core_isolates *all)
+{
+	OLIST_FOREACH(n, &all->list) {
+		struct core_isolate *iso = OLIST_ENTRY(n, struct core_isolate, node);
+
+		iso->open = 0;
+		iso->got = 0;
+	}
+	core_bus_stats(all->core->bus, link_seen, all);
+	OLIST_FOREACH(n, &all->list)
+		alive_look(OLIST_ENTRY(n, struct core_isolate, node));
 }
 
 /* The timer of all: overdue answers, and whether who has work is alive. */
@@ -689,11 +728,11 @@ static void isolates_tick(void *arg)
 			omem_free(a);
 			break;		/* the callback may have changed the list; the next turn goes on */
 		}
-		if (now >= all->look_ns)
-			alive_look(iso);
 	}
-	if (now >= all->look_ns)
+	if (now >= all->look_ns) {
+		alive_look_all(all);
 		all->look_ns = now + all->core->config->hang_timeout_ns / 4;
+	}
 	asks_arm(all);
 }
 
@@ -855,21 +894,6 @@ void core_isolate_put(const struct core_instance *inst, struct obuf *b)
 	obuf_put_json_cstr(b, iso->last_exit);
 	obuf_puts(b, ",\"rights\":");
 	obuf_put_json_cstr(b, rights);
-}
-
-static int cm_copy(struct core_config_module *to, const struct core_config_module *from)
-{
-	to->module = omem_strdup(from->module);
-	to->name = omem_strdup(from->name);
-	to->line = from->line;
-	to->isolate = from->isolate;
-	if (!to->module || (from->name && !to->name))
-		return -ENOMEM;
-	for (uint32_t i = 0; i < from->n_params; i++)
-		if (core_config_param_add(to, from->params[i].name, from->params[i].value, from->params[i].type,
-					  from->params[i].line))
-			return -ENOMEM;
-	return 0;
 }
 
 static void image_done(struct core_isolate *iso)

@@ -44,9 +44,9 @@ int core_isolate_refresh(struct core *c, orlop_cb fn, void *arg);
 /* An answer of the child: @status 0 or -errno with @err; @text of the answer. Once, later. */
 typedef void (*core_isolate_fn)(void *arg, int status, const char *text, const struct orlop_error *err);
 int core_isolate_stats(struct core_instance *inst, core_isolate_fn fn, void *arg);
-/* The child's own checks of a live parameter, then (@apply) the change. */
-int core_isolate_param(struct core_instance *inst, const char *name, const char *value, bool apply,
-		       core_isolate_fn fn, void *arg);
+/* As core_loader_set(): live parameters, all or none; the child's module has its say. */
+int core_isolate_set(struct core_instance *inst, const struct core_config_module *cm, core_isolate_fn fn,
+		     void *arg, struct orlop_error *err);
 /* The level of its log has changed. */
 void core_isolate_level(struct core_instance *inst, int32_t level);
 

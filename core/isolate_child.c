@@ -99,23 +99,14 @@ static void on_init(struct core_up *up)
 	orlop_error_done(&err);
 }
 
-static void on_param(struct core_up *up, struct core_iso_in *in)
+static void on_set(struct core_up *up, struct core_iso_in *in)
 {
 	struct core_config_module cm = { .module = NULL };
 	struct orlop_error err = ORLOP_ERROR_INIT;
-	cleanup_free char *name = core_iso_str(&in->msg, CORE_ISO_T_NAME);
-	cleanup_free char *value = core_iso_str(&in->msg, CORE_ISO_T_VALUE);
-	int r = -EPROTO;
+	int r = up->inst ? core_iso_get_params(&in->msg, &cm) : -EAGAIN;
 
-	if (name && value && up->inst) {
-		if (in->type == CORE_ISO_VALIDATE)
-			r = up->inst->mod.param_validate ?
-				up->inst->mod.param_validate(up->inst->ctx, name, value, &err) : 0;
-		else if (core_config_param_add(&cm, name, value, 0, 0))
-			r = -ENOMEM;
-		else
-			r = core_loader_set(up->core, up->inst->name, &cm, NULL, &err);
-	}
+	if (r == 0)
+		r = core_loader_set(up->core, up->inst->name, &cm, NULL, &err);
 	core_config_module_done(&cm);
 	core_up_say_status(up, CORE_ISO_REPLY, in->id, r, &err);
 	orlop_error_done(&err);
@@ -223,8 +214,7 @@ static void on_end(struct core_up *up)
 		core_loop_stop(up->core->main);
 		return;
 	}
-	up->inst->job->closing = true;
-	up->inst->life->close(up->inst);
+	core_unload_close(up->inst);
 }
 
 static void on_message(void *arg, struct core_iso_in *in)
@@ -242,9 +232,8 @@ static void on_message(void *arg, struct core_iso_in *in)
 	case CORE_ISO_END:
 		on_end(up);
 		break;
-	case CORE_ISO_VALIDATE:
-	case CORE_ISO_APPLY:
-		on_param(up, in);
+	case CORE_ISO_SET:
+		on_set(up, in);
 		break;
 	case CORE_ISO_HEALTH:
 		put_health(up, &w);

@@ -85,8 +85,10 @@ struct core_isolate {
 	uint64_t	up_ns;		/* since when it is up */
 	uint64_t	backoff_ns;
 	uint32_t	restarts;
-	char		why[240];	/* first reason that was told of the end under way */
-	char		last_exit[280];
+	char		why[512];	/* first reason that was told of the end under way */
+	char		last_exit[512];
+	uint64_t	open;		/* requests at it, when we last looked */
+	uint64_t	got;		/* it ever got */
 	uint64_t	requests_pinged; /* requests it had got when it last answered a ping */
 	uint64_t	requests_asked;
 	uint64_t	lines;		/* of log in this second */

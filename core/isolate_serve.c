@@ -56,6 +56,7 @@ static void on_describe(struct core_isolate *iso, struct core_iso_in *in)
 		CLOG(iso->core, WARN, "module_rights", "name=%s text=\"not enforced here: %s\"", inst->name, weak);
 	if (!iso->described) {
 		/* What the next child says may differ (another file); the first is what was checked and shown. */
+		core_params_free(inst);
 		iso->desc = d;
 		iso->described = true;
 		inst->mod.flags = d.mod.flags;
@@ -64,7 +65,6 @@ static void on_describe(struct core_isolate *iso, struct core_iso_in *in)
 		inst->mod.params = iso->desc.params;
 		inst->mod.n_params = d.mod.n_params;
 		inst->mod.param_size = sizeof(struct orlop_param);
-		core_params_free(inst);
 		r = core_config_check(iso->core->config->path ? iso->core->config->path : "", &iso->cm, &inst->mod,
 				      &inst->params, &err);
 		if (r) {

@@ -113,6 +113,20 @@ static struct orlop_msg nested(struct orlop_bytes b)
 
 /* ---- SPEC ------------------------------------------------------------------------------------------- */
 
+void core_iso_put_params(struct orlop_msgw *w, const struct core_config_module *cm)
+{
+	for (uint32_t i = 0; i < cm->n_params; i++) {
+		const struct core_config_param *p = &cm->params[i];
+		uint32_t at = orlop_msgw_begin(w, CORE_ISO_T_PARAM);
+
+		orlop_msgw_str(w, CORE_ISO_T_NAME, p->name);
+		orlop_msgw_str(w, CORE_ISO_T_VALUE, p->value);
+		orlop_msgw_u64(w, CORE_ISO_T_NUM, p->type);
+		orlop_msgw_u64(w, CORE_ISO_T_LINE, p->line);
+		orlop_msgw_end(w, at);
+	}
+}
+
 void core_iso_put_spec(struct orlop_msgw *w, const struct core_iso_spec *s)
 {
 	put_str(w, CORE_ISO_T_PATH, s->path);
@@ -125,16 +139,8 @@ void core_iso_put_spec(struct orlop_msgw *w, const struct core_iso_spec *s)
 	orlop_msgw_u64(w, CORE_ISO_T_LOOPS, s->loops);
 	orlop_msgw_u64(w, CORE_ISO_T_LEVEL, (uint64_t)s->level);
 	orlop_msgw_u64(w, CORE_ISO_T_LOSS, s->loss_percent);
-	for (uint32_t i = 0; s->module && i < s->module->n_params; i++) {
-		const struct core_config_param *p = &s->module->params[i];
-		uint32_t at = orlop_msgw_begin(w, CORE_ISO_T_PARAM);
-
-		orlop_msgw_str(w, CORE_ISO_T_NAME, p->name);
-		orlop_msgw_str(w, CORE_ISO_T_VALUE, p->value);
-		orlop_msgw_u64(w, CORE_ISO_T_NUM, p->type);
-		orlop_msgw_u64(w, CORE_ISO_T_LINE, p->line);
-		orlop_msgw_end(w, at);
-	}
+	if (s->module)
+		core_iso_put_params(w, s->module);
 }
 
 static int spec_param(struct core_config_module *cm, struct orlop_bytes body)
@@ -153,10 +159,21 @@ static int spec_param(struct core_config_module *cm, struct orlop_bytes body)
 	return r;
 }
 
+int core_iso_get_params(const struct orlop_msg *m, struct core_config_module *cm)
+{
+	struct orlop_msgr r;
+	int e = 0;
+
+	orlop_msgr_init(&r, NULL, NULL, m->body);
+	while (e == 0 && orlop_msgr_next(&r))
+		if (r.tag == CORE_ISO_T_PARAM && r.type == ORLOP_T_MSG)
+			e = spec_param(cm, r.bytes);
+	return e;
+}
+
 int core_iso_get_spec(const struct orlop_msg *m, struct core_iso_spec *ret)
 {
 	struct core_iso_spec s = { .module = OMEM_NEW(struct core_config_module) };
-	struct orlop_msgr r;
 	int e = 0;
 
 	if (!s.module)
@@ -173,10 +190,8 @@ int core_iso_get_spec(const struct orlop_msg *m, struct core_iso_spec *ret)
 	s.n_links = (uint32_t)orlop_msg_u64(m, CORE_ISO_T_LINKS, 0);
 	if (s.loops > LOOPS_MAX || s.loss_percent > 90 || s.n_links == 0 || s.n_links > CORE_ISO_LINKS_MAX)
 		e = -EPROTO;
-	orlop_msgr_init(&r, NULL, NULL, m->body);
-	while (e == 0 && orlop_msgr_next(&r))
-		if (r.tag == CORE_ISO_T_PARAM && r.type == ORLOP_T_MSG)
-			e = spec_param(s.module, r.bytes);
+	if (e == 0)
+		e = core_iso_get_params(m, s.module);
 	if (e == 0) {
 		s.module->module = omem_strdup(s.path);
 		s.module->name = omem_strdup(s.instance);

@@ -23,8 +23,7 @@ enum core_iso_type {
 	CORE_ISO_INIT,		/* what it needs is there: init, start */
 	CORE_ISO_STOP,		/* id; NUM 1: may not refuse; → REPLY REV */
 	CORE_ISO_END,		/* stop() was well: drain, fini, exit; → EOF */
-	CORE_ISO_VALIDATE,	/* id NAME VALUE → REPLY */
-	CORE_ISO_APPLY,		/* id NAME VALUE → REPLY */
+	CORE_ISO_SET,		/* id PARAM…: live parameters, all or none → REPLY */
 	CORE_ISO_HEALTH,	/* id → REPLY OK TEXT REV DRAINING */
 	CORE_ISO_STATS,		/* id → REPLY TEXT */
 	CORE_ISO_PING,		/* id → REPLY when every loop has turned */
@@ -147,6 +146,10 @@ struct core_iso_spec {
 	uint32_t	loss_percent;
 	struct core_config_module *module;	/* as configured: module, name, params */
 };
+
+/* PARAM fields of SPEC and SET. */
+void core_iso_put_params(struct orlop_msgw *w, const struct core_config_module *cm);
+int core_iso_get_params(const struct orlop_msg *m, struct core_config_module *cm);	/* 0, -EPROTO, -ENOMEM */
 
 void core_iso_put_spec(struct orlop_msgw *w, const struct core_iso_spec *s);
 /* 0, -EPROTO, -ENOMEM. core_iso_spec_done() frees. */

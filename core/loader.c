@@ -14,6 +14,7 @@
 #include "base/omem.h"
 #include "bus/bus.h"
 #include "config.h"
+#include "isolate.h"
 #include "life.h"
 #include "log.h"
 
@@ -314,6 +315,8 @@ void core_life_local_start(struct core_instance *inst)
 /* The first need that is not there, NULL if all are. */
 static const char *missing_need(const struct core_instance *inst)
 {
+	if (inst->core->up)
+		return NULL;	/* the parent core has seen to them */
 	for (char **p = inst->needs; p && *p; p++)
 		if (strcmp(*p, "core") != 0 && !core_loader_answerer(inst->core, *p))
 			return *p;
@@ -411,6 +414,11 @@ int core_loader_make(struct core *c, const struct core_config_module *cm, struct
 	r = core_loader_path(c, cm->module, &path, err);
 	if (r)
 		return r;
+	if (cm->isolate && !c->up) {
+		r = core_isolate_new(c, path, cm, ret, err);
+		omem_free(path);
+		return r;
+	}
 	r = core_image_open(&c->loader->images, path, &img, err);
 	omem_free(path);
 	if (r)

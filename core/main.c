@@ -18,6 +18,7 @@
 #include "core.h"
 #include "crash.h"
 #include "daemon.h"
+#include "isolate.h"
 #include "loader.h"
 #include "log.h"
 
@@ -396,7 +397,12 @@ int main(int argc, char **argv)
 	struct orlopd d = { .sig_fd = -1, .ready_fd = -1, .parent_fd = -1, .say_fd = 2 };
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	struct core_config *cfg;
-	int r = options_read(argc, argv, &o);
+	int r;
+
+	/* The daemon's own: the process of an isolated module (isolate.h). */
+	if (argc >= 3 && strcmp(argv[1], "--isolated") == 0)
+		return core_isolate_main(atoi(argv[2]));
+	r = options_read(argc, argv, &o);
 
 	if (r)
 		return r == 1 ? 0 : 2;

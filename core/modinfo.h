@@ -10,6 +10,8 @@
 
 #include <orlop/types.h>
 
+#include "rights.h"
+
 #define CORE_MODINFO_MAX_BYTES	65536u		/* of the section */
 #define CORE_MODULE_MAX_BYTES	(512u << 20)	/* of the file */
 
@@ -26,6 +28,8 @@ struct core_modinfo {
 	char		**provides;	/* NULL-terminated, never NULL */
 	char		**needs;
 	char		**reads;
+	struct core_rights rights;	/* in a process of its own */
+	uint32_t	shards;		/* at most so many loops, if it says so before it is mapped; 0: one */
 	char		build_id[65];	/* hex, "" if there is none */
 	bool		plain_libs;	/* needs nothing but the C library: may be unmapped */
 	/* which file it was */

@@ -16,6 +16,7 @@
 #include "bus/bus.h"
 #include "config.h"
 #include "host.h"
+#include "isolate.h"
 #include "life.h"
 #include "log.h"
 #include "net.h"
@@ -111,9 +112,16 @@ void core_life_stuck(struct core_instance *inst, const char *why)
 		core_loader_stop_all(c, c->loader->stopped, c->loader->stopped_arg);
 }
 
+static uint64_t local_revision(struct core_instance *inst)
+{
+	return inst->mod.revision ? inst->mod.revision(inst->ctx) : 0;
+}
+
 static void last_down(struct core_instance *inst)
 {
 	shard_fini(&inst->shards[0]);
+	if (inst->rep && inst->job->has_ctx)
+		core_replacing_revision(inst, local_revision(inst));
 	if (inst->job->has_ctx && inst->mod.fini)
 		inst->mod.fini(inst->ctx);
 	shard_reclaim(&inst->shards[0]);
@@ -280,11 +288,6 @@ static uint32_t local_changing(struct core_instance *inst)
 	return open.calls;
 }
 
-static uint64_t local_revision(struct core_instance *inst)
-{
-	return inst->mod.revision ? inst->mod.revision(inst->ctx) : 0;
-}
-
 const struct core_life core_life_local = {
 	.start = core_life_local_start,
 	.stop = core_life_local_stop,
@@ -386,6 +389,8 @@ void core_life_stopped(struct core_instance *inst, int r, struct orlop_error *er
 	if (r && job->unload)
 		core_log_text(inst->core->log, inst->name, ORLOP_LOG_WARN, "stop_overruled",
 			      err && err->err ? err->msg : "");
+	if (inst->core->up && core_up_stopped(inst->core->up))
+		return;		/* the parent says when to close */
 	core_unload_close(inst);
 }
 
