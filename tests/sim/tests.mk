@@ -23,7 +23,7 @@ tests/sim/image.o: $(srcdir)/core/image.c .flags
 
 # What the program defines takes the place of the libraries' also for modules: it must be exported, and neither
 # libuv nor nanomsg may be there.
-sim_link = $(CC) $(all_cflags) $(CFLAGS) -pie -Wl,-z,now -Wl,--gc-sections -Wl,--export-dynamic $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ \
+sim_link = $(CC) $(all_cflags) $(CFLAGS) -pie -Wl,-z,now -Wl,--export-dynamic $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ \
 	$(filter %.o,$^) $(group_start) $(filter %.a,$^) $(group_end) -lconfig -ljson-c $(DL_LIBS) -lm $(LIBS)
 $(sim_programs): $(sim_host_objs) tests/sim/image.o $(sim_core_objs) lib/json.a lib/base.a
 tests/sim/cluster/cluster: $(sim_cluster_objs)
@@ -35,11 +35,11 @@ $(sim_programs):
 $(sim_modules): .flags lib/json.a lib/base.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(sim_cppflags) $(CPPFLAGS) $(all_cflags) $(CFLAGS) $(sim_module_flags) -MMD -MP \
-		$(filter-out -Wl$(comma)-z$(comma)defs,$(MODULE_LDFLAGS)) $(LDFLAGS) -o $@ $(filter %.c,$^) $(group_start) $(filter %.a,$^) $(group_end) -ljson-c
+		$(filter-out -Wl$(comma)-z$(comma)defs,$(MODULE_LDFLAGS)) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(group_start) $(filter %.a,$^) $(group_end) -ljson-c
 tests/sim/modules/far-storage.so tests/sim/modules/far-api.so: $(srcdir)/tests/sim/modules/far.c
 tests/sim/modules/far-api.so: private sim_module_flags := -DFAR_API
 tests/sim/modules/runtime.so: $(srcdir)/tests/sim/modules/runtime.c
-tests/sim/modules/cni.so: $(srcdir)/tests/sim/modules/cni.c
+tests/sim/modules/cni.so: $(srcdir)/tests/sim/modules/cni.c modules/cni/bridge/lease.o
 $(sim_programs): | $(sim_modules)
 
 -include $(sim_host_objs:.o=.d) $(sim_cluster_objs:.o=.d) $(sim_tests:=.d) $(sim_modules:.so=.d) tests/sim/image.d
