@@ -34,8 +34,8 @@ static const struct orlop_param params[] = {
 	{ "kubelet_ca", ORLOP_PARAM_STRING, 0, "", "CA of the kubelets' certificates, PEM file" },
 	{ "kubelet_cert", ORLOP_PARAM_STRING, 0, "", "our client certificate for kubelets, PEM file" },
 	{ "kubelet_key", ORLOP_PARAM_STRING, 0, "", "its key, PEM file" },
-	{ "max_reads", ORLOP_PARAM_INT, 0, "400", "reads in flight at once, watches not counted" },
-	{ "max_writes", ORLOP_PARAM_INT, 0, "200", "writes in flight at once" },
+	{ "max_reads", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "400", "reads in flight at once, watches not counted" },
+	{ "max_writes", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "200", "writes in flight at once" },
 	{ "max_connections", ORLOP_PARAM_INT, 0, "10000", "open connections" },
 	{ "event_ttl_s", ORLOP_PARAM_INT, 0, "3600", "seconds that Events are kept" },
 };
@@ -78,6 +78,29 @@ static void apis_fini(void *ctx)
 }
 
 static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
+/* Per shard; other shards read them at any time. */
+static void limits_read(struct apis *a)
+{
+	a->max_reads = (uint32_t)(a->h->param_int(a->h, "max_reads") / a->n_shards) + 1;
+	a->max_writes = (uint32_t)(a->h->param_int(a->h, "max_writes") / a->n_shards) + 1;
+}
+
+static int apis_validate(void *ctx, const char *name, const char *value, struct orlop_error *err)
+{
+	long long n = strtoll(value, NULL, 10);
+
+	(void)ctx;
+	(void)name;
+	return n >= 1 && n <= 1000000 ? 0 : orlop_fail(err, ERANGE, 0, "", "%lld: want 1 to 1000000", n);
+}
+
+static void apis_apply(void *ctx, const char *name, const char *value)
+{
+	(void)name;
+	(void)value;
+	limits_read(ctx);
+}
+
 {
 	struct apis *a = OMEM_NEW(struct apis);
 	const char *adv = h->param(h, "advertise");
@@ -107,8 +130,7 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 	oarena_init(&a->arena, 0);
 	a->shards = omem_zalloc_array(h->n_shards, sizeof(*a->shards));
 	a->issuer = omem_strdup(h->param(h, "issuer"));
-	a->max_reads = (uint32_t)(h->param_int(h, "max_reads") / h->n_shards) + 1;
-	a->max_writes = (uint32_t)(h->param_int(h, "max_writes") / h->n_shards) + 1;
+	limits_read(a);
 	split_addr(adv[0] ? adv : h->param(h, "listen"), host, sizeof(host), &cfg.advertise_port);
 	cfg.advertise_addr = host;
 	r = a->shards && a->issuer ? 0 : orlop_fail(err, ENOMEM, 0, "", "no memory");
@@ -440,3 +462,5 @@ ORLOP_MODULE("apiserver", "apiserver", "0.1", "provides=api\0needs=storage\0read
 	.health = apis_health,
 	.stats = apis_stats,
 	.draining = apis_draining);
+	.param_validate = apis_validate,
+	.param_apply = apis_apply,

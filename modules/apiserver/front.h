@@ -52,8 +52,8 @@ struct apis {
 	char			*issuer;
 	struct oarena		arena;		/* tokens and other text for good */
 	struct omap		tokens;		/* bearer text → struct static_token */
-	uint32_t		max_reads;	/* per shard */
-	uint32_t		max_writes;
+	_Atomic uint32_t		max_reads;	/* per shard */
+	_Atomic uint32_t		max_writes;
 	uint32_t		n_serving;	/* shards whose server is up; shard 0's loop only */
 	bool			booted;
 	char			boot_error[100];

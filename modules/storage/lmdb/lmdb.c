@@ -228,6 +228,38 @@ static int make_dir(struct lmdb *s, struct orlop_error *err)
 	return e ? orlop_fail(err, -e, 0, "", "cannot make the directory of %s", s->path) : 0;
 }
 
+static int history_check(int64_t history_s, struct orlop_error *err)
+{
+	if (history_s < 1 || history_s > 10 * 365 * 86400ll)
+		return orlop_fail(err, EINVAL, 0, "",
+				  "history_s %lld: must be at least 1 and at most 10 years",
+				  (long long)history_s);
+	return 0;
+}
+
+static int lmdb_validate(void *ctx, const char *name, const char *value, struct orlop_error *err)
+{
+	(void)ctx;
+	return strcmp(name, "history_s") == 0 ? history_check(strtoll(value, NULL, 10), err) : 0;
+}
+
+static void lmdb_apply(void *ctx, const char *name, const char *value)
+{
+	struct lmdb *s = ctx;
+
+	(void)value;
+	if (strcmp(name, "history_s") == 0)
+		atomic_store(&s->history_ns, (uint64_t)s->h->param_int(s->h, name) * 1000000000ull);
+}
+
+/* Everything that was acknowledged is in it. */
+static uint64_t lmdb_revision(void *ctx)
+{
+	struct lmdb *s = ctx;
+
+	return atomic_load(&s->durable);
+}
+
 static int params_read(struct lmdb *s, struct orlop_error *err)
 {
 	int64_t map_mb = s->h->param_int(s->h, "map_mb");
@@ -303,7 +335,7 @@ static void lmdb_health(void *ctx, struct orlop_health *health)
 static const struct orlop_param lmdb_params[] = {
 	{ "path", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "database file" },
 	{ "map_mb", ORLOP_PARAM_INT, 0, "16384", "largest size of the database, MiB (address space only)" },
-	{ "history_s", ORLOP_PARAM_INT, 0, "3600", "how long old revisions stay readable, seconds" },
+	{ "history_s", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "3600", "how long old revisions stay readable, seconds" },
 	{ "read_only", ORLOP_PARAM_BOOL, 0, "false",
 	  "change nothing, also beside a process that has it open: to look at a database" },
 };
@@ -332,4 +364,7 @@ ORLOP_MODULE("lmdb", "storage", "0.1", "files=$path/..:rw",
 	.start = lmdb_start,
 	.stop = lmdb_stop,
 	.fini = lmdb_fini,
-	.health = lmdb_health);
+	.health = lmdb_health,
+	.param_validate = lmdb_validate,
+	.param_apply = lmdb_apply,
+	.revision = lmdb_revision);

@@ -51,7 +51,7 @@ struct lmdb {
 	char		*path;
 	int		owner_fd;	/* the lock that says this file is ours */
 	size_t		map_bytes;	/* for puts; the map has a reserve above it */
-	uint64_t	history_ns;
+	_Atomic uint64_t history_ns;	/* changes live */
 	bool		read_only;	/* no writer, no lock: somebody else may have it open */
 
 	/* loop */

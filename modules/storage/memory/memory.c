@@ -449,6 +449,14 @@ static int memory_start(void *ctx, struct orlop_error *err)
 	return 0;
 }
 
+/* A new one begins at the beginning: it may not take the place of one that has been written to. */
+static uint64_t memory_revision(void *ctx)
+{
+	const struct memory *m = ctx;
+
+	return m->rev;
+}
+
 static const struct orlop_storage_ops memory_ops = {
 	.size = sizeof(memory_ops),
 	.range = op_range,
@@ -469,4 +477,5 @@ ORLOP_MODULE("memory", "storage", "0.1", "",
 	.init = memory_init,
 	.start = memory_start,
 	.stop = memory_stop,
-	.fini = memory_fini);
+	.fini = memory_fini,
+	.revision = memory_revision);
