@@ -131,6 +131,8 @@ struct core_instance *core_unload_dependent(struct core_instance *inst, struct c
 /* replacing.c: loader's news of an instance that is part of a replacement. */
 void core_replacing_ready(struct core_instance *inst);
 void core_replacing_leaves(struct core_instance *inst);	/* about to be freed */
+/* How far the data of the old one has got when nothing more can be written. */
+void core_replacing_revision(struct core_instance *inst, uint64_t rev);
 void core_replacing_stopped(struct core_instance *inst, int r, struct orlop_error *err);
 
 /* What is under way with an instance. */

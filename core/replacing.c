@@ -167,6 +167,12 @@ static void do_hold(void *arg, bool on)
 	hold_one(rp->old, on);
 }
 
+void core_replacing_revision(struct core_instance *inst, uint64_t rev)
+{
+	if (inst->rep->old == inst)
+		inst->rep->old_rev = rev;
+}
+
 static void old_gone(void *arg, int status, struct core_instance *inst, const struct orlop_error *err)
 {
 	struct core_replacement *rp = arg;
