@@ -394,7 +394,7 @@ static void command_ended(void *arg, int32_t status, const struct orlop_msg *msg
 		x->code = (int)orlop_msg_u64(msg, ORLOP_RUNTIME_T_EXIT_CODE, 0);
 	else if (!x->failure)
 		x->failure = omem_strdup(err && err->msg[0] ? err->msg : "the command's end is not known");
-	if (!x->closed && !x->k->stopping) {
+	if (!x->closed && !x->k->ending) {
 		maybe_finish(x);
 		if (x->timer && !x->close_posted)
 			x->k->h->timer_set(x->timer, LINGER_NS, 0);
@@ -443,7 +443,7 @@ static void begun(void *arg, int status, const struct ojson *res, const struct o
 	if (status < 0) {
 		x->ended = true;
 		x->failure = omem_strdup(why);
-		if (!x->k->stopping)
+		if (!x->k->ending)
 			finish(x);
 		session_unref(x);
 		return;
@@ -469,7 +469,7 @@ static void begun(void *arg, int status, const struct ojson *res, const struct o
 		fd_close(x, &x->in_fd, &x->in_watch);
 		fd_close(x, &x->out_fd[0], &x->out_watch[0]);
 		fd_close(x, &x->out_fd[1], &x->out_watch[1]);
-		if (x->exec_id && !x->k->stopping) {
+		if (x->exec_id && !x->k->ending) {
 			wait_for_end(x);
 			if (x->wait)
 				x->k->h->request_cancel(x->wait);
@@ -786,6 +786,15 @@ void exec_serve(struct server *s, struct ohttp_req *r, struct pod *p, struct ctr
 							    : "the connection cannot be upgraded");
 		session_close(x);
 	}
+}
+
+uint32_t exec_count(const struct server *s)
+{
+	uint32_t n = 0;
+
+	OLIST_FOREACH(l, &s->sessions)
+		n++;
+	return n;
 }
 
 void exec_stop(struct server *s)

@@ -309,7 +309,10 @@ static int kubelet_stop(void *ctx, struct orlop_error *err)
 
 	(void)err;
 	k->stopping = true;
-	server_stop(k);
+	if (ORLOP_HOST_HAS(k->h, stop_reason) && k->h->stop_reason(k->h) == ORLOP_STOP_REPLACE)
+		server_drain(k);
+	else
+		server_stop(k);
 	rt_events_stop(k);
 	node_stop(k);
 	informers_free(k);
@@ -323,6 +326,20 @@ static int kubelet_stop(void *ctx, struct orlop_error *err)
 	}
 	prober_free(k);
 	return 0;
+}
+
+/* What a successor would find half done: sandboxes, containers and networks being made or removed. */
+static uint32_t kubelet_changing(void *ctx)
+{
+	const struct kubelet *k = ctx;
+
+	return k->n_changing;
+}
+
+/* Sessions of exec and logs -f, and who has not heard yet to go elsewhere. */
+static uint32_t kubelet_draining(void *ctx)
+{
+	return server_left(ctx);
 }
 
 static void kubelet_health(void *ctx, struct orlop_health *health)
@@ -359,10 +376,13 @@ ORLOP_MODULE("kubelet", "kubelet", "0.1",
 	     "caps=sys_admin,chown,fowner,fsetid,dac_override,dac_read_search,sys_resource\0files=*\0net=inet,netlink",
 	.license = "Apache-2.0",
 	.summary = "makes this machine run the pods bound to it",
+	.flags = ORLOP_MOD_HANDOVER,
 	.n_params = sizeof(kubelet_params) / sizeof(kubelet_params[0]),
 	.params = kubelet_params,
 	.init = kubelet_init,
 	.start = kubelet_start,
 	.stop = kubelet_stop,
 	.fini = kubelet_fini,
-	.health = kubelet_health);
+	.health = kubelet_health,
+	.draining = kubelet_draining,
+	.changing = kubelet_changing);

@@ -193,6 +193,8 @@ struct kubelet {
 	bool		relisting;
 	bool		relist_again;
 	uint32_t	adopt_left;
+	bool		ending;		/* sessions end, too: nobody takes over */
+	uint32_t	n_changing;	/* requests under way that make or remove something */
 	struct orlop_request *poll;
 	struct orlop_timer *poll_timer;
 	uint64_t	cursor;
@@ -494,5 +496,8 @@ void server_stop(struct kubelet *k);
 uint32_t server_port(const struct kubelet *k);
 /* A container has ended: who follows its log reads to the end and goes. */
 void server_ctr_ended(struct kubelet *k, const struct ctr *c);
+/* A successor listens: what is under way here is served to its end. server_left: how much that is. */
+void server_drain(struct kubelet *k);
+uint32_t server_left(const struct kubelet *k);
 
 #endif

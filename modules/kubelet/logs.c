@@ -230,6 +230,68 @@ void logs_ctr_ended(struct server *s, const struct ctr *c)
 	}
 }
 
+/* ---- while a successor serves ------------------------------------------------------------------------------- */
+
+#define ASK_NS	(NS_PER_S / 2)
+
+struct ask {
+	struct kubelet	*k;
+	char		id[80];
+};
+
+static void asked(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
+{
+	struct ask *a = arg;
+	const char *state = ojson_get_cstr(ojson_get(res, "status"), "state", "");
+
+	(void)msg;
+	(void)why;
+	if (a->k->server && (status == -ENOENT || !strcmp(state, "CONTAINER_EXITED")))
+		OLIST_FOREACH_SAFE(pos, tmp, &a->k->server->follows) {
+			struct follow *f = OLIST_ENTRY(pos, struct follow, node);
+
+			if (!strcmp(f->id, a->id) && !f->ended) {
+				f->ended = true;
+				pump_again(f);
+			}
+		}
+	omem_free(a);
+}
+
+static void ask_all(void *arg)
+{
+	struct server *s = arg;
+
+	OLIST_FOREACH(pos, &s->follows) {
+		struct follow *f = OLIST_ENTRY(pos, struct follow, node);
+		struct ask *a = f->ended ? NULL : OMEM_NEW(struct ask);
+
+		if (!a)
+			continue;
+		a->k = s->k;
+		snprintf(a->id, sizeof(a->id), "%s", f->id);
+		rt_call(s->k, ORLOP_RUNTIME_CONTAINER_STATUS, 0, rt_id("containerId", f->id), 0, asked, a);
+	}
+	if (!olist_empty(&s->follows))
+		s->k->h->timer_set(s->ask, ASK_NS, 0);
+}
+
+void logs_drain(struct server *s)
+{
+	if (!s->ask && s->k->h->timer_new(s->k->h, ask_all, s, &s->ask))
+		return;		/* they end when their clients go, or with us */
+	s->k->h->timer_set(s->ask, ASK_NS, 0);
+}
+
+uint32_t logs_count(const struct server *s)
+{
+	uint32_t n = 0;
+
+	OLIST_FOREACH(l, &s->follows)
+		n++;
+	return n;
+}
+
 void logs_stop(struct server *s)
 {
 	while (!olist_empty(&s->follows)) {

@@ -17,7 +17,15 @@ struct rt_req {
 	rt_fn		fn;
 	void		*arg;
 	int		status;		/* it could not be sent */
+	bool		changes;	/* who comes after us must not find it half done */
 };
+
+static bool op_changes(const char *to, uint32_t op)
+{
+	return strcmp(to, "cni") == 0 || op == ORLOP_RUNTIME_RUN_SANDBOX || op == ORLOP_RUNTIME_STOP_SANDBOX ||
+		op == ORLOP_RUNTIME_REMOVE_SANDBOX || op == ORLOP_RUNTIME_CREATE_CONTAINER ||
+		op == ORLOP_RUNTIME_START_CONTAINER || op == ORLOP_RUNTIME_REMOVE_CONTAINER;
+}
 
 static void answered(void *arg, int32_t status, const struct orlop_msg *msg, const struct orlop_error *err,
 		     uint32_t flags)
@@ -29,6 +37,7 @@ static void answered(void *arg, int32_t status, const struct orlop_msg *msg, con
 
 	if (flags & ORLOP_REPLY_MORE)
 		return;
+	r->k->n_changing -= r->changes;
 	snprintf(why, sizeof(why), "%s", err && err->msg[0] ? err->msg : status == -ECONNRESET ?
 		 "the runtime went away" : status < 0 ? strerrordesc_np(-status) : "");
 	if (status >= 0) {
@@ -44,6 +53,7 @@ static void not_sent(void *arg)
 {
 	struct rt_req *r = arg;
 
+	r->k->n_changing -= r->changes;
 	r->fn(r->arg, r->status, NULL, NULL, "the request could not be sent");
 	omem_free(r);
 }
@@ -63,6 +73,8 @@ static void send_it(struct kubelet *k, const char *to, uint32_t op, uint64_t key
 	r->fn = fn;
 	r->arg = arg;
 	r->status = w->err;
+	r->changes = op_changes(to, op);
+	k->n_changing += r->changes;
 	if (!r->status) {
 		s.msg = orlop_msgw_msg(w);
 		r->status = k->h->request(k->h, &s, answered, r, NULL);
@@ -233,4 +245,6 @@ void rt_events_stop(struct kubelet *k)
 		k->h->request_cancel(k->poll);
 	k->h->timer_free(k->poll_timer);
 	k->poll_timer = NULL;
+	k->h->timer_free(k->adopt_timer);
+	k->adopt_timer = NULL;
 }

@@ -263,12 +263,32 @@ void server_stop(struct kubelet *k)
 
 	if (!s)
 		return;
+	k->ending = true;
 	logs_stop(s);
 	exec_stop(s);
+	k->h->timer_free(s->ask);
 	ohttp_server_free(s->http);
 	otls_ctx_free(s->tls);
 	omem_free(s);
 	k->server = NULL;
+}
+
+void server_drain(struct kubelet *k)
+{
+	if (!k->server)
+		return;
+	ohttp_server_drain(k->server->http, NULL, NULL);
+	logs_drain(k->server);
+}
+
+uint32_t server_left(const struct kubelet *k)
+{
+	struct ohttp_server_stats st = { 0 };
+
+	if (!k->server)
+		return 0;
+	ohttp_server_stats(k->server->http, &st);
+	return (uint32_t)st.open + exec_count(k->server) + logs_count(k->server);
 }
 
 uint32_t server_port(const struct kubelet *k)

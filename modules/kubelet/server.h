@@ -11,6 +11,7 @@ struct server {
 	struct ohttp_server *http;
 	uint32_t	port;
 	struct olist	follows;	/* logs.c */
+	struct orlop_timer *ask;	/* logs.c: draining */
 	struct olist	sessions;	/* exec.c */
 };
 
@@ -24,9 +25,13 @@ bool query_flag(struct orlop_bytes q, const char *key);
 /* logs.c */
 void logs_serve(struct server *s, struct ohttp_req *r, struct pod *p, struct ctr *c);
 void logs_stop(struct server *s);
+/* The kubelet has stopped, so nobody tells of containers' ends: asks for those whose logs are followed. */
+void logs_drain(struct server *s);
 void logs_ctr_ended(struct server *s, const struct ctr *c);
 /* exec.c: @attach false: a command */
 void exec_serve(struct server *s, struct ohttp_req *r, struct pod *p, struct ctr *c);
 void exec_stop(struct server *s);
+uint32_t logs_count(const struct server *s);
+uint32_t exec_count(const struct server *s);
 
 #endif

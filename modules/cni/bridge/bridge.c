@@ -430,7 +430,7 @@ static const struct orlop_cni_ops bridge_ops = {
 ORLOP_MODULE("bridge", "cni", "0.1", "caps=net_admin,net_raw,sys_admin\0files=*\0net=inet,netlink",
 	.license = "Apache-2.0",
 	.summary = "pods on a Linux bridge, set up by netlink",
-	.flags = ORLOP_MOD_BLOCKING,
+	.flags = ORLOP_MOD_BLOCKING | ORLOP_MOD_HANDOVER,	/* leases are read at the start */
 	.concurrency = 4,
 	.n_params = sizeof(bridge_params) / sizeof(bridge_params[0]),
 	.params = bridge_params,

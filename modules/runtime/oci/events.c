@@ -34,7 +34,7 @@ struct poller {
 
 static void poll_answer(struct oci *o, struct orlop_call *call, uint64_t cursor)
 {
-	uint64_t oldest = o->next_event > RING ? o->next_event - RING : 1;
+	uint64_t oldest = o->next_event > o->first_event + RING ? o->next_event - RING : o->first_event;
 	struct ojson *list = ojson_new_array();
 	struct orlop_msgw w;
 	struct orlop_msg msg;
@@ -85,7 +85,7 @@ static void poller_due(void *arg)
 	poller_end(arg);
 }
 
-static void pollers_wake(void *arg)
+void pollers_wake(void *arg)
 {
 	struct oci *o = arg;
 
@@ -112,6 +112,7 @@ OCI_OP(op_events)
 	uint64_t wait = orlop_msg_u64(&req->msg, ORLOP_RUNTIME_T_WAIT_NS, 0);
 	struct poller *p;
 
+	/* A number of our predecessor is below our first one: answered at once, with "list anew". */
 	if (!cursor || cursor > o->next_event)
 		cursor = o->next_event;
 	if (cursor < o->next_event || !wait) {
@@ -162,7 +163,9 @@ int events_init(struct oci *o, struct orlop_error *err)
 	cleanup_free char *dir = path_of(o, "exits");
 
 	olist_init(&o->pollers);
-	o->next_event = 1;
+	/* Above all numbers that our predecessor has given: it had less than one event a millisecond. */
+	o->first_event = o->h->now_wall(o->h) / 1000000;
+	o->next_event = o->first_event;
 	o->events = omem_zalloc(RING * sizeof(*o->events));
 	if (!o->events || !dir)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");

@@ -154,6 +154,7 @@ static void oci_fini(void *ctx)
 {
 	struct oci *o = ctx;
 
+	execs_end(o);
 	orphans_stop(o);
 	events_done(o);
 	OMAP_FOREACH(&o->sandboxes, s)
@@ -165,6 +166,7 @@ static void oci_fini(void *ctx)
 	omap_done(&o->sandboxes);
 	omap_done(&o->containers);
 	omap_done(&o->images);
+	omap_done(&o->changing);
 	omem_free(o->root);
 	omem_free(o->runtime);
 	omem_free(o);
@@ -198,6 +200,7 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 	omap_init(&o->sandboxes);
 	omap_init(&o->containers);
 	omap_init(&o->images);
+	omap_init(&o->changing);
 	o->root = omem_strdup(h->param(h, "root"));
 	o->conmon = h->param(h, "conmon");
 	o->skopeo = h->param(h, "skopeo");
@@ -232,11 +235,66 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 static int oci_stop(void *ctx, struct orlop_error *err)
 {
 	struct oci *o = ctx;
+	bool replaced = ORLOP_HOST_HAS(o->h, stop_reason) && o->h->stop_reason(o->h) == ORLOP_STOP_REPLACE;
 
-	(void)err;
-	execs_end(o);
+	/* Its successor would begin by removing what is not complete. */
+	if (replaced && o->n_pulling)
+		return orlop_fail(err, EBUSY, 0, "", "an image is being fetched; try again when it is there");
+	pollers_wake(o);
+	/* Sessions of exec end with whoever began them: now, or as our successor works beside us. */
+	if (!replaced)
+		execs_end(o);
 	return 0;
 }
+
+/* What a successor would find half done. Stops that wait for their grace are no such thing: both see the end. */
+static uint32_t oci_changing(void *ctx)
+{
+	struct oci *o = ctx;
+
+	return omap_count(&o->changing);
+}
+
+static uint32_t oci_draining(void *ctx)
+{
+	struct oci *o = ctx;
+	uint32_t n = 0;
+
+	OLIST_FOREACH(l, &o->execs)
+		n++;
+	OMAP_FOREACH(&o->containers, e)
+		OLIST_FOREACH(l, &((struct container *)e->value)->waits)
+			n++;
+	return n;
+}
+
+/* An op that changes something: counted until it is answered. */
+static int change(struct oci *o, orlop_op_fn op, const struct orlop_req *req, struct orlop_call *call,
+		  struct orlop_error *err)
+{
+	int r = omap_put(&o->changing, &call, sizeof(call), o, NULL);
+
+	if (r)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	r = op(o, req, call, err);
+	if (r < 0)
+		(void)omap_del(&o->changing, &call, sizeof(call));
+	return r;
+}
+
+#define CHANGES(name) \
+	static int change_##name(void *ctx, const struct orlop_req *req, struct orlop_call *call, \
+				 struct orlop_error *err) \
+	{ \
+		return change(ctx, op_##name, req, call, err); \
+	}
+
+CHANGES(run_sandbox)
+CHANGES(stop_sandbox)
+CHANGES(remove_sandbox)
+CHANGES(create_container)
+CHANGES(start_container)
+CHANGES(remove_container)
 
 static int oci_start(void *ctx, struct orlop_error *err)
 {
@@ -274,15 +332,15 @@ static const struct orlop_runtime_ops oci_ops = {
 	.size = sizeof(oci_ops),
 	.version = op_version,
 	.status = op_status,
-	.run_sandbox = op_run_sandbox,
-	.stop_sandbox = op_stop_sandbox,
-	.remove_sandbox = op_remove_sandbox,
+	.run_sandbox = change_run_sandbox,
+	.stop_sandbox = change_stop_sandbox,
+	.remove_sandbox = change_remove_sandbox,
 	.sandbox_status = op_sandbox_status,
 	.list_sandboxes = op_list_sandboxes,
-	.create_container = op_create_container,
-	.start_container = op_start_container,
+	.create_container = change_create_container,
+	.start_container = change_start_container,
 	.stop_container = op_stop_container,
-	.remove_container = op_remove_container,
+	.remove_container = change_remove_container,
 	.container_status = op_container_status,
 	.list_containers = op_list_containers,
 	.reopen_log = op_reopen_log,
@@ -303,6 +361,7 @@ static const struct orlop_runtime_ops oci_ops = {
 ORLOP_MODULE("oci", "runtime", "0.1", "caps=*\0files=*\0net=*\0exec=yes",
 	.license = "Apache-2.0",
 	.summary = "containers by crun or runc under conmon, images by skopeo",
+	.flags = ORLOP_MOD_HANDOVER,
 	.n_params = sizeof(oci_params) / sizeof(oci_params[0]),
 	.params = oci_params,
 	.ops = &oci_ops,
@@ -310,4 +369,6 @@ ORLOP_MODULE("oci", "runtime", "0.1", "caps=*\0files=*\0net=*\0exec=yes",
 	.start = oci_start,
 	.stop = oci_stop,
 	.fini = oci_fini,
-	.health = oci_health);
+	.health = oci_health,
+	.draining = oci_draining,
+	.changing = oci_changing);

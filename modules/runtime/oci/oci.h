@@ -102,13 +102,15 @@ struct oci {
 	int		exit_wd;
 	struct orlop_fdwatch *exit_watch;
 	struct event	*events;	/* ring */
+	uint64_t	first_event;	/* number of our first one */
 	uint64_t	next_event;
 	struct olist	pollers;
 	/* exec.c */
 	struct olist	execs;
 	struct orlop_timer *orphan_timer;
 	uint64_t	n_pulls;
-	struct olist	pulls;		/* running pulls by name */
+	uint32_t	n_pulling;	/* images that are being fetched or imported */
+	struct omap	changing;	/* calls that make, start or remove something: by their pointers */
 };
 
 /* ---- proc.c: programs ------------------------------------------------------------------------- */
@@ -120,6 +122,9 @@ int proc_run(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn,
 	     struct orlop_error *err);
 /* First line of @out, for messages. */
 void proc_first_line(const struct obuf *out, char *buf, size_t size);
+
+/* events.c: whoever waits for events is answered */
+void pollers_wake(void *arg);
 
 /* ---- reply.c: CRI documents in and out ------------------------------------------------------- */
 

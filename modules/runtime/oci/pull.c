@@ -53,6 +53,7 @@ static void pull_free(struct pull *p)
 	omem_free(p->path);
 	omem_free(p->given);
 	omem_free(p->type);
+	p->o->n_pulling--;
 	omem_free(p);
 }
 
@@ -312,6 +313,7 @@ static struct pull *pull_new(struct oci *o, struct orlop_call *call)
 		omem_free(p);
 		return NULL;
 	}
+	o->n_pulling++;
 	return p;
 }
 

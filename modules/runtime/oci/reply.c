@@ -45,6 +45,7 @@ void reply_json(struct oci *o, struct orlop_call *call, struct ojson *take_j, co
 	if (!w.err)
 		w.err = obuf_err(&text);
 	msg = orlop_msgw_msg(&w);
+	(void)omap_del(&o->changing, &call, sizeof(call));
 	o->h->call_done(call, w.err, w.err ? NULL : &msg, NULL);
 	orlop_msgw_done(&w);
 	obuf_done(&text);
@@ -52,6 +53,7 @@ void reply_json(struct oci *o, struct orlop_call *call, struct ojson *take_j, co
 
 void reply_error(struct oci *o, struct orlop_call *call, struct orlop_error *err)
 {
+	(void)omap_del(&o->changing, &call, sizeof(call));
 	o->h->call_done(call, err->err ? -err->err : -EIO, NULL, err);
 	orlop_error_done(err);
 }
