@@ -83,9 +83,15 @@ static void print_wide(const struct ojson *list)
 static void print_list(const struct ojson *list)
 {
 	static const char *const columns[] = { "NAME", "CLASS", "VERSION", "STATE", "HEALTHY", "SAYS", NULL };
+	/* Some have processes of their own. */
+	static const char *const with_pid[] = { "NAME", "CLASS", "VERSION", "STATE", "HEALTHY", "PID", "RESTARTS", "SAYS",
+						NULL };
 	struct table t;
+	bool any = false;
 
-	table_init(&t, columns);
+	OJSON_FOREACH_ELEM(k, o, list)
+		any = any || num(o, "pid") || num(o, "restarts");
+	table_init(&t, any ? with_pid : columns);
 	OJSON_FOREACH_ELEM(i, e, list) {
 		char text[256];
 
@@ -94,6 +100,12 @@ static void print_list(const struct ojson *list)
 		table_add(&t, "%s", clean_text(ojson_get_cstr(e, "version", ""), text, sizeof(text)));
 		table_add(&t, "%s", ojson_get_cstr(e, "state", ""));
 		table_add(&t, "%s", ojson_get_bool(e, "healthy", false) ? "yes" : "no");
+		if (any && num(e, "pid"))
+			table_add(&t, "%lld", num(e, "pid"));
+		else if (any)
+			table_add(&t, "-");
+		if (any)
+			table_add(&t, "%lld", num(e, "restarts"));
 		table_add(&t, "%s", clean_text(ojson_get_cstr(e, "text", ""), text, sizeof(text)));
 	}
 	table_print(&t, stdout);

@@ -20,6 +20,8 @@ struct module_cmd {
 	const char	*dir;
 	bool		json;
 	const char	*name;		/* load: instance */
+	bool		isolated;	/* load, replace: in a process of its own */
+	bool		in_process;	/* replace: in the daemon's */
 	struct setup	s;
 	struct ctl	c;
 	int		n;		/* other arguments */
@@ -30,6 +32,8 @@ static int begin(const struct command *cmd, int argc, char **argv, struct module
 	const struct arg args[] = {
 		{ "data-dir", ARG_TEXT, &m->dir, "DIR", "of the daemon (default " ORLOP_STATE_DIR ")" },
 		{ "json", ARG_FLAG, &m->json, NULL, "the answer as it comes, for programs" },
+		{ "isolated", ARG_FLAG, &m->isolated, NULL, "load, replace: in a process of its own" },
+		{ "in-process", ARG_FLAG, &m->in_process, NULL, "load, replace: in the daemon's process" },
 		{ NULL, ARG_FLAG, NULL, NULL, NULL },
 	};
 	int n = args_parse(cmd, args, argc, argv);
@@ -77,7 +81,7 @@ static void print_info(const struct ojson *j)
 {
 	static const char *const columns[] = { "PARAMETER", "TYPE", "VALUE", "LIVE", "MEANING", NULL };
 	static const char *const lines[] = { "name", "summary", "version", "abi", "license", "path", "buildId", "user",
-					     "state", "text" };
+					     "state", "text", "isolation", "rights", "lastExit" };
 	struct table t;
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
@@ -127,6 +131,12 @@ static void put_file(struct orlop_msgw *w, uint32_t tag, const char *name)
 	orlop_msgw_str(w, tag, file ? file : name);
 }
 
+static void put_isolation(struct orlop_msgw *w, const struct module_cmd *m)
+{
+	if (m->isolated || m->in_process)
+		orlop_msgw_str(w, ORLOP_ADMIN_T_ISOLATION, m->isolated ? "process" : "none");
+}
+
 /* Sends @w, prints the answer as it is or hands it out. */
 static int change(struct module_cmd *m, uint32_t op, struct orlop_msgw *w, struct ojson **ret, struct orlop_error *err)
 {
@@ -161,6 +171,7 @@ int cmd_module_replace(const struct command *cmd, int argc, char **argv)
 			put_file(&w, ORLOP_ADMIN_T_FILE, argv[i++]);
 		for (; i <= m.n; i++)
 			orlop_msgw_str(&w, ORLOP_ADMIN_T_PARAM, argv[i]);
+		put_isolation(&w, &m);
 		r = change(&m, ORLOP_ADMIN_MODULE_REPLACE, &w, &j, &err);
 		orlop_msgw_done(&w);
 	}
@@ -228,6 +239,7 @@ int cmd_module_load(const struct command *cmd, int argc, char **argv)
 		put_file(&w, ORLOP_ADMIN_T_NAME, argv[1]);
 		for (int i = 1; i < m.n; i++)
 			orlop_msgw_str(&w, ORLOP_ADMIN_T_PARAM, argv[1 + i]);
+		put_isolation(&w, &m);
 		r = ctl_call(&m.c, ORLOP_ADMIN_MODULE_LOAD, &w, &answer, &err);
 		orlop_msgw_done(&w);
 	}

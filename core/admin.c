@@ -19,6 +19,7 @@
 #include "bus/bus.h"
 #include "cache/cache.h"
 #include "config.h"
+#include "isolate.h"
 #include "crash.h"
 #include "loader.h"
 #include "log.h"
@@ -71,13 +72,16 @@ static void put_module_head(struct obuf *b, struct core_instance *inst)
 	put_text(b, "module", inst->class_slash);
 	put_text(b, "class", inst->class_name);
 	put_text(b, "version", inst->image->info.version);
-	put_text(b, "state", inst->retired ? "draining" : core_state_name(inst->state));
+	put_text(b, "state", inst->retired ? "draining" : inst->iso && inst->state == CORE_READY &&
+		 !core_isolate_up(inst) ? "restarting" : core_state_name(inst->state));
 	put_num(b, "sinceMs", (core_now_mono() - inst->since_ns) / 1000000);
 	if (inst->stall_ns)
 		put_num(b, "stallUs", inst->stall_ns / 1000);
 	put_key(b, "healthy");
 	obuf_puts(b, inst->state == CORE_READY && health.ok ? "true" : "false");
 	put_text(b, "text", inst->state == CORE_FAILED || inst->retired ? inst->why : health.text);
+	if (inst->iso)
+		core_isolate_put(inst, b);
 }
 
 static void put_modules(struct obuf *b, struct core *c)
@@ -157,15 +161,43 @@ static int get_instance(struct core *c, const struct orlop_req *req, struct core
 
 /* ---- ops ---------------------------------------------------------------------------------------------- */
 
-static int op_status(void *ctx, const struct orlop_req *req, struct orlop_call *call,
-		     struct orlop_error *err)
+/* A request that is answered later: its call, and the core to answer from. */
+struct pending {
+	struct core	*core;
+	struct orlop_call *call;
+	char		name[256];	/* of the module that was asked about */
+};
+
+static struct pending *pending_new(struct core *c, struct orlop_call *call)
 {
-	struct core *c = ctx;
+	struct pending *p = OMEM_NEW(struct pending);
+
+	if (p) {
+		p->core = c;
+		p->call = call;
+	}
+	return p;
+}
+
+/* Modules in other processes are asked before @answer_now tells of them. */
+static int answer_fresh(struct core *c, struct orlop_call *call, orlop_cb answer_now, struct orlop_error *err)
+{
+	struct pending *p = pending_new(c, call);
+
+	if (!p)
+		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	if (!c->isolates || core_isolate_refresh(c, answer_now, p))
+		answer_now(p);
+	return 0;
+}
+
+static void status_now(void *arg)
+{
+	struct pending *p = arg;
+	struct core *c = p->core;
 	struct obuf b = OBUF_INIT;
 	bool ready = true;
 
-	(void)req;
-	(void)err;
 	obuf_putc(&b, '{');
 	put_text(&b, "version", ORLOP_VERSION);
 	put_key(&b, "abi");
@@ -188,20 +220,32 @@ static int op_status(void *ctx, const struct orlop_req *req, struct orlop_call *
 	put_key(&b, "modules");
 	put_modules(&b, c);
 	obuf_putc(&b, '}');
-	answer(c, call, ORLOP_ADMIN_T_JSON, &b);
-	return 0;
+	answer(c, p->call, ORLOP_ADMIN_T_JSON, &b);
+	omem_free(p);
+}
+
+static int op_status(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		     struct orlop_error *err)
+{
+	(void)req;
+	return answer_fresh(ctx, call, status_now, err);
+}
+
+static void list_now(void *arg)
+{
+	struct pending *p = arg;
+	struct obuf b = OBUF_INIT;
+
+	put_modules(&b, p->core);
+	answer(p->core, p->call, ORLOP_ADMIN_T_JSON, &b);
+	omem_free(p);
 }
 
 static int op_list(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		   struct orlop_error *err)
 {
-	struct obuf b = OBUF_INIT;
-
 	(void)req;
-	(void)err;
-	put_modules(&b, ctx);
-	answer(ctx, call, ORLOP_ADMIN_T_JSON, &b);
-	return 0;
+	return answer_fresh(ctx, call, list_now, err);
 }
 
 static void put_params(struct obuf *b, struct core_instance *inst)
@@ -255,22 +299,49 @@ static int op_info(void *ctx, const struct orlop_req *req, struct orlop_call *ca
 	return 0;
 }
 
-static int op_stats(void *ctx, const struct orlop_req *req, struct orlop_call *call,
-		    struct orlop_error *err)
+static void stats_answer(struct core *c, struct orlop_call *call, struct core_instance *inst)
 {
-	struct core_instance *inst;
 	struct obuf b = OBUF_INIT;
-	int r = get_instance(ctx, req, &inst, err);
 
-	if (r)
-		return r;
 	obuf_putc(&b, '{');
 	put_text(&b, "name", inst->name);
 	put_text(&b, "state", core_state_name(inst->state));
 	put_num(&b, "sinceMs", (core_now_mono() - inst->since_ns) / 1000000);
 	core_look_stats(&b, inst);
 	obuf_putc(&b, '}');
-	answer(ctx, call, ORLOP_ADMIN_T_JSON, &b);
+	answer(c, call, ORLOP_ADMIN_T_JSON, &b);
+}
+
+/* A module in another process has told, or has not. */
+static void stats_told(void *arg, int status, const char *text, const struct orlop_error *err)
+{
+	struct pending *p = arg;
+	struct core_instance *inst = core_instance_find(p->core, p->name);
+
+	(void)text;
+	if (inst && inst->image)
+		stats_answer(p->core, p->call, inst);
+	else
+		core_call_done(p->call, status ? status : -ENOENT, NULL, err);
+	omem_free(p);
+}
+
+static int op_stats(void *ctx, const struct orlop_req *req, struct orlop_call *call,
+		    struct orlop_error *err)
+{
+	struct core_instance *inst;
+	struct pending *p = NULL;
+	int r = get_instance(ctx, req, &inst, err);
+
+	if (r)
+		return r;
+	if (inst->iso && (p = pending_new(ctx, call)) != NULL) {
+		(void)snprintf(p->name, sizeof(p->name), "%s", inst->name);
+		if (core_isolate_stats(inst, stats_told, p) == 0)
+			return 0;
+		omem_free(p);
+	}
+	stats_answer(ctx, call, inst);
 	return 0;
 }
 
@@ -292,6 +363,8 @@ static int level_set(struct core *c, const struct orlop_req *req, struct core_in
 				  "info, debug or default", word);
 	if (core_log_set_module(c->log, inst->name, level))
 		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	if (inst->iso)
+		core_isolate_level(inst, level);
 	CLOG(c, INFO, "log_level", "module=%s level=%s", inst->name, word);
 	return 0;
 }
@@ -332,12 +405,6 @@ static int op_debug(void *ctx, const struct orlop_req *req, struct orlop_call *c
 	return 0;
 }
 
-/* A load or unload that was asked for: its call, and the core to answer from. */
-struct pending {
-	struct core	*core;
-	struct orlop_call *call;
-};
-
 static void load_done(void *arg, int status, struct core_instance *inst, const struct orlop_error *err)
 {
 	struct pending *p = arg;
@@ -354,17 +421,6 @@ static void load_done(void *arg, int status, struct core_instance *inst, const s
 		answer(p->core, p->call, ORLOP_ADMIN_T_JSON, &b);
 	}
 	omem_free(p);
-}
-
-static struct pending *pending_new(struct core *c, struct orlop_call *call)
-{
-	struct pending *p = OMEM_NEW(struct pending);
-
-	if (p) {
-		p->core = c;
-		p->call = call;
-	}
-	return p;
 }
 
 /* "k=v" into the configuration of a module; "name=" and others alike are parameters. */
@@ -397,6 +453,25 @@ static int get_params(struct core *c, const struct orlop_req *req, struct core_c
 	return e;
 }
 
+/* "none" or "process", if the request says so. */
+static int get_isolation(struct core *c, const struct orlop_req *req, struct core_config_module *cm,
+			 struct orlop_error *err)
+{
+	char word[16];
+	int r;
+
+	if (!orlop_msg_bytes(&c->self->shards[0].host, &req->msg, ORLOP_ADMIN_T_ISOLATION).p)
+		return 0;
+	r = get_text(c, req, ORLOP_ADMIN_T_ISOLATION, "isolation", word, sizeof(word), err);
+	if (r)
+		return r;
+	cm->isolate_given = true;
+	cm->isolate = strcmp(word, "process") == 0;
+	if (!cm->isolate && strcmp(word, "none") != 0)
+		return orlop_fail(err, EINVAL, 400, "BadRequest", "isolation %s: want none or process", word);
+	return 0;
+}
+
 static int op_load(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		   struct orlop_error *err)
 {
@@ -414,6 +489,8 @@ static int op_load(void *ctx, const struct orlop_req *req, struct orlop_call *ca
 		e = orlop_fail(err, ENOMEM, 0, "", "out of memory");
 	if (e == 0)
 		e = get_params(c, req, &cm, err);
+	if (e == 0)
+		e = get_isolation(c, req, &cm, err);
 	if (e == 0)
 		e = core_loader_plan(c, &cm, 1, err);
 	if (e == 0)
@@ -441,6 +518,8 @@ static int op_replace(void *ctx, const struct orlop_req *req, struct orlop_call 
 	}
 	if (e == 0)
 		e = get_params(c, req, &cm, err);
+	if (e == 0)
+		e = get_isolation(c, req, &cm, err);
 	if (e == 0 && !(p = pending_new(c, call)))
 		e = orlop_fail(err, ENOMEM, 0, "", "out of memory");
 	if (e == 0)
@@ -451,11 +530,42 @@ static int op_replace(void *ctx, const struct orlop_req *req, struct orlop_call 
 	return e;
 }
 
+static void set_told(void *arg, int status, const char *text, const struct orlop_error *err)
+{
+	struct pending *p = arg;
+	struct obuf b = OBUF_INIT;
+
+	(void)text;
+	if (status) {
+		core_call_done(p->call, status, NULL, err);
+	} else {
+		obuf_puts(&b, "{}");
+		answer(p->core, p->call, ORLOP_ADMIN_T_JSON, &b);
+	}
+	omem_free(p);
+}
+
+/* Of a module in another process. */
+static int set_there(struct core *c, struct core_instance *inst, const struct core_config_module *cm,
+		     struct orlop_call *call, struct orlop_error *err)
+{
+	struct pending *p = pending_new(c, call);
+	int e;
+
+	if (!p)
+		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
+	e = core_isolate_set(inst, cm, set_told, p, err);
+	if (e)
+		omem_free(p);
+	return e;
+}
+
 static int op_set(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		  struct orlop_error *err)
 {
 	struct core *c = ctx;
 	struct core_config_module cm = { .module = NULL };
+	struct core_instance *inst;
 	struct obuf b = OBUF_INIT;
 	uint32_t changed = 0;
 	char name[256];
@@ -463,6 +573,12 @@ static int op_set(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 
 	if (e == 0)
 		e = get_params(c, req, &cm, err);
+	inst = e == 0 ? core_instance_find(c, name) : NULL;
+	if (inst && inst->iso) {
+		e = set_there(c, inst, &cm, call, err);
+		core_config_module_done(&cm);
+		return e;
+	}
 	if (e == 0)
 		e = core_loader_set(c, name, &cm, &changed, err);
 	core_config_module_done(&cm);

@@ -44,6 +44,7 @@ struct core_config_module {
 	char		*name;		/* instance, NULL: class/name */
 	uint32_t	line;
 	bool		isolate;	/* in a process of its own */
+	bool		isolate_given;	/* of a replacement: not as the old one */
 	uint32_t	n_params;
 	struct core_config_param *params;
 };

@@ -800,6 +800,7 @@ static void life_stop(struct core_instance *inst, bool forced)
 	}
 	orlop_msgw_init(&w, NULL);
 	orlop_msgw_u64(&w, CORE_ISO_T_NUM, forced);
+	orlop_msgw_u64(&w, CORE_ISO_T_FLAGS, (uint64_t)atomic_load(&inst->stop_reason));
 	iso->stop_asked = true;
 	r = iso_ask(iso, CORE_ISO_STOP, &w, STOP_NS, stop_answered, iso);
 	orlop_msgw_done(&w);
@@ -809,6 +810,7 @@ static void life_stop(struct core_instance *inst, bool forced)
 	}
 }
 
+/* Both: what it said last, and a question for next time. */
 static uint32_t life_draining(struct core_instance *inst)
 {
 	struct core_isolate *iso = inst->iso;
@@ -818,6 +820,17 @@ static uint32_t life_draining(struct core_instance *inst)
 	if (!asked(iso, CORE_ISO_HEALTH))
 		(void)iso_ask(iso, CORE_ISO_HEALTH, NULL, HEALTH_NS, NULL, NULL);
 	return iso->draining;
+}
+
+static uint32_t life_changing(struct core_instance *inst)
+{
+	struct core_isolate *iso = inst->iso;
+
+	if (iso->state != ISO_UP)
+		return 0;
+	if (!asked(iso, CORE_ISO_HEALTH))
+		(void)iso_ask(iso, CORE_ISO_HEALTH, NULL, HEALTH_NS, NULL, NULL);
+	return iso->changing;
 }
 
 static uint64_t life_revision(struct core_instance *inst)
@@ -861,6 +874,7 @@ const struct core_life core_life_isolated = {
 	.start = life_start,
 	.stop = life_stop,
 	.draining = life_draining,
+	.changing = life_changing,
 	.revision = life_revision,
 	.close = life_close,
 	.hold = life_hold,
@@ -877,6 +891,15 @@ static void proxy_health(void *ctx, struct orlop_health *h)
 	(void)snprintf(h->text, sizeof(h->text), "%s", iso->health.text);
 	if (iso->state == ISO_UP && iso->desc.has & CORE_ISO_HAS_HEALTH && !asked(iso, CORE_ISO_HEALTH))
 		(void)iso_ask(iso, CORE_ISO_HEALTH, NULL, ASK_NS, NULL, NULL);
+}
+
+static int proxy_stats(void *ctx, char *buf, size_t size)
+{
+	struct core_isolate *iso = ctx;
+
+	if (!iso->stats || !iso->stats[0])
+		return -1;
+	return snprintf(buf, size, "%s", iso->stats) < (int)size ? 0 : -1;
 }
 
 bool core_isolate_up(const struct core_instance *inst)
@@ -999,6 +1022,7 @@ int core_isolate_new(struct core *c, const char *path, const struct core_config_
 	inst->iso = iso;
 	inst->ctx = iso;
 	inst->mod.health = proxy_health;
+	inst->mod.stats = proxy_stats;
 	inst->life = &core_life_isolated;
 	iso->inst = inst;
 	iso->n_links = links_wanted(&iso->image->info, c);
@@ -1032,6 +1056,7 @@ void core_isolate_free(struct core_isolate *iso)
 	}
 	omap_done(&iso->lent);
 	core_timer_free(iso->timer);
+	omem_free(iso->stats);
 	core_iso_desc_done(&iso->desc);
 	core_config_module_done(&iso->cm);
 	orlop_error_done(&iso->refusal);

@@ -60,6 +60,8 @@ static void put_health(struct core_up *up, struct orlop_msgw *w)
 	orlop_msgw_str(w, CORE_ISO_T_TEXT, h.text);
 	if (inst->life->revision)
 		orlop_msgw_u64(w, CORE_ISO_T_REV, inst->life->revision(inst));
+	if (inst->life->changing)
+		orlop_msgw_u64(w, CORE_ISO_T_CHANGING, inst->life->changing(inst));
 	if (inst->life->draining)
 		orlop_msgw_u64(w, CORE_ISO_T_DRAINING, inst->life->draining(inst));
 }
@@ -189,6 +191,7 @@ static void ended(void *arg, int status, struct core_instance *inst, const struc
 static void on_stop(struct core_up *up, struct core_iso_in *in)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
+	int32_t reason;
 	int r = 0;
 
 	up->stop_id = in->id;
@@ -196,12 +199,15 @@ static void on_stop(struct core_up *up, struct core_iso_in *in)
 		(void)core_up_stopped(up);
 		return;
 	}
-	r = core_unload_job(up->inst, CORE_STOP_UNLOAD, ended, up, &err);
+	reason = (int32_t)orlop_msg_u64(&in->msg, CORE_ISO_T_FLAGS, 0);
+	r = core_unload_job(up->inst, reason == ORLOP_STOP_REPLACE ? CORE_STOP_REPLACE : CORE_STOP_UNLOAD, ended,
+			    up, &err);
 	if (r) {
 		core_up_say_status(up, CORE_ISO_REPLY, in->id, r, &err);
 		up->stop_id = 0;
 	} else {
 		up->stopping = true;
+		atomic_store(&up->inst->stop_reason, reason);
 		up->inst->job->forced = orlop_msg_u64(&in->msg, CORE_ISO_T_NUM, 0) != 0;
 		up->inst->life->stop(up->inst, up->inst->job->forced);
 	}

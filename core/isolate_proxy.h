@@ -76,8 +76,10 @@ struct core_isolate {
 	uint32_t	n_leads;
 	struct omap	lent;		/* addresses of sockets that it has, or will ask for again */
 	struct orlop_health health;	/* as last told */
+	char		*stats;		/* as last told */
 	uint64_t	rev;
 	uint32_t	draining;
+	uint32_t	changing;
 	int32_t		level;		/* of its log; 0: not set */
 
 	struct orlop_timer *timer;	/* the next start, or the end of patience */

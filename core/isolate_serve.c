@@ -31,6 +31,7 @@ void iso_health_told(struct core_isolate *iso, const struct orlop_msg *m)
 	core_iso_text(m, CORE_ISO_T_TEXT, iso->health.text, sizeof(iso->health.text));
 	iso->rev = orlop_msg_u64(m, CORE_ISO_T_REV, iso->rev);
 	iso->draining = (uint32_t)orlop_msg_u64(m, CORE_ISO_T_DRAINING, 0);
+	iso->changing = (uint32_t)orlop_msg_u64(m, CORE_ISO_T_CHANGING, 0);
 }
 
 /* ---- what it is --------------------------------------------------------------------------------------- */
@@ -322,6 +323,10 @@ static void on_reply(struct core_isolate *iso, struct core_iso_in *in)
 	if (a->type == CORE_ISO_HEALTH || a->type == CORE_ISO_STOP)
 		iso_health_told(iso, &in->msg);
 	text = core_iso_str(&in->msg, CORE_ISO_T_TEXT);
+	if (a->type == CORE_ISO_STATS && text) {
+		omem_free(iso->stats);
+		iso->stats = omem_strdup(text);
+	}
 	if (a->fn)
 		a->fn(a->arg, status, text ? text : "", &err);
 	omem_free(a);

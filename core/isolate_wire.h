@@ -21,10 +21,10 @@ enum core_iso_type {
 	/* parent to child */
 	CORE_ISO_SPEC = 1,	/* what to be; the first */
 	CORE_ISO_INIT,		/* what it needs is there: init, start */
-	CORE_ISO_STOP,		/* id; NUM 1: may not refuse; → REPLY REV */
+	CORE_ISO_STOP,		/* id; NUM 1: may not refuse; FLAGS: ORLOP_STOP_*; → REPLY as HEALTH */
 	CORE_ISO_END,		/* stop() was well: drain, fini, exit; → EOF */
 	CORE_ISO_SET,		/* id PARAM…: live parameters, all or none → REPLY */
-	CORE_ISO_HEALTH,	/* id → REPLY OK TEXT REV DRAINING */
+	CORE_ISO_HEALTH,	/* id → REPLY OK TEXT REV DRAINING CHANGING */
 	CORE_ISO_STATS,		/* id → REPLY TEXT */
 	CORE_ISO_PING,		/* id → REPLY when every loop has turned */
 	CORE_ISO_LED,		/* NUM of the lead, REV token (0: lost) */
@@ -80,6 +80,7 @@ enum {
 	CORE_ISO_T_REASON,
 	CORE_ISO_T_OK,
 	CORE_ISO_T_DRAINING,
+	CORE_ISO_T_CHANGING,
 	CORE_ISO_T_ABI,		/* of the descriptor: major << 16 | minor */
 };
 

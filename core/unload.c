@@ -378,7 +378,7 @@ void core_life_stopped(struct core_instance *inst, int r, struct orlop_error *er
 {
 	struct core_loader_job *job = inst->job;
 
-	if (job->reason == CORE_STOP_REPLACE && !job->forced) {
+	if (job->reason == CORE_STOP_REPLACE && !job->forced && !inst->core->up) {
 		core_replacing_stopped(inst, r, err);
 		return;
 	}

@@ -50,6 +50,7 @@ enum {
 #define ORLOP_ADMIN_T_LEVEL	10	/* bytes */
 #define ORLOP_ADMIN_T_TIMEOUT_NS 11	/* of FORWARD, 0: two minutes */
 #define ORLOP_ADMIN_T_FILE	12	/* bytes: a path or class/name */
+#define ORLOP_ADMIN_T_ISOLATION	13	/* of LOAD, REPLACE: bytes, "none" or "process" */
 
 #define ORLOP_ADMIN_MORE	1	/* status of a frame of a stream: others follow */
 
