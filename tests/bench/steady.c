@@ -11,6 +11,7 @@
  *
  * Commands on stdin, one answer line each:
  *	mark NAME	a window begins → ok
+ *	more N		waits until N more requests are answered → ok
  *	end		it ends → JSON: requests, failed, the longest request and the longest time without any
  *			answer, both in ms, of this window
  *	stop		clients stop, watchers catch up, all is compared with a list → JSON; exit status 0 if
@@ -625,6 +626,12 @@ int main(int argc, char **argv)
 			atomic_store(&g.longest, 0);
 			atomic_store(&g.gap, 0);
 			t0 = now();
+			puts("ok");
+		} else if (!strncmp(text, "more ", 5)) {
+			uint64_t goal = atomic_load(&g.requests) + strtoull(text + 5, NULL, 10);
+
+			while (atomic_load(&g.requests) < goal)
+				usleep(1000);
 			puts("ok");
 		} else if (!strcmp(text, "end")) {
 			uint64_t n = atomic_load(&g.requests) - requests;

@@ -64,6 +64,7 @@ struct fakehost {
 	int		wake_fd;
 	pthread_t	self;
 
+	uint32_t	left;		/* by modules that were unloaded */
 	struct olist	timers;
 	uint64_t	seq;
 	uint64_t	now;

@@ -863,15 +863,19 @@ static void module_free(struct fakehost_module *m)
 	free(m);
 }
 
-static void module_fini(struct fakehost *fh, struct fakehost_module *m)
+/* Returns how many things it left. */
+static uint32_t module_fini(struct fakehost *fh, struct fakehost_module *m)
 {
+	uint32_t left;
+
 	for (uint32_t i = m->n_shards; i-- > 0;)
 		if (m->shards[i].inited && m->mod->shard_fini)
 			m->mod->shard_fini(m->ctx, m->shards[i].mod_shard);
 	if (m->ctx && m->mod->fini)
 		m->mod->fini(m->ctx);
-	(void)module_drop(fh, m);
+	left = module_drop(fh, m);
 	module_free(m);
+	return left;
 }
 
 static int module_start(struct fakehost *fh, struct fakehost_module *m, struct orlop_error *err)
@@ -916,7 +920,7 @@ int fakehost_load_as(struct fakehost *fh, const struct orlop_module *mod, const 
 	fake_feed_changed(fh);
 	r = module_start(fh, m, err);
 	if (r) {
-		module_fini(fh, m);
+		(void)module_fini(fh, m);
 		return r;
 	}
 	if (ret)
@@ -950,14 +954,14 @@ int fakehost_unload(struct fakehost *fh, struct fakehost_module *m, struct orlop
 	}
 	(void)fakehost_run_until(fh, module_idle, m, 60 * FAKEHOST_S);
 	(void)fakehost_run(fh);
-	module_fini(fh, m);
+	fh->left += module_fini(fh, m);
 	return 0;
 }
 
 void fakehost_crash(struct fakehost *fh, struct fakehost_module *m)
 {
 	m->stopping = true;
-	module_fini(fh, m);
+	(void)module_fini(fh, m);
 }
 
 void *fakehost_ctx(struct fakehost_module *m)
@@ -999,7 +1003,7 @@ const struct orlop_host *fakehost_host(struct fakehost *fh)
 
 uint32_t fakehost_held(struct fakehost *fh)
 {
-	uint32_t n = 0;
+	uint32_t n = fh->left;
 
 	OLIST_FOREACH(at, &fh->timers) {
 		struct orlop_timer *t = OLIST_ENTRY(at, struct orlop_timer, node);

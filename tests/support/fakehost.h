@@ -214,7 +214,7 @@ uint32_t fakehost_logged(struct fakehost *fh, const char *text);
 double fakehost_metric(struct fakehost *fh, const char *name, const char *labels);
 /* Leadership is given at once; 0: nobody leads from now on, 1: everybody does again. */
 void fakehost_leading(struct fakehost *fh, int leading);
-/* What modules hold: timers, watches, requests, calls, resources, children. 0 after a clean unload. */
+/* What modules hold, or left when they were unloaded: timers, watches, requests, calls, resources, children. */
 uint32_t fakehost_held(struct fakehost *fh);
 
 #ifdef __cplusplus
