@@ -393,7 +393,9 @@ static int fail_code(struct lmdb *s, int rc)
 		return db_errno(rc);
 	if (!atomic_exchange(&s->broken, true)) {
 		OLOG(s->h, ERR, "database_broken", "path=%s error=\"%s\"", s->path, mdb_strerror(rc));
-		s->h->fail(s->h, mdb_strerror(rc));
+		/* LMDB goes on only after it is opened anew, which writes too: if that fails, nothing helps. */
+		if (rc != MDB_PANIC || s->h->post(s->h, database_reopen, s))
+			s->h->fail(s->h, mdb_strerror(rc));
 	}
 	return rc == MDB_PANIC ? -ECONNRESET : -EIO;
 }

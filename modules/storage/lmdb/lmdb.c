@@ -150,6 +150,31 @@ void close_all(struct lmdb *s)
 	db_close(&s->db);
 }
 
+void database_reopen(void *arg)
+{
+	struct lmdb *s = arg;
+	struct orlop_error err = ORLOP_ERROR_INIT;
+
+	if (s->copies) {
+		s->reopen = true;
+		return;
+	}
+	s->reopen = false;
+	writer_stop(s);		/* what it has not answered yet it answers with the truth: unknown, or not done */
+	close_all(s);
+	atomic_store(&s->broken, false);
+	if (open_all(s, &err)) {
+		atomic_store(&s->broken, true);
+		s->h->fail(s->h, err.msg);
+		return;
+	}
+	OLOG(s->h, WARN, "database_reopened", "path=%s rev=%llu", s->path,
+	     (unsigned long long)atomic_load(&s->durable));
+	/* What nobody could be told of may be there: whoever waits for changes looks. */
+	if (s->waiters)
+		ostore_waiters_wake(s->waiters, UINT64_MAX);
+}
+
 /*
  * What waits is answered; what still arrives is served as ever until fini (its writer ends there), so
  * that every accepted request gets a true answer. Only waiting is over: see op_changes().

@@ -57,6 +57,8 @@ struct lmdb {
 	/* loop */
 	struct ostore_waiters *waiters;
 	MDB_txn		*reader;	/* reset between uses */
+	uint32_t	copies;		/* snapshots being made: they read the database on workers */
+	bool		reopen;		/* wanted, when they are done */
 
 	/* shared: lock */
 	pthread_mutex_t	lock;
@@ -118,6 +120,8 @@ void moment_note(struct lmdb *s);
 /* lmdb.c */
 int open_all(struct lmdb *s, struct orlop_error *err);
 void close_all(struct lmdb *s);
+/* After LMDB gave up: close and open again; fails the module if that does not work. On the loop. */
+void database_reopen(void *arg);
 int read_only_fail(const struct lmdb *s, struct orlop_error *err);
 /* Answers with what is in @w, REV and OLDEST. */
 void numbers_answer(struct lmdb *s, struct orlop_call *call, struct orlop_msgw *w, uint64_t rev);

@@ -103,6 +103,9 @@ static void snapshot_done(void *arg)
 		orlop_msgw_u64(&w, ORLOP_STORAGE_T_SIZE, j->bytes);
 		numbers_answer(j->s, j->call, &w, j->rev);
 	}
+	j->s->copies--;
+	if (j->s->reopen && !j->s->copies)
+		database_reopen(j->s);
 	close(j->fd);
 	omem_free(j);
 }
@@ -128,6 +131,7 @@ int op_snapshot(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		omem_free(j);
 		return orlop_fail(err, -e, 0, "", "snapshot could not start");
 	}
+	s->copies++;
 	return 0;
 }
 
@@ -242,6 +246,8 @@ int op_restore(void *ctx, const struct orlop_req *req, struct orlop_call *call, 
 		return read_only_fail(s, err);
 	if (!req->msg.n_fds || req->msg.fds[0] < 0)
 		return orlop_fail(err, EINVAL, 0, "", "restore needs a descriptor to read from");
+	if (s->copies)
+		return orlop_fail(err, EBUSY, 0, "", "%s: a snapshot is being made", s->path);
 	/* an administrator's act on an empty store: the loop may wait for the copy */
 	writer_stop(s);		/* what was accepted before counts too */
 	e = read_begin(s, &txn, err);
