@@ -2,7 +2,7 @@
 # run: timeout=240 alone
 """Memory, writes and system calls that fail, each once: the n-th of them, for every n.
 
-    faults.py [SCENARIO...]         start load api modules
+    faults.py [SCENARIO...]         start load api modules disk clock
 
 What must hold: the daemon answers with an error or goes on; it never crashes, hangs, loses what it acknowledged, or
 keeps descriptors. FAULT_EVERY=k tries the first 20 and then each k-th n (1: all), FAULT_SECONDS bounds each sweep.
@@ -62,6 +62,11 @@ class Page:
 
     def env(self):
         return dict(os.environ, LD_PRELOAD=SHIM, FAULT_FILE=self.path)
+
+
+    def clock(self, seconds):
+        """the daemon's wall clock is that far off"""
+        struct.pack_into("<q", self.m, 224, int(seconds * 1e9))
 
 
 page = Page()
@@ -417,11 +422,113 @@ def modules():
     t.eq(d.stop(), 0, "modules: ends well")
 
 
+# ---- a full disk, a clock that jumps -------------------------------------------------------------------------------
+
+def disk():
+    """No space: writes are refused in upstream's form, reads and deletes go on, space returns."""
+    small = kit.tempdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", small], stderr=subprocess.DEVNULL).returncode:
+        t.skip("a full disk", "cannot mount")
+        return
+    try:
+        d = Server()
+        conf = open(d.conf).read().replace('path = "%s/data/db"' % d.dir, 'path = "%s/db"; history_s = 1' % small)
+        open(d.conf, "w").write(conf)
+        d.start()
+        c = Client(d)
+        t.eq(c.ask("POST", CM, config_map("before", {"a": "b"}))[0], 201, "disk: there is space at first")
+        with open(small + "/ballast", "wb") as f:
+            f.write(bytes(1 << 20))
+        made, refused = ["before"], None
+        for i in range(200):
+            status, body = c.ask("POST", CM, config_map("big%d" % i, {"x": "y" * 50000}))
+            if status != 201:
+                refused = status, body
+                break
+            made.append("big%d" % i)
+        doc = json.loads(refused[1]) if refused else {}
+        t.ok(refused and refused[0] == 507 and doc.get("kind") == "Status" and doc.get("status") == "Failure" and
+             "no space left" in doc.get("message", ""), "disk: then a write is refused with a Status", refused)
+        status, body = c.ask("GET", CM)
+        t.eq((status, sorted(o["metadata"]["name"] for o in json.loads(body)["items"])), (200, sorted(made)), "disk: reads go on, with all that was acknowledged")
+        w = c.ask("GET", CM + "?watch=1&timeoutSeconds=1&resourceVersion=0")
+        t.ok(w[0] == 200 and w[1].count(b'"ADDED"') == len(made), "disk: watches too", (w[0], w[1][:200]))
+        many = [c.ask("PUT", CM + "/before", config_map("before", {"a": str(i)}))[0] for i in range(20)]
+        t.ok(set(many) <= {200, 507}, "disk: small writes are done or refused", many)
+        t.eq(c.ask("GET", "/readyz")[0] in (200, 500), True, "disk: it says how it is")
+        os.unlink(small + "/ballast")
+        ok = kit.until("space", lambda: c.ask("POST", CM, config_map("after", {"x": "z" * 1000}))[0] in (201, 409))
+        t.ok(ok, "disk: when space returns writes do")
+        t.eq(d.stop(), 0, "disk: it ends well")
+        d.start()
+        c.close()
+        status, body = c.ask("GET", CM)
+        t.ok(status == 200 and set(made) | {"after"} <= {o["metadata"]["name"] for o in json.loads(body)["items"]}, "disk: nothing acknowledged is lost", status)
+        t.eq(d.stop(), 0, "disk: and again")
+    finally:
+        subprocess.run(["umount", "-l", small])
+
+
+def clock():
+    """The wall clock jumps, both ways: timers, watches and requests do not notice; certificates and dates do."""
+    d = Server()
+    d.start()
+    c = Client(d)
+    page.clock(0)
+    t.eq(c.ask("POST", CM, config_map("now"))[0], 201, "clock: at first")
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"},
+             "spec": {"holderIdentity": "a", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"}}
+    leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    t.eq(c.ask("POST", leases, lease)[0], 201, "clock: a lease")
+    for what, seconds in (("an hour ahead", 3600), ("back again", 0), ("a day back", -86400), ("ten days ahead", 864000), ("and back", 0)):
+        page.clock(seconds)
+        t0 = time.monotonic()
+        status, body = c.ask("GET", CM + "?watch=1&timeoutSeconds=1")
+        took = time.monotonic() - t0
+        t.ok(status == 200 and 0.9 < took < 5 * kit.FACTOR, "clock: %s: a watch of a second takes a second" % what, (status, took))
+        name = "at%d" % abs(seconds) + ("b" if seconds < 0 else "") + str(time.monotonic_ns())
+        status, body = c.ask("POST", CM, config_map(name))
+        t.eq(status, 201, "clock: %s: a write" % what)
+        made = json.loads(body)["metadata"]["creationTimestamp"] if status == 201 else "1970-01-01T00:00:00Z"
+        off = time.mktime(time.strptime(made, "%Y-%m-%dT%H:%M:%SZ")) - time.mktime(time.gmtime()) - seconds
+        t.ok(abs(off) < 60, "clock: %s: objects have its date" % what, made)
+        lease["metadata"] = json.loads(c.ask("GET", leases + "/l")[1])["metadata"]
+        lease["spec"]["leaseTransitions"] = lease["spec"].get("leaseTransitions", 0) + 1
+        status, body = c.ask("PUT", leases + "/l", lease)
+        t.eq(status, 200, "clock: %s: a lease is renewed" % what)
+        rv = int(json.loads(body)["metadata"]["resourceVersion"]) if status == 200 else 0
+        t.ok(rv > clock.rv, "clock: %s: revisions go on" % what, (rv, clock.rv))
+        clock.rv = rv
+        cpu = [sum(map(int, open("/proc/%d/stat" % d.proc.pid).read().split(")")[1].split()[11:13]))]
+        time.sleep(0.3)
+        cpu.append(sum(map(int, open("/proc/%d/stat" % d.proc.pid).read().split(")")[1].split()[11:13])))
+        t.ok(cpu[1] - cpu[0] <= 10, "clock: %s: nothing spins" % what, cpu)
+        if seconds < 0:
+            continue        # the certificates are of today
+        fresh = Client(d)
+        t.eq(fresh.ask("GET", CM + "/now")[0], 200, "clock: %s: who connects now is let in" % what)
+        fresh.close()
+    for what, seconds in (("when certificates have ended", 60 * 86400), ("before they began", -400 * 86400)):
+        page.clock(seconds)
+        fresh = Client(d)
+        status, body = fresh.ask("GET", CM + "/now")
+        t.ok(status in (None, 401), "clock: %s nobody is let in" % what, (status, body))
+        fresh.close()
+        page.clock(0)
+        fresh = Client(d)
+        t.eq(fresh.ask("GET", CM + "/now")[0], 200, "clock: and when it is right again they are")
+        fresh.close()
+    t.eq(d.stop(), 0, "clock: it ends well")
+
+
+clock.rv = 0
+
+
 if kit.SANITIZED:
     t.skip("faults", "sanitizers have allocators of their own")
 elif not os.path.exists(SHIM):
     t.ok(False, "the shim is built", SHIM)
 else:
-    for name in sys.argv[1:] or ["start", "load", "api", "modules"]:
+    for name in sys.argv[1:] or ["start", "load", "api", "modules", "disk", "clock"]:
         group(t, globals()[name])
 t.done()

@@ -1,5 +1,6 @@
 /*
- * shim.c - preloaded into orlopd: the n-th allocation, write or system call that it makes fails.
+ * shim.c - preloaded into orlopd: the n-th allocation, write or system call that it makes fails; its wall
+ * clock jumps.
  *
  * A file that the test maps too (FAULT_FILE) says what shall fail and counts: so one process is tried
  * with every n while it runs. Counted is what our own code asks for, and the libraries that hand errors
@@ -25,7 +26,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -42,6 +45,7 @@ struct page {
 	uint32_t	err;
 	char		what[64];	/* name of the call */
 	char		where[128];	/* object + offset of who asked */
+	_Atomic int64_t	wall_ns;	/* added to the wall clock */
 };
 
 static struct page *page;
@@ -142,6 +146,47 @@ EXPORT void *calloc(size_t n, size_t size)
 EXPORT void *realloc(void *p, size_t n)
 {
 	return fails(KIND_ALLOC, "realloc", __builtin_return_address(0), ENOMEM) ? NULL : __libc_realloc(p, n);
+}
+
+/* ---- the wall clock ------------------------------------------------------------------------------------- */
+
+EXPORT int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	static int (*real)(clockid_t id, struct timespec *ts);
+	int64_t add = page ? atomic_load_explicit(&page->wall_ns, memory_order_relaxed) : 0;
+	int64_t ns;
+	int r;
+
+	if (!real)
+		real = (__typeof__(real))(uintptr_t)dlsym(RTLD_NEXT, "clock_gettime");
+	r = real(id, ts);
+	if (r || !add || (id != CLOCK_REALTIME && id != CLOCK_REALTIME_COARSE))
+		return r;
+	ns = (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec + add;
+	ts->tv_sec = ns / 1000000000;
+	ts->tv_nsec = ns % 1000000000;
+	return 0;
+}
+
+EXPORT time_t time(time_t *ret)
+{
+	struct timespec ts = { .tv_sec = 0 };
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	if (ret)
+		*ret = ts.tv_sec;
+	return ts.tv_sec;
+}
+
+EXPORT int gettimeofday(struct timeval *restrict tv, void *restrict tz)
+{
+	struct timespec ts = { .tv_sec = 0 };
+
+	(void)tz;
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	tv->tv_sec = ts.tv_sec;
+	tv->tv_usec = ts.tv_nsec / 1000;
+	return 0;
 }
 
 /* ---- calls ----------------------------------------------------------------------------------------------- */
