@@ -12,6 +12,8 @@
 
 #include <orlop/inline/log.h>
 
+#define AGAIN_NS	(5 * NS_PER_S)
+
 static void sandboxes_got(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg,
 			  const char *why);
 
@@ -104,14 +106,28 @@ static void ask_status(struct kubelet *k, struct ctr *c, const char *id, bool pr
 	rt_call(k, ORLOP_RUNTIME_CONTAINER_STATUS, 0, rt_id("containerId", id), 0, status_got, a);
 }
 
+static void later(void *arg)
+{
+	adopt_start(arg);
+}
+
+void adopt_later(struct kubelet *k)
+{
+	if (k->stopping || (!k->adopt_timer && k->h->timer_new(k->h, later, k, &k->adopt_timer)))
+		return;
+	k->h->timer_set(k->adopt_timer, AGAIN_NS, 0);
+}
+
 static void removed(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
 {
 	struct kubelet *k = arg;
 
 	(void)res;
 	(void)msg;
-	if (status < 0 && !k->stopping)
-		OLOG(k->h, WARN, "leftover_not_removed", "why=\"%s\" ignoring=1", why);
+	if (status < 0 && !k->stopping) {
+		OLOG(k->h, WARN, "leftover_not_removed", "why=\"%s\" retrying_in=5s", why);
+		adopt_later(k);
+	}
 }
 
 static uint32_t attempt_of(const struct ojson *item)
@@ -251,16 +267,17 @@ static void containers_got(void *arg, int status, const struct ojson *res, const
 
 /* ---- sandboxes --------------------------------------------------------------------------------------------- */
 
-/* First pass: the newest ready one is the pod's. */
+/* First pass: the newest ready one is the pod's, in whatever order they are listed. */
 static void adopt_sandbox(struct kubelet *k, struct pod *p, const struct ojson *item)
 {
 	const char *id = ojson_get_cstr(item, "id", "");
 	bool ready = !strcmp(ojson_get_cstr(item, "state", ""), "SANDBOX_READY");
 	uint32_t attempt = (uint32_t)ojson_i64(OJSON_AT(item, "metadata", "attempt"), 0);
+	bool newest = attempt >= p->sb_attempt;
 
-	if (attempt >= p->sb_attempt)
+	if (newest)
 		p->sb_attempt = attempt + 1;
-	if (p->sb_id && !ready) {
+	if (p->sb_id && (!ready || (!newest && p->sb == SB_ATTACHING))) {
 		(void)omap_put_cstr(&k->unknown, id, NULL);
 		return;
 	}
@@ -300,7 +317,9 @@ static void sandboxes_got(void *arg, int status, const struct ojson *res, const 
 			continue;
 		if (!k->adopted || (p->orphan && !p->sb_id))
 			adopt_sandbox(k, p, item);
-		else if (p->sb != SB_MAKING && (!p->sb_id || strcmp(p->sb_id, id)))
+		else if (p->sb == SB_MAKING)
+			adopt_later(k);	/* it may be the one that is being made, or one before */
+		else if (!p->sb_id || strcmp(p->sb_id, id))
 			(void)omap_put_cstr(&k->unknown, id, NULL);
 		if (p->orphan && p->sb == SB_ATTACHING)
 			p->sb = SB_READY;

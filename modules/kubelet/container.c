@@ -168,14 +168,53 @@ void ctr_step_fail(struct ctr *c, const char *reason, const char *message)
 
 /* ---- the beginning ------------------------------------------------------------------------------------------ */
 
+struct again {
+	struct ctr	*c;
+	struct orlop_timer *timer;
+};
+
+static void unstarted_remove(struct ctr *c);
+
+static void unstarted_again(void *arg)
+{
+	struct again *a = arg;
+	struct ctr *c = a->c;
+
+	c->pod->k->h->timer_free(a->timer);
+	omem_free(a);
+	unstarted_remove(c);
+}
+
 static void unstarted_removed(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg,
 			      const char *why)
 {
-	(void)status;
+	struct ctr *c = arg;
+	struct kubelet *k = c->pod->k;
+	struct again *a;
+
 	(void)res;
 	(void)msg;
-	(void)why;
-	ctr_step_end(arg);
+	if (status >= 0 || status == -ENOENT || k->stopping) {
+		ctr_step_end(c);
+		return;
+	}
+	/* it may run: no other may begin */
+	OLOG(k->h, WARN, "container_not_removed", "pod=%s/%s container=%s why=\"%s\" retrying=1", c->pod->ns, c->pod->name,
+	     c->name, why);
+	a = OMEM_NEW(struct again);
+	if (!a || k->h->timer_new(k->h, unstarted_again, a, &a->timer)) {
+		omem_free(a);
+		ctr_step_end(c);
+		return;
+	}
+	a->c = c;
+	k->h->timer_set(a->timer, NS_PER_S, 0);
+}
+
+/* It must not live on unseen beside its successor. */
+static void unstarted_remove(struct ctr *c)
+{
+	rt_call(c->pod->k, ORLOP_RUNTIME_REMOVE_CONTAINER, c->pod->key, rt_id("containerId", c->id), 0, unstarted_removed, c);
 }
 
 static void started(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
@@ -206,8 +245,7 @@ static void started(void *arg, int status, const struct ojson *res, const struct
 		text_set(&c->exit_message, text);
 		pod_event(p, c, "Warning", "Failed", "Error: %s", text);
 		ctr_wait(c, "RunContainerError", text);
-		/* it must not live on unseen beside its successor */
-		rt_call(p->k, ORLOP_RUNTIME_REMOVE_CONTAINER, p->key, rt_id("containerId", c->id), 0, unstarted_removed, c);
+		unstarted_remove(c);
 		return;
 	}
 	pod_event(p, c, "Normal", "Started", "Started container %s", c->name);
@@ -242,8 +280,7 @@ static void created(void *arg, int status, const struct ojson *res, const struct
 			ctr_step_end(c);
 			return;
 		}
-		if (status == -ECONNRESET)
-			adopt_start(p->k);
+		adopt_later(p->k);	/* it may be there nevertheless */
 		ctr_step_fail(c, "CreateContainerError", *why ? why : "the runtime gave no id");
 		return;
 	}

@@ -197,6 +197,7 @@ struct kubelet {
 	uint32_t	n_changing;	/* requests under way that make or remove something */
 	struct orlop_request *poll;
 	struct orlop_timer *poll_timer;
+	struct orlop_timer *adopt_timer;
 	uint64_t	cursor;
 	struct node	*node;
 	struct server	*server;
@@ -256,6 +257,8 @@ void rt_events_stop(struct kubelet *k);
 
 /* Compare everything the runtime has with what is known; the first time: take over what runs. */
 void adopt_start(struct kubelet *k);
+/* In a while: something may be left behind. */
+void adopt_later(struct kubelet *k);
 /* The cache is complete: what no pod claims is ended. */
 void adopt_cleanup(struct kubelet *k);
 
@@ -493,11 +496,11 @@ void prober_free(struct kubelet *k);
 
 int server_start(struct kubelet *k, struct orlop_error *err);
 void server_stop(struct kubelet *k);
-uint32_t server_port(const struct kubelet *k);
-/* A container has ended: who follows its log reads to the end and goes. */
-void server_ctr_ended(struct kubelet *k, const struct ctr *c);
 /* A successor listens: what is under way here is served to its end. server_left: how much that is. */
 void server_drain(struct kubelet *k);
 uint32_t server_left(const struct kubelet *k);
+uint32_t server_port(const struct kubelet *k);
+/* A container has ended: who follows its log reads to the end and goes. */
+void server_ctr_ended(struct kubelet *k, const struct ctr *c);
 
 #endif

@@ -118,12 +118,12 @@ static void made(void *arg, int status, const struct ojson *res, const struct or
 
 	if (status < 0 || !*id) {
 		failed(p, *why ? why : "the runtime gave no id");
-		if (status == -ECONNRESET)
-			adopt_start(p->k);	/* it may be there nevertheless */
+		adopt_later(p->k);	/* it may be there nevertheless */
 	} else {
+		if (p->sb_id)
+			adopt_later(p->k);	/* the one before, that a reboot has ended */
 		text_set(&p->sb_id, id);
 		take_netns(p, msg);
-		p->sb_attempt++;
 		net_add(p);
 	}
 	pod_kick(p);
@@ -148,6 +148,7 @@ static void make(struct pod *p)
 	} else {
 		(void)ojson_set(req, "config", config);
 		p->sb = SB_MAKING;
+		p->sb_attempt++;	/* also of one that fails: it may be there nevertheless */
 		pod_ref(p);
 		rt_call(p->k, ORLOP_RUNTIME_RUN_SANDBOX, p->key, req, 0, made, p);
 	}
