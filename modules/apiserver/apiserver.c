@@ -38,6 +38,7 @@ static const struct orlop_param params[] = {
 	{ "max_writes", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "200", "writes in flight at once" },
 	{ "max_connections", ORLOP_PARAM_INT, 0, "10000", "open connections" },
 	{ "event_ttl_s", ORLOP_PARAM_INT, 0, "3600", "seconds that Events are kept" },
+	{ "shared_storage", ORLOP_PARAM_BOOL, 0, "false", "other API servers use the same storage: reads ask it how far it is" },
 };
 
 /* ---- init ----------------------------------------------------------------------------------------------- */
@@ -77,7 +78,6 @@ static void apis_fini(void *ctx)
 	omem_free(a);
 }
 
-static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 /* Per shard; other shards read them at any time. */
 static void limits_read(struct apis *a)
 {
@@ -101,6 +101,7 @@ static void apis_apply(void *ctx, const char *name, const char *value)
 	limits_read(ctx);
 }
 
+static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct apis *a = OMEM_NEW(struct apis);
 	const char *adv = h->param(h, "advertise");
@@ -117,6 +118,7 @@ static void apis_apply(void *ctx, const char *name, const char *value)
 		.node_ports = h->param(h, "node_ports"),
 		.issuer = h->param(h, "issuer"),
 		.event_ttl_ns = (uint64_t)h->param_int(h, "event_ttl_s") * APIS_NS_PER_S,
+		.shared_storage = h->param_bool(h, "shared_storage"),
 	};
 	char host[100];
 	int r;
@@ -461,6 +463,6 @@ ORLOP_MODULE("apiserver", "apiserver", "0.1", "provides=api\0needs=storage\0read
 	.fini = apis_fini,
 	.health = apis_health,
 	.stats = apis_stats,
-	.draining = apis_draining);
 	.param_validate = apis_validate,
 	.param_apply = apis_apply,
+	.draining = apis_draining);

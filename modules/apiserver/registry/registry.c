@@ -1,6 +1,7 @@
 /* registry.c - the engine's frame: kinds, shards, and which verb goes where. */
 #include "registry.h"
 #include "op.h"
+#include "store.h"
 #include "verbs.h"
 
 #include "record/orecord.h"
@@ -425,6 +426,43 @@ static void dispatch(struct reg_op *op)
 	reg_finish(op, reg_method(op));
 }
 
+/* ---- reads of a storage that others write to ---- */
+
+#define FRESH_WAIT_NS	(UINT64_C(3) * 1000000000)
+
+static void on_caught_up(void *arg, int32_t status)
+{
+	struct reg_op *op = arg;
+
+	if (status < 0)
+		reg_finish(op, orlop_fail(&op->err, ETIMEDOUT, 504, "Timeout",
+					  "Timeout: the cache has not come as far as the storage"));
+	else
+		dispatch(op);
+}
+
+static void on_revision(struct reg_op *op, int r, const struct reg_txn_result *res)
+{
+	struct orlop_resource *at = reg_open(op->sh, op->k);
+
+	if (r)
+		reg_finish(op, r);
+	else if (!at || op->sh->h->resource_rev(at, NULL) >= res->rev)
+		dispatch(op);
+	else if (op->sh->h->cache_wait(at, res->rev, FRESH_WAIT_NS, on_caught_up, op))
+		reg_finish(op, reg_failed(op, -ENOMEM, NULL));
+}
+
+/*
+ * A read that names no revision sees whatever was acknowledged before it came, also by another API server
+ * on the same storage: it waits until our cache is as far as the storage is now.
+ */
+static bool must_ask(const struct reg_op *op)
+{
+	return op->sh->rg->cfg.shared_storage && !op->k->virt && !op->opt.has_rv && !op->opt.cont.len &&
+	       (op->rq.verb == REG_GET || op->rq.verb == REG_LIST || op->rq.verb == REG_WATCH);
+}
+
 void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, void *arg)
 {
 	struct reg_op *op = omem_zalloc(sizeof(*op));
@@ -450,6 +488,8 @@ void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, 
 		reg_warn(op, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
 	if (r)
 		reg_finish(op, r);
+	else if (must_ask(op))
+		store_revision(op, on_revision);
 	else
 		dispatch(op);
 }

@@ -185,6 +185,7 @@ struct reg_config {
 	uint16_t	advertise_port;		/* its target port */
 	const char	*issuer;		/* "https://kubernetes.default.svc.cluster.local" */
 	uint64_t	event_ttl_ns;		/* 0: 1 h */
+	bool		shared_storage;		/* other API servers write to the same storage */
 };
 
 /* All of @cfg is copied. Makes nothing but memory; shard contexts follow. */

@@ -171,6 +171,18 @@ void store_get(struct reg_op *op, struct orlop_bytes key, store_done_fn done)
 		done(op, reg_failed(op, r, NULL), NULL);
 }
 
+void store_revision(struct reg_op *op, store_done_fn done)
+{
+	struct orlop_msgw w;
+	int r;
+
+	orlop_msgw_init(&w, op->sh->h);
+	r = send(op, ORLOP_STORAGE_REVISION, &w, done, NULL, on_get);
+	orlop_msgw_done(&w);
+	if (r)
+		done(op, reg_failed(op, r, NULL), NULL);
+}
+
 static void on_range(void *arg, int32_t status, const struct orlop_msg *msg,
 		     const struct orlop_error *err, uint32_t flags)
 {

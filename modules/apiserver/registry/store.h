@@ -46,6 +46,9 @@ void store_commit(struct reg_op *op, const struct reg_txn *t, store_done_fn done
 /* One key, straight from the storage: item_rev 0 if it is not there. */
 void store_get(struct reg_op *op, struct orlop_bytes key, store_done_fn done);
 
+/* How far the storage is: rev. */
+void store_revision(struct reg_op *op, store_done_fn done);
+
 /*
  * store_range - records in [start, end) at @rev, at most @limit (0: as many as fit)
  *
