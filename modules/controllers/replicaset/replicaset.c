@@ -102,7 +102,10 @@ static void failure_note(struct replicaset *r, const struct ojson *rs, const cha
 	omem_free(old);
 }
 
-/* Nothing can be made in a namespace that ends: no failure, and no reason to try again. */
+/*
+ * Nothing can be made in a namespace that ends: nothing to tell of. It is tried again: the server may be
+ * behind, and it may be another namespace by now.
+ */
 static bool is_ending(const struct ojson *status)
 {
 	OJSON_FOREACH_ELEM(i, c, OJSON_AT(status, "details", "causes")) {
@@ -125,7 +128,7 @@ static void created(void *arg, int32_t status, uint32_t code, const struct ojson
 		okube_event(c->events, "apps/v1", "ReplicaSet", s->rs, NULL, "Normal", "SuccessfulCreate",
 			    "Created pod: %s", okube_meta(body, "name"));
 	} else if (status >= 0 && is_ending(body)) {
-		failed = false;
+		/* the set goes with its namespace, and then its key is done */
 	} else if (status >= 0) {
 		okube_event(c->events, "apps/v1", "ReplicaSet", s->rs, NULL, "Warning", "FailedCreate",
 			    "Error creating: %s", ojson_get_cstr(body, "message", "unknown"));

@@ -40,16 +40,17 @@ static struct orlop_bytes text(const char *cstr)
 	return (struct orlop_bytes){ cstr, strlen(cstr) };
 }
 
-/* 409: somebody else made it; the cache tells. A namespace that ends wants nothing any more. */
+/*
+ * 409: somebody else made it; the cache tells. That the namespace ends or is not there may be the word of a
+ * server that is behind us, and it may be another namespace by now: looked at again, and if it is so the
+ * cache says it too.
+ */
 static void answered(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
 {
-	bool good = status >= 0 && (code == 409 || code == 404);
-
-	(void)rev;
-	OJSON_FOREACH_ELEM(i, c, OJSON_AT(body, "details", "causes")) {
-		good |= ojson_string_is(ojson_get(c, "reason"), "NamespaceTerminating");
-	}
-	octl_answer(arg, status, good ? 200 : code, body, rev);
+	if (status >= 0 && code == 404)
+		octl_release(arg, true);
+	else
+		octl_answer(arg, status, status >= 0 && code == 409 ? 200 : code, body, rev);
 }
 
 static int send(struct octl_task *t, const char *verb, const char *resource, const char *kind,
