@@ -5,6 +5,7 @@
  *	cluster --seeds 1-100		many, each in a process of its own
  *	  --quiet			only what fails, and the sum
  *	  --expect			end with 0 at the first seed that fails, with 1 if none does
+ *	  --state			and what is there when a seed fails
  *	  --steps N			give up a seed after so many (default: 3 million)
  *	  --seconds N			real time for all of them
  */
@@ -119,6 +120,10 @@ static const struct sim_module api_modules[] = {
 	{ "apiserver", NULL, "listen=127.0.0.1:6443;cert=$pki/server.crt;key=$pki/server.key;client_ca=$pki/ca.crt;"
 			     "sa_key=$pki/sa.key" },
 };
+static const struct sim_module shared_modules[] = {
+	{ "apiserver", NULL, "listen=127.0.0.1:6443;cert=$pki/server.crt;key=$pki/server.key;client_ca=$pki/ca.crt;"
+			     "sa_key=$pki/sa.key;shared_storage=true" },
+};
 static const struct sim_module control_modules[] = {
 	{ "scheduler/default", NULL, NULL },
 	{ "controllers/namespace", NULL, NULL },
@@ -176,7 +181,7 @@ static void build(struct cluster *c)
 		(void)member_add(c, "store", ROLE_STORE, store_modules, COUNT(store_modules), NULL, NULL);
 		for (i = 0; i < c->k.n_apis; i++) {
 			snprintf(name, sizeof(name), "api%u", i + 1);
-			(void)member_add(c, name, ROLE_API, api_modules, COUNT(api_modules), "store", NULL);
+			(void)member_add(c, name, ROLE_API, shared_modules, 1, "store", NULL);
 		}
 		(void)member_add(c, "ctl", ROLE_CONTROL, control_modules, COUNT(control_modules), "store", "api1");
 	} else {
@@ -230,8 +235,10 @@ static void step(void *arg)
 {
 	struct cluster *c = arg;
 
-	if (c->n_members)
-		watch_step(&c->members[sim_steps(c->w) % c->n_members]);
+	struct member *m = &c->members[sim_steps(c->w) % c->n_members];
+
+	if (m->role != ROLE_STORE)	/* it has no cache worth the name: nobody registers resources there */
+		watch_step(m);
 }
 
 static bool is_up(void *arg)
@@ -294,6 +301,7 @@ static void storm(struct cluster *c, uint64_t max_steps)
 	}
 	if (c->k.cut)
 		sim_net(c->w)->reset = (uint32_t)sim_below(c->w, 10);
+	c->n_hard += sim_net(c->w)->reset;
 	c->storm = true;
 	load_start(c);
 	faults_start(c);
@@ -337,6 +345,37 @@ static void print_line(void *arg, const char *line)
 	printf("    %s\n", line);
 }
 
+/* What is there at the end of a run that failed. */
+static void print_version(void *arg, const struct version *v)
+{
+	char *text = ojson_text(v->obj, 0, NULL);
+
+	(void)arg;
+	printf("    %s at %llu %s\n", v->key, (unsigned long long)v->rev, text);
+	omem_free(text);
+}
+
+static void print_state(struct cluster *c)
+{
+	static const char *const kinds[] = { "nodes", "deployments.apps", "replicasets.apps", "pods", "namespaces", "configmaps" };
+	const struct container *ct;
+	const struct sandbox *s;
+	uint32_t i;
+
+	for (i = 0; i < COUNT(kinds); i++)
+		truth_each(c, kinds[i], print_version, NULL);
+	for (i = 0; i < c->n_members; i++) {
+		if (!c->members[i].m)
+			continue;
+		for (s = c->members[i].m->sandboxes; s; s = s->next)
+			printf("    %s: sandbox %s of %s, %s, address %s\n", c->members[i].name, s->id, s->uid,
+			       s->ready ? "ready" : "not ready", s->ip);
+		for (ct = c->members[i].m->containers; ct; ct = ct->next)
+			printf("    %s: container %s in %s of %s, state %d\n", c->members[i].name, ct->id, ct->sandbox, ct->uid,
+			       (int)machine_container_state(c->members[i].m, ct));
+	}
+}
+
 struct options {
 	uint64_t	from;
 	uint64_t	to;
@@ -346,6 +385,7 @@ struct options {
 	uint32_t	seconds;
 	bool		quiet;
 	bool		expect;
+	bool		state;
 };
 
 static uint64_t real_ms(void)
@@ -391,6 +431,8 @@ static int seed_run(uint64_t seed, const struct options *o)
 		printf("seed %llu: FAILED %s\n", (unsigned long long)seed, sim_failure(c.w));
 		if (!o->quiet && !o->trace)
 			sim_last(c.w, print_line, NULL);
+		if (o->state)
+			print_state(&c);
 	}
 	if (!o->quiet || sim_failure(c.w))
 		printf("seed %llu: %s steps=%llu seconds=%llu requests=%llu versions=%llu seen=%llu faults=%llu hash=%016llx ms=%llu\n",
@@ -464,6 +506,8 @@ int main(int argc, char **argv)
 			o.trace = 0;
 		} else if (!strcmp(argv[i], "--every-step")) {
 			o.trace = 2;
+		} else if (!strcmp(argv[i], "--state")) {
+			o.state = true;
 		} else if (!strcmp(argv[i], "--expect")) {
 			o.expect = true;
 		} else {

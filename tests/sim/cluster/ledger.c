@@ -230,6 +230,17 @@ static bool is_reused(struct cluster *c, const struct entry *e)
 	return any;
 }
 
+/* A write that took the last finalizer away: what history has of it is that the object went. */
+static bool is_removal(struct cluster *c, const struct entry *e)
+{
+	uint32_t i = truth_find(c, e->rev);
+
+	for (; i < truth_count(c) && truth_at(c, i)->rev == e->rev; i++)
+		if (is_its(e, truth_at(c, i)) && !truth_at(c, i)->obj)
+			return true;
+	return false;
+}
+
 /* Everything that was acknowledged is there; called when history has come to the end of what was said. */
 void ledger_end(struct cluster *c)
 {
@@ -252,7 +263,7 @@ void ledger_end(struct cluster *c)
 				 (unsigned long long)e->rev);
 		if (is_lazy(e) && c->n_hard && !e->seen_rev)
 			continue;	/* it went with the power */
-		if (e->marked && e->rev && e->seen_rev != e->rev)
+		if (e->marked && e->rev && e->seen_rev != e->rev && !is_removal(c, e))
 			sim_fail(c->w, "acknowledged-lost", "%s at %llu, in history at %llu", what(e, buf, sizeof(buf)),
 				 (unsigned long long)e->rev, (unsigned long long)e->seen_rev);
 		if (e->uid[0]) {

@@ -469,18 +469,23 @@ static bool is_good(const struct version *v)
 	return strncmp(img, "crash", 5) && strncmp(img, "missing", 7);
 }
 
+static int64_t cpu_of(const struct version *v)
+{
+	return milli_cpu(cj_text(v->obj, "spec.template.spec.containers.0.resources.requests.cpu"));
+}
+
 static void deployment_calm(void *arg, const struct version *v)
 {
 	struct load *l = arg;
 
 	if (!version_alive(v))
 		return;
-	if (!is_good(v) || cj_int(v->obj, "spec.replicas", 1) > 2 ||
+	if (!is_good(v) || cj_int(v->obj, "spec.replicas", 1) > 2 || cpu_of(v) > 50 ||
 	    ojson_get_bool(ojson_get(v->obj, "spec"), "paused", false)) {
 		l->calm_step++;
 		send(l, "patch", "deployments.apps", v->ns, v->name, STRATEGIC,
 		     cj("{\"spec\":{\"paused\":null,\"replicas\":%d,\"template\":{\"spec\":{\"containers\":[{\"name\":\"c\","
-			"\"image\":\"app:9\"}]}}}}", (int)sim_between(l->c->w, 1, 2)));
+			"\"image\":\"app:9\",\"resources\":{\"requests\":{\"cpu\":\"50m\"}}}]}}}}", (int)sim_between(l->c->w, 1, 2)));
 	}
 }
 
@@ -488,10 +493,12 @@ static void set_calm(void *arg, const struct version *v)
 {
 	struct load *l = arg;
 
-	if (!version_alive(v) || strncmp(v->name, "rs", 2) || cj_int(v->obj, "spec.replicas", 1) < 2)
+	int64_t most = cpu_of(v) > 100 ? 0 : 1;
+
+	if (!version_alive(v) || strncmp(v->name, "rs", 2) || cj_int(v->obj, "spec.replicas", 1) <= most)
 		return;
 	l->calm_step++;
-	send(l, "patch", "replicasets.apps", v->ns, v->name, MERGE, cj("{\"spec\":{\"replicas\":1}}"));
+	send(l, "patch", "replicasets.apps", v->ns, v->name, MERGE, cj("{\"spec\":{\"replicas\":%d}}", (int)most));
 }
 
 static void bare_calm(void *arg, const struct version *v)

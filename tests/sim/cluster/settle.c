@@ -178,7 +178,7 @@ bool settle_look(struct cluster *c)
 	if (c->unsettled[0])
 		return false;
 	for (i = 0; i < c->n_members; i++)
-		if (!c->members[i].dead && !watch_complete(&c->members[i]))
+		if (!c->members[i].dead && c->members[i].role != ROLE_STORE && !watch_complete(&c->members[i]))
 			return missing(c, "%s has not seen everything", c->members[i].name);
 	return true;
 }

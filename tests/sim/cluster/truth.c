@@ -359,6 +359,7 @@ void truth_start(struct cluster *c)
 		abort();
 	t->c = c;
 	c->truth = t;
+	t->rev = 1;	/* of an empty storage */
 	omap_init(&t->keys);
 	omap_init(&t->words);
 	omap_init(&t->uids);

@@ -60,6 +60,28 @@ static void op_free(struct op *o)
 	omem_free(o);
 }
 
+static const char *op_name(uint32_t op)
+{
+	static const char *const names[] = {
+		[ORLOP_RUNTIME_RUN_SANDBOX] = "run_sandbox", [ORLOP_RUNTIME_STOP_SANDBOX] = "stop_sandbox",
+		[ORLOP_RUNTIME_REMOVE_SANDBOX] = "remove_sandbox", [ORLOP_RUNTIME_CREATE_CONTAINER] = "create_container",
+		[ORLOP_RUNTIME_START_CONTAINER] = "start_container", [ORLOP_RUNTIME_STOP_CONTAINER] = "stop_container",
+		[ORLOP_RUNTIME_REMOVE_CONTAINER] = "remove_container", [ORLOP_RUNTIME_IMAGE_PULL] = "image_pull",
+	};
+
+	return op < sizeof(names) / sizeof(names[0]) ? names[op] : NULL;
+}
+
+/* What changes something is in the trace. */
+static void say(const struct op *o, const char *how)
+{
+	const char *id = ojson_get_cstr(o->req, "containerId", ojson_get_cstr(o->req, "podSandboxId", ""));
+
+	if (op_name(o->op))
+		sim_trace(o->r->m->w, "%s: %s %s %s", sim_proc_name(o->r->m->p), op_name(o->op),
+			  *id ? id : ojson_cstr(OJSON_AT(o->req, "config", "metadata", "name"), ""), how);
+}
+
 static void answer(struct op *o)
 {
 	const struct orlop_host *h = o->r->h;
@@ -71,6 +93,8 @@ static void answer(struct op *o)
 	char *text;
 	int e;
 
+	say(o, o->err ? "fails" : o->res && ojson_get(o->res, "podSandboxId") ? ojson_get_cstr(o->res, "podSandboxId", "")
+				: o->res && ojson_get(o->res, "containerId") ? ojson_get_cstr(o->res, "containerId", "") : "is done");
 	if (o->err) {
 		e = orlop_fail(&err, o->err, o->err == ENOENT ? 404 : 0, "", "%s", o->why);
 		op_free(o);
