@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -89,6 +90,16 @@ static void last_words(int log_fd, off_t from, char *buf, size_t size)
 		found[strcspn(found, "\n")] = '\0';
 		snprintf(buf, size, "%s", found);
 	}
+}
+
+/* Did uplink log a connection since @from? */
+static bool connected(int log_fd, off_t from)
+{
+	char text[16384];
+	ssize_t n = pread(log_fd, text, sizeof(text) - 1, from);
+
+	text[n > 0 ? n : 0] = '\0';
+	return strstr(text, "module=uplink event=connected") != NULL;
 }
 
 /* The last reason that uplink logged since @from: why the API server to join is not reached. */
@@ -242,6 +253,10 @@ int daemon_start(const struct setup *s, const struct place *p, int64_t timeout_s
 	r = await_ready(ready, timeout_s * 1000);
 	if (r == 0) {
 		*ret_pid = pid;
+		if (s->join && !s->config && !connected(log_fd, from)) {
+			last_uplink(log_fd, from, why, sizeof(why));
+			fprintf(stderr, "orlop: the API server of %s is not reached yet (%s); orlopd goes on trying\n", s->join, why);
+		}
 		return 0;
 	}
 	end_child(pid, r == -ETIMEDOUT);

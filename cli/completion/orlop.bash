@@ -46,7 +46,7 @@ _orlop()
 		words='--data-dir --help'
 		case $cmd in
 		up) words="$words --port --config --foreground --node-name --node-ip --kubelet-port --pod-cidr --service-cidr
-			--cgroup-root --without --isolate --log-level --bus-loss --timeout" ;;
+			--cgroup-root --without --join --role --pki --isolate --log-level --bus-loss --timeout" ;;
 		down) words="$words --wipe --grace" ;;
 		status | module | bus) words="$words --json" ;;
 		image) words="$words --json --name" ;;

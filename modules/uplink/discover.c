@@ -172,8 +172,10 @@ static int add_kind(struct up_disco *d, const struct version *v, const struct oj
 	}
 	k->res = known(d->u->schema, k->group, k->version, k->plural, &same);
 	k->rank = same ? 0 : v->rank + 1;
-	/* the second name of an object that another resource has: events.k8s.io/events are events */
+	/* the second name of an object that another resource has: events.k8s.io/events are events; old groups */
 	if (k->res && strcmp(oschema_str(d->u->schema, d->u->schema->resources[k->res->stored].group), v->group))
+		k->listable = false;
+	if (!strcmp(v->group, "extensions"))
 		k->listable = false;
 	old = omap_get_cstr(d->kinds, k->name);
 	if (old && old->rank <= k->rank) {

@@ -44,6 +44,7 @@ struct up {
 	const struct oschema *schema;
 	struct up_remote *remote;
 	struct orlop_timer *chores;
+	struct orlop_timer *start_timer;
 
 	/* discover.c */
 	struct omap	*kinds;		/* name → struct up_kind; NULL before the first discovery. A map does not move */
@@ -72,7 +73,8 @@ struct up {
 	size_t		max_object;
 	bool		impersonate;
 	bool		keep_managed;
-	bool		is_ready;
+	bool		is_ready;	/* told the core so */
+	bool		connected;	/* the server has answered */
 	bool		stopping;
 };
 

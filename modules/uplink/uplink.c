@@ -26,6 +26,7 @@ static const struct orlop_param params[] = {
 	{ "token_file", ORLOP_PARAM_STRING, 0, "", "bearer token, a file that is read again each minute" },
 	{ "impersonate", ORLOP_PARAM_BOOL, 0, "false",
 	  "each module acts as the user of its modinfo, by impersonation; else all act as we do" },
+	{ "start_wait_s", ORLOP_PARAM_INT, 0, "45", "seconds to wait for the server before the modules start without it" },
 	{ "max_requests", ORLOP_PARAM_INT, 0, "32", "requests of modules under way at once" },
 	{ "page_size", ORLOP_PARAM_INT, 0, "500", "objects in a page of a list" },
 	{ "max_object_mb", ORLOP_PARAM_INT, 0, "8", "largest object that is taken from a watch, MiB" },
@@ -35,15 +36,33 @@ static const struct orlop_param params[] = {
 	{ "identity", ORLOP_PARAM_STRING, 0, "", "holder of Leases, made unique; empty: the host name" },
 };
 
+static void be_ready(struct up *u)
+{
+	if (u->is_ready)
+		return;
+	u->is_ready = true;
+	u->h->timer_clear(u->start_timer);
+	u->h->ready(u->h);
+}
+
 void up_discovered(struct up *u)
 {
 	up_slices_wants(u);
-	if (!u->is_ready) {
-		u->is_ready = true;
+	if (!u->connected)
 		OLOG(u->h, INFO, "connected", "server=%s resources=%u", up_remote_addr(u->remote), omap_count(u->kinds));
-		u->h->ready(u->h);
-	}
+	u->connected = true;
+	be_ready(u);
 	up_api_go(u);
+}
+
+/* Nobody knows when the server will be there: what can be done without it is done. */
+static void on_waited(void *arg)
+{
+	struct up *u = arg;
+
+	if (!u->is_ready)
+		OLOG(u->h, WARN, "without_server", "server=%s: starting without it, trying on", up_remote_addr(u->remote));
+	be_ready(u);
 }
 
 static void on_wants(void *arg)
@@ -76,6 +95,7 @@ static void up_free(struct up *u)
 	up_remote_free(u->remote);
 	up_discover_done(u);
 	u->h->timer_free(u->chores);
+	u->h->timer_free(u->start_timer);
 	u->h->timer_free(u->disco_timer);
 	obuf_done(&u->record);
 	omem_free(u);
@@ -106,6 +126,8 @@ static int up_init(const struct orlop_host *h, void **ret_ctx, struct orlop_erro
 		return orlop_fail(err, ENOTSUP, 0, "", "needs a core whose cache can be fed by a module");
 	r = in_range(h, "max_requests", 1, 1000, err);
 	if (r == 0)
+		r = in_range(h, "start_wait_s", 0, 86400, err);
+	if (r == 0)
 		r = in_range(h, "page_size", 1, 100000, err);
 	if (r == 0)
 		r = in_range(h, "max_object_mb", 1, 512, err);
@@ -132,7 +154,8 @@ static int up_init(const struct orlop_host *h, void **ret_ctx, struct orlop_erro
 	u->impersonate = h->param_bool(h, "impersonate") != 0;
 	u->keep_managed = h->param_bool(h, "managed_fields") != 0;
 	r = up_remote_new(h, &cfg, &u->remote, err);
-	if (r == 0 && (h->timer_new(h, on_chores, u, &u->chores) || h->timer_new(h, on_discover, u, &u->disco_timer)))
+	if (r == 0 && (h->timer_new(h, on_chores, u, &u->chores) || h->timer_new(h, on_waited, u, &u->start_timer) ||
+		       h->timer_new(h, on_discover, u, &u->disco_timer)))
 		r = orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (r) {
 		up_free(u);
@@ -150,6 +173,7 @@ static int up_start(void *ctx, struct orlop_error *err)
 	if (r)
 		return orlop_fail(err, -r, 0, "", "the core does not tell what is read here: %s", strerrordesc_np(-r));
 	u->h->timer_set(u->chores, CHORES_NS, CHORES_NS);
+	u->h->timer_set(u->start_timer, (uint64_t)u->h->param_int(u->h, "start_wait_s") * UP_NS_PER_S + 1, 0);
 	up_discover(u);
 	return 0;
 }
@@ -162,6 +186,7 @@ static int up_stop(void *ctx, struct orlop_error *err)
 	u->stopping = true;
 	(void)u->h->feed_wants(u->h, NULL, NULL);
 	u->h->timer_clear(u->chores);
+	u->h->timer_clear(u->start_timer);
 	u->h->timer_clear(u->disco_timer);
 	up_api_free(u);
 	up_leases_free(u);
@@ -177,12 +202,12 @@ static void up_health(void *ctx, struct orlop_health *health)
 	OLIST_FOREACH(l, &u->slices)
 		n++;
 	synced = up_slices_synced(u);
-	health->ok = u->is_ready && !up_remote_down(u->remote) && synced;
+	health->ok = u->connected && !up_remote_down(u->remote) && synced;
 	if (up_remote_down(u->remote))
 		snprintf(health->text, sizeof(health->text), "%s does not answer", up_remote_addr(u->remote));
 	else
 		snprintf(health->text, sizeof(health->text), "%s, %u resources%s", up_remote_addr(u->remote), n,
-			 !u->is_ready ? ", connecting" : synced ? "" : ", listing");
+			 !u->connected ? ", connecting" : synced ? "" : ", listing");
 }
 
 static int up_stats(void *ctx, char *buf, size_t size)
