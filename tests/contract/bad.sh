@@ -22,6 +22,8 @@ breaks()
 }
 controllers="$builddir/tests/contract/controllers $builddir/tests/modules/badctl.so $srcdir/tests/contract/controllers/replicaset.scenario"
 scheduler="$builddir/tests/contract/scheduler $builddir/tests/modules/badsched.so"
+cni="python3 -B $srcdir/tests/contract/cni.py $builddir/tests/modules/badcni.so"
+runtime="python3 -B $srcdir/tests/contract/runtime.py $builddir/tests/modules/badrt.so"
 # shellcheck disable=SC2086
 {
 	breaks "a controller that does not look at what is there" "comes to it plainly" $controllers
@@ -32,6 +34,15 @@ scheduler="$builddir/tests/contract/scheduler $builddir/tests/modules/badsched.s
 	breaks "that fills a node beyond its room" "no node has more than it can take" $scheduler
 	breaks "that ignores what a pod asks for" "required node affinity is kept" $scheduler
 	breaks "that binds without leading" "who does not lead binds nothing" $scheduler
+	if [ "$(id -u)" = 0 ] && command -v ip conmon busybox > /dev/null; then
+		breaks "a network that gives one address to all" "another pod has another address" $cni
+		breaks "that makes no link" "eth0 is there and up" $cni
+		breaks "that cannot remove what is gone" "del of what never was" $cni
+		breaks "that checks nothing" "and says what is wrong" $cni
+		breaks "a runtime that only says that it runs" "which exists" $runtime
+		breaks "that knows no image" "and listed" $runtime
+		breaks "that starts what runs" "what runs is not started again" $runtime
+	fi
 	breaks "a module of another class" "is of the class scheduler, not controllers" "$builddir/tests/contract/controllers" \
 		"$builddir/tests/modules/badsched.so" "$srcdir/tests/contract/controllers/replicaset.scenario"
 	breaks "a file that is no module" "" "$builddir/tests/contract/scheduler" "$srcdir/README.md"

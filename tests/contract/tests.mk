@@ -2,3 +2,4 @@
 tests_tests += contract/controllers.c contract/scheduler.c contract/storage.c contract/storage_load.c contract/storage_core.c
 tests_deps += store base
 CHECK_SCRIPTS += tests/contract/bad.sh
+CHECK_LONG_SCRIPTS += tests/contract/cni.py tests/contract/runtime.py

@@ -506,6 +506,9 @@ static void started(void *arg, int32_t code, int32_t sig, const struct obuf *out
 		if (c->state == OCI_CREATED)	/* it may have ended already */
 			c->state = OCI_RUNNING;
 		c->started_ns = o->h->now_wall(o->h);
+		/* Its end is known already, by the file's time: it did not begin after that. */
+		if (c->finished_ns && c->finished_ns < c->started_ns)
+			c->started_ns = c->finished_ns;
 		(void)container_save(o, c);
 		event_add(o, "CONTAINER_STARTED_EVENT", c->id, c->sandbox);
 		container_check_exit(o, c);
@@ -698,19 +701,28 @@ OCI_OP(op_container_status)
 OCI_OP(op_list_containers)
 {
 	struct oci *o = ctx;
-	struct ojson *out = ojson_new_object();
-	struct ojson *items = out ? ojson_ensure_array(out, "containers") : NULL;
+	cleanup_ojson struct ojson *r = NULL;
+	struct ojson *out;
+	struct ojson *items;
+	int e = req_parse(o, req, &r, err);
 
-	(void)req;
+	if (e)
+		return e;
+	out = ojson_new_object();
+	items = out ? ojson_ensure_array(out, "containers") : NULL;
 	if (!items) {
 		ojson_unref(out);
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	}
-	OMAP_FOREACH(&o->containers, e) {
-		const struct container *c = e->value;
+	OMAP_FOREACH(&o->containers, at) {
+		const struct container *c = at->value;
+		bool shown = !c->busy || c->started_ns || c->state == OCI_EXITED;
+		struct ojson *j = shown ? container_summary(c) : NULL;
 
-		if (!c->busy || c->started_ns || c->state == OCI_EXITED)
-			(void)ojson_append(items, container_summary(c));
+		if (j && filter_takes(r, j))
+			(void)ojson_append(items, j);
+		else
+			ojson_unref(j);
 	}
 	reply_json(o, call, out, NULL);
 	return 0;

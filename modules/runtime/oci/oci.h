@@ -128,6 +128,8 @@ void pollers_wake(void *arg);
 
 /* ---- reply.c: CRI documents in and out ------------------------------------------------------- */
 
+/* Does the filter of a CRI list request, if it has one, take what @summary describes? */
+bool filter_takes(const struct ojson *req, const struct ojson *summary);
 int req_parse(struct oci *o, const struct orlop_req *req, struct ojson **ret, struct orlop_error *err);
 /* Takes @take_j (may be NULL: {}), answers with it as RESPONSE; @netns may be NULL. */
 void reply_json(struct oci *o, struct orlop_call *call, struct ojson *take_j, const char *netns);

@@ -26,6 +26,28 @@ int req_parse(struct oci *o, const struct orlop_req *req, struct ojson **ret, st
 	return 0;
 }
 
+static bool same_text(const struct ojson *want, const struct ojson *is)
+{
+	const char *w = ojson_cstr(want, "");
+
+	return !*w || strcmp(w, ojson_cstr(is, "")) == 0;
+}
+
+bool filter_takes(const struct ojson *req, const struct ojson *summary)
+{
+	const struct ojson *f = ojson_get(req, "filter");
+	const struct ojson *labels = ojson_get(summary, "labels");
+
+	if (!same_text(ojson_get(f, "id"), ojson_get(summary, "id")) ||
+	    !same_text(ojson_get(f, "podSandboxId"), ojson_get(summary, "podSandboxId")) ||
+	    !same_text(OJSON_AT(f, "state", "state"), ojson_get(summary, "state")))
+		return false;
+	OJSON_FOREACH(it, ojson_get(f, "labelSelector"))
+		if (strcmp(ojson_cstr(it.value, ""), ojson_get_cstr(labels, it.key, "\n")) != 0)
+			return false;
+	return true;
+}
+
 void reply_json(struct oci *o, struct orlop_call *call, struct ojson *take_j, const char *netns)
 {
 	struct orlop_msgw w;

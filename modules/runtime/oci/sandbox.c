@@ -361,19 +361,27 @@ OCI_OP(op_sandbox_status)
 OCI_OP(op_list_sandboxes)
 {
 	struct oci *o = ctx;
-	struct ojson *out = ojson_new_object();
-	struct ojson *items = out ? ojson_ensure_array(out, "items") : NULL;
+	cleanup_ojson struct ojson *r = NULL;
+	struct ojson *out;
+	struct ojson *items;
+	int e = req_parse(o, req, &r, err);
 
-	(void)req;
+	if (e)
+		return e;
+	out = ojson_new_object();
+	items = out ? ojson_ensure_array(out, "items") : NULL;
 	if (!items) {
 		ojson_unref(out);
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	}
-	OMAP_FOREACH(&o->sandboxes, e) {
-		const struct sandbox *s = e->value;
+	OMAP_FOREACH(&o->sandboxes, at) {
+		const struct sandbox *s = at->value;
+		struct ojson *j = s->busy ? NULL : sandbox_summary(s);
 
-		if (!s->busy)
-			(void)ojson_append(items, sandbox_summary(s));
+		if (j && filter_takes(r, j))
+			(void)ojson_append(items, j);
+		else
+			ojson_unref(j);
 	}
 	reply_json(o, call, out, NULL);
 	return 0;

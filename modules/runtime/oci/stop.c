@@ -115,6 +115,8 @@ void container_check_exit(struct oci *o, struct container *c)
 					 (uint64_t)st.st_mtim.tv_nsec;
 		if (!c->started_ns && c->state == OCI_RUNNING)
 			c->started_ns = c->created_ns;
+		if (c->finished_ns && c->finished_ns < c->started_ns)
+			c->started_ns = c->finished_ns;	/* the clock of files is coarser */
 		container_ended(o, c);
 	}
 	obuf_done(&b);
