@@ -383,7 +383,9 @@ static void do_end(void *arg, int status, bool lost, struct orlop_error *err)
 		core_loader_unmake(inst);
 		inst = NULL;
 	}
-	if (status == 0)
+	if (c->loader->stopping)
+		;	/* neither news nor loss */
+	else if (status == 0)
 		CLOG(c, INFO, "module_replaced", "name=%s stall_us=%llu", inst->name,
 		     (unsigned long long)(inst->stall_ns / 1000));
 	else if (lost)

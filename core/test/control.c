@@ -127,6 +127,31 @@ static void test_questions(void)
 	close(fd);
 }
 
+static void test_changes(void)
+{
+	struct obuf out = OBUF_INIT;
+	char path[512];
+	int fd = dial();
+
+	(void)ask(fd, ORLOP_ADMIN_MODULE_LOAD, kit_module("swap", path, sizeof(path)), NULL, &out);
+	is_int(ask(fd, ORLOP_ADMIN_MODULE_SET, "test/swap", "tag=other", &out), 0, "set a parameter");
+	is_str(obuf_cstr(&out), "{\"changed\":1}", "says how many");
+	is_int(ask(fd, ORLOP_ADMIN_MODULE_SET, "test/swap", "tag", &out), -EINVAL, "without a value: %s", obuf_cstr(&out));
+	is_int(ask(fd, ORLOP_ADMIN_MODULE_SET, "test/swap", NULL, &out), -EINVAL, "nothing: %s", obuf_cstr(&out));
+	is_int(ask(fd, ORLOP_ADMIN_MODULE_INFO, "test/swap", NULL, &out), 0, "info");
+	ok(strstr(obuf_cstr(&out), "\"value\":\"other\",\"default\":\"first\",\"live\":true"), "shows it: %s",
+	   obuf_cstr(&out));
+	is_int(ask(fd, ORLOP_ADMIN_MODULE_REPLACE, "test/swap", "delay_ms=3", &out), 0, "replace");
+	ok(strstr(obuf_cstr(&out), "\"state\":\"ready\"") && strstr(obuf_cstr(&out), "\"stallUs\":"), "says how it went: %s",
+	   obuf_cstr(&out));
+	is_int(ask(fd, ORLOP_ADMIN_MODULE_REPLACE, "nobody", NULL, &out), -ENOENT, "one that is not there: %s",
+	       obuf_cstr(&out));
+	is_int(ask(fd, ORLOP_ADMIN_RELOAD, NULL, NULL, &out), -ENOENT, "no file to read again: %s", obuf_cstr(&out));
+	is_int(ask(fd, ORLOP_ADMIN_MODULE_UNLOAD, "test/swap", NULL, &out), 0, "unload %s", obuf_cstr(&out));
+	obuf_done(&out);
+	close(fd);
+}
+
 static void test_forward(void)
 {
 	struct orlop_msgw in;
@@ -226,6 +251,7 @@ int main(void)
 	c->end = on_end;
 	is_int(core_control_start(c, &err), 0, "the control socket %s", err.msg);
 	test_questions();
+	test_changes();
 	test_forward();
 	test_rubbish();
 	core_control_stop(c);

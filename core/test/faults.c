@@ -1,6 +1,7 @@
 /* test/faults.c - every allocation of a load, a request and an unload fails once: an error, no crash. */
 #define OTAP_FAULTS
 #include "kit.h"
+#include "replace.h"
 
 int main(void)
 {
@@ -38,7 +39,35 @@ int main(void)
 	stuck += !kit_until(c->main, l.done);
 	is_int(l.status, 0, "then it loads");
 	is_int(kit_ask(c, "test/caller", 1, "x", &r), 0, "and answers");
-	is_int(kit_unload(c, "test/caller", &l), 0, "and unloads");
+	/* The same for a replacement: the one that runs is not touched. */
+	refused = 0;
+	cm.module = NULL;
+	for (n = 1; n < 400; n++) {
+		struct orlop_error err = ORLOP_ERROR_INIT;
+		int e;
+
+		memset(&l, 0, sizeof(l));
+		otap_fail_nth(n);
+		e = core_loader_replace(c, "test/caller", &cm, kit_loaded, &l, &err);
+		otap_fail_nth(0);
+		if (e) {
+			refused++;
+			silent += !err.msg[0];
+			continue;
+		}
+		stuck += !kit_until(c->main, l.done);
+		refused += l.status != 0;
+		silent += l.status && !l.msg[0];
+		if (kit_ask(c, "test/caller", 1, "x", &r))
+			stuck++;
+		if (l.status == 0)
+			break;
+	}
+	ok(refused > 10, "%d allocations of a replacement are refused", refused);
+	is_int(silent, 0, "each in words");
+	is_int(l.status, 0, "then it is replaced %s", l.msg);
+	is_int(stuck, 0, "and it answered all the time");
+	is_int(kit_unload(c, "test/caller", &l), 0, "and unloads %s", l.msg);
 	is_int(stuck, 0, "nothing hangs");
 	ok(kit_end(c), "the core ends");
 	return done_testing();

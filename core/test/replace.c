@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 
 #include "kit.h"
-#include "metrics.h"
+#include "admin.h"
 #include "net.h"
 #include "replace.h"
 
@@ -380,7 +380,7 @@ static void test_load(void)
 	under_load("test/exclusive", "vault", 2, 20);
 	(void)kit_unload(c, "test/exclusive", &l);
 	(void)load_with("handover", KV("delay_ms", "1"), &l);
-	under_load("test/handover", "baton", 2, 50);
+	under_load("test/handover", "baton", 2, 4);
 	(void)kit_unload(c, "test/handover", &l);
 }
 
@@ -528,6 +528,78 @@ static void test_set(void)
 	(void)kit_unload(c, "test/swap", &l);
 }
 
+/* ---- the configuration again ------------------------------------------------------------------------------- */
+
+static int reload(const char *text, struct obuf *out, char msg[512])
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	char path[512];
+	struct obuf b = OBUF_INIT;
+	int r;
+
+	kit_module("swap", path, sizeof(path));
+	obuf_printf(&b, "data_dir = \"/d\";\nmodules = (\n{ module = \"%s\";\nparams = { %s }; } );\n", path, text);
+	write_file(c->config->path, b.data, b.len);
+	obuf_done(&b);
+	obuf_reset(out);
+	r = core_reload(c, out, &err);
+	(void)snprintf(msg, 512, "%s", err.msg);
+	return r;
+}
+
+static void test_reload(void)
+{
+	struct obuf out = OBUF_INIT;
+	struct kit_load l;
+	char msg[512];
+
+	c->config->path = omem_printf("%s/orlopd.conf", dir);
+	c->config->data_dir = omem_strdup("/d");
+	(void)load_with("swap", KV("delay_ms", "7"), &l);
+	is_int(reload("delay_ms = 7;", &out, msg), 0, "the same file %s", msg);
+	is_int(reload("delay_ms = 8; fail = \"stop\";", &out, msg), 0, "a changed one %s", msg);
+	ok(strstr(obuf_cstr(&out), "\"changed\":[\"module test/swap: delay_ms=8\"]"), "what is live changes: %s",
+	   obuf_cstr(&out));
+	ok(strstr(obuf_cstr(&out), "parameter fail is \\\"\\\", the file says \\\"stop\\\": `orlop module replace "
+		  "test/swap fail=stop`"), "what is not is named");
+	is_int(l.inst->params[1].num, 8, "param() says so");
+	is_int(reload("delay_ms = 9; tag = 5;", &out, msg), -EINVAL, "a mistake");
+	ok(strstr(msg, "nothing is changed: ") && strstr(msg, ":4: ") && strstr(msg, "parameter tag: want a string"),
+	   "is said with its line: %s", msg);
+	is_int(reload("delay_ms = 99999;", &out, msg), -ERANGE, "what the module refuses: %s", msg);
+	is_int(reload("delay_ms = ;", &out, msg), -EINVAL, "rubbish: %s", msg);
+	is_int(l.inst->params[1].num, 8, "has changed nothing");
+	is_int(reload("", &out, msg), 0, "without it %s", msg);
+	is_int(l.inst->params[1].num, 0, "the default is back");
+	(void)kit_unload(c, "test/swap", &l);
+	is_int(reload("", &out, msg), 0, "what does not run");
+	ok(strstr(obuf_cstr(&out), "does not run: `orlop module load"), "is named: %s", obuf_cstr(&out));
+	obuf_done(&out);
+}
+
+/* ---- older and newer ----------------------------------------------------------------------------------------- */
+
+static void test_sizes(void)
+{
+	struct kit_load l;
+	struct kit_reply r;
+	char msg[512];
+
+	is_int(kit_load(c, "older", &l), 0, "a shorter descriptor loads %s", l.msg);
+	is_int(kit_ask(c, "test/older", 1, "x", &r), 0, "its op works");
+	is_int(kit_ask(c, "test/older", 2, "x", &r), -ENOTSUP, "behind its table is nothing");
+	is_int(replace_as("test/older", NULL, NULL, &l), 0, "nothing behind its descriptor is called %s", l.msg);
+	(void)kit_until(c->main, count("test/older") == 1);
+	is_int(kit_unload(c, "test/older", &l), 0, "it unloads");
+	is_int(kit_load(c, "longer", &l), 0, "a longer one loads, too %s", l.msg);
+	is_str(who("test/longer"), "first 22 1", "all its parameters are found");
+	is_int(set("test/longer", KV("one", "second"), msg), 1, "set %s", msg);
+	is_int(replace_as("test/longer", NULL, KV("two", "23"), &l), 0, "replaced %s", l.msg);
+	is_str(who("test/longer"), "second 23 1", "carried over");
+	(void)kit_until(c->main, count("test/longer") == 1);
+	is_int(kit_unload(c, "test/longer", &l), 0, "and unloads");
+}
+
 /* ---- the end ------------------------------------------------------------------------------------------------ */
 
 static long rss_kb(void)
@@ -646,6 +718,8 @@ int main(void)
 	test_streams();
 	test_stuck();
 	test_set();
+	test_reload();
+	test_sizes();
 	test_many();
 	test_stop_all();
 	ok(kit_fds() <= fds + 2, "no descriptor is left (%d, %d)", kit_fds(), fds);
