@@ -25,17 +25,17 @@ _orlop()
 		return ;;
 	esac
 	if ((COMP_CWORD == 1)); then
-		words='up down status module image bus version help'
+		words='up down status module reload image bus version help'
 	elif ((COMP_CWORD == 2)) && [[ $cur != -* ]]; then
 		case $cmd in
-		module) words='list info load unload stats' ;;
+		module) words='list info load unload replace set stats trace debug' ;;
 		image) words='list import pull remove' ;;
 		bus) words='stats' ;;
 		help) words='up down status module image bus version' ;;
 		esac
 	elif [[ $cur != -* ]]; then
 		case $cmd.$sub in
-		module.info | module.unload | module.stats) words=$(_orlop_names "${COMP_WORDS[0]}" module) ;;
+		module.info | module.unload | module.replace | module.set | module.stats | module.trace | module.debug) words=$(_orlop_names "${COMP_WORDS[0]}" module) ;;
 		image.remove) words=$(_orlop_names "${COMP_WORDS[0]}" image) ;;
 		module.load | image.import)
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
