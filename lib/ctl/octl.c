@@ -346,6 +346,8 @@ void octl_add_after(struct octl *c, struct orlop_bytes ns, struct orlop_bytes na
 {
 	struct obuf b = OBUF_INIT;
 
+	if (c->stopping)
+		return;		/* a successor sees it; and the depth of its queue is told, not of ours */
 	if (key_make(ns, name, &b) || oworkq_add_after(c->q, (struct orlop_bytes){ b.data, b.len }, delay_ns))
 		octl_missed(c);
 	obuf_done(&b);
