@@ -51,3 +51,5 @@ sim: all $(sim_programs)
 	builddir='$(abs_builddir)' tests/sim/cluster/cluster --seed $(SEED) $(if $(STEPS),--steps $(STEPS)) $(SIMFLAGS)
 
 check check-long: $(sim_programs)
+CHECK_SCRIPTS += tests/sim/host.sh tests/sim/seeds.sh
+CHECK_LONG_SCRIPTS += tests/sim/seeds-long.sh tests/sim/mutants/run
