@@ -173,6 +173,7 @@ int core_shard_open(struct core_shard *s)
 	struct core_instance *inst = s->inst;
 	struct core_link_spec spec = {
 		.loop = s->loop,
+		.timed = &s->held,
 		.who = &inst->who,
 		.concurrency = inst->mod.concurrency,
 		.work = ops_work,

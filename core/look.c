@@ -36,10 +36,20 @@ static void text(struct obuf *b, const char *name, const char *v)
 
 void core_look_held(struct obuf *b, struct core_instance *inst)
 {
+	struct core_link_open_counts open = { 0, 0 };
+
+	for (uint32_t i = 0; i < inst->n_shards; i++) {
+		struct core_link_open_counts one = { 0, 0 };
+
+		if (inst->shards[i].link)
+			core_link_counts(inst->shards[i].link, &one);
+		open.calls += one.calls;
+		open.requests += one.requests;
+	}
 	key(b, "held");
 	obuf_putc(b, '{');
 	for (int k = 0; k < CORE_HELD_MAX; k++) {
-		uint64_t sum = 0;
+		uint64_t sum = k == CORE_HELD_CALL ? open.calls : k == CORE_HELD_REQUEST ? open.requests : 0;
 
 		for (uint32_t i = 0; i < inst->n_shards; i++)
 			sum += core_owner_count(&inst->shards[i].held, k);

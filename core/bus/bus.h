@@ -70,6 +70,7 @@ struct core_link_spec {
 	const char	*name;		/* "storage/lmdb", with "#1" for shard 1: for people */
 	struct core_loop *loop;
 	struct core_owner *owner;	/* counts its open calls and requests; may be NULL */
+	struct core_owner *timed;	/* whose time callbacks of this link are; may be NULL */
 	uint32_t	flags;
 	uint32_t	concurrency;	/* with BLOCKING: ops at once, 0: 64 */
 	const struct orlop_ops *ops;	/* NULL: serves nothing, requests answer -ENOTSUP */

@@ -42,6 +42,7 @@ struct core_port {
 	struct olist	asked;		/* core_open: sent by it */
 	struct olist	open;		/* core_open: to be answered by it */
 	uint32_t	n_open;
+	uint32_t	n_asked;	/* in asked */
 	uint32_t	open_peak;
 	uint64_t	last_corr;	/* of its requests: each is taken once */
 	struct olist	subs;		/* core_sub */

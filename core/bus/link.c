@@ -139,7 +139,7 @@ static void link_prepare(uv_prepare_t *p)
 static void link_poll(uv_poll_t *p, int status, int events)
 {
 	struct core_link *link = p->data;
-	struct core_owner *o = link->owner;
+	struct core_owner *o = link->timed;
 	uint64_t t0 = core_owner_enter(o);
 
 	(void)status;
@@ -246,6 +246,7 @@ int core_link_open(struct core_bus *bus, const struct core_link_spec *spec, stru
 	link->bus = bus;
 	link->loop = spec->loop;
 	link->owner = spec->owner;
+	link->timed = spec->timed;
 	link->thread = pthread_self();
 	link->sock = (struct core_sock)CORE_SOCK_NONE;
 	link->flags = spec->flags;

@@ -25,6 +25,7 @@ struct core_link {
 	struct core_bus	*bus;
 	struct core_loop *loop;
 	struct core_owner *owner;
+	struct core_owner *timed;
 	pthread_t	thread;
 	char		*name;
 	struct core_port *port;		/* the other end; opaque here */

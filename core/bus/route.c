@@ -66,6 +66,7 @@ static void open_end(struct core_bus *bus, struct core_open *o)
 {
 	core_idtab_del(&bus->open, &o->id);
 	olist_del(&o->of_src);
+	o->src->n_asked--;
 	if (o->parked) {
 		olist_del(&o->parked->node);
 		o->name->n_parked--;
@@ -108,10 +109,16 @@ static void latency_add(struct core_port *p, uint64_t ns)
 
 /* ---- requests ----------------------------------------------------------------------------------------- */
 
+/* Who has so much open that others would find no room is refused a little earlier than they. */
+static uint32_t reserve(const struct core_bus *bus, const struct core_port *src)
+{
+	return bus->cfg.open_max >= 1024 && src->n_asked > bus->cfg.open_max / 2 ? bus->cfg.open_max / 8 : 0;
+}
+
 static void request_forward(struct core_bus *bus, struct core_open *o, struct core_frame *f,
 			    struct core_port *dst)
 {
-	if (dst->n_open >= bus->cfg.open_max) {
+	if (dst->n_open >= bus->cfg.open_max - reserve(bus, o->src)) {
 		dst->refused++;
 		core_frame_free(f);
 		open_answer(bus, o, -EBUSY);
@@ -200,6 +207,7 @@ static void request_in(struct core_port *p, struct core_frame *f)
 	o->trace = f->h.trace;
 	o->answer.h.op = f->h.op;
 	olist_append(&p->asked, &o->of_src);
+	p->n_asked++;
 	core_idtab_add(&bus->open, &o->id, f->h.corr);
 	if (n->port && !n->port->muted)
 		request_forward(bus, o, f, n->port);
