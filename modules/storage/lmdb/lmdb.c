@@ -185,6 +185,9 @@ static int lmdb_stop(void *ctx, struct orlop_error *err)
 
 	(void)err;
 	atomic_store(&s->quiet, true);
+	/* Who waits for news is told that there are none, and asks whoever comes next. */
+	if (s->waiters)
+		ostore_waiters_wake(s->waiters, UINT64_MAX);
 	ostore_waiters_free(s->waiters);
 	s->waiters = NULL;
 	return 0;

@@ -219,9 +219,8 @@ int op_changes(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 	if (r.rev > now)
 		return orlop_fail(err, EOVERFLOW, 0, "", "revision %llu is in the future, now %llu",
 				  (unsigned long long)r.rev, (unsigned long long)now);
-	if (!s->waiters && r.rev == now)
-		return orlop_fail(err, ECANCELED, 0, "", "%s is closing", s->path);
-	if (r.rev == now && r.wait_ns)
+	/* Closing: no news, so that it is asked for again, where the answer will be then. */
+	if (r.rev == now && r.wait_ns && s->waiters)
 		return ostore_waiters_add(s->waiters, call, r.rev, r.limit, r.wait_ns);
 	return changes_answer(s, call, r.rev, r.limit, err);
 }
