@@ -9,5 +9,8 @@ cli_gen := kinds.h
 cli/kinds.h: $(sort $(wildcard $(srcdir)/api/*.schema))
 	$(call say,GEN,$@)
 	@mkdir -p $(@D)
-	$(Q)awk '$$1 == "group" { g = $$2 == "\"\"" ? "" : "." $$2 } \
-		$$1 == "resource" { print "\t\"" $$2 g "\"," }' $^ > $@.tmp && mv $@.tmp $@
+	$(Q)awk 'BEGIN { print "/* kinds.h - made of api/: what may be stored. */\n#ifndef CLI_KINDS_H\n#define CLI_KINDS_H\n"; \
+		print "static const char *const kinds[] __attribute__((unused)) = {" } \
+		$$1 == "group" { g = $$2 == "\"\"" ? "" : "." $$2 } \
+		$$1 == "resource" { print "\t\"" $$2 g "\"," } \
+		END { print "};\n\n#endif" }' $^ > $@.tmp && mv $@.tmp $@

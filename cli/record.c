@@ -14,10 +14,7 @@
 #include "base/obuf.h"
 #include "base/ocleanup.h"
 #include "json/ojson.h"
-
-static const char *const kinds[] = {
 #include "kinds.h"
-};
 
 struct look {
 	struct orlop_bytes key;
