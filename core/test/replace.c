@@ -108,6 +108,8 @@ static void test_plain(void)
 	is_str(who("test/swap"), "second", "at its name");
 	is_str(who("test"), "second", "at its class");
 	is_int(l.inst->params[1].num, 7, "a parameter carries over");
+	is_int(kit_ask(c, "echo", 6, NULL, &r), 0, "asked");
+	is_str(r.text, "leads", "it leads, as the old one has dropped it");
 	ok(kit_until(c->main, count("test/swap") == 1), "the old one goes");
 	ok(core_instance_find(c, "test/swap") == l.inst, "the name means the new one");
 	is_int(replace_as("test/swap", NULL, NULL, &l), 0, "once more");

@@ -75,6 +75,19 @@ k exec -i "$pod" -- cat < "$tmp/in" > "$tmp/exec.out" 2> "$tmp/exec.err" &
 session=$!
 exec 8> "$tmp/in"
 echo first >&8
+cat > "$tmp/ticker.yaml" << 'YAML'
+apiVersion: v1
+kind: Pod
+metadata: { name: ticker }
+spec:
+  restartPolicy: Never
+  containers:
+  - { name: c, image: "localhost/hello:1", command: [ "sh", "-c", "i=0; while [ $i -lt 100 ]; do echo tick $i; i=$((i+1)); sleep 0.1; done" ] }
+YAML
+ok "a pod that talks" k apply -f "$tmp/ticker.yaml"
+ok "runs" await Running pod ticker --no-headers
+k logs -f ticker > "$tmp/ticks" 2> "$tmp/ticks.err" &
+follower=$!
 waiting() { n=0; until "$@"; do n=$((n + 1)); [ $n -lt 300 ] || return 1; sleep 0.05; done; }
 ok "a session of exec answers" waiting grep -q first "$tmp/exec.out"
 
@@ -104,6 +117,8 @@ echo second >&8
 ok "the session of exec goes on" waiting grep -q second "$tmp/exec.out"
 exec 8>&-
 ok "and ends in order" wait $session
+ok "a log that is followed ends with its container" wait $follower
+is "and is complete" 100 grep -c '^tick' "$tmp/ticks"
 exec 9>&-
 for p in $clients; do
 	wait "$p"

@@ -28,6 +28,7 @@ struct swap {
 	struct orlop_timer *ready;
 	int		lock;
 	int		stopped;
+	int		leads;
 	int64_t		rev;
 	int64_t		streams;
 	int64_t		applied;	/* how often a parameter was applied */
@@ -158,9 +159,21 @@ static void accepted(void *arg, int32_t fd, const char *peer)
 
 static void led(void *arg, int32_t gained, uint64_t token)
 {
-	(void)arg;
-	(void)gained;
+	struct swap *s = arg;
+
 	(void)token;
+	s->leads = gained;
+}
+
+/* 6: "leads", or not. */
+static int op_leads(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
+{
+	struct swap *s = ctx;
+
+	(void)req;
+	(void)err;
+	answer(s, call, s->leads ? "leads" : "waits");
+	return 0;
 }
 
 /* The lock is the proof that two are never open. The revision is what the file holds. */
@@ -323,10 +336,10 @@ static const struct orlop_param params[] = {
 static const struct {
 	uint32_t	size;
 	uint32_t	reserved0;
-	orlop_op_fn	op[6];
+	orlop_op_fn	op[7];
 } ops = {
 	.size = sizeof(ops),
-	.op = { NULL, op_who, op_later, op_stream_end, op_write, op_hang },
+	.op = { NULL, op_who, op_later, op_stream_end, op_write, op_hang, op_leads },
 };
 
 ORLOP_MODULE(SWAP_NAME, "test", "1.0", SWAP_EXTRA,
