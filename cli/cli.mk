@@ -5,11 +5,11 @@ cli_deps := base json kubeconfig netlink pki store
 cli_tests := test/args.c test/setup.c
 
 # What may be stored under which first word: the resources of api/.
-cli_gen := kinds.h
-cli/kinds.h: $(sort $(wildcard $(srcdir)/api/*.schema))
+cli_gen := known.h
+cli/known.h: $(sort $(wildcard $(srcdir)/api/*.schema))
 	$(call say,GEN,$@)
 	@mkdir -p $(@D)
-	$(Q)awk 'BEGIN { print "/* kinds.h - made of api/: what may be stored. */\n#ifndef CLI_KINDS_H\n#define CLI_KINDS_H\n"; \
+	$(Q)awk 'BEGIN { print "/* known.h - made of api/: what may be stored. */\n#ifndef CLI_KNOWN_H\n#define CLI_KNOWN_H\n"; \
 		print "static const char *const kinds[] __attribute__((unused)) = {" } \
 		$$1 == "group" { g = $$2 == "\"\"" ? "" : "." $$2 } \
 		$$1 == "resource" { print "\t\"" $$2 g "\"," } \

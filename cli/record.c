@@ -14,7 +14,7 @@
 #include "base/obuf.h"
 #include "base/ocleanup.h"
 #include "json/ojson.h"
-#include "kinds.h"
+#include "known.h"
 
 struct look {
 	struct orlop_bytes key;

@@ -524,11 +524,16 @@ def clock():
 clock.rv = 0
 
 
-if kit.SANITIZED:
-    t.skip("faults", "sanitizers have allocators of their own")
-elif not os.path.exists(SHIM):
-    t.ok(False, "the shim is built", SHIM)
-else:
-    for name in sys.argv[1:] or ["start", "load", "api", "modules", "disk", "clock"]:
-        group(t, globals()[name])
-t.done()
+def main(names):
+    if kit.SANITIZED:
+        t.skip("faults", "sanitizers have allocators of their own")
+    elif not os.path.exists(SHIM):
+        t.ok(False, "the shim is built", SHIM)
+    else:
+        for name in names or ["start", "load", "api", "modules", "disk", "clock"]:
+            group(t, globals()[name])
+    t.done()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
