@@ -35,14 +35,59 @@ static void ready(struct pod *p)
 	p->vol_again |= p->vol == VOL_READY;	/* downward API may show the address */
 }
 
+/* Something of it was taken over: it may run, and is not to be ended because a question was not answered. */
+static bool is_inhabited(const struct pod *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i].id && !p->ctrs[i].stale)
+			return true;
+	return false;
+}
+
+struct again {
+	struct pod	*p;
+	struct orlop_timer *timer;
+};
+
+static void attach_again(void *arg)
+{
+	struct again *a = arg;
+	struct pod *p = a->p;
+
+	p->k->h->timer_free(a->timer);
+	omem_free(a);
+	if (p->sb == SB_ATTACHING && p->sb_id && !p->k->stopping)
+		sandbox_attach(p);
+	pod_unref(p);
+}
+
+/* Later. False: no memory. */
+static bool attach_later(struct pod *p, const char *why)
+{
+	struct again *a = OMEM_NEW(struct again);
+
+	if (!a || p->k->h->timer_new(p->k->h, attach_again, a, &a->timer)) {
+		omem_free(a);
+		return false;
+	}
+	OLOG(p->k->h, WARN, "sandbox_unknown", "pod=%s/%s sandbox=%s why=\"%s\" retrying=1", p->ns, p->name, p->sb_id, why);
+	a->p = p;
+	pod_ref(p);
+	p->k->h->timer_set(a->timer, NS_PER_S, 0);
+	return true;
+}
+
 static void dropped(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
 {
 	struct pod *p = arg;
 
-	(void)status;
 	(void)res;
 	(void)msg;
 	(void)why;
+	if (status < 0)
+		adopt_later(p->k);
 	pod_kick(p);
 	pod_unref(p);
 }
@@ -60,6 +105,8 @@ static void attached(void *arg, int status, const struct ojson *res, const struc
 	}
 	if (status >= 0) {
 		ready(p);
+	} else if (is_inhabited(p) && !p->k->stopping && attach_later(p, why)) {
+		/* asked for its address once more */
 	} else {
 		char text_why[700];
 
@@ -178,8 +225,9 @@ static void status_got(void *arg, int status, const struct ojson *res, const str
 {
 	struct pod *p = arg;
 
-	(void)why;
-	if (status < 0 || strcmp(ojson_cstr(OJSON_AT(res, "status", "state"), ""), "SANDBOX_READY")) {
+	if (status < 0 && status != -ENOENT && !p->k->stopping && attach_later(p, why)) {
+		/* asked once more */
+	} else if (status < 0 || strcmp(ojson_cstr(OJSON_AT(res, "status", "state"), ""), "SANDBOX_READY")) {
 		/* gone meanwhile: a new one */
 		p->sb = SB_NONE;
 	} else {
