@@ -6,11 +6,12 @@ sim_cluster_objs := $(patsubst $(srcdir)/%.c,%.o,$(sort $(wildcard $(srcdir)/tes
 sim_tests := $(patsubst $(srcdir)/%.c,%,$(sort $(wildcard $(srcdir)/tests/sim/test/*.c)))
 sim_core_objs = $(filter-out core/main.o core/image.o,$(patsubst %.c,core/%.o,$(core_srcs)))
 sim_modules := $(patsubst %,tests/sim/modules/%.so,far-storage far-api runtime cni)
-sim_programs := tests/sim/cluster/cluster $(sim_tests)
+sim_bench := $(patsubst $(srcdir)/%.c,%,$(sort $(wildcard $(srcdir)/tests/sim/bench/*.c)))
+sim_programs := tests/sim/cluster/cluster $(sim_tests) $(sim_bench)
 sim_cppflags = $(all_cppflags) $(dir_cppflags) -I$(srcdir)/core -I$(srcdir)/tests/sim -I$(srcdir)/tests $(libuv_CFLAGS) $(LIBUV_CFLAGS)
 
 sim_compile = @mkdir -p $(@D) && $(CC) $(sim_cppflags) $(CPPFLAGS) $(all_cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
-$(sim_host_objs) $(sim_cluster_objs) $(sim_tests:=.o): %.o: $(srcdir)/%.c .flags
+$(sim_host_objs) $(sim_cluster_objs) $(sim_tests:=.o) $(sim_bench:=.o): %.o: $(srcdir)/%.c .flags
 	$(call say,CC,$@)
 	$(Q)$(subst @mkdir,mkdir,$(sim_compile))
 # What simulated modules use of the program.
@@ -27,7 +28,8 @@ sim_link = $(CC) $(all_cflags) $(CFLAGS) -pie -Wl,-z,now -Wl,--export-dynamic $(
 	$(filter %.o,$^) $(group_start) $(filter %.a,$^) $(group_end) -lconfig -ljson-c $(DL_LIBS) -lm $(LIBS)
 $(sim_programs): $(sim_host_objs) tests/sim/image.o $(sim_core_objs) lib/json.a lib/base.a
 tests/sim/cluster/cluster: $(sim_cluster_objs)
-$(sim_tests): %: %.o
+$(sim_tests) $(sim_bench): %: %.o
+$(sim_bench): tests/sim/cluster/machine.o
 $(sim_programs):
 	$(call say,LD,$@)
 	$(Q)$(sim_link)
@@ -42,7 +44,7 @@ tests/sim/modules/runtime.so: $(srcdir)/tests/sim/modules/runtime.c
 tests/sim/modules/cni.so: $(srcdir)/tests/sim/modules/cni.c modules/cni/bridge/lease.o
 $(sim_programs): | $(sim_modules)
 
--include $(sim_host_objs:.o=.d) $(sim_cluster_objs:.o=.d) $(sim_tests:=.d) $(sim_modules:.so=.d) tests/sim/image.d
+-include $(sim_host_objs:.o=.d) $(sim_cluster_objs:.o=.d) $(sim_tests:=.d) $(sim_bench:=.d) $(sim_modules:.so=.d) tests/sim/image.d
 
 # One seed again, with its trace: make sim SEED=7
 .PHONY: sim
@@ -51,5 +53,7 @@ sim: all $(sim_programs)
 	builddir='$(abs_builddir)' tests/sim/cluster/cluster --seed $(SEED) $(if $(STEPS),--steps $(STEPS)) $(SIMFLAGS)
 
 check check-long: $(sim_programs)
+bench: $(sim_bench)
+BENCH_SCRIPTS += tests/sim/bench.sh
 CHECK_SCRIPTS += tests/sim/host.sh tests/sim/seeds.sh
 CHECK_LONG_SCRIPTS += tests/sim/seeds-long.sh tests/sim/mutants/run

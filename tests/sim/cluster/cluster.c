@@ -215,7 +215,7 @@ static void knobs_draw(struct cluster *c)
 	k->n_apis = k->separate ? (sim_chance(w, 600) ? 3 : 1) : 1;
 	k->faults_s = sim_chance(w, 250) ? 0 : (uint32_t)sim_between(w, 2, 25);
 	k->ops_ms = (uint32_t)sim_between(w, 100, 1500);
-	k->minutes_ms = (uint32_t)sim_between(w, 20000, 120000);
+	k->storm_ms = (uint32_t)sim_between(w, 8000, sim_chance(w, 100) ? 120000 : 40000);
 	k->power = sim_chance(w, 600);
 	k->crash = sim_chance(w, 700);
 	k->cut = sim_chance(w, 500);
@@ -305,7 +305,7 @@ static void storm(struct cluster *c, uint64_t max_steps)
 	c->storm = true;
 	load_start(c);
 	faults_start(c);
-	(void)sim_run(c->w, NULL, NULL, sim_now(c->w) + c->k.minutes_ms * SIM_MS, max_steps);
+	(void)sim_run(c->w, NULL, NULL, sim_now(c->w) + c->k.storm_ms * SIM_MS, max_steps);
 	c->storm = false;
 	load_stop(c);
 	faults_stop(c);
@@ -413,7 +413,7 @@ static int seed_run(uint64_t seed, const struct options *o)
 	knobs_draw(&c);
 	sim_trace(c.w, "nodes=%u apis=%u separate=%d faults_s=%u ops_ms=%u ms=%u power=%d crash=%d cut=%d pause=%d replace=%d "
 		  "jump=%d disk=%d kill=%d compact=%d tight=%d loss=%u", k->n_nodes, k->n_apis, k->separate, k->faults_s, k->ops_ms,
-		  k->minutes_ms, k->power, k->crash, k->cut, k->pause, k->replace, k->jump, k->disk, k->kill_node, k->compact, k->tight,
+		  k->storm_ms, k->power, k->crash, k->cut, k->pause, k->replace, k->jump, k->disk, k->kill_node, k->compact, k->tight,
 		  k->loss);
 	build(&c);
 	ledger_start(&c);

@@ -57,7 +57,7 @@ struct knobs {
 	uint32_t	n_apis;
 	uint32_t	faults_s;	/* mean time between two of them */
 	uint32_t	ops_ms;		/* mean time between two requests of the clients */
-	uint32_t	minutes_ms;	/* how long the storm lasts */
+	uint32_t	storm_ms;	/* how long the storm lasts */
 	bool		separate;	/* storage, API and controllers in processes of their own */
 	bool		power;
 	bool		crash;

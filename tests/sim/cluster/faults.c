@@ -103,7 +103,7 @@ static void end(struct member *m)
 	down(m, between_ms(m->c, 2000, 10000));
 }
 
-/* For ever. Its Node stays, or somebody deletes it after a while. */
+/* For ever. Somebody deletes its Node, before or after its pods have been evicted. */
 static void node_delete(void *arg)
 {
 	struct member *m = arg;
@@ -122,8 +122,7 @@ static void kill_node(struct faults *f, struct member *m)
 	sim_power_off(m->p);
 	machine_power_off(m->m);
 	murky(f->c, 10 * SIM_S);
-	if (sim_chance(f->c->w, 500))
-		(void)sim_after(f->c->w, between_ms(f->c, 5000, 100000), node_delete, m);
+	(void)sim_after(f->c->w, between_ms(f->c, 5000, 500000), node_delete, m);
 }
 
 /* ---- the others --------------------------------------------------------------------------------------------------- */

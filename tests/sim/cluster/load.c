@@ -484,7 +484,8 @@ static void deployment_calm(void *arg, const struct version *v)
 	    ojson_get_bool(ojson_get(v->obj, "spec"), "paused", false)) {
 		l->calm_step++;
 		send(l, "patch", "deployments.apps", v->ns, v->name, STRATEGIC,
-		     cj("{\"spec\":{\"paused\":null,\"replicas\":%d,\"template\":{\"spec\":{\"containers\":[{\"name\":\"c\","
+		     cj("{\"spec\":{\"paused\":null,\"replicas\":%d,\"strategy\":{\"type\":\"RollingUpdate\",\"rollingUpdate\":{"
+			"\"maxSurge\":1,\"maxUnavailable\":1}},\"template\":{\"spec\":{\"containers\":[{\"name\":\"c\","
 			"\"image\":\"app:9\",\"resources\":{\"requests\":{\"cpu\":\"50m\"}}}]}}}}", (int)sim_between(l->c->w, 1, 2)));
 	}
 }

@@ -38,7 +38,9 @@ static struct bounds bounds_of(struct cluster *c, const struct version *d)
 		int64_t surge;
 		int64_t gone;
 
-		if (!d->obj || !version_alive(d) || strcmp(cj_text(d->obj, "spec.strategy.type"), "RollingUpdate")) {
+		/* with minReadySeconds being ready is not enough, and how long it was is not judged here */
+		if (!d->obj || !version_alive(d) || cj_int(d->obj, "spec.minReadySeconds", 0) ||
+		    strcmp(cj_text(d->obj, "spec.strategy.type"), "RollingUpdate")) {
 			b.judged = false;
 			break;
 		}
