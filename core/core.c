@@ -154,12 +154,6 @@ static int self_new(struct core *c)
 	if (r)
 		return r;
 	core_host_fill(&inst->shards[0]);
-	/* In the process of an isolated module the address "core" is the parent's. */
-	if (c->up) {
-		atomic_store(&inst->state, CORE_READY);
-		olist_append(&c->instances, &inst->node);
-		return 0;
-	}
 	r = core_shard_open(&inst->shards[0]);
 	if (r)
 		return r;
@@ -208,13 +202,7 @@ static int make(struct core *c, struct orlop_error *err)
 		goto fail;
 	what = "bus";
 	bus.log_arg = c->log;
-	if (c->up) {
-		r = core_up_bus(c->up, &c->bus, err);
-		if (r)
-			return r;
-	} else {
-		r = core_bus_new(&bus, &c->bus);
-	}
+	r = core_bus_new(&bus, &c->bus);
 	if (r)
 		goto fail;
 	what = "loader";

@@ -82,6 +82,7 @@ struct core_shard {
 	bool		quiet;		/* no call is open */
 	bool		link_stopped;
 	bool		stuck;
+	_Atomic uint32_t up_requests;	/* in the process of an isolated module: sent to the parent, open */
 };
 
 /*

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "bus/bus.h"
+#include "isolate.h"
 
 static int host_blob_new(const struct orlop_host *h, const void *p, size_t len,
 			 struct orlop_blob **ret)
@@ -46,6 +47,8 @@ void core_host_fill_bus(struct orlop_host *h)
 	h->blob_bytes = core_blob_bytes;
 	h->request = host_request;
 	h->request_cancel = core_request_cancel;
+	if (core_shard_of(h)->inst->core->up)
+		core_up_fill_bus(h);
 	h->call_done = core_call_done;
 	h->call_emit = core_call_emit;
 	h->call_on_cancel = core_call_on_cancel;

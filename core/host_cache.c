@@ -15,6 +15,7 @@
 #include "cache/feeder.h"
 #include "cache/internal.h"
 #include "host_cache.h"
+#include "isolate.h"
 #include "loader.h"
 #include "log.h"
 
@@ -116,7 +117,9 @@ static int feeder_request(void *ctx, uint32_t op, const struct orlop_msg *msg, u
 	f->cb = cb;
 	f->arg = arg;
 	c->hc->call = f;
-	r = core_link_request(c->self->shards[0].link, &send, feeder_replied, f, &f->req);
+	/* In the process of an isolated module: of what it may read, the parent sees to that. */
+	r = c->up ? core_up_request(c->up, c->main, NULL, &send, feeder_replied, f, &f->req) :
+		core_link_request(c->self->shards[0].link, &send, feeder_replied, f, &f->req);
 	if (r) {
 		c->hc->call = NULL;
 		omem_free(f);
@@ -134,7 +137,10 @@ static void feeder_cancel(void *ctx)
 	/* The answer still comes; nobody is told. */
 	f->cb = NULL;
 	c->hc->call = NULL;
-	core_request_cancel(f->req);
+	if (f->hc->up)
+		core_up_request_cancel(f->req);
+	else
+		core_request_cancel(f->req);
 }
 
 static void feeder_due(void *arg)
@@ -179,10 +185,16 @@ int core_host_cache_new(struct core *c)
 		r = core_cache_new(&hooks, &c->cache);
 	if (r == 0)
 		r = core_feeder_new(c->cache, &io, &c->hc->feeder);
-	/* In the process of an isolated module the parent feeds. */
+	c->hc->up = c->up != NULL;
+	/* In the process of an isolated module: when it starts, if it reads anything. */
 	if (r == 0 && !c->up)
 		core_feeder_start(c->hc->feeder);
 	return r;
+}
+
+void core_host_cache_start(struct core *c)
+{
+	core_feeder_start(c->hc->feeder);
 }
 
 void core_host_cache_stop(struct core *c)
@@ -304,14 +316,17 @@ static int host_resource_register(const struct orlop_host *h, const struct orlop
 	if (!may_register(inst))
 		return orlop_fail(err, EACCES, 403, "Forbidden", "module %s may not register resources: "
 				  "its modinfo does not say provides=api", inst->name);
-	return core_cache_register(inst->core->cache, info, err);
+	return inst->core->up ? core_up_register(inst->core->up, info, err) :
+		core_cache_register(inst->core->cache, info, err);
 }
 
 static int host_resource_retire(const struct orlop_host *h, const char *name)
 {
 	struct core_instance *inst = core_shard_of(h)->inst;
 
-	return may_register(inst) ? core_cache_retire(inst->core->cache, name) : -EACCES;
+	if (!may_register(inst))
+		return -EACCES;
+	return inst->core->up ? core_up_retire(inst->core->up, name) : core_cache_retire(inst->core->cache, name);
 }
 
 static void host_resource_list(const struct orlop_host *h,

@@ -19,6 +19,7 @@ struct core_feed_call {
 
 struct core_host_cache {
 	struct core_feeder *feeder;
+	bool		up;		/* its requests go to the parent core */
 	struct core_feed_call *call;
 	struct orlop_timer *feed;	/* the feeder's */
 	struct orlop_timer *tick;	/* the cache's housekeeping */

@@ -76,9 +76,6 @@ static int instance_shards(struct core_instance *inst, uint32_t n)
 
 	if (n == ORLOP_SHARDS_AUTO || n > c->max_loops)
 		n = c->max_loops;
-	/* Links were made before the file was read. */
-	if (c->up && n > core_up_shards(c->up))
-		n = core_up_shards(c->up);
 	if (n == 0)
 		n = 1;
 	inst->shards = omem_zalloc_array(n, sizeof(*inst->shards));
@@ -186,7 +183,6 @@ int core_shard_open(struct core_shard *s)
 	else
 		(void)snprintf(name, sizeof(name), "%s", inst->name);
 	spec.name = name;
-	spec.slot = s->n;
 	if (inst->mod.flags & ORLOP_MOD_BLOCKING)
 		spec.flags |= CORE_LINK_BLOCKING;
 	return core_link_open(inst->core->bus, &spec, &s->link);

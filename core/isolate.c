@@ -21,6 +21,7 @@
 #include "base/ocleanup.h"
 #include "base/omem.h"
 #include "bus/bus.h"
+#include "cache/cache.h"
 #include "host.h"
 #include "isolate_proxy.h"
 #include "loader.h"
@@ -38,6 +39,7 @@
 #define HEALTH_NS	(SECOND / 4)
 #define ASK_NS		(5 * SECOND)
 #define CTL_FD		3
+#define SOCKET_BYTES	(1 << 20)
 
 static int iso_spawn(struct core_isolate *iso, struct orlop_error *err);
 
@@ -77,22 +79,17 @@ static void child_clear(struct core_isolate *iso)
 	iso_leads_drop(iso);
 }
 
-static void remote_set(struct core_isolate *iso, struct core_remote *r)
-{
-	struct core_remote *old = iso->remote;
-
-	iso->remote = r;
-	iso->inst->shards[0].link = r ? core_remote_link(r, 0) : NULL;
-	core_remote_close(old);
-}
-
 /* Everything is over: the loader frees the instance, and with it us. */
 static void iso_gone(struct core_isolate *iso)
 {
+	struct core_shard *s = &iso->inst->shards[0];
+
 	core_timer_clear(iso->timer);
-	remote_set(iso, NULL);
+	iso_relay_end(iso);
 	iso_sockets_drop(iso);
 	iso->state = ISO_NONE;
+	core_link_close(s->link);
+	s->link = NULL;
 	core_life_gone(iso->inst);
 }
 
@@ -136,6 +133,9 @@ static void restart_plan(struct core_isolate *iso)
 	iso->up_ns = 0;
 	iso->t0 = now;
 	iso->state = ISO_WAITING;
+	/* Requests wait at the switch. */
+	if (!iso->held && iso->inst->state == CORE_READY && !iso->inst->job)
+		(void)core_link_quiesce(iso->inst->shards[0].link, NULL, NULL);
 	iso->health.ok = 0;
 	(void)snprintf(iso->health.text, sizeof(iso->health.text), "restarting: %.100s", iso->last_exit);
 	CLOG(iso->core, ERR, "module_crashed", "name=%s reason=\"%s\" restarts=%u next_ms=%llu",
@@ -197,6 +197,7 @@ static void child_exited(void *arg, int32_t code, int32_t sig)
 	core_timer_clear(iso->timer);
 	child_clear(iso);
 	iso->state = ISO_NONE;
+	iso_relay_down(iso);
 	if (iso->closing) {
 		if (crashed && !iso->ended_by_us)
 			CLOG(iso->core, WARN, "module_end", "name=%s reason=\"%s\"", inst->name, iso->last_exit);
@@ -264,26 +265,16 @@ static void chan_ended(void *arg, int status)
 		(void)core_child_kill(((struct core_isolate *)arg)->child, SIGKILL);
 }
 
-static void remote_gone(void *arg, const char *why)
-{
-	struct core_isolate *iso = arg;
-
-	(void)why;
-	if (iso->child)
-		(void)core_child_kill(iso->child, SIGKILL);
-}
-
 /* ---- the beginning of a child ----------------------------------------------------------------------------- */
 
-static int spec_send(struct core_isolate *iso, int feed_fd)
+static int spec_send(struct core_isolate *iso)
 {
 	struct core_iso_spec s = {
 		.path = iso->image->path,
 		.instance = iso->inst->name,
 		.config = iso->core->config->path,
 		.data_dir = iso->core->config->data_dir ? iso->core->config->data_dir : (char *)(uintptr_t)"/",
-		.link = (char *)(uintptr_t)core_remote_endpoint(iso->remote),
-		.n_links = iso->n_links,
+		.n_shards = iso->n_shards,
 		.line = iso->cm.line,
 		.loops = iso->core->max_loops,
 		.level = iso->level ? iso->level : core_log_level(iso->core->log, iso->inst->name),
@@ -297,8 +288,6 @@ static int spec_send(struct core_isolate *iso, int feed_fd)
 	core_iso_put_spec(&w, &s);
 	orlop_msgw_fd(&w, iso->so_fd);
 	orlop_msgw_fd(&w, iso->metrics_fd);
-	if (feed_fd >= 0)
-		orlop_msgw_fd(&w, feed_fd);
 	r = core_iso_send(iso->chan, CORE_ISO_SPEC, 0, &w, 0);
 	orlop_msgw_done(&w);
 	return r;
@@ -321,53 +310,17 @@ static int words_make(struct core_isolate *iso)
 	return 0;
 }
 
-static bool acts_for_others(const struct core_instance *inst)
-{
-	for (char **p = inst->provides; p && *p; p++)
-		if (strcmp(*p, "api") == 0)
-			return true;
-	return false;
-}
-
-static int remote_make(struct core_isolate *iso, struct orlop_error *err)
-{
-	const char *dir = iso->core->config->data_dir;
-	struct core_remote_spec spec = {
-		.name = iso->inst->name,
-		.n_links = iso->n_links,
-		.flags = acts_for_others(iso->inst) ? CORE_REMOTE_ACTS_FOR : 0,
-		.loop = iso->core->main,
-		.dir = dir ? dir : "/tmp",
-		.who = &iso->inst->who,
-		.gone = remote_gone,
-		.arg = iso,
-	};
-	struct core_remote *r;
-	int e = core_remote_open(iso->core->bus, &spec, &r, err);
-
-	if (e == 0)
-		remote_set(iso, r);
-	return e;
-}
-
 static int child_start(struct core_isolate *iso, int ctl, struct orlop_error *err)
 {
 	const char *exe = iso->core->config->exe ? iso->core->config->exe : "/proc/self/exe";
 	const char *const argv[] = { exe, "--isolated", "3", iso->inst->name, NULL };
-	int32_t fds[CTL_FD + 1 + CORE_ISO_LINKS_MAX] = { -1, -1, 2, ctl };
-	struct orlop_spawn s = { .size = sizeof(s), .argv = argv, .fds = fds };
-	uint32_t n = core_remote_n_fds(iso->remote);
-	int r;
+	const int32_t fds[CTL_FD + 1] = { -1, -1, 2, ctl };
+	struct orlop_spawn s = { .size = sizeof(s), .argv = argv, .fds = fds, .n_fds = CTL_FD + 1 };
+	int r = core_spawn(iso->core->main, NULL, &s, child_exited, iso, &iso->child, err);
 
-	for (uint32_t i = 0; i < n && i < CORE_ISO_LINKS_MAX; i++)
-		fds[CTL_FD + 1 + i] = core_remote_fd(iso->remote, i);
-	s.n_fds = CTL_FD + 1 + n;
-	r = core_spawn(iso->core->main, NULL, &s, child_exited, iso, &iso->child, err);
-	if (r)
-		return r;
-	iso->pid = core_child_pid(iso->child);
-	r = core_remote_start(iso->remote, iso->pid, iso->uid);
-	return r ? orlop_fail(err, -r, 0, "", "connect its process: %s", strerrordesc_np(-r)) : 0;
+	if (r == 0)
+		iso->pid = core_child_pid(iso->child);
+	return r;
 }
 
 /* A child that maps the file. What it then says decides. */
@@ -379,9 +332,6 @@ static int iso_spawn(struct core_isolate *iso, struct orlop_error *err)
 	iso->ended_by_us = false;
 	iso->why[0] = '\0';
 	iso->requests_pinged = iso->requests_asked = 0;
-	r = remote_make(iso, err);
-	if (r)
-		return r;
 	r = words_make(iso);
 	if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) < 0)
 		r = -errno;
@@ -389,11 +339,13 @@ static int iso_spawn(struct core_isolate *iso, struct orlop_error *err)
 		r = orlop_fail(err, -r, 0, "", "prepare its process: %s", strerrordesc_np(-r));
 	else
 		r = child_start(iso, sv[1], err);
+	for (int i = 0; r == 0 && i < 2; i++)
+		(void)setsockopt(sv[i], SOL_SOCKET, SO_SNDBUFFORCE, &(int){ SOCKET_BYTES }, sizeof(int));
 	if (r == 0) {
 		r = core_iso_chan_new(iso->core->main, sv[0], iso_message, chan_ended, iso, &iso->chan);
 		sv[0] = -1;
 		if (r == 0)
-			r = spec_send(iso, -1);
+			r = spec_send(iso);
 		if (r)
 			(void)orlop_fail(err, -r, 0, "", "talk to its process: %s", strerrordesc_np(-r));
 	}
@@ -416,6 +368,7 @@ static int iso_spawn(struct core_isolate *iso, struct orlop_error *err)
 static void init_send(struct core_isolate *iso)
 {
 	iso->state = ISO_STARTING;
+	iso_resources_send(iso);
 	(void)core_iso_send(iso->chan, CORE_ISO_INIT, 0, NULL, 0);
 }
 
@@ -438,12 +391,14 @@ void iso_ready(struct core_isolate *iso)
 	iso->state = ISO_UP;
 	iso->was_up = true;
 	iso->up_ns = core_now_mono();
+	iso_relay_up(iso);
 	if (!again) {
 		inst->job->started = true;
 		core_loader_ready(inst);
 		return;
 	}
-	(void)core_address_take(inst);
+	if (!iso->held && inst->state == CORE_READY && !inst->job)
+		core_link_resume(inst->shards[0].link);
 	CLOG(iso->core, INFO, "module_restarted", "name=%s pid=%d restarts=%u ms=%llu", inst->name, iso->pid,
 	     iso->restarts, (unsigned long long)((iso->up_ns - iso->t0) / 1000000));
 }
@@ -862,6 +817,10 @@ static void life_hold(struct core_instance *inst, bool on)
 	struct core_isolate *iso = inst->iso;
 	struct orlop_msgw w;
 
+	iso->held = on;
+	/* Its process may have come back meanwhile. */
+	if (!on && iso->state == ISO_WAITING)
+		(void)core_link_quiesce(inst->shards[0].link, NULL, NULL);
 	if (!iso->chan)
 		return;
 	orlop_msgw_init(&w, NULL);
@@ -961,18 +920,10 @@ static int image_make(struct core_isolate *iso, const char *path, struct orlop_e
 	return 0;
 }
 
-/* More than one only if its modinfo says so: links are made before the file is mapped. */
-static uint32_t links_wanted(const struct core_modinfo *info, const struct core *c)
-{
-	uint32_t n = info->shards;
-
-	if (n == ORLOP_SHARDS_AUTO || n > c->max_loops)
-		n = c->max_loops;
-	return n > CORE_ISO_LINKS_MAX ? CORE_ISO_LINKS_MAX : n ? n : 1;
-}
-
 static int isolates_make(struct core *c)
 {
+	int r;
+
 	if (c->isolates)
 		return 0;
 	c->isolates = OMEM_NEW(struct core_isolates);
@@ -980,7 +931,8 @@ static int isolates_make(struct core *c)
 		return -ENOMEM;
 	c->isolates->core = c;
 	olist_init(&c->isolates->list);
-	return core_timer_new(c->main, NULL, isolates_tick, c->isolates, &c->isolates->timer);
+	r = core_timer_new(c->main, NULL, isolates_tick, c->isolates, &c->isolates->timer);
+	return r ? r : iso_resources_watch(c->isolates);
 }
 
 void core_isolates_free(struct core *c)
@@ -988,6 +940,7 @@ void core_isolates_free(struct core *c)
 	if (!c->isolates)
 		return;
 	core_timer_free(c->isolates->timer);
+	core_cache_close(c->isolates->resources);
 	omem_free(c->isolates);
 	c->isolates = NULL;
 }
@@ -1005,6 +958,10 @@ int core_isolate_new(struct core *c, const char *path, const struct core_config_
 	olist_init(&iso->node);
 	olist_init(&iso->asks);
 	olist_init(&iso->leads);
+	olist_init(&iso->calls);
+	olist_init(&iso->reqs);
+	omap_init(&iso->call_ids);
+	omap_init(&iso->req_ids);
 	omap_init(&iso->lent);
 	iso->core = c;
 	iso->so_fd = -1;
@@ -1025,13 +982,17 @@ int core_isolate_new(struct core *c, const char *path, const struct core_config_
 	inst->mod.stats = proxy_stats;
 	inst->life = &core_life_isolated;
 	iso->inst = inst;
-	iso->n_links = links_wanted(&iso->image->info, c);
-	iso->uid = iso->image->info.rights.uid == CORE_RIGHTS_UID_KEEP || geteuid() ? geteuid() :
-		iso->image->info.rights.uid;
+	inst->ops = iso_relay_ops();
 	iso->t0 = core_now_mono();
 	olist_append(&c->isolates->list, &iso->node);
 	asks_arm(c->isolates);
-	r = iso_spawn(iso, err);
+	r = core_shard_open(&inst->shards[0]);
+	if (r) {
+		r = orlop_fail(err, -r, 0, "", "cannot open a link to the bus: %s", strerrordesc_np(-r));
+	} else {
+		core_link_serve(inst->shards[0].link, inst->ops, iso);
+		r = iso_spawn(iso, err);
+	}
 	if (r) {
 		(void)orlop_wrap(err, r, "module %s", inst->name);
 		core_instance_free(inst);
@@ -1051,9 +1012,13 @@ void core_isolate_free(struct core_isolate *iso)
 	if (iso->inst) {
 		asks_end(iso, -ECANCELED, "is gone");
 		child_clear(iso);
-		remote_set(iso, NULL);
+		iso_relay_end(iso);
 		iso_sockets_drop(iso);
+		core_link_close(iso->inst->shards[0].link);
+		iso->inst->shards[0].link = NULL;
 	}
+	omap_done(&iso->call_ids);
+	omap_done(&iso->req_ids);
 	omap_done(&iso->lent);
 	core_timer_free(iso->timer);
 	omem_free(iso->stats);

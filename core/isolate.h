@@ -55,9 +55,16 @@ void core_isolate_level(struct core_instance *inst, int32_t level);
 /* orlopd --isolated FD: never returns but to exit with what it returns. */
 int core_isolate_main(int fd);
 
-/* From the parts of the child's core. @up is core->up. */
-struct core_bus;
-int core_up_bus(struct core_up *up, struct core_bus **ret, struct orlop_error *err);	/* main loop */
+/* From the parts of the child's core. @up is core->up. Requests of the module go to the parent: */
+void core_up_fill_bus(struct orlop_host *h);
+int core_up_request(struct core_up *up, struct core_loop *loop, struct core_shard *s, const struct orlop_send *send,
+		    orlop_reply_fn cb, void *arg, struct orlop_request **ret);
+void core_up_request_cancel(struct orlop_request *r);
+/* Those of @s that are open call back with -ECANCELED, soon. On its loop. */
+void core_up_stop(struct core_up *up, struct core_shard *s);
+/* The parent has the say over what resources there are. Any thread, waits. */
+int core_up_register(struct core_up *up, const struct orlop_resource_info *info, struct orlop_error *err);
+int core_up_retire(struct core_up *up, const char *name);
 void core_up_lead(struct core_up *up, uint64_t id, const char *name);		/* any thread */
 void core_up_lead_drop(struct core_up *up, uint64_t id);				/* any thread */
 /* The whole process family's metrics; health of all modules. Any thread, waits. */

@@ -104,7 +104,7 @@ void core_up_lead_drop(struct core_up *up, uint64_t id)
 /* ---- asking ---------------------------------------------------------------------------------------------- */
 
 /* Asks, with at most one descriptor back (-1: none). */
-static int ask(struct core_up *up, uint32_t type, struct orlop_msgw *w, int *ret_fd, struct orlop_error *err)
+int core_up_ask(struct core_up *up, uint32_t type, struct orlop_msgw *w, int *ret_fd, struct orlop_error *err)
 {
 	cleanup_free char *buf = omem_alloc(CORE_ISO_BUF);
 	struct core_iso_in in = { .n_fds = 0 };
@@ -130,7 +130,7 @@ int core_up_borrow(void *arg, const char *addr, int *ret_fd, struct orlop_error 
 
 	orlop_msgw_init(&w, NULL);
 	orlop_msgw_str(&w, CORE_ISO_T_NAME, addr);
-	r = ask(arg, CORE_ISO_ASK_LISTEN, &w, ret_fd, err);
+	r = core_up_ask(arg, CORE_ISO_ASK_LISTEN, &w, ret_fd, err);
 	orlop_msgw_done(&w);
 	if (r == 0 && *ret_fd < 0)
 		return orlop_fail(err, EPROTO, 0, "", "listen on %s: the parent core gave no socket", addr);
@@ -170,7 +170,7 @@ static int read_file(int fd, struct obuf *out)
 int core_up_metrics(struct core_up *up, struct obuf *out)
 {
 	cleanup_close int fd = -1;
-	int r = ask(up, CORE_ISO_ASK_METRICS, NULL, &fd, NULL);
+	int r = core_up_ask(up, CORE_ISO_ASK_METRICS, NULL, &fd, NULL);
 
 	return r ? r : read_file(fd, out);
 }
@@ -182,7 +182,7 @@ void core_up_health(struct core_up *up, void (*fn)(void *arg, const char *instan
 	cleanup_obuf struct obuf b = OBUF_INIT;
 	struct core_iso_health h;
 
-	if (ask(up, CORE_ISO_ASK_HEALTH, NULL, &fd, NULL) || read_file(fd, &b))
+	if (core_up_ask(up, CORE_ISO_ASK_HEALTH, NULL, &fd, NULL) || read_file(fd, &b))
 		return;
 	for (size_t at = 0; at + sizeof(h) <= b.len; at += sizeof(h)) {
 		struct orlop_health v = { .size = sizeof(v) };

@@ -13,7 +13,8 @@
 #include "base/ocleanup.h"
 #include "base/omem.h"
 
-#define QUEUE_MAX	4096u
+#define QUEUE_MAX	16384u
+#define QUEUE_BYTES	(64u << 20)
 #define BUDGET		64	/* packets per turn */
 
 struct queued {
@@ -23,6 +24,7 @@ struct queued {
 	uint32_t	n_fds;
 	int32_t		fds[CORE_ISO_FDS_MAX];
 	uint32_t	len;
+	uint32_t	fields_len;
 	char		body[];
 };
 
@@ -38,23 +40,31 @@ struct core_iso_chan {
 	pthread_mutex_t	lock;		/* guards the rest */
 	struct olist	queue;
 	uint32_t	n_queued;
+	uint64_t	queued_bytes;
 	int		broken;		/* -errno */
 	bool		ended;		/* end() was called; on the loop */
 	struct core_post sync;
 };
 
-static int send_raw(int fd, uint32_t type, uint64_t id, const char *body, uint32_t len, const int32_t *fds,
-		    uint32_t n_fds)
+/* A packet in parts: head, fields, and what is behind them. */
+static int send_raw(int fd, uint32_t type, uint64_t id, struct orlop_bytes fields, const struct core_iso_raw *raw,
+		    const int32_t *fds, uint32_t n_fds)
 {
 	struct core_iso_head h = { .magic = CORE_ISO_MAGIC, .version = CORE_ISO_VERSION,
-				   .type = (uint16_t)type, .id = id, .len = len };
-	struct iovec v[2] = { { &h, sizeof(h) }, { (char *)(uintptr_t)body, len } };
+				   .type = (uint16_t)type, .id = id, .fields_len = (uint32_t)fields.len };
+	struct iovec v[2 + CORE_ISO_PARTS_MAX] = { { &h, sizeof(h) },
+						   { (char *)(uintptr_t)fields.p, fields.len } };
 	union {
 		struct cmsghdr	align;
 		char		bytes[CMSG_SPACE(sizeof(int) * CORE_ISO_FDS_MAX)];
 	} control;
-	struct msghdr m = { .msg_iov = v, .msg_iovlen = len ? 2 : 1 };
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = 2 };
 
+	h.len = h.fields_len;
+	for (uint32_t i = 0; raw && i < raw->n; i++) {
+		v[m.msg_iovlen++] = (struct iovec){ (char *)(uintptr_t)raw->part[i].p, raw->part[i].len };
+		h.len += (uint32_t)raw->part[i].len;
+	}
 	if (n_fds) {
 		struct cmsghdr *cm;
 
@@ -71,17 +81,17 @@ static int send_raw(int fd, uint32_t type, uint64_t id, const char *body, uint32
 		if (sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
 			return 0;
 		if (errno != EINTR)
-			return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+			return errno == EWOULDBLOCK || errno == ENOBUFS || errno == ETOOMANYREFS ? -EAGAIN : -errno;
 	}
 }
 
 int core_iso_put(int fd, uint32_t type, uint64_t id, const struct orlop_msgw *w)
 {
+	struct orlop_bytes fields = { w ? w->buf : NULL, w ? w->len : 0 };
+
 	if (w && w->err)
 		return w->err;
-	if (w && w->n_fds > CORE_ISO_FDS_MAX)
-		return -E2BIG;
-	return send_raw(fd, type, id, w ? w->buf : NULL, w ? w->len : 0, w ? w->fds : NULL, w ? w->n_fds : 0);
+	return send_raw(fd, type, id, fields, NULL, w ? w->fds : NULL, w ? w->n_fds : 0);
 }
 
 static int recv_raw(int fd, char *buf, size_t size, struct core_iso_in *in)
@@ -172,7 +182,9 @@ static void chan_flush(struct core_iso_chan *c)
 
 	while (!c->broken && (n = olist_first(&c->queue))) {
 		struct queued *q = OLIST_ENTRY(n, struct queued, node);
-		int r = send_raw(c->fd, q->type, q->id, q->body, q->len, q->fds, q->n_fds);
+		struct orlop_bytes fields = { q->body, q->fields_len };
+		struct core_iso_raw raw = { .n = 1, .part = { { q->body + q->fields_len, q->len - q->fields_len } } };
+		int r = send_raw(c->fd, q->type, q->id, fields, &raw, q->fds, q->n_fds);
 
 		if (r == -EAGAIN)
 			return;
@@ -180,6 +192,7 @@ static void chan_flush(struct core_iso_chan *c)
 			c->broken = r;
 		olist_del(n);
 		c->n_queued--;
+		c->queued_bytes -= q->len;
 		queued_free(q);
 	}
 }
@@ -292,12 +305,16 @@ void core_iso_chan_free(struct core_iso_chan *c)
 		chan_gone(c);
 }
 
-static int chan_queue(struct core_iso_chan *c, uint32_t type, uint64_t id, const struct orlop_msgw *w)
+static int chan_queue(struct core_iso_chan *c, uint32_t type, uint64_t id, struct orlop_bytes fields,
+		      const struct core_iso_raw *raw, const int32_t *fds, uint32_t n_fds)
 {
-	uint32_t len = w ? w->len : 0;
+	uint32_t len = (uint32_t)fields.len;
 	struct queued *q;
+	char *at;
 
-	if (c->n_queued >= QUEUE_MAX) {
+	for (uint32_t i = 0; raw && i < raw->n; i++)
+		len += (uint32_t)raw->part[i].len;
+	if (c->n_queued >= QUEUE_MAX || c->queued_bytes + len > QUEUE_BYTES) {
 		c->broken = -ENOBUFS;
 		return -EPIPE;
 	}
@@ -307,11 +324,19 @@ static int chan_queue(struct core_iso_chan *c, uint32_t type, uint64_t id, const
 	q->type = type;
 	q->id = id;
 	q->len = len;
+	q->fields_len = (uint32_t)fields.len;
 	q->n_fds = 0;
-	if (len)
-		memcpy(q->body, w->buf, len);
-	for (uint32_t i = 0; w && i < w->n_fds; i++) {
-		int fd = fcntl(w->fds[i], F_DUPFD_CLOEXEC, 3);
+	at = q->body;
+	if (fields.len)
+		memcpy(at, fields.p, fields.len);
+	at += fields.len;
+	for (uint32_t i = 0; raw && i < raw->n; i++) {
+		if (raw->part[i].len)
+			memcpy(at, raw->part[i].p, raw->part[i].len);
+		at += raw->part[i].len;
+	}
+	for (uint32_t i = 0; i < n_fds; i++) {
+		int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
 
 		if (fd < 0) {
 			queued_free(q);
@@ -321,26 +346,23 @@ static int chan_queue(struct core_iso_chan *c, uint32_t type, uint64_t id, const
 	}
 	olist_append(&c->queue, &q->node);
 	c->n_queued++;
+	c->queued_bytes += len;
 	return 0;
 }
 
-int core_iso_send(struct core_iso_chan *c, uint32_t type, uint64_t id, const struct orlop_msgw *w,
-		  uint32_t flags)
+static int chan_send(struct core_iso_chan *c, uint32_t type, uint64_t id, struct orlop_bytes fields,
+		     const struct core_iso_raw *raw, const int32_t *fds, uint32_t n_fds, uint32_t flags)
 {
 	bool sync = false;
 	int r;
 
-	if (w && w->err)
-		return w->err;
-	if (w && w->n_fds > CORE_ISO_FDS_MAX)
-		return -E2BIG;
 	pthread_mutex_lock(&c->lock);
 	if (c->broken) {
 		r = -EPIPE;
 	} else {
-		r = c->n_queued ? -EAGAIN : core_iso_put(c->fd, type, id, w);
+		r = c->n_queued ? -EAGAIN : send_raw(c->fd, type, id, fields, raw, fds, n_fds);
 		if (r == -EAGAIN && !(flags & CORE_ISO_DROP)) {
-			r = chan_queue(c, type, id, w);
+			r = chan_queue(c, type, id, fields, raw, fds, n_fds);
 			sync = true;
 		} else if (r && r != -EAGAIN) {
 			c->broken = r;
@@ -352,6 +374,24 @@ int core_iso_send(struct core_iso_chan *c, uint32_t type, uint64_t id, const str
 	if (sync)
 		(void)core_loop_post_node(c->loop, &c->sync, chan_sync, c);
 	return r;
+}
+
+int core_iso_send(struct core_iso_chan *c, uint32_t type, uint64_t id, const struct orlop_msgw *w,
+		  uint32_t flags)
+{
+	struct orlop_bytes fields = { w ? w->buf : NULL, w ? w->len : 0 };
+
+	if (w && w->err)
+		return w->err;
+	return chan_send(c, type, id, fields, NULL, w ? w->fds : NULL, w ? w->n_fds : 0, flags);
+}
+
+int core_iso_send_raw(struct core_iso_chan *c, uint32_t type, uint64_t id, const struct orlop_msgw *w,
+		      const struct core_iso_raw *raw)
+{
+	struct orlop_bytes fields = { w->buf, w->len };
+
+	return w->err ? w->err : chan_send(c, type, id, fields, raw, raw->fds, raw->n_fds, 0);
 }
 
 /* ---- questions ------------------------------------------------------------------------------------------ */

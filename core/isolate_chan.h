@@ -30,6 +30,16 @@ void core_iso_chan_free(struct core_iso_chan *c);
  * would have to wait. Any thread.
  */
 #define CORE_ISO_DROP	0x0001u
+/* What stands behind the fields. */
+#define CORE_ISO_PARTS_MAX	(ORLOP_MSG_MAX_BLOBS + 1)
+struct core_iso_raw {
+	uint32_t	n;
+	struct orlop_bytes part[CORE_ISO_PARTS_MAX];
+	uint32_t	n_fds;
+	int32_t		fds[CORE_ISO_FDS_MAX];	/* borrowed */
+};
+int core_iso_send_raw(struct core_iso_chan *c, uint32_t type, uint64_t id, const struct orlop_msgw *w,
+		      const struct core_iso_raw *raw);
 int core_iso_send(struct core_iso_chan *c, uint32_t type, uint64_t id, const struct orlop_msgw *w,
 		  uint32_t flags);
 

@@ -21,7 +21,6 @@
 #include "base/ocleanup.h"
 #include "base/omem.h"
 #include "bus/bus.h"
-#include "bus/remote.h"
 #include "config.h"
 #include "crash.h"
 #include "host.h"
@@ -94,7 +93,11 @@ static void loaded(void *arg, int status, struct core_instance *inst, const stru
 static void on_init(struct core_up *up)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
-	int r = core_loader_load(up->core, up->spec.module, loaded, up, &err);
+	int r;
+
+	if (up->info.reads[0])
+		core_host_cache_start(up->core);
+	r = core_loader_load(up->core, up->spec.module, loaded, up, &err);
 
 	if (r)
 		loaded(up, r, NULL, &err);
@@ -238,6 +241,14 @@ static void on_message(void *arg, struct core_iso_in *in)
 	case CORE_ISO_END:
 		on_end(up);
 		break;
+	case CORE_ISO_REQUEST:
+	case CORE_ISO_CANCEL:
+	case CORE_ISO_ANSWER:
+		core_up_mail(up, in);
+		break;
+	case CORE_ISO_RESOURCE:
+		core_up_resource(up, in);
+		break;
 	case CORE_ISO_SET:
 		on_set(up, in);
 		break;
@@ -276,27 +287,7 @@ static void parent_gone(void *arg, int status)
 	_exit(0);
 }
 
-static void bus_gone(void *arg, const char *why)
-{
-	(void)why;
-	parent_gone(arg, 0);
-}
-
 /* ---- becoming ------------------------------------------------------------------------------------------------- */
-
-/* From core_new(): the bus is the parent's. */
-int core_up_bus(struct core_up *up, struct core_bus **ret, struct orlop_error *err)
-{
-	struct core_remote_child spec = { .endpoint = up->spec.link ? up->spec.link : "", .take_fds = up->link_fds,
-					  .n_fds = up->spec.n_links, .gone = bus_gone, .arg = up };
-
-	return core_bus_new_remote(NULL, &spec, ret, err);
-}
-
-uint32_t core_up_shards(const struct core_up *up)
-{
-	return up->spec.n_links;
-}
 
 /* The value that the configuration gives; the table with its defaults is in the file, which is not mapped yet. */
 static const char *given_param(void *arg, const char *name, uint32_t len)
@@ -459,6 +450,12 @@ int core_isolate_main(int fd)
 		return 2;
 	}
 	up->ctl = fd;
+	(void)pthread_mutex_init(&up->lock, NULL);
+	olist_init(&up->requests);
+	omap_init(&up->request_ids);
+	omap_init(&up->call_ids);
+	omap_init(&up->resources);
+	up->resources_gen = 1;
 	signals_block();
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	r = read_spec(up, &err);
@@ -468,8 +465,6 @@ int core_isolate_main(int fd)
 
 		(void)snprintf(name, sizeof(name), "orlop:%s", slash ? slash + 1 : up->spec.path);
 		(void)prctl(PR_SET_NAME, name, 0, 0, 0);
-		for (uint32_t i = 0; i < up->spec.n_links; i++)
-			up->link_fds[i] = fd + 1 + (int)i;
 		r = rights_read(up, &err);
 	}
 	if (r == 0)

@@ -5,7 +5,6 @@
 #ifndef CORE_ISOLATE_PROXY_H
 #define CORE_ISOLATE_PROXY_H
 
-#include "bus/remote.h"
 #include "config.h"
 #include "base/omap.h"
 #include "image.h"
@@ -50,14 +49,12 @@ struct core_isolate {
 	bool		described;
 	struct core_config_module cm;	/* as configured, with what was changed since */
 	int		so_fd;
-	uint32_t	n_links;
-	uint32_t	uid;
+	uint32_t	n_shards;	/* 0: as its descriptor says */
 
 	enum iso_state	state;
 	struct orlop_child *child;
 	int32_t		pid;
 	struct core_iso_chan *chan;
-	struct core_remote *remote;
 	int		metrics_fd;
 	void		*words;		/* of its metrics, mapped read-only */
 	uint32_t	words_used;
@@ -72,6 +69,11 @@ struct core_isolate {
 
 	struct olist	asks;
 	uint64_t	last_id;
+	struct olist	calls;		/* isolate_relay.c: requests to the child */
+	struct omap	call_ids;
+	struct olist	reqs;		/* requests of the child */
+	struct omap	req_ids;
+	bool		held;		/* life->hold(): it gets none for now */
 	struct olist	leads;
 	uint32_t	n_leads;
 	struct omap	lent;		/* addresses of sockets that it has, or will ask for again */
@@ -105,6 +107,7 @@ struct core_isolates {
 	struct orlop_timer *timer;
 	uint64_t	armed_ns;	/* 0: not */
 	uint64_t	look_ns;	/* when to look who is alive */
+	struct orlop_resource *resources;
 };
 
 #define ISO_WORDS	32768u		/* of metrics: 256 KiB, sparse */
@@ -118,6 +121,18 @@ void iso_refused(struct core_isolate *iso, int status, struct orlop_error *err);
 /* Asks; @fn once, later; -errno in it if the child is gone by then. 0, -ENOTCONN, -ENOMEM. */
 int iso_ask(struct core_isolate *iso, uint32_t type, const struct orlop_msgw *w, uint64_t timeout_ns,
 	    core_isolate_fn fn, void *arg);
+
+/* isolate_relay.c: requests to and from the child. */
+const struct orlop_ops *iso_relay_ops(void);
+void iso_mail(struct core_isolate *iso, struct core_iso_in *in);
+void iso_relay_down(struct core_isolate *iso);
+void iso_relay_up(struct core_isolate *iso);
+void iso_relay_end(struct core_isolate *iso);
+
+/* isolate_resources.c */
+int iso_resources_watch(struct core_isolates *all);
+void iso_resources_send(struct core_isolate *iso);
+void iso_ask_register(struct core_isolate *iso, struct core_iso_in *in, struct orlop_error *err, int *ret);
 
 /* isolate_serve.c: what the child says. */
 void iso_message(void *arg, struct core_iso_in *in);

@@ -302,6 +302,16 @@ static void ask_health(struct core_isolate *iso, struct core_iso_in *in)
 	answer_text(in->fds[0], &b);
 }
 
+static void ask_register(struct core_isolate *iso, struct core_iso_in *in)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	int r;
+
+	iso_ask_register(iso, in, &err, &r);
+	answer(in->fds[0], r, &err, -1);
+	orlop_error_done(&err);
+}
+
 /* ---- all of it ---------------------------------------------------------------------------------------------------------- */
 
 static void on_reply(struct core_isolate *iso, struct core_iso_in *in)
@@ -382,6 +392,15 @@ void iso_message(void *arg, struct core_iso_in *in)
 		break;
 	case CORE_ISO_ASK_LISTEN:
 		ask_listen(iso, in);
+		break;
+	case CORE_ISO_ASK_REGISTER:
+	case CORE_ISO_ASK_RETIRE:
+		ask_register(iso, in);
+		break;
+	case CORE_ISO_REQUEST:
+	case CORE_ISO_CANCEL:
+	case CORE_ISO_ANSWER:
+		iso_mail(iso, in);
 		break;
 	case CORE_ISO_ASK_METRICS:
 		ask_metrics(iso, in);

@@ -4,7 +4,8 @@
 #ifndef CORE_ISOLATE_UP_H
 #define CORE_ISOLATE_UP_H
 
-#include "bus/remote.h"
+#include "core.h"
+#include "base/omap.h"
 #include "isolate_chan.h"
 #include "isolate_wire.h"
 #include "modinfo.h"
@@ -17,19 +18,32 @@ struct core_up {
 	int		so_fd;
 	int		metrics_fd;
 	int		feed_fd;
-	int32_t		link_fds[CORE_ISO_LINKS_MAX];
 	struct core_modinfo info;
 	const char	*weak;		/* what is not enforced here */
 	struct core_instance *inst;	/* once it is ready */
 	bool		stopping;
 	uint64_t	stop_id;
 	int		exit_code;
+	/* isolate_remote.c */
+	pthread_mutex_t	lock;		/* guards the next three */
+	struct olist	requests;	/* of the module */
+	struct omap	request_ids;
+	uint64_t	last_request;
+	struct omap	call_ids;	/* requests to the module; main loop */
+	/* isolate_resources.c; main loop */
+	struct omap	resources;	/* name → what was registered, as the parent said it */
+	uint64_t	resources_gen;
 };
+
+void core_up_mail(struct core_up *up, struct core_iso_in *in);		/* main loop */
+void core_up_resource(struct core_up *up, struct core_iso_in *in);	/* main loop */
 
 /* isolate_ask.c; any thread. One message of what @w has (NULL: nothing), which is done with then. */
 void core_up_say(struct core_up *up, uint32_t type, uint64_t id, struct orlop_msgw *w);
 void core_up_say_status(struct core_up *up, uint32_t type, uint64_t id, int status,
 			const struct orlop_error *err);
+/* Asks and waits; @ret_fd: the descriptor that came, -1: none; may be NULL. */
+int core_up_ask(struct core_up *up, uint32_t type, struct orlop_msgw *w, int *ret_fd, struct orlop_error *err);
 /* For core_log_sink(), core_metrics_export(), core_net_borrow(). */
 bool core_up_log(void *arg, const char *module, int32_t level, const char *event, const char *text);
 void core_up_metric(void *arg, uint32_t word, uint32_t type, const char *name, const char *labels,

@@ -23,14 +23,16 @@ int core_iso_read(const void *p, size_t len, struct core_iso_in *ret)
 		return -EPROTO;
 	memcpy(&h, p, sizeof(h));
 	if (h.magic != CORE_ISO_MAGIC || h.version != CORE_ISO_VERSION || h.len > CORE_ISO_BODY_MAX ||
-	    h.len != len - sizeof(h))
+	    h.len != len - sizeof(h) || h.fields_len > h.len || h.fields_len > ORLOP_MSG_MAX)
 		return -EPROTO;
 	memset(&ret->msg, 0, sizeof(ret->msg));
 	ret->type = h.type;
 	ret->id = h.id;
 	ret->msg.size = sizeof(ret->msg);
 	ret->msg.body.p = (const char *)p + sizeof(h);
-	ret->msg.body.len = h.len;
+	ret->msg.body.len = h.fields_len;
+	ret->raw.p = ret->msg.body.p + h.fields_len;
+	ret->raw.len = h.len - h.fields_len;
 	return 0;
 }
 
@@ -65,7 +67,7 @@ int core_iso_status(const struct orlop_msg *m, struct orlop_error *err)
 	uint64_t num = orlop_msg_u64(m, CORE_ISO_T_NUM, 0);
 	uint64_t http = orlop_msg_u64(m, CORE_ISO_T_HTTP, 0);
 	char reason[32];
-	char text[200];
+	char text[512];
 
 	if (num == 0)
 		return 0;
@@ -133,8 +135,7 @@ void core_iso_put_spec(struct orlop_msgw *w, const struct core_iso_spec *s)
 	put_str(w, CORE_ISO_T_INSTANCE, s->instance);
 	put_str(w, CORE_ISO_T_CONFIG, s->config);
 	put_str(w, CORE_ISO_T_DATA_DIR, s->data_dir);
-	put_str(w, CORE_ISO_T_LINK, s->link);
-	orlop_msgw_u64(w, CORE_ISO_T_LINKS, s->n_links);
+	orlop_msgw_u64(w, CORE_ISO_T_SHARDS, s->n_shards);
 	orlop_msgw_u64(w, CORE_ISO_T_LINE, s->line);
 	orlop_msgw_u64(w, CORE_ISO_T_LOOPS, s->loops);
 	orlop_msgw_u64(w, CORE_ISO_T_LEVEL, (uint64_t)s->level);
@@ -181,14 +182,14 @@ int core_iso_get_spec(const struct orlop_msg *m, struct core_iso_spec *ret)
 	s.path = core_iso_str(m, CORE_ISO_T_PATH);
 	s.data_dir = core_iso_str(m, CORE_ISO_T_DATA_DIR);
 	if (!s.path || !s.data_dir || !get_str(m, CORE_ISO_T_INSTANCE, &s.instance) ||
-	    !get_str(m, CORE_ISO_T_CONFIG, &s.config) || !get_str(m, CORE_ISO_T_LINK, &s.link))
+	    !get_str(m, CORE_ISO_T_CONFIG, &s.config))
 		e = -EPROTO;
 	s.line = (uint32_t)orlop_msg_u64(m, CORE_ISO_T_LINE, 0);
 	s.loops = (uint32_t)orlop_msg_u64(m, CORE_ISO_T_LOOPS, 0);
 	s.level = (int32_t)orlop_msg_u64(m, CORE_ISO_T_LEVEL, ORLOP_LOG_INFO);
 	s.loss_percent = (uint32_t)orlop_msg_u64(m, CORE_ISO_T_LOSS, 0);
-	s.n_links = (uint32_t)orlop_msg_u64(m, CORE_ISO_T_LINKS, 0);
-	if (s.loops > LOOPS_MAX || s.loss_percent > 90 || s.n_links == 0 || s.n_links > CORE_ISO_LINKS_MAX)
+	s.n_shards = (uint32_t)orlop_msg_u64(m, CORE_ISO_T_SHARDS, 0);
+	if (s.loops > LOOPS_MAX || s.loss_percent > 90)
 		e = -EPROTO;
 	if (e == 0)
 		e = core_iso_get_params(m, s.module);
@@ -217,7 +218,6 @@ void core_iso_spec_done(struct core_iso_spec *s)
 	omem_free(s->instance);
 	omem_free(s->config);
 	omem_free(s->data_dir);
-	omem_free(s->link);
 	memset(s, 0, sizeof(*s));
 }
 

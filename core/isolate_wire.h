@@ -1,8 +1,9 @@
 /*
  * isolate_wire.h - the messages between a core and the process of an isolated module.
  *
- * One message is one packet of a SOCK_SEQPACKET pair: a head, then fields as in orlop/call.h, and up
- * to 8 descriptors. Both sides check what they get: neither trusts the other to be well.
+ * One message is one packet of a SOCK_SEQPACKET pair: a head, fields as in orlop/call.h, then for
+ * requests and answers what they carry as it is (isolate_mail.h), and descriptors. Both sides check
+ * what they get: neither trusts the other to be well.
  */
 #ifndef CORE_ISOLATE_WIRE_H
 #define CORE_ISOLATE_WIRE_H
@@ -12,10 +13,9 @@
 
 #define CORE_ISO_MAGIC		0x31534f49u	/* "IOS1" in memory: OIS backwards, 1 */
 #define CORE_ISO_VERSION	1u
-#define CORE_ISO_BODY_MAX	ORLOP_MSG_MAX
-#define CORE_ISO_FDS_MAX	8u
+#define CORE_ISO_BODY_MAX	(3 * ORLOP_MSG_MAX)	/* fields, a message, small blobs */
+#define CORE_ISO_FDS_MAX	(ORLOP_MSG_MAX_BLOBS + ORLOP_MSG_MAX_FDS)
 #define CORE_ISO_PARAMS_MAX	1024u
-#define CORE_ISO_LINKS_MAX	32u
 
 enum core_iso_type {
 	/* parent to child */
@@ -29,6 +29,7 @@ enum core_iso_type {
 	CORE_ISO_PING,		/* id → REPLY when every loop has turned */
 	CORE_ISO_LED,		/* NUM of the lead, REV token (0: lost) */
 	CORE_ISO_LEVEL,		/* NUM: log level */
+	CORE_ISO_RESOURCE,	/* a resource there is: as ASK_REGISTER; the last of a list: NUM 1, nothing else */
 	CORE_ISO_HOLD,		/* NUM 1: leave new connections in the backlog, 0: no longer */
 	/* child to parent */
 	CORE_ISO_DESCRIBE = 64,	/* the module's descriptor, before any of its functions ran */
@@ -40,10 +41,16 @@ enum core_iso_type {
 	CORE_ISO_LEAD,		/* NUM, NAME */
 	CORE_ISO_LEAD_DROP,	/* NUM */
 	CORE_ISO_UNLISTEN,	/* NAME address: no listener is left */
+	/* both ways: isolate_mail.h */
+	CORE_ISO_REQUEST = 80,	/* id */
+	CORE_ISO_CANCEL,	/* id of the request */
+	CORE_ISO_ANSWER,	/* id of the request; part or end */
 	/* child to parent, with a socket for the one answer: descriptor 0 */
 	CORE_ISO_ASK_LISTEN = 96, /* NAME address → REPLY NUM errno TEXT; descriptor */
 
 	CORE_ISO_ASK_METRICS,	/* → REPLY; descriptor: a memory file with the text */
+	CORE_ISO_ASK_REGISTER,	/* a resource: NAME LABELS group, TEXT version, EVENT kind, VALUE plural, NUM, REV, REASON prefix, FIELD… INDEXED… → REPLY */
+	CORE_ISO_ASK_RETIRE,	/* NAME → REPLY */
 	CORE_ISO_ASK_HEALTH,	/* → REPLY; descriptor: a memory file of struct core_iso_health */
 };
 
@@ -68,8 +75,6 @@ enum {
 	CORE_ISO_T_LEVEL,
 	CORE_ISO_T_LOSS,
 	CORE_ISO_T_PARAM,	/* message: NAME VALUE NUM (type) LINE; repeated. In DESCRIBE: NAME NUM (type) REV (flags) VALUE (default) TEXT (help) */
-	CORE_ISO_T_LINK,	/* text: how to reach the bus */
-	CORE_ISO_T_LINKS,	/* so many descriptors for it, behind the control channel's */
 	/* DESCRIBE */
 	CORE_ISO_T_FLAGS,
 	CORE_ISO_T_SHARDS,
@@ -81,7 +86,23 @@ enum {
 	CORE_ISO_T_OK,
 	CORE_ISO_T_DRAINING,
 	CORE_ISO_T_CHANGING,
-	CORE_ISO_T_ABI,		/* of the descriptor: major << 16 | minor */
+	CORE_ISO_T_FIELD,
+	CORE_ISO_T_INDEXED,
+	CORE_ISO_T_JOURNAL_BYTES,
+	CORE_ISO_T_JOURNAL_NS,
+	/* requests and answers */
+	CORE_ISO_T_OP,
+	CORE_ISO_T_DEADLINE,
+	CORE_ISO_T_KEY,
+	CORE_ISO_T_TRACE,
+	CORE_ISO_T_TO,
+	CORE_ISO_T_USER,
+	CORE_ISO_T_UID,
+	CORE_ISO_T_GROUP,	/* repeated */
+	CORE_ISO_T_CAUSE,	/* message: REASON TEXT NAME; repeated */
+	CORE_ISO_T_BODY,	/* its length; absent: no message */
+	CORE_ISO_T_BLOB,	/* its length, the highest bit: as a file; repeated */
+	CORE_ISO_T_MORE,
 };
 
 #define CORE_ISO_HAS_OPS	0x01u
@@ -97,15 +118,16 @@ struct core_iso_head {
 	uint16_t	version;
 	uint16_t	type;
 	uint64_t	id;
-	uint32_t	len;		/* of the body */
-	uint32_t	reserved0;
+	uint32_t	len;		/* of what follows */
+	uint32_t	fields_len;	/* the part of it that is fields */
 };
 
 /* One as received: borrowed from the buffer; descriptors are the receiver's. */
 struct core_iso_in {
 	uint32_t	type;
 	uint64_t	id;
-	struct orlop_msg msg;
+	struct orlop_msg msg;		/* the fields */
+	struct orlop_bytes raw;		/* behind them */
 	int32_t		fds[CORE_ISO_FDS_MAX];
 	uint32_t	n_fds;
 };
@@ -139,8 +161,7 @@ struct core_iso_spec {
 	char		*instance;	/* NULL: class/name */
 	char		*config;	/* NULL: none */
 	char		*data_dir;
-	char		*link;
-	uint32_t	n_links;
+	uint32_t	n_shards;	/* at most; 0: as the module says */
 	uint32_t	line;
 	uint32_t	loops;
 	int32_t		level;

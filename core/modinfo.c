@@ -353,23 +353,15 @@ static int read_number(const char **p, uint16_t *ret)
 	return 0;
 }
 
-/* What it may do in a process of its own, and how many loops it wants there. */
+/* What it may do in a process of its own. */
 static int read_rights(const struct src *s, struct core_modinfo *m)
 {
 	struct core_rights_text t = {
 		.caps = value_of(m, "caps"), .files = value_of(m, "files"), .net = value_of(m, "net"),
 		.exec = value_of(m, "exec"), .uid = value_of(m, "uid"), .memory = value_of(m, "memory"),
 	};
-	const char *shards = value_of(m, "shards");
 	struct orlop_error err = ORLOP_ERROR_INIT;
-	uint16_t n = 0;
 
-	if (shards && strcmp(shards, "auto") == 0)
-		m->shards = ORLOP_SHARDS_AUTO;
-	else if (shards && (read_number(&shards, &n) || *shards))
-		return refuse(s, ENOEXEC, ".orlop.modinfo: shards= wants a number or auto");
-	else
-		m->shards = n;
 	if (core_rights_parse(&t, &m->rights, &err))
 		return refuse(s, ENOEXEC, ".orlop.modinfo: %s", err.msg);
 	return 0;

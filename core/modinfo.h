@@ -29,7 +29,6 @@ struct core_modinfo {
 	char		**needs;
 	char		**reads;
 	struct core_rights rights;	/* in a process of its own */
-	uint32_t	shards;		/* at most so many loops, if it says so before it is mapped; 0: one */
 	char		build_id[65];	/* hex, "" if there is none */
 	bool		plain_libs;	/* needs nothing but the C library: may be unmapped */
 	/* which file it was */

@@ -74,7 +74,8 @@ void core_life_gone(struct core_instance *inst)
 	pthread_mutex_unlock(&c->lock);
 	atomic_store(&inst->state, CORE_GONE);
 	if (!job->keep_sockets)
-		core_net_release(c->net, inst->name);
+		/* What a successor of that name has lent to its process stays. */
+		core_net_release(c->net, inst->name, !inst->retired);
 	for (uint32_t i = 0; i < inst->n_shards; i++)
 		threads += core_owner_count(&inst->shards[i].held, CORE_HELD_THREAD);
 	if (threads) {
@@ -197,6 +198,7 @@ static void drain_look(void *arg)
 
 	if (s->link)
 		core_link_counts(s->link, &open);
+	open.requests += atomic_load(&s->up_requests);
 	/*
 	 * A successor reads what this one has written: its writes shall have ended. Everybody else does not
 	 * wait for those who may answer late; the requests are cancelled then.
@@ -208,6 +210,8 @@ static void drain_look(void *arg)
 		s->link_stopped = true;
 		if (s->link)
 			core_link_stop(s->link);
+		if (c->up)
+			core_up_stop(c->up, s);
 		(void)core_net_cancel_connects(&s->held);
 		atomic_store(&s->closing, true);
 	}

@@ -7,7 +7,7 @@
  * so any number of instances live in one process.
  *
  * Change list of the ABI, newest first. Members are only ever appended.
- *   0.1  rights of an isolated module: caps=, files=, net=, exec=, uid=, memory=, shards= of the modinfo
+ *   0.1  rights of an isolated module: caps=, files=, net=, exec=, uid=, memory= of the modinfo
  *   0.1  leadership between processes: the address "lead" (api.h)
  *   0.1  replacing: orlop_module.draining, .revision, .changing; ORLOP_MOD_HANDOVER; orlop_host.stop_reason
  *   0.1  feeding the cache: orlop_host.feed_*, reads= with options (cache.h: orlop_feed_want)
@@ -154,7 +154,6 @@ struct orlop_module {
  *                          name. A condition whose parameter is empty does not count. Field and
  *                          label may be repeated, so may a resource: several slices.
  *   user=NAME              the API user it acts as
- *   shards=N|auto          loops it wants when it is isolated (the descriptor's is read too late then)
  * What it may do to the machine when it runs in a process of its own (isolation = "process"). What is
  * not declared is denied there, with EPERM or EACCES; in the daemon's process it is a promise:
  *   caps=NAME[,…]|*        capabilities it keeps ("net_admin"); default: none

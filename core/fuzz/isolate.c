@@ -21,14 +21,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char text[64];
 
 	(void)core_iso_read(data, size, &in);
-	if (size < 1 || size > CORE_ISO_BODY_MAX)
+	if (size < 1 || size > ORLOP_MSG_MAX)
 		return 0;
 	/* The same as the body of a packet with a good head. */
 	packet = omem_alloc(sizeof(h) + size);
 	if (!packet)
 		return 0;
 	h.type = data[0];
-	h.len = (uint32_t)size;
+	h.len = h.fields_len = (uint32_t)size;
 	memcpy(packet, &h, sizeof(h));
 	memcpy(packet + sizeof(h), data, size);
 	if (core_iso_read(packet, sizeof(h) + size, &in) == 0) {

@@ -9,8 +9,8 @@ static void test_spec(void)
 {
 	struct core_config_module cm = { .module = NULL, .line = 7 };
 	struct core_iso_spec s = { .path = (char *)(uintptr_t)"/m/x.so", .instance = (char *)(uintptr_t)"one",
-				   .data_dir = (char *)(uintptr_t)"/d", .link = (char *)(uintptr_t)"ipc:///x",
-				   .n_links = 2, .line = 7, .loops = 2, .level = ORLOP_LOG_DEBUG, .module = &cm };
+				   .data_dir = (char *)(uintptr_t)"/d", 
+				   .line = 7, .loops = 2, .level = ORLOP_LOG_DEBUG, .module = &cm };
 	struct core_iso_spec got;
 	struct orlop_msgw w;
 	struct orlop_msg m;
@@ -33,10 +33,10 @@ static void test_spec(void)
 	core_iso_spec_done(&got);
 	orlop_msgw_done(&w);
 	orlop_msgw_init(&w, NULL);
-	s.n_links = 1000;
+	s.loops = 1000;
 	core_iso_put_spec(&w, &s);
 	m = orlop_msgw_msg(&w);
-	is_int(core_iso_get_spec(&m, &got), -EPROTO, "a thousand links are too many");
+	is_int(core_iso_get_spec(&m, &got), -EPROTO, "a thousand loops are too many");
 	orlop_msgw_done(&w);
 	core_config_module_done(&cm);
 }
@@ -71,7 +71,7 @@ static void test_desc(void)
 
 static void test_packets(void)
 {
-	struct core_iso_head h = { .magic = CORE_ISO_MAGIC, .version = CORE_ISO_VERSION, .type = 1, .len = 8 };
+	struct core_iso_head h = { .magic = CORE_ISO_MAGIC, .version = CORE_ISO_VERSION, .type = 1, .len = 8, .fields_len = 8 };
 	struct core_iso_in in;
 	char buf[64];
 

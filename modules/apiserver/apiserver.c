@@ -447,7 +447,7 @@ static const struct orlop_api_ops ops = {
 	.batch = op_call,
 };
 
-ORLOP_MODULE("apiserver", "apiserver", "0.1", "provides=api\0needs=storage\0reads=*\0shards=auto\0"
+ORLOP_MODULE("apiserver", "apiserver", "0.1", "provides=api\0needs=storage\0reads=*\0"
 	"net=inet\0files=$cert,$key,$client_ca,$sa_key,$token_file,$kubelet_ca,$kubelet_cert,$kubelet_key",
 	.license = "Apache-2.0",
 	.summary = "the Kubernetes API over HTTPS",

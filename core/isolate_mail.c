@@ -1,0 +1,346 @@
+/*
+ * isolate_mail.c - requests and answers as packets: making and reading them.
+ */
+#include "isolate_mail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <orlop/inline/error.h>
+
+#include "base/omem.h"
+#include "bus/bus.h"
+
+#define BLOB_FILE	(UINT64_C(1) << 63)
+#define BLOBS_INLINE	(32u << 10)	/* together */
+#define BLOB_MAX	(UINT64_C(1) << 32)
+#define SEALS		(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+/* ---- writing ------------------------------------------------------------------------------------------ */
+
+static int blob_file(struct orlop_bytes b)
+{
+	int fd = memfd_create("orlop-blob", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	size_t at = 0;
+
+	while (fd >= 0 && at < b.len) {
+		ssize_t n = write(fd, b.p + at, b.len - at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			(void)close(fd);
+			return -ENOMEM;
+		}
+		at += (size_t)n;
+	}
+	if (fd < 0)
+		return -errno;
+	(void)fcntl(fd, F_ADD_SEALS, SEALS);
+	return fd;
+}
+
+static void put_bytes(struct orlop_msgw *w, uint32_t tag, struct orlop_bytes b)
+{
+	if (b.p)
+		orlop_msgw_bytes(w, tag, b.p, b.len);
+}
+
+static void put_who(struct orlop_msgw *w, const struct orlop_identity *who)
+{
+	if (!who)
+		return;
+	put_bytes(w, CORE_ISO_T_USER, who->user);
+	put_bytes(w, CORE_ISO_T_UID, who->uid);
+	for (uint32_t i = 0; i < who->n_groups; i++)
+		put_bytes(w, CORE_ISO_T_GROUP, who->groups[i]);
+}
+
+static void put_cause(struct orlop_msgw *w, const struct orlop_cause *c)
+{
+	uint32_t at = orlop_msgw_begin(w, CORE_ISO_T_CAUSE);
+
+	orlop_msgw_str(w, CORE_ISO_T_REASON, c->reason ? c->reason : "");
+	orlop_msgw_str(w, CORE_ISO_T_TEXT, c->message ? c->message : "");
+	orlop_msgw_str(w, CORE_ISO_T_NAME, c->field ? c->field : "");
+	orlop_msgw_end(w, at);
+}
+
+static void put_head(struct orlop_msgw *w, const struct core_iso_mail *m)
+{
+	orlop_msgw_u64(w, CORE_ISO_T_OP, m->op);
+	if (m->flags & ORLOP_REPLY_MORE)
+		orlop_msgw_u64(w, CORE_ISO_T_MORE, 1);
+	if (m->deadline_ns)
+		orlop_msgw_u64(w, CORE_ISO_T_DEADLINE, m->deadline_ns);
+	if (m->key)
+		orlop_msgw_u64(w, CORE_ISO_T_KEY, m->key);
+	if (m->trace)
+		orlop_msgw_u64(w, CORE_ISO_T_TRACE, m->trace);
+	if (m->to)
+		orlop_msgw_str(w, CORE_ISO_T_TO, m->to);
+	put_who(w, m->who);
+	if (m->status > 0)
+		orlop_msgw_u64(w, CORE_ISO_T_REV, (uint64_t)m->status);
+	else
+		core_iso_put_status(w, m->status, m->err);
+	for (uint32_t i = 0; m->err && m->err->causes && i < m->err->causes->n; i++)
+		put_cause(w, &m->err->causes->v[i]);
+}
+
+/* @n_files: descriptors at the head of @raw->fds that are ours. */
+static int put_msg(struct orlop_msgw *w, const struct orlop_msg *msg, struct core_iso_raw *raw, uint32_t *n_files)
+{
+	size_t inlined = 0;
+
+	if (!msg)
+		return 0;
+	if (msg->body.len > ORLOP_MSG_MAX || msg->n_blobs > ORLOP_MSG_MAX_BLOBS || msg->n_fds > ORLOP_MSG_MAX_FDS)
+		return -E2BIG;
+	orlop_msgw_u64(w, CORE_ISO_T_BODY, msg->body.len);
+	raw->part[raw->n++] = msg->body;
+	for (uint32_t i = 0; i < msg->n_blobs; i++) {
+		struct orlop_bytes b = core_blob_bytes(msg->blobs[i]);
+		int fd;
+
+		if (inlined + b.len <= BLOBS_INLINE) {
+			inlined += b.len;
+			orlop_msgw_u64(w, CORE_ISO_T_BLOB, b.len);
+			raw->part[raw->n++] = b;
+			continue;
+		}
+		fd = blob_file(b);
+		if (fd < 0)
+			return fd;
+		orlop_msgw_u64(w, CORE_ISO_T_BLOB, b.len | BLOB_FILE);
+		raw->fds[raw->n_fds++] = fd;
+		++*n_files;
+	}
+	for (uint32_t i = 0; i < msg->n_fds; i++)
+		if (msg->fds[i] >= 0)
+			raw->fds[raw->n_fds++] = msg->fds[i];
+	return 0;
+}
+
+int core_iso_mail_send(struct core_iso_chan *c, uint32_t type, uint64_t id, const struct core_iso_mail *m)
+{
+	struct core_iso_raw raw = { .n = 0 };
+	struct orlop_msgw w;
+	uint32_t n_files = 0;
+	int r;
+
+	orlop_msgw_init(&w, NULL);
+	put_head(&w, m);
+	r = put_msg(&w, m->msg, &raw, &n_files);
+	if (r == 0)
+		r = c ? core_iso_send_raw(c, type, id, &w, &raw) : -EPIPE;
+	for (uint32_t i = 0; i < n_files; i++)
+		(void)close(raw.fds[i]);
+	for (uint32_t i = 0; m->msg && i < m->msg->n_fds; i++)
+		if (m->msg->fds[i] >= 0)
+			(void)close(m->msg->fds[i]);
+	orlop_msgw_done(&w);
+	return r;
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------- */
+
+struct mapped {
+	void		*p;
+	size_t		len;
+};
+
+static void unmap(void *arg)
+{
+	struct mapped *m = arg;
+
+	(void)munmap(m->p, m->len);
+	omem_free(m);
+}
+
+/* Nobody can change it any more, and it is as long as it is said to be. */
+static int blob_map(int fd, uint64_t len, struct orlop_blob **ret)
+{
+	struct mapped *m;
+	struct stat st;
+	int r;
+
+	if (len > BLOB_MAX || len == 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size != len ||
+	    (fcntl(fd, F_GET_SEALS) & SEALS) != SEALS)
+		return -EPROTO;
+	m = OMEM_NEW(struct mapped);
+	if (!m)
+		return -ENOMEM;
+	m->len = len;
+	m->p = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (m->p == MAP_FAILED) {
+		omem_free(m);
+		return -ENOMEM;
+	}
+	r = core_blob_adopt(m->p, len, unmap, m, ret);
+	if (r)
+		unmap(m);
+	return r;
+}
+
+void core_iso_got_free(struct core_iso_got *g)
+{
+	if (!g)
+		return;
+	for (uint32_t i = 0; i < g->msg.n_blobs; i++)
+		core_blob_unref(g->blobs[i]);
+	for (uint32_t i = 0; i < g->msg.n_fds; i++)
+		if (g->fds[i] >= 0)
+			(void)close(g->fds[i]);
+	orlop_error_done(&g->err);
+	omem_free(g->groups);
+	omem_free(g->to);
+	omem_free(g->data);
+	omem_free(g);
+}
+
+static void get_cause(struct core_iso_got *g, struct orlop_bytes body)
+{
+	struct orlop_msg m = { .size = sizeof(m), .body = body };
+	char *reason = core_iso_str(&m, CORE_ISO_T_REASON);
+	char *text = core_iso_str(&m, CORE_ISO_T_TEXT);
+	char *field = core_iso_str(&m, CORE_ISO_T_NAME);
+
+	if (reason && text && field)
+		orlop_error_cause(&g->err, reason, text, field);
+	omem_free(reason);
+	omem_free(text);
+	omem_free(field);
+}
+
+/* Fields: @fields is our copy, whose texts stay. */
+static int get_fields(struct core_iso_got *g, const struct orlop_msg *fields, uint64_t *blobs, uint32_t *n_blobs,
+		      bool *has_msg, uint64_t *body_len)
+{
+	uint32_t n_groups = 0;
+	struct orlop_msgr r;
+
+	orlop_msgr_init(&r, NULL, NULL, fields->body);
+	while (orlop_msgr_next(&r))
+		n_groups += r.tag == CORE_ISO_T_GROUP && r.type == ORLOP_T_BYTES;
+	g->groups = omem_zalloc_array(n_groups ? n_groups : 1, sizeof(*g->groups));
+	if (!g->groups)
+		return -ENOMEM;
+	g->who.size = sizeof(g->who);
+	g->who.groups = g->groups;
+	orlop_msgr_init(&r, NULL, NULL, fields->body);
+	while (orlop_msgr_next(&r)) {
+		if (r.tag == CORE_ISO_T_GROUP && r.type == ORLOP_T_BYTES) {
+			g->groups[g->who.n_groups++] = r.bytes;
+		} else if (r.tag == CORE_ISO_T_BLOB && r.type == ORLOP_T_U64) {
+			if (*n_blobs == ORLOP_MSG_MAX_BLOBS)
+				return -EPROTO;
+			blobs[(*n_blobs)++] = r.u64;
+		} else if (r.tag == CORE_ISO_T_BODY && r.type == ORLOP_T_U64) {
+			*has_msg = true;
+			*body_len = r.u64;
+		} else if (r.tag == CORE_ISO_T_CAUSE && r.type == ORLOP_T_MSG) {
+			(void)get_cause(g, r.bytes);
+		}
+	}
+	g->who.user = orlop_msg_bytes(NULL, fields, CORE_ISO_T_USER);
+	g->who.uid = orlop_msg_bytes(NULL, fields, CORE_ISO_T_UID);
+	g->mail.who = g->who.user.p ? &g->who : NULL;
+	g->mail.op = (uint32_t)orlop_msg_u64(fields, CORE_ISO_T_OP, 0);
+	g->mail.flags = orlop_msg_u64(fields, CORE_ISO_T_MORE, 0) ? ORLOP_REPLY_MORE : 0;
+	g->mail.deadline_ns = orlop_msg_u64(fields, CORE_ISO_T_DEADLINE, 0);
+	g->mail.key = orlop_msg_u64(fields, CORE_ISO_T_KEY, 0);
+	g->mail.trace = orlop_msg_u64(fields, CORE_ISO_T_TRACE, 0);
+	g->mail.to = g->to = core_iso_str(fields, CORE_ISO_T_TO);
+	g->mail.status = core_iso_status(fields, &g->err);
+	orlop_msgr_init(&r, NULL, NULL, fields->body);
+	while (g->mail.status && orlop_msgr_next(&r))
+		if (r.tag == CORE_ISO_T_CAUSE && r.type == ORLOP_T_MSG)
+			get_cause(g, r.bytes);
+	if (g->mail.status)
+		g->mail.err = &g->err;
+	else
+		g->mail.status = (int32_t)(orlop_msg_u64(fields, CORE_ISO_T_REV, 0) & INT32_MAX);
+	return 0;
+}
+
+static int get_msg(struct core_iso_got *g, struct core_iso_in *in, struct orlop_bytes raw, const uint64_t *blobs,
+		   uint32_t n_blobs, uint64_t body_len)
+{
+	uint32_t fd = 0;
+	int r;
+
+	if (body_len > raw.len || body_len > ORLOP_MSG_MAX)
+		return -EPROTO;
+	g->msg.size = sizeof(g->msg);
+	g->msg.body.p = raw.p;
+	g->msg.body.len = body_len;
+	g->msg.blobs = g->blobs;
+	g->msg.fds = g->fds;
+	raw.p += body_len;
+	raw.len -= body_len;
+	for (uint32_t i = 0; i < n_blobs; i++) {
+		uint64_t len = blobs[i] & ~BLOB_FILE;
+
+		if (blobs[i] & BLOB_FILE) {
+			r = fd < in->n_fds ? blob_map(in->fds[fd++], len, &g->blobs[i]) : -EPROTO;
+		} else if (len > raw.len) {
+			r = -EPROTO;
+		} else {
+			r = core_blob_new(raw.p, len, &g->blobs[i]);
+			raw.p += len;
+			raw.len -= len;
+		}
+		if (r)
+			return r;
+		g->msg.n_blobs++;
+	}
+	for (; fd < in->n_fds; fd++) {
+		if (g->msg.n_fds == ORLOP_MSG_MAX_FDS)
+			return -EPROTO;
+		g->fds[g->msg.n_fds++] = in->fds[fd];
+		in->fds[fd] = -1;
+	}
+	g->mail.msg = &g->msg;
+	return 0;
+}
+
+int core_iso_mail_get(struct core_iso_in *in, struct core_iso_got **ret)
+{
+	struct core_iso_got *g = OMEM_NEW(struct core_iso_got);
+	struct orlop_msg fields = in->msg;
+	uint64_t blobs[ORLOP_MSG_MAX_BLOBS];
+	uint64_t body_len = 0;
+	uint32_t n_blobs = 0;
+	bool has_msg = false;
+	struct orlop_bytes raw;
+	int r = -ENOMEM;
+
+	if (!g)
+		return -ENOMEM;
+	g->id = in->id;
+	g->err.size = sizeof(g->err);
+	g->data = omem_alloc(in->msg.body.len + in->raw.len + 1);
+	if (g->data) {
+		if (in->msg.body.len)
+			memcpy(g->data, in->msg.body.p, in->msg.body.len);
+		if (in->raw.len)
+			memcpy(g->data + in->msg.body.len, in->raw.p, in->raw.len);
+		fields.body.p = g->data;
+		raw.p = g->data + in->msg.body.len;
+		raw.len = in->raw.len;
+		r = get_fields(g, &fields, blobs, &n_blobs, &has_msg, &body_len);
+	}
+	if (r == 0 && has_msg)
+		r = get_msg(g, in, raw, blobs, n_blobs, body_len);
+	if (r) {
+		core_iso_got_free(g);
+		return r;
+	}
+	*ret = g;
+	return 0;
+}

@@ -1,0 +1,50 @@
+/*
+ * isolate_mail.h - requests and answers of the bus as packets between a core and the process of an
+ * isolated module.
+ *
+ * Fields say what is asked and for whom; behind them stand the message and small blobs as they are;
+ * large blobs cross as sealed memory files, descriptors as themselves. Clocks are the machine's, so
+ * deadlines cross as they are.
+ */
+#ifndef CORE_ISOLATE_MAIL_H
+#define CORE_ISOLATE_MAIL_H
+
+#include "isolate_chan.h"
+
+/* What is to be sent; all borrowed. Descriptors of @msg are taken, as the bus takes them. */
+struct core_iso_mail {
+	uint32_t	op;		/* request */
+	uint32_t	flags;		/* answer: ORLOP_REPLY_MORE */
+	int32_t		status;		/* answer */
+	uint64_t	deadline_ns;	/* monotonic, 0: none */
+	uint64_t	key;
+	uint64_t	trace;
+	const char	*to;
+	const struct orlop_identity *who;
+	const struct orlop_error *err;
+	const struct orlop_msg *msg;
+};
+
+/* 0, -ENOMEM, -E2BIG, -EPIPE. Any thread. */
+int core_iso_mail_send(struct core_iso_chan *c, uint32_t type, uint64_t id, const struct core_iso_mail *m);
+
+/* One as received: all its own. */
+struct core_iso_got {
+	uint64_t	id;
+	struct core_iso_mail mail;	/* who, err, msg point into this struct; to may be NULL */
+	struct orlop_identity who;
+	struct orlop_error err;
+	struct orlop_msg msg;
+	struct orlop_blob *blobs[ORLOP_MSG_MAX_BLOBS];
+	int32_t		fds[ORLOP_MSG_MAX_FDS];
+	struct orlop_bytes *groups;
+	char		*to;
+	char		*data;		/* copies of fields and message */
+	void		*reader;	/* whose it is meanwhile */
+};
+
+/* Takes @in's descriptors. 0, -ENOMEM, -EPROTO. */
+int core_iso_mail_get(struct core_iso_in *in, struct core_iso_got **ret);
+void core_iso_got_free(struct core_iso_got *g);		/* accepts NULL; closes descriptors not set to -1 */
+
+#endif
