@@ -481,7 +481,7 @@ void core_control_stop(struct core *core)
 	if (!a)
 		return;
 	core_net_listener_close(a->listener);
-	core_net_release(core->net, "core", true);
+	core_net_release(core->net, "core");
 	while ((n = olist_first(&a->conns)))
 		conn_close(OLIST_ENTRY(n, struct conn, node));
 	core->admin = NULL;

@@ -583,7 +583,7 @@ void core_net_borrow(struct core_net *n, int (*fn)(void *arg, const char *addr, 
 	n->borrow_arg = arg;
 }
 
-void core_net_release(struct core_net *n, const char *who, bool lent)
+void core_net_release(struct core_net *n, const char *who)
 {
 	pthread_mutex_lock(&n->lock);
 	OLIST_FOREACH(node, &n->sockets) {

@@ -19,8 +19,8 @@ int core_net_listen(struct core_net *n, struct core_loop *l, struct core_owner *
 		    struct orlop_error *err);
 void core_net_listener_addr(struct orlop_listener *l, char *buf, size_t size);
 void core_net_listener_close(struct orlop_listener *l);		/* accepts NULL */
-/* Closes the sockets that @who made and nobody listens on now; also those that are lent? On the main loop. */
-void core_net_release(struct core_net *n, const char *who, bool lent);
+/* Closes the sockets that @who made and nobody listens on now. On the main loop. */
+void core_net_release(struct core_net *n, const char *who);
 
 /*
  * core_net_lend - a duplicate of the socket that @who may have at @addr, for another process

@@ -74,8 +74,7 @@ void core_life_gone(struct core_instance *inst)
 	pthread_mutex_unlock(&c->lock);
 	atomic_store(&inst->state, CORE_GONE);
 	if (!job->keep_sockets)
-		/* What a successor of that name has lent to its process stays. */
-		core_net_release(c->net, inst->name, !inst->retired);
+		core_net_release(c->net, inst->name);
 	for (uint32_t i = 0; i < inst->n_shards; i++)
 		threads += core_owner_count(&inst->shards[i].held, CORE_HELD_THREAD);
 	if (threads) {

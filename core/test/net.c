@@ -121,7 +121,7 @@ static void test_tcp(struct core_net *net, struct core_loop *l, struct core_loop
 	core_net_listener_addr(la, addr2, sizeof(addr2));
 	is_str(addr2, addr, "on the same port");
 	is_int(core_net_reclaim(&o), 1, "a forgotten listener is closed");
-	core_net_release(net, "m", true);
+	core_net_release(net, "m");
 	side_done(&c);
 	n = c.n;
 	/* Closed by a post to this loop, which the wait below runs. */
@@ -169,7 +169,7 @@ static void test_names(struct core_net *net, struct core_loop *l)
 	}
 	c.fd = -1;
 	core_net_listener_close(ln);
-	core_net_release(net, "n", true);
+	core_net_release(net, "n");
 	core_loop_turn(l, false);
 	side_done(&s);
 }
@@ -200,7 +200,7 @@ static void test_unix(struct core_net *net, struct core_loop *l)
 	ok(kit_until(l, c.n == 1 && s.n == 2), "connect to it, behind the probe");
 	ok(c.fd >= 0, "connected");
 	core_net_listener_close(ln);
-	core_net_release(net, "u", true);
+	core_net_release(net, "u");
 	core_loop_turn(l, false);
 	ok(stat(path, &st) < 0, "its file goes with it");
 	side_done(&c);
