@@ -1,0 +1,188 @@
+#!/bin/sh
+# run: timeout=400 alone
+# shellcheck disable=SC2016,SC2317 # words for another shell; functions by name
+# Beside upstream's control plane, where its programs are built ($ORLOP_PEER, by default ../shared/peer beside the source):
+# an Orlop node joins it and runs what upstream's scheduler gives it; Orlop's scheduler and controllers drive its API
+# server; and upstream's controller manager and scheduler drive an Orlop API server.
+. "$(dirname "$0")/lib.sh"
+: "${ORLOP_PEER:=$srcdir/../shared/peer}"
+[ -x "$ORLOP_PEER/upstream-up" ] || skip_all "there is no upstream control plane here (ORLOP_PEER)"
+need conmon runtime skopeo kubectl busybox etcd python3 openssl
+
+peer()	# WORDS of the peer's own library
+{
+	bash -c '. "$0/lib.sh"; eval "$*"' "$ORLOP_PEER" "$@"
+}
+bin=$(peer 'echo "$K8S_BIN"') state=$(peer 'echo "$UP"')
+[ -x "$bin/kube-apiserver" ] || skip_all "upstream's programs are not built ($bin)"
+! peer 'alive apiserver "$UP/run"' || skip_all "upstream's control plane is in use by somebody else"
+
+node=$tmp/n work=$tmp/w mine=
+# shellcheck disable=SC2317 # by the trap
+ends()
+{
+	# shellcheck disable=SC2086 # a list
+	[ -z "$mine" ] || kill $mine 2> /dev/null
+	for d in "$node" "$work"; do
+		[ ! -e "$d" ] || "$orlop" down --wipe --grace 0 --data-dir "$d" > /dev/null 2>&1
+	done
+	"$ORLOP_PEER/upstream-down" --wipe > /dev/null 2>&1
+	e2e_end
+}
+trap ends EXIT
+
+u()	# kubectl on upstream's API server
+{
+	timeout $((60 * TEST_TIMEOUT_FACTOR)) kubectl --kubeconfig "$state/kubeconfig" --cache-dir="$tmp/u-cache" "$@"
+}
+join()	# DIR OPTIONS...
+{
+	to=$1
+	shift
+	"$orlop" up --data-dir "$to" --kubelet-port 0 --timeout $((60 * TEST_TIMEOUT_FACTOR)) --join "$state/kubeconfig" "$@"
+}
+hello()	# WHICH
+{
+	"$1" apply -f "$srcdir/examples/hello"
+}
+running()	# WHICH N
+{
+	"$1" rollout status deployment/hello --timeout=60s && [ "$("$1" get deployment hello -o jsonpath='{.status.readyReplicas}')" = "$2" ]
+}
+pods_gone()	# WHICH
+{
+	"$1" wait --for=delete --timeout=60s pod -l app=hello 2>&1 | grep -v NotFound
+	[ -z "$("$1" get pods -l app=hello -o name)" ]
+}
+
+# ---- an Orlop node under upstream's control plane -----------------------------------------------------
+
+ok "upstream's control plane" "$ORLOP_PEER/upstream-up" --control-plane-only || finish
+ok "an Orlop node joins it" join "$node" --node-name orlop-node || finish
+ok "it is ready" u wait --for=condition=Ready --timeout=60s node/orlop-node || finish
+"$srcdir/examples/hello/make-image" "$tmp/image.tar" 1 > /dev/null 2>&1
+ok "an image" "$orlop" image import --data-dir "$node" "$tmp/image.tar"
+ok "a Deployment" hello u
+ok "upstream's controllers and scheduler place it, the Orlop kubelet runs it" running u 3
+is "on that node" "orlop-node" sh -c "kubectl --kubeconfig $state/kubeconfig get pods -l app=hello -o jsonpath='{range .items[*]}{.spec.nodeName}{\"\\n\"}{end}' | sort -u"
+ok "scaled" u scale deployment/hello --replicas=1
+ok "what is too much ends" running u 1
+
+# ---- Orlop's scheduler and controllers on upstream's API server -----------------------------------------
+
+ok "upstream's controller manager and scheduler end" peer 'stop kcm "$UP/run"; stop scheduler "$UP/run"'
+ok "Orlop's take over" join "$work" --role controllers || finish
+ok "scaled up" u scale deployment/hello --replicas=4
+ok "Orlop's controllers make the pods, its scheduler places them" running u 4
+ok "rolled out anew" u rollout restart deployment/hello
+ok "step by step" running u 4
+says "by events" "Successfully assigned" u get events --field-selector involvedObject.kind=Pod
+u create namespace short > /dev/null 2>&1
+u -n short create configmap a > /dev/null 2>&1
+ok "a namespace empties itself and goes" u delete namespace short --timeout=60s
+ok "deleted" u delete deployment hello
+ok "its pods are collected" pods_gone u
+"$orlop" status --data-dir "$work" | sed -n 's/^memory */# uplink, scheduler and controllers: /p'
+"$orlop" down --wipe --grace 0 --data-dir "$work" > /dev/null 2>&1
+"$orlop" down --wipe --grace 0 --data-dir "$node" > /dev/null 2>&1
+ok "upstream's control plane ends" "$ORLOP_PEER/upstream-down" --wipe
+
+# ---- upstream's controller manager and scheduler on an Orlop API server -----------------------------------
+
+without=scheduler/default
+for c in namespace garbage-collector serviceaccount replicaset deployment node-lifecycle taint-eviction pod-garbage-collector; do
+	without=$without,controllers/$c
+done
+theirs()	# PROGRAM KUBECONFIG OPTIONS...
+{
+	program=$1 config=$2
+	shift 2
+	"$bin/$program" --kubeconfig "$config" --authentication-kubeconfig "$config" --authorization-kubeconfig "$config" \
+		--bind-address=127.0.0.1 --secure-port=0 --port=0 --kube-api-content-type=application/json "$@" \
+		> "$tmp/$program.log" 2>&1 &
+	mine="$mine $!"
+}
+# kube-scheduler lists kinds that Orlop does not have yet and waits for them: something in between says that there are
+# none of these, and passes on all the rest.
+cat > "$tmp/front.py" << 'PY'
+import http.client, http.server, re, ssl, sys, time
+pki, port, cert = sys.argv[1:]
+KINDS = {"persistentvolumes": "PersistentVolume", "persistentvolumeclaims": "PersistentVolumeClaim", "csinodes": "CSINode",
+         "storageclasses": "StorageClass", "statefulsets": "StatefulSet", "poddisruptionbudgets": "PodDisruptionBudget"}
+NONE = re.compile(r"^/(?:apis/([a-z.0-9]+/[a-z0-9]+)|api/(v1))/(%s)\?" % "|".join(KINDS))
+up = ssl.create_default_context(cafile=pki + "/ca.crt")
+up.load_cert_chain(pki + "/admin.crt", pki + "/admin.key")
+class Front(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *a): pass
+    def chunk(self, b):
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(b), b)); self.wfile.flush()
+    def head(self, status, kind):
+        self.send_response(status); self.send_header("Content-Type", kind)
+        self.send_header("Transfer-Encoding", "chunked"); self.end_headers(); self.wfile.flush()
+    def none(self, m):
+        self.head(200, "application/json")
+        if "watch=" in self.path: time.sleep(300)
+        else: self.chunk(('{"kind":"%sList","apiVersion":"%s","metadata":{"resourceVersion":"1"},"items":[]}'
+                          % (KINDS[m.group(3)], m.group(1) or m.group(2))).encode())
+        self.chunk(b"")
+    def do_any(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        m = NONE.match(self.path)
+        if m and self.command == "GET": return self.none(m)
+        c = http.client.HTTPSConnection("127.0.0.1", int(port), context=up)
+        c.request(self.command, self.path, body or None, {k: v for k, v in self.headers.items()
+                  if k.lower() in ("accept", "content-type", "user-agent")})
+        r = c.getresponse()
+        self.head(r.status, r.headers.get("Content-Type", "application/json"))
+        while True:
+            b = r.read1(65536)
+            if not b: break
+            self.chunk(b)
+        self.chunk(b""); c.close()
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_any
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    def handle_error(self, *a): pass
+s = Server(("127.0.0.1", 0), Front)
+ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); ctx.load_cert_chain(cert + ".crt", cert + ".key")
+s.socket = ctx.wrap_socket(s.socket, server_side=True)
+print(s.server_address[1], flush=True)
+s.serve_forever()
+PY
+front()	# a kubeconfig for it in $tmp/front.kubeconfig
+{
+	openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=front -days 2 -keyout "$tmp/front.key" -out "$tmp/front.crt" 2> /dev/null
+	mkfifo "$tmp/frontfifo"
+	python3 -B "$tmp/front.py" "$dir/pki" "$(sed -n 's/.*127.0.0.1:\([0-9]*\)$/\1/p' "$dir/admin.kubeconfig")" "$tmp/front" \
+		> "$tmp/frontfifo" 2> "$tmp/front.err" &
+	mine="$mine $!"
+	read -r front_port < "$tmp/frontfifo"
+	cat > "$tmp/front.kubeconfig" << Y
+apiVersion: v1
+kind: Config
+current-context: f
+clusters: [{name: f, cluster: {server: "https://127.0.0.1:$front_port", insecure-skip-tls-verify: true}}]
+users: [{name: f, user: {}}]
+contexts: [{name: f, context: {cluster: f, user: f}}]
+Y
+}
+ok "an Orlop node without scheduler and controllers" up --without "$without" || finish
+ok "image" "$orlop" image import --data-dir "$dir" "$tmp/image.tar"
+theirs kube-controller-manager "$dir/admin.kubeconfig" --root-ca-file="$dir/pki/ca.crt" \
+	--controllers=deployment,replicaset,namespace,serviceaccount,garbagecollector,root-ca-cert-publisher,podgc
+ok "something between that has the kinds which Orlop has not" front
+theirs kube-scheduler "$tmp/front.kubeconfig"
+ok "upstream's controller manager leads by a Lease" await '^kube-controller-manager +[^ ]*_' leases -n kube-system --no-headers
+ok "upstream's scheduler leads by one too" await '^kube-scheduler +[^ ]*_' leases -n kube-system --no-headers
+ok "a Deployment" hello k
+ok "upstream's controllers make the pods, its scheduler places them, they run" running k 3
+says "upstream's events are kept" "Successfully assigned" k get events --field-selector involvedObject.kind=Pod
+ok "scaled" k scale deployment/hello --replicas=1
+ok "what is too much ends" running k 1
+k create namespace short > /dev/null 2>&1
+k -n short create configmap a > /dev/null 2>&1
+ok "a namespace empties itself and goes" k delete namespace short --timeout=60s
+ok "deleted" k delete deployment hello
+ok "its pods are collected" pods_gone k
+finish
