@@ -95,6 +95,7 @@ static void put_head(struct orlop_msgw *w, const struct core_iso_mail *m)
 /* @n_files: descriptors at the head of @raw->fds that are ours. */
 static int put_msg(struct orlop_msgw *w, const struct orlop_msg *msg, struct core_iso_raw *raw, uint32_t *n_files)
 {
+	uint64_t there = 0;
 	size_t inlined = 0;
 
 	if (!msg)
@@ -121,8 +122,12 @@ static int put_msg(struct orlop_msgw *w, const struct orlop_msg *msg, struct cor
 		++*n_files;
 	}
 	for (uint32_t i = 0; i < msg->n_fds; i++)
-		if (msg->fds[i] >= 0)
+		if (msg->fds[i] >= 0) {
 			raw->fds[raw->n_fds++] = msg->fds[i];
+			there |= UINT64_C(1) << i;
+		}
+	if (msg->n_fds)
+		orlop_msgw_u64(w, CORE_ISO_T_FDS, (uint64_t)msg->n_fds << 16 | there);
 	return 0;
 }
 
@@ -271,6 +276,7 @@ static int get_fields(struct core_iso_got *g, const struct orlop_msg *fields, ui
 static int get_msg(struct core_iso_got *g, struct core_iso_in *in, struct orlop_bytes raw, const uint64_t *blobs,
 		   uint32_t n_blobs, uint64_t body_len)
 {
+	uint64_t fds = orlop_msg_u64(&in->msg, CORE_ISO_T_FDS, 0);
 	uint32_t fd = 0;
 	int r;
 
@@ -299,11 +305,16 @@ static int get_msg(struct core_iso_got *g, struct core_iso_in *in, struct orlop_
 			return r;
 		g->msg.n_blobs++;
 	}
-	for (; fd < in->n_fds; fd++) {
-		if (g->msg.n_fds == ORLOP_MSG_MAX_FDS)
+	if (fds >> 16 > ORLOP_MSG_MAX_FDS)
+		return -EPROTO;
+	for (uint32_t i = 0; i < fds >> 16; i++) {
+		bool there = fds >> i & 1;
+
+		if (there && fd == in->n_fds)
 			return -EPROTO;
-		g->fds[g->msg.n_fds++] = in->fds[fd];
-		in->fds[fd] = -1;
+		g->fds[g->msg.n_fds++] = there ? in->fds[fd] : -1;
+		if (there)
+			in->fds[fd++] = -1;
 	}
 	g->mail.msg = &g->msg;
 	return 0;

@@ -112,9 +112,9 @@ static void parts_flush(struct iso_call *k)
 		} else {
 			olist_del(n);
 			omem_free(p);
-			if (g->mail.msg)
-				g->msg.n_fds = 0;
 			call_end(k, g->mail.status, g->mail.status < 0 ? NULL : g->mail.msg, g->mail.err);
+			if (g->mail.status >= 0)
+				g->msg.n_fds = 0;	/* taken */
 			core_iso_got_free(g);
 			return;
 		}

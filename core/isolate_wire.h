@@ -103,6 +103,7 @@ enum {
 	CORE_ISO_T_BODY,	/* its length; absent: no message */
 	CORE_ISO_T_BLOB,	/* its length, the highest bit: as a file; repeated */
 	CORE_ISO_T_MORE,
+	CORE_ISO_T_FDS,		/* how many << 16 | a bit for each that is there: some may be -1 */
 };
 
 #define CORE_ISO_HAS_OPS	0x01u
