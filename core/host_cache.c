@@ -61,7 +61,7 @@ static void cache_tick(void *arg)
 static void cache_kicked(void *arg)
 {
 	struct core *c = arg;
-	uint64_t at = atomic_exchange(&c->hc->kick_at, UINT64_MAX);
+	uint64_t at = c->hc ? atomic_exchange(&c->hc->kick_at, UINT64_MAX) : UINT64_MAX;
 	uint64_t now = core_now_mono();
 
 	if (at == UINT64_MAX || (c->hc->tick_at && c->hc->tick_at <= at))
@@ -178,6 +178,8 @@ int core_host_cache_new(struct core *c)
 		return -ENOMEM;
 	atomic_init(&c->hc->kick_at, UINT64_MAX);
 	omap_init(&c->hc->held);
+	olist_init(&c->hc->feed_wants);
+	olist_init(&c->hc->feed_watches);
 	r = core_timer_new(c->main, NULL, cache_tick, c, &c->hc->tick);
 	if (r == 0)
 		r = core_timer_new(c->main, NULL, feeder_due, c, &c->hc->feed);
@@ -205,18 +207,28 @@ void core_host_cache_stop(struct core *c)
 	c->hc->feeder = NULL;
 }
 
+static void hc_free(void *arg)
+{
+	omem_free(arg);
+}
+
 void core_host_cache_free(struct core *c)
 {
-	if (!c->hc)
+	struct core_host_cache *hc = c->hc;
+
+	if (!hc)
 		return;
 	core_host_cache_stop(c);
-	core_timer_free(c->hc->tick);
-	core_timer_free(c->hc->feed);
+	core_timer_free(hc->tick);
+	core_timer_free(hc->feed);
 	core_cache_free(c->cache);
-	omap_done(&c->hc->held);
+	core_host_feed_done(hc);
+	omap_done(&hc->held);
 	c->cache = NULL;
-	omem_free(c->hc);
 	c->hc = NULL;
+	/* Behind its own posts, which may be under way. */
+	if (core_loop_post(c->main, hc_free, hc))
+		omem_free(hc);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------ */
@@ -227,7 +239,7 @@ static bool may_read(const struct core_instance *inst, const char *name)
 	size_t n = strlen(name);
 
 	for (char **p = inst->reads; p && *p; p++)
-		if (strcmp(*p, "*") == 0 ||
+		if (((*p)[0] == '*' && ((*p)[1] == '\0' || (*p)[1] == ';')) ||
 		    (strncmp(*p, name, n) == 0 && ((*p)[n] == '\0' || (*p)[n] == ';')))
 			return true;
 	/* The list of resources is data that everybody may see. */
@@ -290,7 +302,7 @@ static void host_resource_close(struct orlop_resource *r)
 uint32_t core_host_cache_reclaim(struct core_shard *s)
 {
 	struct olist *n;
-	uint32_t count = 0;
+	uint32_t count = core_host_feed_reclaim(s);
 
 	while ((n = olist_first(&s->held.list[CORE_HELD_RESOURCE]))) {
 		host_resource_close(OLIST_ENTRY(n, struct held, node)->res);
@@ -359,4 +371,5 @@ void core_host_fill_cache(struct orlop_host *h)
 	h->resource_register = host_resource_register;
 	h->resource_retire = host_resource_retire;
 	h->resource_list = host_resource_list;
+	core_host_fill_feed(h);
 }

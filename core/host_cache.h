@@ -8,6 +8,7 @@
 
 #include "base/omap.h"
 #include "core.h"
+#include "wants.h"
 
 /* One request of the feeder; at most one has a callback. */
 struct core_feed_call {
@@ -27,6 +28,17 @@ struct core_host_cache {
 	_Atomic uint64_t kick_at;	/* asked for by any thread; UINT64_MAX: not */
 	struct core_post kick;
 	struct omap	held;		/* handle → struct held; core->lock */
+	/* host_feed.c */
+	struct core_post wants_kick;
+	struct olist	feed_wants;	/* of each module; core->lock */
+	struct olist	feed_watches;	/* who is told of changes; core->lock */
 };
+
+/* host_feed.c */
+void core_host_fill_feed(struct orlop_host *h);
+uint32_t core_host_feed_reclaim(struct core_shard *s);
+void core_host_feed_done(struct core_host_cache *hc);
+/* A module came or went: what is wanted may have changed. Main loop. */
+void core_host_wants_kick(struct core *c);
 
 #endif

@@ -20,6 +20,7 @@
 #include "base/ocleanup.h"
 #include "base/oenc.h"
 #include "base/omem.h"
+#include "wants.h"
 
 #define SECTIONS_MAX		4096u
 #define STRINGS_MAX_BYTES	(1u << 20)
@@ -330,7 +331,7 @@ static int split(const struct src *s, const char *key, const char *value, char *
 
 		if (end)
 			*end = '\0';
-		if (!word_ok(copy, "/._-;:*=!"))
+		if (!word_ok(copy, "/._-;:*=!$"))
 			return refuse(s, ENOEXEC, ".orlop.modinfo: %s= has an entry that is no name", key);
 		v[i] = copy;
 		copy = end ? end + 1 : copy;
@@ -397,6 +398,15 @@ static int read_strings(const struct src *s, struct core_modinfo *m)
 		r = split(s, "needs", value_of(m, "needs"), &m->needs);
 	if (r == 0)
 		r = split(s, "reads", value_of(m, "reads"), &m->reads);
+	for (char **p = m->reads; r == 0 && *p; p++) {
+		struct orlop_error err = ORLOP_ERROR_INIT;
+		struct core_want *w;
+
+		r = core_want_parse(*p, NULL, NULL, &w, &err);
+		if (r)
+			return refuse(s, r == -ENOMEM ? ENOMEM : ENOEXEC, ".orlop.modinfo: %s", err.msg);
+		omem_free(w);
+	}
 	if (r == 0)
 		r = read_rights(s, m);
 	return r;

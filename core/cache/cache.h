@@ -13,6 +13,8 @@
 #ifndef CORE_CACHE_H
 #define CORE_CACHE_H
 
+#include <stdbool.h>
+
 #include <orlop/cache.h>
 #include <orlop/types.h>
 
@@ -157,7 +159,9 @@ void core_cache_pause(struct core_cache *c);
 void core_cache_list_begin(struct core_cache *c);
 int core_cache_list_end(struct core_cache *c);
 
-/* Revision that everything has been fed up to. Any thread. */
+/* Revision that everything has been fed up to that storage feeds. Any thread. */
 uint64_t core_cache_applied(struct core_cache *c);
+/* Has storage fed anything? Any thread. */
+bool core_cache_fed(struct core_cache *c);
 
 #endif

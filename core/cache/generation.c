@@ -28,6 +28,8 @@ void core_gen_touch(struct core_res *res)
 	if (res->dirty)
 		return;
 	res->dirty = true;
+	if (atomic_load_explicit(&res->own, memory_order_relaxed))
+		return;		/* published by its own feed */
 	res->next_dirty = c->dirty;
 	c->dirty = res;
 }
@@ -159,7 +161,7 @@ int core_gen_put(struct core_res *res, struct core_object *take_obj, struct core
 	if (core_tree_reserve(ed, res->root))
 		return -ENOMEM;
 	take_obj->birth = res->num;
-	take_obj->mark = res->c->mark;
+	take_obj->mark = atomic_load_explicit(&res->own, memory_order_relaxed) ? res->mark : res->c->mark;
 	old = core_tree_put(ed, &res->root, take_obj, false);
 	res->count++;
 	res->bytes += core_object_size(take_obj);
@@ -265,6 +267,10 @@ void core_gen_publish(struct core_res *res, uint64_t rev, bool reset)
 	(void)pthread_mutex_lock(&res->lock);
 	res->gen = g;
 	atomic_store_explicit(&res->rev, rev, memory_order_release);
+	/* A cursor of the same number may be from before: whoever holds one lists first. */
+	if (reset && rev <= res->rev_high && atomic_load_explicit(&res->live, memory_order_relaxed))
+		OLIST_FOREACH(at, &res->handles)
+			OLIST_ENTRY(at, struct orlop_resource, node)->relist = true;
 	if (rev > res->rev_high)
 		res->rev_high = rev;
 	if (reset)

@@ -8,7 +8,8 @@
  *   c->wait_lock  waiters: marked T
  *
  * A reader loads c->applied first and then takes res->lock: what it then sees holds every change up
- * to that revision, since a commit publishes all resources before it stores applied.
+ * to that revision, since a commit publishes all resources before it stores applied. A resource with
+ * a feed of its own (feed.c) has only res->rev, which is stored under res->lock with what it is about.
  */
 #ifndef CORE_CACHE_INTERNAL_H
 #define CORE_CACHE_INTERNAL_H
@@ -61,6 +62,7 @@ struct core_gen {
 struct journal_entry {
 	struct core_object *object;
 	struct core_object *prev;
+	uint64_t	rev;		/* the object's, but for what a list found late */
 	uint32_t	type;
 	uint32_t	time_s;		/* monotonic, rounded down */
 };
@@ -87,6 +89,11 @@ void core_journal_append(struct journal *j, uint32_t type, struct core_object *t
 			 struct core_object *take_prev, uint32_t time_s);
 /* Pending entries become readable. Under R. */
 void core_journal_publish(struct journal *j);
+/*
+ * Pending entries of a feed, before they are published as of @rev: those that claim to be from before
+ * @base are of @rev, and all are in order. *@ret_rev: the highest. 0 or -ENOMEM.
+ */
+int core_journal_order(struct journal *j, uint64_t base, uint64_t rev, uint64_t *ret_rev);
 /* Drops pending entries. */
 void core_journal_forget(struct journal *j);
 /*
@@ -119,8 +126,10 @@ struct core_res {
 	struct core_res	*next;		/* C: all, never removed while the cache lives */
 	char		*name;
 	bool		local;		/* "resources": has revisions of its own */
+	atomic_bool	own;		/* so has this: it has, or had, a feed of its own; W to write */
 	pthread_mutex_t	lock;
 	atomic_bool	live;		/* registered and fed: readers see it */
+	_Atomic int32_t	err;		/* readers get this instead: feed.h */
 	_Atomic uint64_t rev;		/* of gen */
 
 	/* R */
@@ -133,6 +142,14 @@ struct core_res {
 	struct olist	handles;	/* struct orlop_resource.node */
 	struct olist	snapshots;	/* struct orlop_snapshot.node */
 	uint32_t	n_snapshots;
+
+	/* W: of its own feed */
+	struct core_feed *feed;		/* NULL: it was closed */
+	bool		own_fed;	/* its first list is in */
+	bool		own_listing;
+	bool		own_lost;	/* … whose end makes cursors stale */
+	bool		own_torn;	/* a feed ended midway: the next one lists first */
+	uint32_t	mark;		/* of its last list */
 
 	/* W: the generation being made */
 	bool		dirty;
@@ -167,6 +184,7 @@ struct orlop_resource {
 	struct olist	node;		/* R: res->handles */
 	orlop_note_fn	cb;		/* R */
 	void		*arg;
+	bool		relist;		/* R: its cursors are stale, whatever they say */
 	bool		pending;	/* R: a hint is under way */
 	bool		unsent;		/* R: … or about to be */
 	uint64_t	noted_ns;
@@ -198,6 +216,7 @@ struct core_cache {
 	struct core_res	*last;		/* W: the one of the last put */
 	bool		listing;	/* W */
 	uint32_t	mark;		/* W: of the list under way */
+	uint32_t	last_mark;	/* W: given to any list */
 	struct core_res	*trim_at;	/* W: next resource whose journal is looked at in passing */
 	struct core_res	*local;		/* the resource "resources" */
 
@@ -213,7 +232,8 @@ struct core_cache {
 	pthread_mutex_t	wait_lock;
 	struct olist	waits;		/* T: by revision */
 
-	_Atomic uint64_t applied;
+	_Atomic uint64_t applied;	/* of all resources that storage feeds */
+	_Atomic uint64_t high;		/* highest of any resource, to look no further when waking */
 	atomic_bool	fed;		/* the first list is in */
 };
 
@@ -227,7 +247,9 @@ static inline uint64_t core_res_rev(const struct core_res *res, uint64_t applied
 {
 	uint64_t rev = atomic_load_explicit(&res->rev, memory_order_acquire);
 
-	return res->local || rev > applied ? rev : applied;
+	if (res->local || atomic_load_explicit(&res->own, memory_order_relaxed))
+		return rev;
+	return rev > applied ? rev : applied;
 }
 
 /* Finds or makes. NULL: no memory. Takes C. */
@@ -238,6 +260,15 @@ void core_res_free(struct core_res *res);
 int core_registry_init(struct core_cache *c);
 /* After the first list, a registration, a retirement: do readers see it? Under W. */
 void core_res_live_update(struct core_res *res);
+/* Is a state in the making that must not be seen yet? Under W. */
+bool core_res_unfinished(const struct core_res *res);
+/* One change in the generation being made, and in the journal if somebody may see it. Under W. */
+int core_res_put(struct core_res *res, struct core_object *take_obj);	/* taken if 0 */
+int core_res_del(struct core_res *res, struct orlop_bytes key, uint64_t rev);
+/* Deletes the objects that the list did not name, as of @rev (0: of their own). Under W. */
+int core_res_sweep(struct core_res *res, uint64_t rev);
+/* Readers may have come to @rev. */
+void core_res_high(struct core_cache *c, uint64_t rev);
 /* Publish this one alone. Under W. 0 or -ENOMEM. */
 int core_res_publish(struct core_res *res, uint64_t rev, bool reset);
 
@@ -271,6 +302,8 @@ void core_wake_later(struct core_res *res);
 void core_wake_watchers(struct core_cache *c);
 /* Call back waiters that may go on. No lock held. */
 void core_wake_waiters(struct core_cache *c);
+/* Nobody waits for a resource that cannot be read. No lock held. */
+void core_wake_failed(struct core_res *res);
 /* Repeats and timeouts; returns the next time to look, UINT64_MAX: none. */
 uint64_t core_wake_tick(struct core_cache *c, uint64_t now_ns);
 /* The handle closes: waiters end with -ECANCELED. On its loop. */

@@ -21,7 +21,7 @@ static struct journal_entry *entry_at(const struct journal *j, uint32_t i)
 
 static uint64_t entry_rev(const struct journal_entry *e)
 {
-	return e->object->pub.rev;
+	return e->rev;
 }
 
 static uint64_t entry_bytes(const struct journal_entry *e)
@@ -56,7 +56,53 @@ int core_journal_reserve(struct journal *j, uint32_t more)
 void core_journal_append(struct journal *j, uint32_t type, struct core_object *take_object,
 			 struct core_object *take_prev, uint32_t time_s)
 {
-	j->pend[j->n_pend++] = (struct journal_entry){ take_object, take_prev, type, time_s };
+	j->pend[j->n_pend++] = (struct journal_entry){ take_object, take_prev, take_object->pub.rev, type,
+						       time_s };
+}
+
+/* A stable merge of neighbouring runs of @width: changes of one object stay in order. */
+static void runs_merge(const struct journal_entry *from, struct journal_entry *to, uint32_t n,
+		       uint32_t width)
+{
+	for (uint32_t at = 0; at < n; at += 2 * width) {
+		uint32_t mid = n - at > width ? at + width : n;
+		uint32_t end = n - at > 2 * width ? at + 2 * width : n;
+		uint32_t a = at, b = mid;
+
+		for (uint32_t i = at; i < end; i++)
+			to[i] = b == end || (a < mid && from[a].rev <= from[b].rev) ? from[a++] : from[b++];
+	}
+}
+
+int core_journal_order(struct journal *j, uint64_t base, uint64_t rev, uint64_t *ret_rev)
+{
+	struct journal_entry *other;
+	bool sorted = true;
+
+	*ret_rev = rev;
+	for (uint32_t i = 0; i < j->n_pend; i++) {
+		struct journal_entry *e = &j->pend[i];
+
+		if (e->rev <= base)
+			e->rev = rev;
+		if (e->rev > *ret_rev)
+			*ret_rev = e->rev;
+		sorted = sorted && (i == 0 || e[-1].rev <= e->rev);
+	}
+	if (sorted)
+		return 0;
+	other = omem_alloc_array(j->cap_pend, sizeof(*other));
+	if (!other)
+		return -ENOMEM;
+	for (uint32_t width = 1; width < j->n_pend; width *= 2) {
+		struct journal_entry *from = j->pend;
+
+		runs_merge(from, other, j->n_pend, width);
+		j->pend = other;
+		other = from;
+	}
+	omem_free(other);
+	return 0;
 }
 
 /* A ring of @cap entries in place of the present one, which is returned. Under R. */

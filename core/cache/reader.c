@@ -13,7 +13,8 @@
 uint64_t core_cache_rev(struct orlop_resource *r, int32_t *ret_synced)
 {
 	uint64_t applied = atomic_load_explicit(&r->c->applied, memory_order_acquire);
-	bool live = atomic_load_explicit(&r->res->live, memory_order_acquire);
+	bool live = atomic_load_explicit(&r->res->live, memory_order_acquire) &&
+		    !atomic_load_explicit(&r->res->err, memory_order_relaxed);
 
 	if (ret_synced)
 		*ret_synced = live;
@@ -23,6 +24,11 @@ uint64_t core_cache_rev(struct orlop_resource *r, int32_t *ret_synced)
 uint64_t core_cache_applied(struct core_cache *c)
 {
 	return atomic_load_explicit(&c->applied, memory_order_acquire);
+}
+
+bool core_cache_fed(struct core_cache *c)
+{
+	return atomic_load_explicit(&c->fed, memory_order_acquire);
 }
 
 /* ---- journal ----------------------------------------------------------------------------------- */
@@ -35,7 +41,11 @@ int32_t core_cache_journal_read(struct orlop_resource *r, uint64_t *cursor,
 	int32_t n;
 
 	(void)pthread_mutex_lock(&res->lock);
-	if (atomic_load_explicit(&res->live, memory_order_relaxed))
+	if (atomic_load_explicit(&res->err, memory_order_relaxed))
+		n = -atomic_load_explicit(&res->err, memory_order_relaxed);
+	else if (r->relist && *cursor)
+		n = -ESTALE;
+	else if (atomic_load_explicit(&res->live, memory_order_relaxed))
 		n = core_journal_copy(&res->journal, core_res_rev(res, applied), res->rev_high, cursor,
 				      ret, max);
 	else
@@ -62,7 +72,10 @@ int core_cache_snapshot_open(struct orlop_resource *r, struct orlop_snapshot **r
 	struct core_res *res = r->res;
 	struct orlop_snapshot *s;
 	uint64_t applied;
+	int32_t err = atomic_load_explicit(&res->err, memory_order_acquire);
 
+	if (err)
+		return -err;
 	s = omem_alloc(sizeof(*s));
 	if (!s)
 		return -ENOMEM;
@@ -73,6 +86,7 @@ int core_cache_snapshot_open(struct orlop_resource *r, struct orlop_snapshot **r
 	oref_get(&r->ref);
 	applied = atomic_load_explicit(&r->c->applied, memory_order_acquire);
 	(void)pthread_mutex_lock(&res->lock);
+	r->relist = false;
 	if (atomic_load_explicit(&res->live, memory_order_relaxed) && res->gen) {
 		s->gen = res->gen;
 		oref_get(&s->gen->ref);

@@ -325,8 +325,8 @@ static uint64_t res_rev_now(struct core_res *res)
 
 static int res_register(struct core_res *res, struct resource_info *take_info)
 {
-	struct core_cache *c = res->c;
 	bool was_live = atomic_load_explicit(&res->live, memory_order_relaxed);
+	bool unfinished = core_res_unfinished(res);
 	uint64_t kept = res->kept;
 	int r;
 
@@ -340,7 +340,7 @@ static int res_register(struct core_res *res, struct resource_info *take_info)
 	}
 	res_describe(res, take_info);
 	/* In the midst of a list the state being made is not one to be seen; its commit shows it. */
-	if (c->listing)
+	if (unfinished)
 		return 0;
 	r = core_res_publish(res, res_rev_now(res), !was_live);
 	core_res_live_update(res);
@@ -390,6 +390,7 @@ int core_cache_register(struct core_cache *c, const struct orlop_resource_info *
 int core_cache_retire(struct core_cache *c, const char *name)
 {
 	struct core_res *res;
+	bool unfinished;
 	int r = 0;
 
 	(void)pthread_mutex_lock(&c->lock);
@@ -402,11 +403,12 @@ int core_cache_retire(struct core_cache *c, const char *name)
 		core_cache_pause(c);
 		return -ENOENT;
 	}
+	unfinished = core_res_unfinished(res);
 	res_describe(res, NULL);
 	core_res_live_update(res);
 	core_gen_keep(res, 0);
 	core_gen_touch(res);
-	if (!c->listing)
+	if (!unfinished)
 		(void)core_res_publish(res, res_rev_now(res), true);
 	core_wake_later(res);
 	r = local_change(c, name, NULL);

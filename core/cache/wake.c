@@ -219,17 +219,24 @@ static void waiter_post(struct core_cache *c, struct waiter *w, void *loop)
 		omem_free(w);
 }
 
-/* Takes a waiter that is done off the list, or NULL. @now_ns 0: those that have their revision. */
-static struct waiter *waiter_take(struct core_cache *c, uint64_t now_ns, void **ret_loop)
+/*
+ * Takes a waiter that is done off the list, or NULL: those of @failed, those that are too late
+ * (@now_ns), or those that have their revision.
+ */
+static struct waiter *waiter_take(struct core_cache *c, uint64_t now_ns, struct core_res *failed,
+				  void **ret_loop)
 {
 	uint64_t applied = atomic_load_explicit(&c->applied, memory_order_acquire);
-	uint64_t local = core_res_rev(c->local, applied);
-	uint64_t limit = applied > local ? applied : local;
+	uint64_t limit = atomic_load_explicit(&c->high, memory_order_acquire);
 
 	OLIST_FOREACH(at, &c->waits) {
 		struct waiter *w = OLIST_ENTRY(at, struct waiter, node);
 
-		if (now_ns) {
+		if (failed) {
+			if (w->handle->res != failed)
+				continue;
+			w->status = -atomic_load_explicit(&failed->err, memory_order_acquire);
+		} else if (now_ns) {
 			if (w->deadline_ns > now_ns)
 				continue;
 			w->status = -ETIMEDOUT;
@@ -248,14 +255,14 @@ static struct waiter *waiter_take(struct core_cache *c, uint64_t now_ns, void **
 	return NULL;
 }
 
-static void waiters_post(struct core_cache *c, uint64_t now_ns)
+static void waiters_post(struct core_cache *c, uint64_t now_ns, struct core_res *failed)
 {
 	for (;;) {
 		struct waiter *w;
 		void *loop;
 
 		(void)pthread_mutex_lock(&c->wait_lock);
-		w = waiter_take(c, now_ns, &loop);
+		w = waiter_take(c, now_ns, failed, &loop);
 		(void)pthread_mutex_unlock(&c->wait_lock);
 		if (!w)
 			return;
@@ -265,7 +272,12 @@ static void waiters_post(struct core_cache *c, uint64_t now_ns)
 
 void core_wake_waiters(struct core_cache *c)
 {
-	waiters_post(c, 0);
+	waiters_post(c, 0, NULL);
+}
+
+void core_wake_failed(struct core_res *res)
+{
+	waiters_post(res->c, 0, res);
 }
 
 /* Behind those who wait for as much or less: revisions mostly come in order. Under T. */
@@ -299,8 +311,10 @@ int core_cache_wait(struct orlop_resource *r, uint64_t rev, uint64_t timeout_ns,
 	waiter_insert(c, w);
 	(void)pthread_mutex_unlock(&c->wait_lock);
 	/* A commit may have come between: from here on either it or we see the other. */
-	waiters_post(c, 0);
-	if (core_res_rev(r->res, core_cache_applied(c)) < rev && deadline_ns != UINT64_MAX)
+	waiters_post(c, 0, NULL);
+	if (atomic_load_explicit(&r->res->err, memory_order_acquire))
+		waiters_post(c, 0, r->res);
+	else if (core_res_rev(r->res, core_cache_applied(c)) < rev && deadline_ns != UINT64_MAX)
 		c->hooks.kick(c->hooks.ctx, timeout_ns);
 	return 0;
 }
@@ -386,7 +400,7 @@ uint64_t core_wake_tick(struct core_cache *c, uint64_t now_ns)
 		if (at < next)
 			next = at;
 	}
-	waiters_post(c, now_ns);
+	waiters_post(c, now_ns, NULL);
 	(void)pthread_mutex_lock(&c->wait_lock);
 	OLIST_FOREACH(at, &c->waits) {
 		struct waiter *w = OLIST_ENTRY(at, struct waiter, node);

@@ -56,7 +56,18 @@ static uint32_t now_s(struct core_cache *c)
 /* Does anybody get to see single changes of it now? */
 static bool journals(struct core_res *res)
 {
-	return !res->c->listing && atomic_load_explicit(&res->live, memory_order_relaxed);
+	bool own = atomic_load_explicit(&res->own, memory_order_relaxed);
+
+	return !(own ? res->own_listing && res->own_lost : res->c->listing) &&
+	       atomic_load_explicit(&res->live, memory_order_relaxed);
+}
+
+void core_res_high(struct core_cache *c, uint64_t rev)
+{
+	uint64_t high = atomic_load_explicit(&c->high, memory_order_relaxed);
+
+	while (rev > high && !atomic_compare_exchange_weak(&c->high, &high, rev))
+		;
 }
 
 void core_cache_begin(struct core_cache *c)
@@ -72,8 +83,8 @@ void core_cache_pause(struct core_cache *c)
 int core_cache_put(struct core_cache *c, struct orlop_bytes key, struct orlop_bytes value,
 		   uint64_t rev)
 {
-	struct core_object *obj, *old;
 	struct tree_probe p = { .index = 0 };
+	struct core_object *obj, *old;
 	struct orlop_bytes name;
 	struct core_res *res;
 	size_t ns_len;
@@ -84,7 +95,7 @@ int core_cache_put(struct core_cache *c, struct orlop_bytes key, struct orlop_by
 	res = res_of(c, name);
 	if (!res)
 		return -ENOMEM;
-	if (res->local)
+	if (res->local || atomic_load_explicit(&res->own, memory_order_relaxed))
 		return 0;
 	if (c->listing) {
 		old = core_tree_get(res->root, &p, false);
@@ -101,26 +112,34 @@ int core_cache_put(struct core_cache *c, struct orlop_bytes key, struct orlop_by
 	r = core_object_parse(p.name, ns_len, value, rev, &obj);
 	if (r)
 		return r;
-	if (core_journal_reserve(&res->journal, 1) || core_gen_put(res, obj, &old)) {
+	r = core_res_put(res, obj);
+	if (r)
 		core_object_put(obj);
+	return r;
+}
+
+int core_res_put(struct core_res *res, struct core_object *take_obj)
+{
+	struct core_object *old;
+
+	if (core_journal_reserve(&res->journal, 1) || core_gen_put(res, take_obj, &old))
 		return -ENOMEM;
-	}
 	if (journals(res))
 		core_journal_append(&res->journal, old ? ORLOP_CHANGE_MODIFIED : ORLOP_CHANGE_ADDED,
-				    core_object_get(obj), old ? core_object_get(old) : NULL,
-				    now_s(c));
+				    core_object_get(take_obj), old ? core_object_get(old) : NULL,
+				    now_s(res->c));
 	return 0;
 }
 
 /* @key without the resource. */
-static int res_del(struct core_res *res, struct orlop_bytes key, uint64_t rev)
+int core_res_del(struct core_res *res, struct orlop_bytes key, uint64_t rev)
 {
 	struct tree_probe p = { .name = key };
 	struct core_object *old = core_tree_get(res->root, &p, false);
 	struct core_object *gone = NULL;
 	int r = 0;
 
-	if (!old || (!res->c->listing && rev < res->touched_rev))
+	if (!old)
 		return 0;
 	if (journals(res)) {
 		r = core_object_restamp(old, rev, &gone);
@@ -151,20 +170,40 @@ int core_cache_del(struct core_cache *c, struct orlop_bytes key, uint64_t rev)
 	res = res_of(c, name);
 	if (!res)
 		return -ENOMEM;
-	return res->local ? 0 : res_del(res, rest, rev);
+	if (res->local || atomic_load_explicit(&res->own, memory_order_relaxed) ||
+	    (!c->listing && rev < res->touched_rev))
+		return 0;
+	return core_res_del(res, rest, rev);
 }
 
 /* ---- lists ------------------------------------------------------------------------------------------ */
 
+/* Resources whose own feed is gone: storage has them again. */
+static void own_end(struct core_res *res)
+{
+	if (!atomic_load_explicit(&res->own, memory_order_relaxed) || res->feed)
+		return;
+	core_journal_forget(&res->journal);
+	atomic_store_explicit(&res->own, false, memory_order_relaxed);
+	atomic_store_explicit(&res->err, 0, memory_order_release);
+	if (res->dirty) {
+		res->dirty = false;
+		core_gen_touch(res);
+	}
+}
+
 void core_cache_list_begin(struct core_cache *c)
 {
 	c->listing = true;
-	c->mark++;
+	c->mark = ++c->last_mark;
+	for (struct core_res *res = core_res_first(c); res; res = res->next)
+		own_end(res);
 }
 
-/* Deletes the objects of @res that the list did not name. */
-static int list_sweep(struct core_res *res)
+int core_res_sweep(struct core_res *res, uint64_t rev)
 {
+	bool own = atomic_load_explicit(&res->own, memory_order_relaxed);
+	uint32_t mark = own ? res->mark : res->c->mark;
 	struct tree_cursor at;
 	struct core_object *gone[64];
 	struct core_object *o;
@@ -174,10 +213,10 @@ static int list_sweep(struct core_res *res)
 		n = 0;
 		core_tree_seek(&at, res->root, NULL, false, false);
 		while (n < 64 && (o = core_tree_next(&at)))
-			if (o->mark != res->c->mark)
+			if (o->mark != mark)
 				gone[n++] = o;
 		for (uint32_t i = 0; i < n; i++) {
-			int r = res_del(res, core_object_key(gone[i]), gone[i]->pub.rev);
+			int r = core_res_del(res, core_object_key(gone[i]), rev ? rev : gone[i]->pub.rev);
 
 			if (r)
 				return r;
@@ -189,8 +228,11 @@ static int list_sweep(struct core_res *res)
 int core_cache_list_end(struct core_cache *c)
 {
 	for (struct core_res *res = core_res_first(c); res; res = res->next) {
-		int r = res->local ? 0 : list_sweep(res);
+		int r;
 
+		if (res->local || atomic_load_explicit(&res->own, memory_order_relaxed))
+			continue;
+		r = core_res_sweep(res, 0);
 		if (r)
 			return r;
 	}
@@ -217,12 +259,21 @@ static bool trim_passing(struct core_cache *c, uint64_t now_ns)
 
 void core_res_live_update(struct core_res *res)
 {
+	bool fed = atomic_load_explicit(&res->own, memory_order_relaxed) ? res->own_fed :
+		   atomic_load_explicit(&res->c->fed, memory_order_relaxed);
 	bool live;
 
 	(void)pthread_mutex_lock(&res->lock);
-	live = res->info && (res->local || atomic_load_explicit(&res->c->fed, memory_order_relaxed));
+	live = res->info && (res->local || fed);
 	atomic_store_explicit(&res->live, live, memory_order_release);
 	(void)pthread_mutex_unlock(&res->lock);
+}
+
+bool core_res_unfinished(const struct core_res *res)
+{
+	if (!atomic_load_explicit(&res->own, memory_order_relaxed))
+		return res->c->listing;
+	return res->own_listing || res->own_torn || res->dirty;
 }
 
 int core_res_publish(struct core_res *res, uint64_t rev, bool reset)
@@ -234,11 +285,13 @@ int core_res_publish(struct core_res *res, uint64_t rev, bool reset)
 	r = core_gen_prepare(res);
 	if (r)
 		return r;
-	while (*at != res)
+	while (*at && *at != res)	/* one with a feed of its own is not in the list */
 		at = &(*at)->next_dirty;
-	*at = res->next_dirty;
+	if (*at)
+		*at = res->next_dirty;
 	res->dirty = false;
 	core_gen_publish(res, rev, reset);
+	core_res_high(c, rev);
 	core_wake_later(res);
 	return 0;
 }
@@ -253,7 +306,7 @@ int core_cache_commit(struct core_cache *c, uint64_t rev)
 
 	if (reset)
 		for (res = core_res_first(c); res; res = res->next)
-			if (!res->local)
+			if (!res->local && !atomic_load_explicit(&res->own, memory_order_relaxed))
 				core_gen_touch(res);
 	for (res = c->dirty; res && r == 0; res = res->next_dirty)
 		r = core_gen_prepare(res);
@@ -271,6 +324,7 @@ int core_cache_commit(struct core_cache *c, uint64_t rev)
 		more |= core_journal_slice(res, now_ns);
 	}
 	atomic_store_explicit(&c->applied, rev, memory_order_release);
+	core_res_high(c, rev);
 	c->listing = false;
 	if (reset) {
 		atomic_store_explicit(&c->fed, true, memory_order_release);

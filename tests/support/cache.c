@@ -10,4 +10,6 @@
 #include "../../core/cache/reader.c"
 #include "../../core/cache/wake.c"
 #include "../../core/cache/resource.c"
+#include "../../core/cache/feed.c"
 #include "../../core/cache/cache.c"
+#include "../../core/wants.c"

@@ -107,6 +107,11 @@ struct fakehost {
 	uint64_t	uids;
 	char		*got;
 
+	/* fakefeed.c */
+	struct olist	feeds;
+	struct olist	feed_watches;
+	struct olist	want_texts;
+
 	/* fakeapi.c */
 	struct olist	api_log;
 	char		*api_text;
@@ -154,6 +159,12 @@ uint32_t fake_bus_held(struct fakehost *fh, struct fakehost_module *m);
 uint32_t fake_cache_held(struct fakehost *fh, struct fakehost_module *m);
 uint32_t fake_net_held(struct fakehost *fh, struct fakehost_module *m);
 void fake_cache_done(struct fakehost *fh);
+void fake_feed_init(struct fakehost *fh);
+void fake_feed_fill(struct orlop_host *h);
+uint32_t fake_feed_drop(struct fakehost *fh, struct fakehost_module *m);
+uint32_t fake_feed_held(struct fakehost *fh, struct fakehost_module *m);
+void fake_feed_done(struct fakehost *fh);
+void fake_feed_changed(struct fakehost *fh);	/* a module came or went: wants may differ */
 void fake_api_done(struct fakehost *fh);
 
 #endif

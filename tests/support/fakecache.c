@@ -544,6 +544,7 @@ void fake_cache_init(struct fakehost *fh)
 
 	if (core_cache_new(&hooks, &fh->cache))
 		fake_die("out of memory");
+	fake_feed_init(fh);
 	fh->rev = 100;
 	core_cache_begin(fh->cache);
 	core_cache_list_begin(fh->cache);
@@ -553,7 +554,7 @@ void fake_cache_init(struct fakehost *fh)
 
 uint32_t fake_cache_held(struct fakehost *fh, struct fakehost_module *m)
 {
-	uint32_t n = 0;
+	uint32_t n = fake_feed_held(fh, m);
 
 	OLIST_FOREACH(at, &fh->handles)
 		n += OLIST_ENTRY(at, struct fake_handle, node)->m == m;
@@ -562,7 +563,7 @@ uint32_t fake_cache_held(struct fakehost *fh, struct fakehost_module *m)
 
 uint32_t fake_cache_drop(struct fakehost *fh, struct fakehost_module *m)
 {
-	uint32_t n = 0;
+	uint32_t n = fake_feed_drop(fh, m);
 
 	OLIST_FOREACH_SAFE(at, next, &fh->handles) {
 		struct fake_handle *hd = OLIST_ENTRY(at, struct fake_handle, node);
@@ -580,6 +581,7 @@ uint32_t fake_cache_drop(struct fakehost *fh, struct fakehost_module *m)
 void fake_cache_done(struct fakehost *fh)
 {
 	(void)fake_cache_drop(fh, NULL);
+	fake_feed_done(fh);
 	(void)fakehost_run(fh);
 	core_cache_free(fh->cache);
 	fh->cache = NULL;
@@ -610,4 +612,5 @@ void fake_cache_fill(struct orlop_host *h)
 	h->resource_register = h_resource_register;
 	h->resource_retire = h_resource_retire;
 	h->resource_list = h_resource_list;
+	fake_feed_fill(h);
 }

@@ -168,6 +168,12 @@ void fakehost_batch_begin(struct fakehost *fh);
 void fakehost_batch_end(struct fakehost *fh);
 /* Everything is listed anew: cursors become stale, as after a lost connection. */
 void fakehost_relist(struct fakehost *fh);
+/*
+ * For a module that feeds (host->feed_*): one more want, as a module's reads= would say it
+ * ("pods;field=spec.nodeName=n1"); NULL: none but the loaded modules'. A resource that it feeds starts
+ * not synced if it was empty, and fakehost_put() does nothing to it any more.
+ */
+void fakehost_want(struct fakehost *fh, const char *reads);
 /* So many of the next notes get lost (they are repeated after 20 ms of the clock). */
 void fakehost_lose_notes(struct fakehost *fh, uint32_t n);
 

@@ -1,0 +1,39 @@
+/*
+ * feed.h - one resource of the cache fed by somebody else than storage, with revisions of its own.
+ *
+ * Modules get it as host->feed_*(); the feed of an isolated module uses it directly. It is the same
+ * cache: what is put goes into the generation being made, and is visible by commit or the end of a
+ * list, whole. A resource has at most one feed. Storage leaves a resource that has a feed alone, and
+ * takes it back with the first list it makes after the feed was closed.
+ *
+ * All functions but rev are for one thread at a time; other writers may come between any two.
+ */
+#ifndef CORE_CACHE_FEED_H
+#define CORE_CACHE_FEED_H
+
+#include <orlop/cache.h>
+#include <orlop/types.h>
+
+struct core_cache;
+struct core_feed;
+struct core_object;
+
+/* @owner names who feeds, in messages; copied. -EBUSY: it has a feed, or storage is just listing it. */
+int core_feed_open(struct core_cache *c, const char *resource, const char *owner,
+		   struct core_feed **ret, struct orlop_error *err);
+void core_feed_close(struct core_feed *f);		/* accepts NULL */
+
+/* As in struct orlop_host. */
+uint64_t core_feed_rev(const struct core_feed *f);
+int core_feed_put(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name,
+		  struct orlop_bytes record, uint64_t rev);
+int core_feed_del(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name, uint64_t rev);
+int core_feed_commit(struct core_feed *f, uint64_t rev);
+int core_feed_list_begin(struct core_feed *f, uint32_t flags);
+int core_feed_list_end(struct core_feed *f, uint64_t rev);
+void core_feed_fail(struct core_feed *f, int32_t err);
+
+/* A finished object instead of a record; the reference is taken in any case. 0 or -ENOMEM. */
+int core_feed_put_object(struct core_feed *f, struct core_object *take_obj);
+
+#endif
