@@ -455,6 +455,7 @@ static int config_make(const struct core_instance *old, const struct core_config
 		if (core_config_param_add(ret, cm->params[i].name, cm->params[i].value, cm->params[i].type,
 					  cm->params[i].line))
 			return -ENOMEM;
+	ret->isolate = cm && cm->isolate_given ? cm->isolate : old->iso != NULL;
 	return params_carry(old, ret);
 }
 
