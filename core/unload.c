@@ -381,6 +381,11 @@ void core_life_stopped(struct core_instance *inst, int r, struct orlop_error *er
 {
 	struct core_loader_job *job = inst->job;
 
+	/* A process that does not answer has refused nothing: it is ended. */
+	if (r == -ETIMEDOUT && inst->iso) {
+		core_log_text(inst->core->log, inst->name, ORLOP_LOG_WARN, "stop_unanswered", err && err->err ? err->msg : "");
+		r = 0;
+	}
 	if (job->reason == CORE_STOP_REPLACE && !job->forced && !inst->core->up) {
 		core_replacing_stopped(inst, r, err);
 		return;
