@@ -156,6 +156,8 @@ static void adopt_container(struct kubelet *k, struct pod *p, const struct ojson
 		remove_one(k, id);
 		return;
 	}
+	if ((c->id && !strcmp(c->id, id)) || (c->prev_id && !strcmp(c->prev_id, id)))
+		return;		/* the pass was begun once more */
 	if (c->id && attempt > c->attempt) {
 		if (c->prev_id)
 			remove_one(k, c->prev_id);
@@ -240,8 +242,9 @@ static void containers_got(void *arg, int status, const struct ojson *res, const
 				memset(c, 0, sizeof(*c));
 				c->pod = p;
 				c->kind = CTR_MAIN;
-				c->state = !strcmp(ojson_get_cstr(item, "state", ""), "CONTAINER_EXITED") ? C_EXITED
-													   : C_RUNNING;
+				/* one that was never started has nothing to be stopped, and would never end */
+				c->state = !strcmp(ojson_get_cstr(item, "state", ""), "CONTAINER_RUNNING") ? C_RUNNING
+													    : C_EXITED;
 				c->name = omem_strdup(label(item, "io.kubernetes.container.name"));
 				c->id = omem_strdup(ojson_get_cstr(item, "id", ""));
 				pod_kick(p);
@@ -275,6 +278,8 @@ static void adopt_sandbox(struct kubelet *k, struct pod *p, const struct ojson *
 	uint32_t attempt = (uint32_t)ojson_i64(OJSON_AT(item, "metadata", "attempt"), 0);
 	bool newest = attempt >= p->sb_attempt;
 
+	if (p->sb_id && !strcmp(p->sb_id, id))
+		return;		/* the pass was begun once more */
 	if (newest)
 		p->sb_attempt = attempt + 1;
 	if (p->sb_id && (!ready || (!newest && p->sb == SB_ATTACHING))) {
