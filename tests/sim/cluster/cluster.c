@@ -241,6 +241,16 @@ static void step(void *arg)
 		watch_step(m);
 }
 
+static void watch_over(void *arg)
+{
+	struct cluster *c = arg;
+
+	if (c->ending)
+		return;
+	faults_watch(c);
+	(void)sim_after(c->w, 500 * SIM_MS, watch_over, c);
+}
+
 static bool is_up(void *arg)
 {
 	struct cluster *c = arg;
@@ -330,6 +340,7 @@ static void finish(struct cluster *c)
 {
 	uint32_t i;
 
+	c->ending = true;
 	for (i = 0; i < c->n_members; i++)
 		if (sim_running(c->members[i].p))
 			sim_stop(c->members[i].p);
@@ -419,6 +430,7 @@ static int seed_run(uint64_t seed, const struct options *o)
 	ledger_start(&c);
 	truth_start(&c);
 	sim_on_step(c.w, step, &c);
+	watch_over(&c);
 	if (sim_run(c.w, is_up, &c, START_S * SIM_S, o->max_steps) == 0)
 		sim_fail(c.w, "never-up", "after %u s", START_S);
 	if (!sim_failure(c.w))

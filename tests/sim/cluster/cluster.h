@@ -84,9 +84,11 @@ struct cluster {
 	struct faults	*faults;
 	struct omap	released;	/* objects.c */
 	uint64_t	murky_until;	/* until then decisions may be made on what was true a while ago */
+	uint32_t	cut_on_ack;	/* so many acknowledgements from now the storage's power goes; 0: not */
 	bool		up;		/* the API answers, nodes are there */
 	bool		storm;		/* things happen; afterwards they only settle */
 	bool		settled;
+	bool		ending;
 	uint64_t	n_requests;
 	uint64_t	n_faults;
 	uint64_t	n_hard;		/* of them: such that a request may fail because of them */
@@ -164,6 +166,10 @@ bool load_calm(struct cluster *c);
 void faults_start(struct cluster *c);
 void faults_stop(struct cluster *c);
 void faults_free(struct cluster *c);
+/* A client was told that its write is done. */
+void faults_acknowledged(struct cluster *c);
+/* Whoever ended by itself starts again, as a service manager would have it. */
+void faults_watch(struct cluster *c);
 /* Everything that is down and not dead comes back, everything that is cut is mended. */
 void faults_mend(struct cluster *c);
 

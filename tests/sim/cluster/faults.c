@@ -78,6 +78,8 @@ static void power_now(void *arg)
 {
 	struct member *m = arg;
 
+	if (m->role & ROLE_STORE)
+		m->c->cut_on_ack = 0;
 	if (m->dead || m->down || !sim_running(m->p))
 		return;
 	sim_trace(m->c->w, "fault: power of %s", m->name);
@@ -91,9 +93,47 @@ static void power_now(void *arg)
 /* The storage's power goes while writes are on their way that need not be on disk yet. */
 static void power_off(struct member *m)
 {
-	if (m->role & ROLE_STORE)
+	uint64_t ms = 0;
+
+	if (m->role & ROLE_STORE) {
 		load_burst(m->c);
-	(void)sim_after(m->c->w, between_ms(m->c, 1, 90), power_now, m);
+		m->c->cut_on_ack = (uint32_t)sim_between(m->c->w, 1, 4);
+		ms = sim_between(m->c->w, 5, 90);
+	}
+	(void)sim_after(m->c->w, ms * SIM_MS, power_now, m);
+}
+
+void faults_acknowledged(struct cluster *c)
+{
+	if (c->cut_on_ack && !--c->cut_on_ack)
+		(void)sim_after(c->w, 0, power_now, c->store);
+}
+
+static void up_again(void *arg)
+{
+	struct member *m = arg;
+
+	m->back = 0;
+	if (!m->dead && !m->down && !sim_running(m->p))
+		sim_start(m->p);
+}
+
+void faults_watch(struct cluster *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->n_members; i++) {
+		struct member *m = &c->members[i];
+
+		if (m->dead || m->down || m->back || sim_running(m->p))
+			continue;
+		sim_trace(c->w, "%s has ended by itself", m->name);
+		murky(c, 5 * SIM_S);
+		c->n_hard++;
+		if (m == c->store)
+			truth_doubt(c);
+		m->back = sim_after(c->w, SIM_S, up_again, m);
+	}
 }
 
 static void end(struct member *m)

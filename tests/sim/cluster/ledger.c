@@ -95,6 +95,8 @@ static void answered(void *arg, int32_t status, uint32_t code, struct orlop_byte
 		e->fate = FATE_DONE;
 		e->rev = rev;
 		told(e, j);
+		if (rev)
+			faults_acknowledged(e->l->c);
 		sim_trace(e->l->c->w, "%s: %u at %llu", what(e, buf, sizeof(buf)), code, (unsigned long long)rev);
 	} else {
 		/* the server may have written and then failed to say so */

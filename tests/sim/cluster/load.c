@@ -373,12 +373,17 @@ static void namespaces(struct load *l)
 		ledger_send(l->c, NULL, "delete", "namespaces", NULL, ns, NULL, NULL, NULL, NULL, NULL);
 }
 
-/* Events may be lost with the power; their revisions are not given out again. */
+/* Events may be lost with the power; their revisions are not given out again. The other write must stay. */
 void load_burst(struct cluster *c)
 {
 	struct load *l = c->load;
 	uint32_t n = (uint32_t)sim_between(c->w, 1, 6);
 
+	if (below(l, 2))
+		counter(l);
+	else if (count(l, "configmaps", "own-") < 12)
+		send(l, "create", "configmaps", "default", NULL, NULL,
+		     cj("{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"generateName\":\"own-\"}}"));
 	while (n-- && !l->stopped)
 		send(l, "create", "events", "default", NULL, NULL,
 		     cj("{\"kind\":\"Event\",\"apiVersion\":\"v1\",\"metadata\":{\"generateName\":\"ev-\",\"namespace\":\"default\"},"
