@@ -202,6 +202,38 @@ static void compare_container(struct kubelet *k, struct pod *p, const struct ojs
 	remove_one(k, id);
 }
 
+/*
+ * A container of a pod that nobody knows. A later pass lists those of the first again; while one of them is being
+ * ended its answer comes to where it is, so that the array must not move.
+ */
+static void orphan_container(struct kubelet *k, struct pod *p, const struct ojson *item)
+{
+	const char *id = ojson_get_cstr(item, "id", "");
+	struct ctr *c;
+	uint32_t i;
+
+	for (i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i].id && !strcmp(p->ctrs[i].id, id))
+			return;
+	for (i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i].stop_sent || p->ctrs[i].checking || p->ctrs[i].busy) {
+			adopt_later(k);
+			return;
+		}
+	c = omem_realloc_array(p->ctrs, p->n_ctrs + 1, sizeof(*c));
+	if (!c)
+		return;
+	p->ctrs = c;
+	c = &c[p->n_ctrs++];
+	memset(c, 0, sizeof(*c));
+	c->pod = p;
+	c->kind = CTR_MAIN;
+	/* one that was never started has nothing to be stopped, and would never end */
+	c->state = !strcmp(ojson_get_cstr(item, "state", ""), "CONTAINER_RUNNING") ? C_RUNNING : C_EXITED;
+	c->name = omem_strdup(label(item, "io.kubernetes.container.name"));
+	c->id = omem_strdup(id);
+}
+
 static void containers_got(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg,
 			   const char *why)
 {
@@ -233,20 +265,7 @@ static void containers_got(void *arg, int status, const struct ojson *res, const
 				p = pod_orphan(k, uid, label(item, "io.kubernetes.pod.namespace"),
 					       label(item, "io.kubernetes.pod.name"));
 			if (p) {
-				struct ctr *c = omem_realloc_array(p->ctrs, p->n_ctrs + 1, sizeof(*c));
-
-				if (!c)
-					continue;
-				p->ctrs = c;
-				c = &c[p->n_ctrs++];
-				memset(c, 0, sizeof(*c));
-				c->pod = p;
-				c->kind = CTR_MAIN;
-				/* one that was never started has nothing to be stopped, and would never end */
-				c->state = !strcmp(ojson_get_cstr(item, "state", ""), "CONTAINER_RUNNING") ? C_RUNNING
-													    : C_EXITED;
-				c->name = omem_strdup(label(item, "io.kubernetes.container.name"));
-				c->id = omem_strdup(ojson_get_cstr(item, "id", ""));
+				orphan_container(k, p, item);
 				pod_kick(p);
 			}
 		}
