@@ -69,7 +69,7 @@ void oh1_head(struct ohttp_req *r, int status, const struct ohttp_header *hdr, s
 		return;
 	if (!r->remote_done && status >= 200 && !rest_is_small(c, r))
 		c->closing = true;
-	if (c->srv->draining)
+	if (c->srv->draining && oconn_now(c) >= c->drain_at)
 		c->closing = true;
 	r->chunked = length < 0 && r->version >= 11 && !r->no_body;
 	if (length < 0 && r->version < 11)

@@ -75,7 +75,8 @@ struct oconn {
 	struct oh1_body		h1body;
 	struct nghttp2_session	*h2;
 	uint64_t		deadline;	/* mono ns, 0: none */
-	uint64_t		goaway_at;	/* HTTP/2, draining: when streams are refused; 0: not yet */
+	uint64_t		drain_at;	/* draining: when its turn to go comes */
+	uint64_t		goaway_at;	/* HTTP/2, draining: when streams are refused; 0: not told yet */
 	uint64_t		progress;	/* bytes sent when last looked at */
 	uint64_t		progress_ns;	/* … and when that was */
 	uint64_t		bucket_ns;	/* floods: when tokens were last given */

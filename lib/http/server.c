@@ -23,6 +23,12 @@
  */
 #define DRAIN_IDLE_NS	(3 * SECOND)
 #define DRAIN_NOTICE_NS	SECOND
+/*
+ * They go one by one: each who goes comes back with a TLS handshake, and a hundred of those at once would
+ * keep everybody waiting.
+ */
+#define DRAIN_STEP_NS	(SECOND / 100)
+#define DRAIN_ALL_NS	(2 * SECOND)
 
 static void sweep(void *arg);
 
@@ -124,12 +130,16 @@ void oconn_idle(struct oconn *c)
 {
 	uint64_t idle_ns = c->srv->cfg.idle_timeout_ns;
 
+	uint64_t from = oconn_now(c);
+
+	if (c->srv->draining && c->drain_at > from)
+		from = c->drain_at;
 	if (c->srv->draining && idle_ns > DRAIN_IDLE_NS)
 		idle_ns = DRAIN_IDLE_NS;
 	if (c->closing || c->saw_eof)
 		oconn_kill(c, true);
 	else
-		oconn_deadline(c, oconn_now(c) + idle_ns);
+		oconn_deadline(c, from + idle_ns);
 }
 
 static void on_data(void *arg, const char *p, size_t len)
@@ -181,15 +191,25 @@ static void on_drained(void *arg)
 	oconn_leave(c);
 }
 
+static void drain_h2(struct oconn *c)
+{
+	if (c->goaway_at || c->closing)
+		return;
+	c->goaway_at = oconn_now(c) + DRAIN_NOTICE_NS;
+	arm(c->srv, c->goaway_at);
+	oh2_notice(c);
+}
+
 static void drain_conn(struct oconn *c, void *arg)
 {
 	(void)arg;
 	if (c->tls_wait)
 		return;		/* on_ready() comes back to it */
-	if (c->h2 && !c->goaway_at && !c->closing) {
-		c->goaway_at = oconn_now(c) + DRAIN_NOTICE_NS;
-		arm(c->srv, c->goaway_at);
-		oh2_notice(c);
+	if (c->h2 && !c->closing) {
+		if (c->drain_at <= oconn_now(c))
+			drain_h2(c);
+		else
+			arm(c->srv, c->drain_at);
 	} else if (!c->h2 && c->n_reqs == 0 && !c->in_head) {
 		oconn_idle(c);
 	}
@@ -314,8 +334,15 @@ static bool check_conn(struct oconn *c, uint64_t t, uint64_t *next)
 
 	if (!c->stream)
 		return false;
+	if (c->srv->draining && c->h2 && !c->goaway_at && !c->closing) {
+		if (c->drain_at <= t)
+			drain_h2(c);
+		else if (c->drain_at < *next)
+			*next = c->drain_at;
+		if (c->dead || !c->stream)
+			return false;
+	}
 	if (c->goaway_at && c->goaway_at <= t) {
-		c->goaway_at = 0;
 		if (!c->closing)
 			oh2_goaway(c);	/* and, if nothing is open, the end */
 		if (c->dead || !c->stream)
@@ -390,9 +417,11 @@ static void sweep(void *arg)
 	sw.next = sw.t + SWEEP_NS;
 	s->armed = 0;
 	each_conn(s, sweep_conn, &sw);
-	if (!olist_empty(&s->conns))
-		arm(s, sw.next > sw.t + SWEEP_MIN_NS ? sw.next : sw.t + SWEEP_MIN_NS);
-	else if (s->draining && s->drained) {
+	if (!olist_empty(&s->conns)) {
+		uint64_t least = sw.t + (s->draining ? DRAIN_STEP_NS : SWEEP_MIN_NS);
+
+		arm(s, sw.next > least ? sw.next : least);
+	} else if (s->draining && s->drained) {
 		orlop_cb cb = s->drained;
 
 		s->drained = NULL;
@@ -456,12 +485,25 @@ void ohttp_server_stats(const struct ohttp_server *s, struct ohttp_server_stats 
 
 void ohttp_server_drain(struct ohttp_server *s, orlop_cb done, void *arg)
 {
+	uint64_t at = now(s);
+	uint64_t step;
+	uint64_t n = 0;
+
 	s->draining = true;
 	s->drained = done;
 	s->drained_arg = arg;
 	if (s->listener) {
 		s->cfg.h->listener_close(s->listener);
 		s->listener = NULL;
+	}
+	OLIST_FOREACH(l, &s->conns)
+		n++;
+	step = DRAIN_ALL_NS / (n ? n : 1);
+	if (step > DRAIN_STEP_NS)
+		step = DRAIN_STEP_NS;
+	OLIST_FOREACH(l, &s->conns) {
+		OLIST_ENTRY(l, struct oconn, link)->drain_at = at;
+		at += step;
 	}
 	each_conn(s, drain_conn, NULL);
 	s->armed = 0;

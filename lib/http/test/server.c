@@ -912,8 +912,9 @@ static void test_drain(void)
 	struct raw idle, busy, late;
 
 	start(NULL, &cfg);
-	raw_ask(&idle, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, "hello");
+	/* Whose turn comes first. */
 	raw_ask(&late, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, "hello");
+	raw_ask(&idle, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, "hello");
 	raw_ask(&busy, "GET /watch HTTP/1.1\r\nHost: a\r\n\r\n", 32, "first");
 	ohttp_server_drain(srv, on_drain, NULL);
 	/* It did not know: its request is answered, and then it knows. */
