@@ -505,7 +505,10 @@ void up_slice_start(struct up_slice *s)
 		r = s->u->h->feed_open(s->u->h, s->resource, &s->feed, &err);
 	if (r == 0)
 		r = up_slice_register(s, &err);
-	if (r) {
+	if (r == -EBUSY) {	/* the one that we replace still feeds it */
+		s->state = UP_IDLE;
+		s->u->h->timer_set(s->timer, UP_NS_PER_S / 20, 0);
+	} else if (r) {
 		slice_say(s, "feed_refused", err.msg[0] ? err.msg : strerrordesc_np(-r));
 		s->state = UP_IDLE;
 		s->u->h->timer_set(s->timer, 5 * UP_NS_PER_S, 0);

@@ -12,9 +12,12 @@
 #include "base/otime.h"
 #include "base/ocleanup.h"
 #include "base/oenc.h"
+#include "base/ofile.h"
+#include "base/ohash.h"
 #include "json/ojson.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,12 +314,31 @@ static void on_timer(void *arg)
 
 /* ---- outside -------------------------------------------------------------------------------------------- */
 
+/*
+ * A number for this process, the same for whoever replaces this module in it: the successor goes on with the
+ * leases instead of waiting for them to run out. This boot, the pid and when it began tell processes apart.
+ */
+static uint64_t this_process(void)
+{
+	uint64_t hash = ohash_fnv1a64(OHASH_FNV64_INIT, &(pid_t){ getpid() }, sizeof(pid_t));
+	cleanup_obuf struct obuf boot = OBUF_INIT, stat = OBUF_INIT;
+	const char *p;
+
+	(void)ofile_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 100, &boot);
+	(void)ofile_read(AT_FDCWD, "/proc/self/stat", 4096, &stat);
+	hash = ohash_fnv1a64(hash, obuf_cstr(&boot), boot.len);
+	p = strrchr(obuf_cstr(&stat), ')');	/* then field 3; 22 is the start */
+	for (int i = 3; p && i <= 22; i++)
+		p = strchr(p + 1, ' ');
+	return p ? ohash_fnv1a64(hash, p, strcspn(p + 1, " ") + 1) : hash;
+}
+
 static struct up_leases *leases_of(struct up *u)
 {
 	struct up_leases *all = u->leases;
 	const struct orlop_host *h = u->h;
-	unsigned char by[6];
-	char hex[13], host[65] = "";
+	char hex[17], host[65] = "";
+	uint64_t self;
 
 	if (all)
 		return all;
@@ -325,8 +347,8 @@ static struct up_leases *leases_of(struct up *u)
 		return NULL;
 	all->u = u;
 	olist_init(&all->leases);
-	h->random(h, by, sizeof(by));
-	ohex_encode(by, sizeof(by), hex);
+	self = this_process();
+	ohex_encode(&self, 6, hex);
 	if (h->param(h, "identity")[0])
 		snprintf(host, sizeof(host), "%s", h->param(h, "identity"));
 	else

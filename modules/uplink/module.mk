@@ -5,5 +5,5 @@ $(m)_srcs := api.c config.c decode.c discover.c follow.c lease.c remote.c slices
 $(m)_deps := apimsg apischema base http json kubeconfig record schema selector tls
 $(m)_logic := decode.c
 $(m)_test_deps := pki
-$(m)_tests := test/api.c test/decode.c test/follow.c test/lease.c
+$(m)_tests := test/api.c test/decode.c test/faults.c test/follow.c test/lease.c
 $(m)_fuzz := fuzz/stream.c

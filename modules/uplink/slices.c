@@ -237,7 +237,7 @@ void up_slices_wants(struct up *u)
 	}
 	omap_done_with(&g.all, desire_free);
 	if (g.failed)
-		OLOG(u->h, ERR, "wants", "why=\"no memory\": not everything is followed");
+		u->h->timer_set(u->wants_timer, UP_NS_PER_S / 10, 0);	/* no memory: once more */
 }
 
 void up_slices_free(struct up *u)

@@ -45,6 +45,7 @@ struct up {
 	struct up_remote *remote;
 	struct orlop_timer *chores;
 	struct orlop_timer *start_timer;
+	struct orlop_timer *wants_timer;
 
 	/* discover.c */
 	struct omap	*kinds;		/* name → struct up_kind; NULL before the first discovery. A map does not move */

@@ -96,6 +96,7 @@ static void up_free(struct up *u)
 	up_discover_done(u);
 	u->h->timer_free(u->chores);
 	u->h->timer_free(u->start_timer);
+	u->h->timer_free(u->wants_timer);
 	u->h->timer_free(u->disco_timer);
 	obuf_done(&u->record);
 	omem_free(u);
@@ -155,6 +156,7 @@ static int up_init(const struct orlop_host *h, void **ret_ctx, struct orlop_erro
 	u->keep_managed = h->param_bool(h, "managed_fields") != 0;
 	r = up_remote_new(h, &cfg, &u->remote, err);
 	if (r == 0 && (h->timer_new(h, on_chores, u, &u->chores) || h->timer_new(h, on_waited, u, &u->start_timer) ||
+		       h->timer_new(h, on_wants, u, &u->wants_timer) ||
 		       h->timer_new(h, on_discover, u, &u->disco_timer)))
 		r = orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (r) {
@@ -187,6 +189,7 @@ static int up_stop(void *ctx, struct orlop_error *err)
 	(void)u->h->feed_wants(u->h, NULL, NULL);
 	u->h->timer_clear(u->chores);
 	u->h->timer_clear(u->start_timer);
+	u->h->timer_clear(u->wants_timer);
 	u->h->timer_clear(u->disco_timer);
 	up_api_free(u);
 	up_leases_free(u);

@@ -227,6 +227,41 @@ static void test_busy(void)
 	finish();
 }
 
+static int never(struct srv *srv, struct ohttp_req *r, const char *line, struct orlop_bytes body)
+{
+	(void)body;
+	if (!strstr(line, "/pods?limit") || srv->hook_n++)
+		return 0;
+	srv->kept = r;		/* no answer, ever */
+	ohttp_on_close(r, srv_gone, srv);
+	return 1;
+}
+
+static void test_stalls(void)
+{
+	struct obuf big = OBUF_INIT;
+
+	begin("pods");
+	fakehost_param(fh, "max_object_mb", "1");
+	s->hook = never;
+	srv_put(s, "pods", "default", "a", "");
+	load();
+	ok(srv_until(s, "/pods?limit", 2), "a list that is never answered is given up and asked for again");
+	ok(srv_cached(s, "pods", "default", "a", ""), "then it is there");
+	(void)srv_watched(s, "pods");
+	ok(srv_until(s, "watch=1", 2), "a watch without a byte is begun again");
+	ok(fakehost_logged(fh, "the server has gone silent") == 1, "said");
+	(void)srv_watched(s, "pods");
+	obuf_puts(&big, "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"");
+	while (big.len < 3 << 20)
+		obuf_puts(&big, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+	srv_send(s, "pods", big.data, big.len);
+	ok(srv_says(s, "sends a watch event that is too large", 1), "an event without end is not swallowed");
+	ok(srv_until(s, "/pods?limit", 3), "listed anew instead");
+	obuf_done(&big);
+	finish();
+}
+
 static void test_away(void)
 {
 	begin("pods");
@@ -246,6 +281,7 @@ int main(void)
 	test_denied();
 	test_lies();
 	test_busy();
+	test_stalls();
 	test_away();
 	return done_testing();
 }
