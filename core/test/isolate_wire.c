@@ -151,7 +151,7 @@ static void test_chan(void)
 		close(b.fd);
 	/* A peer that does not read is ill. */
 	orlop_msgw_init(&w, NULL);
-	for (uint64_t i = 0; i < 10000 && core_iso_send(ca, CORE_ISO_LOG, i, &w, 0) == 0; i++)
+	for (uint64_t i = 0; i < 100000 && core_iso_send(ca, CORE_ISO_LOG, i, &w, 0) == 0; i++)
 		;
 	is_int(core_iso_send(ca, CORE_ISO_LOG, 0, &w, 0), -EPIPE, "there is an end to waiting");
 	ok(kit_until(l, a.ended), "which is told");

@@ -31,6 +31,15 @@ struct crasher {
 	char		text[64];
 };
 
+/* As a fault would; sanitizers have handlers of their own, which exit. */
+static void crash(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	(void)signal(SIGSEGV, SIG_DFL);
+#endif
+	raise(SIGSEGV);
+}
+
 static void answer(struct crasher *c, struct orlop_call *call, const char *text)
 {
 	struct orlop_msgw w;
@@ -63,7 +72,7 @@ static int op_die(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 	(void)req;
 	(void)call;
 	(void)err;
-	raise(SIGSEGV);
+	crash();
 	return 0;
 }
 
@@ -254,7 +263,7 @@ static int crasher_init(const struct orlop_host *h, void **ret_ctx, struct orlop
 	c->h = h;
 	c->refuse = h->param_bool(h, "refuse");
 	if (strcmp(at, "init") == 0)
-		raise(SIGSEGV);
+		crash();
 	if (strcmp(at, "refuse") == 0) {
 		free(c);
 		return orlop_fail(err, EBUSY, 0, "", "not today");
@@ -276,7 +285,7 @@ static int crasher_start(void *ctx, struct orlop_error *err)
 
 	(void)err;
 	if (strcmp(c->h->param(c->h, "at"), "start") == 0)
-		raise(SIGSEGV);
+		crash();
 	if (strcmp(c->h->param(c->h, "at"), "hang") == 0)
 		for (;;)
 			pause();
@@ -291,7 +300,7 @@ static int crasher_stop(void *ctx, struct orlop_error *err)
 	if (c->refuse-- > 0)
 		return orlop_fail(err, EBUSY, 0, "", "still busy");
 	if (strcmp(c->h->param(c->h, "at"), "stop") == 0)
-		raise(SIGSEGV);
+		crash();
 	c->h->lead_drop(c->lead);
 	c->h->listener_close(c->listener);
 	c->lead = NULL;
