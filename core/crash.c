@@ -70,6 +70,7 @@ struct crash_page {
 	struct core_bus	*bus;
 	_Atomic int	tid;		/* who is dying, 0: nobody */
 	int		fd;		/* the report, -1: only stderr */
+	int		given;		/* open for it already; 0: none */
 	char		dir[1024];	/* of reports, "" none */
 	size_t		len;
 	char		text[16384];	/* version and modules */
@@ -357,8 +358,8 @@ static void report_open(struct crash_page *page)
 	struct timespec ts = { .tv_sec = 0 };
 	size_t len = strlen(page->dir);
 
-	page->fd = -1;
-	if (!len)
+	page->fd = page->given ? page->given : -1;
+	if (page->given || !len)
 		return;
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	memcpy(name, page->dir, len + 1);
@@ -504,6 +505,12 @@ static _Unwind_Reason_Code frame_none(struct _Unwind_Context *u, void *arg)
 	(void)u;
 	(void)arg;
 	return _URC_END_OF_STACK;
+}
+
+void core_crash_report_to(int fd)
+{
+	if (page_there())
+		CRASH_PAGE->given = fd;
 }
 
 void core_crash_start(struct core *c)

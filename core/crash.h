@@ -16,6 +16,12 @@
  * again with the core.
  */
 void core_crash_start(struct core *c);
+/*
+ * core_crash_report_to - the report goes to @fd, not to a file of DATA/crash
+ *
+ * For a process that may not write there; who gave it the descriptor looks into it. After core_crash_start().
+ */
+void core_crash_report_to(int fd);
 /* Version and modules as they are now: after each load and unload. Main loop. */
 void core_crash_update(struct core *c);
 void core_crash_stop(void);

@@ -19,9 +19,11 @@
 #include <unistd.h>
 
 #include "base/ocleanup.h"
+#include "base/ofile.h"
 #include "base/omem.h"
 #include "bus/bus.h"
 #include "cache/cache.h"
+#include "crash.h"
 #include "host.h"
 #include "isolate_proxy.h"
 #include "loader.h"
@@ -39,6 +41,7 @@
 #define HEALTH_NS	(SECOND / 4)
 #define ASK_NS		(5 * SECOND)
 #define CTL_FD		3
+#define LAST_WORDS_MAX	(256u << 10)
 #define SOCKET_BYTES	(1 << 20)
 
 static int iso_spawn(struct core_isolate *iso, struct orlop_error *err);
@@ -76,6 +79,9 @@ static void child_clear(struct core_isolate *iso)
 	if (iso->metrics_fd >= 0)
 		(void)close(iso->metrics_fd);
 	iso->metrics_fd = -1;
+	if (iso->crash_fd >= 0)
+		(void)close(iso->crash_fd);
+	iso->crash_fd = -1;
 	iso_leads_drop(iso);
 }
 
@@ -183,6 +189,23 @@ static void dump_hint(struct core_isolate *iso, int32_t sig)
 	     pattern);
 }
 
+/* What it wrote when it died, as a file beside those of the daemon. */
+static void last_words(struct core_isolate *iso)
+{
+	const char *dir = iso->core->config->data_dir;
+	cleanup_free char *text = omem_alloc(LAST_WORDS_MAX);
+	cleanup_free char *path = dir ? omem_printf("%s/crash/%llu-%d.new", dir,
+						    (unsigned long long)(core_now_wall() / SECOND), iso->pid) : NULL;
+	cleanup_free char *folder = dir ? omem_printf("%s/crash", dir) : NULL;
+	ssize_t n = text && iso->crash_fd >= 0 ? pread(iso->crash_fd, text, LAST_WORDS_MAX, 0) : -1;
+
+	if (n <= 0 || !path || !folder)
+		return;
+	(void)ofile_mkdir_p(folder, 0700);
+	if (ofile_write(AT_FDCWD, path, text, (size_t)n, 0600) == 0)
+		(void)core_crash_tell(iso->core);
+}
+
 static void child_exited(void *arg, int32_t code, int32_t sig)
 {
 	struct core_isolate *iso = arg;
@@ -194,6 +217,8 @@ static void child_exited(void *arg, int32_t code, int32_t sig)
 	say_exit(iso, code, sig);
 	if (crashed && !iso->ended_by_us)
 		dump_hint(iso, sig);
+	if (sig)
+		last_words(iso);
 	core_timer_clear(iso->timer);
 	child_clear(iso);
 	iso->state = ISO_NONE;
@@ -288,6 +313,7 @@ static int spec_send(struct core_isolate *iso)
 	core_iso_put_spec(&w, &s);
 	orlop_msgw_fd(&w, iso->so_fd);
 	orlop_msgw_fd(&w, iso->metrics_fd);
+	orlop_msgw_fd(&w, iso->crash_fd);
 	r = core_iso_send(iso->chan, CORE_ISO_SPEC, 0, &w, 0);
 	orlop_msgw_done(&w);
 	return r;
@@ -297,6 +323,9 @@ static int words_make(struct core_isolate *iso)
 {
 	void *p;
 
+	iso->crash_fd = memfd_create("orlop-crash", MFD_CLOEXEC);
+	if (iso->crash_fd < 0)
+		return -errno;
 	iso->metrics_fd = memfd_create("orlop-metrics", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (iso->metrics_fd < 0 || ftruncate(iso->metrics_fd, ISO_WORDS * 8) < 0)
 		return -errno;
@@ -966,6 +995,7 @@ int core_isolate_new(struct core *c, const char *path, const struct core_config_
 	iso->core = c;
 	iso->so_fd = -1;
 	iso->metrics_fd = -1;
+	iso->crash_fd = -1;
 	iso->health = (struct orlop_health){ .size = sizeof(iso->health), .ok = 1 };
 	r = isolates_make(c) || cm_copy(&iso->cm, cm) || core_timer_new(c->main, NULL, timer_due, iso, &iso->timer) ?
 		orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", cm->module) :

@@ -303,7 +303,7 @@ static const char *given_param(void *arg, const char *name, uint32_t len)
 	return len == 8 && memcmp(name, "data_dir", 8) == 0 ? up->spec.data_dir : NULL;
 }
 
-/* SPEC, with descriptors: the module's file, the metrics' words, the feed. */
+/* SPEC, with descriptors: the module's file, the metrics' words, a file for last words. */
 static int read_spec(struct core_up *up, struct orlop_error *err)
 {
 	cleanup_free char *buf = omem_alloc(CORE_ISO_BUF);
@@ -312,11 +312,11 @@ static int read_spec(struct core_up *up, struct orlop_error *err)
 
 	if (r)
 		return orlop_fail(err, -r, 0, "", "no word from the parent: %s", strerrordesc_np(-r));
-	if (in.type != CORE_ISO_SPEC || in.n_fds < 2)
+	if (in.type != CORE_ISO_SPEC || in.n_fds < 3)
 		return orlop_fail(err, EPROTO, 0, "", "the parent's first word is not understood");
 	up->so_fd = in.fds[0];
 	up->metrics_fd = in.fds[1];
-	up->feed_fd = in.n_fds > 2 ? in.fds[2] : -1;
+	up->crash_fd = in.fds[2];
 	r = core_iso_get_spec(&in.msg, &up->spec);
 	if (r)
 		return orlop_fail(err, -r, 0, "", "the parent's first word is not understood");
@@ -408,6 +408,7 @@ static int become(struct core_up *up, struct orlop_error *err)
 	up->core->end_arg = up;
 	core_net_borrow(up->core->net, core_up_borrow, core_up_give_back, up);
 	core_crash_start(up->core);
+	core_crash_report_to(up->crash_fd);
 	r = core_rights_leave(&up->info.rights, err);
 	if (r)
 		return r;

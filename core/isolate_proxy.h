@@ -56,6 +56,7 @@ struct core_isolate {
 	int32_t		pid;
 	struct core_iso_chan *chan;
 	int		metrics_fd;
+	int		crash_fd;	/* its last words */
 	void		*words;		/* of its metrics, mapped read-only */
 	uint32_t	words_used;
 	bool		go;		/* life->start() was called */

@@ -17,7 +17,7 @@ struct core_up {
 	struct core_iso_spec spec;
 	int		so_fd;
 	int		metrics_fd;
-	int		feed_fd;
+	int		crash_fd;
 	struct core_modinfo info;
 	const char	*weak;		/* what is not enforced here */
 	struct core_instance *inst;	/* once it is ready */

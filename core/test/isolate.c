@@ -204,6 +204,33 @@ static double again_ms(const char *to, uint32_t how, int32_t want, const char *n
 	return ms;
 }
 
+/* The report of a process that may write no file. */
+static void crash_report(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	otap_skip("a sanitizer has reports of its own", 1);
+#else
+	char path[96];
+	struct obuf b = OBUF_INIT;
+	struct dirent *e;
+	DIR *d;
+	bool found = false;
+
+	(void)snprintf(path, sizeof(path), "%s/crash", dir);
+	d = opendir(path);
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] != '.') {
+			obuf_reset(&b);
+			(void)ofile_read(dirfd(d), e->d_name, 1 << 20, &b);
+			found = strstr(obuf_cstr(&b), "module one") && strstr(obuf_cstr(&b), "end of the report");
+		}
+	if (d)
+		closedir(d);
+	ok(found, "a crash report, though it may write no file");
+	obuf_done(&b);
+#endif
+}
+
 static void test_crashes(void)
 {
 	struct kit_load l;
@@ -224,6 +251,7 @@ static void test_crashes(void)
 		ok(kit_until(c->main, open[i].done) && open[i].status == -ECONNRESET, "what was open is told");
 	ok(strstr(inst->iso->last_exit, "signal 11"), "the reason is kept: %s", inst->iso->last_exit);
 	is_int(inst->iso->restarts, 1, "counted");
+	crash_report();
 	inst->iso->backoff_ns = 0;
 	ms = again_ms("one", 4, -ECONNRESET, "exit");
 	is_str(inst->iso->last_exit, "exit code 3", "the reason");
