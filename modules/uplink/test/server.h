@@ -259,6 +259,23 @@ static uint64_t srv_param(const char *line, const char *name)
 	return p ? strtoull(p + strlen(key), NULL, 10) : 0;
 }
 
+/* What has changed since: of the history only its end, which is enough here. */
+static void srv_missed(struct srv *s, unsigned int w, uint64_t since)
+{
+	for (unsigned int i = 0; i < SRV_OBJECTS; i++) {
+		const char *rev = ojson_get_cstr(ojson_get(s->objects[i].o, "metadata"), "resourceVersion", "0");
+		struct obuf b = OBUF_INIT;
+
+		if (!s->objects[i].o || strcmp(s->objects[i].resource, s->watches[w].resource) || strtoull(rev, NULL, 10) <= since)
+			continue;
+		obuf_puts(&b, "{\"type\":\"MODIFIED\",\"object\":");
+		(void)ojson_write(s->objects[i].o, 0, &b);
+		obuf_puts(&b, "}\n");
+		(void)ohttp_write_copy(s->watches[w].r, b.data, b.len);
+		obuf_done(&b);
+	}
+}
+
 static void srv_watch(struct srv *s, struct ohttp_req *r, const char *resource, const char *line)
 {
 	struct ohttp_header h = ohttp_header_cstr("Content-Type", "application/json");
@@ -273,6 +290,7 @@ static void srv_watch(struct srv *s, struct ohttp_req *r, const char *resource, 
 			snprintf(s->watches[i].resource, sizeof(s->watches[i].resource), "%s", resource);
 			ohttp_on_close(r, srv_gone, s);
 			ohttp_reply_start(r, 200, &h, 1);
+			srv_missed(s, i, srv_param(line, "resourceVersion"));
 			return;
 		}
 	abort();
