@@ -66,6 +66,7 @@ static int batch_talk(struct batch *b)
 	struct onl *nl = b->nl;
 	ssize_t n;
 
+	onl_stale_drop(nl);
 	if (mnl_socket_sendto(nl->sock, nl->buf, (size_t)(b->at - nl->buf)) < 0)
 		return -errno;
 	n = mnl_socket_recvfrom(nl->sock, nl->buf, sizeof(nl->buf));

@@ -18,4 +18,7 @@ struct nlmsghdr *onl_msg(struct onl *nl, uint16_t type, uint16_t flags);
 /* Send it and wait for the acknowledgement; @cb sees data messages (may be NULL). */
 int onl_talk(struct onl *nl, struct nlmsghdr *nlh, mnl_cb_t cb, void *arg);
 
+/* Before each request: what is left of one that failed. */
+void onl_stale_drop(struct onl *nl);
+
 #endif

@@ -67,11 +67,26 @@ struct nlmsghdr *onl_msg(struct onl *nl, uint16_t type, uint16_t flags)
 	return nlh;
 }
 
+/*
+ * What came for a request that failed in the middle (no memory for its answer, an interrupted read):
+ * left there it would be taken for the answer to the next one, and that one's for the one after it.
+ */
+void onl_stale_drop(struct onl *nl)
+{
+	char one;
+
+	errno = 0;
+	while (recv(mnl_socket_get_fd(nl->sock), &one, sizeof(one), MSG_DONTWAIT | MSG_TRUNC) > 0 || errno == EINTR ||
+	       errno == ENOBUFS)
+		errno = 0;
+}
+
 int onl_talk(struct onl *nl, struct nlmsghdr *nlh, mnl_cb_t cb, void *arg)
 {
 	uint32_t seq = nlh->nlmsg_seq;
 	int r;
 
+	onl_stale_drop(nl);
 	if (mnl_socket_sendto(nl->sock, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
 	do {

@@ -81,7 +81,7 @@ class Sweep:
         self.bad = []
         self.tried = self.faulted = self.total = 0
 
-    def run(self, work, after, every=None):
+    def run(self, work, after, every=None, seconds=SECONDS):
         """work(): under the fault; its result goes to after(), which returns None or what is wrong."""
         every = every or EVERY
         page.arm(self.kind, 0)
@@ -91,7 +91,7 @@ class Sweep:
         if wrong:
             self.bad.append("without any fault: %s" % wrong)
             return self
-        end = time.monotonic() + SECONDS * kit.FACTOR
+        end = time.monotonic() + seconds * kit.FACTOR
         n = 1
         while n <= self.total * 2 + 20 and time.monotonic() < end:
             page.arm(self.kind, n)
@@ -338,7 +338,7 @@ def api():
             got.append(("get", c.ask("GET", CM + "/" + name)))
             got.append(("list", c.ask("GET", CM + "?limit=5")))
             got.append(("watch", watcher.ask("GET", CM + "?watch=1&timeoutSeconds=0&resourceVersion=0&fieldSelector=metadata.name%3D"
-                                             + name + "&timeoutSeconds=1") if serial[0] % 16 == 0 else (200, b"")))
+                                             + name + "&timeoutSeconds=1") if serial[0] % 64 == 0 else (200, b"")))
             got.append(("patch", c.ask("PUT", CM + "/" + name, config_map(name, {"a": "c"}))))
             deleted = serial[0] % 2 == 0
             if deleted:
@@ -374,7 +374,7 @@ def api():
             return None
 
         s = Sweep("create, get, list, watch, update, delete", kind)
-        s.run(work, after)
+        s.run(work, after, seconds=SECONDS * (6 if kind == "allocation" else 2))
         s.tell()
         c.close()
         watcher.close()

@@ -55,7 +55,8 @@ def leaks():
     t.ok("timers" in d.log() and "watches" in d.log(), "what it left is in the log", d.log()[-600:])
     t.ok(good_answers(d), "others go on")
     t.eq(len(os.listdir("/proc/%d/fd" % d.proc.pid)) - n <= 102, True, "its own descriptors stay: the core does not know them")
-    t.eq(d.stop(), 0, "ends")
+    r = d.stop()
+    t.ok(r == 0 or kit.SANITIZED, "ends", r)       # a leak checker finds the memory
 
 
 def never():

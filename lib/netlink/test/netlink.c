@@ -1,9 +1,11 @@
 /* netlink.c - links, addresses and rules in a network namespace of the test's own. */
 #include "netlink/onl.h"
+#include "netlink/onl_priv.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/rtnetlink.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +63,14 @@ int main(void)
 	ok(!netns_pin(path), "namespace pinned by a file");
 	is_int(onl_open(ONL_ROUTE, &nl), 0, "route socket");
 	is_int(onl_link_index(nl, "t0"), -ENODEV, "no such link");
+	/* A request whose answer nobody has read: the next one gets its own all the same. */
+	for (int i = 0; i < 3; i++) {
+		struct nlmsghdr *nlh = onl_msg(nl, RTM_GETLINK, NLM_F_DUMP);
+
+		mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
+		ok(mnl_socket_sendto(nl->sock, nlh, nlh->nlmsg_len) > 0, "a request that is forgotten");
+	}
+	is_int(onl_link_index(nl, "t0"), -ENODEV, "what is asked next is answered");
 	is_int(onl_bridge_add(nl, "t0", 1400), 0, "bridge made");
 	is_int(onl_bridge_add(nl, "t0", 1400), -EEXIST, "not twice");
 	bridge = onl_link_index(nl, "t0");
