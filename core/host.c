@@ -223,8 +223,10 @@ static int host_metric_new(const struct orlop_host *h, uint32_t type, const char
 			   const char *labels, const char *help, const double *buckets,
 			   uint32_t n_buckets, struct orlop_metric **ret)
 {
-	return core_metric_new(core_shard_of(h)->inst->core->metrics, type, name, labels, help, buckets,
-			       n_buckets, ret);
+	struct core_instance *inst = core_shard_of(h)->inst;
+
+	return core_metric_new_of(inst->core->metrics, inst->class_slash, type, name, labels, help, buckets,
+				  n_buckets, ret);
 }
 
 static int host_metrics_text(const struct orlop_host *h, struct orlop_blob **ret)

@@ -44,6 +44,8 @@ struct family {
 	struct olist	node;
 	char		*name;
 	char		*help;
+	char		*who;		/* the module that registered it, NULL: nobody in particular */
+	bool		old;		/* that module's successor has another of the name */
 	uint32_t	type;
 	uint32_t	n_buckets;
 	double		*bounds;
@@ -89,6 +91,7 @@ static void family_free(struct family *f)
 	}
 	omem_free(f->name);
 	omem_free(f->help);
+	omem_free(f->who);
 	omem_free(f->bounds);
 	omem_free(f);
 }
@@ -168,7 +171,20 @@ int core_metric_new(struct core_metrics *m, uint32_t type, const char *name, con
 		    const char *help, const double *buckets, uint32_t n_buckets,
 		    struct orlop_metric **ret)
 {
+	return core_metric_new_of(m, NULL, type, name, labels, help, buckets, n_buckets, ret);
+}
+
+static bool same_shape(const struct family *f, uint32_t type, const double *buckets, uint32_t n_buckets)
+{
+	return f->type == type && f->n_buckets == n_buckets &&
+		(!n_buckets || memcmp(f->bounds, buckets, n_buckets * sizeof(double)) == 0);
+}
+
+int core_metric_new_of(struct core_metrics *m, const char *who, uint32_t type, const char *name, const char *labels,
+		       const char *help, const double *buckets, uint32_t n_buckets, struct orlop_metric **ret)
+{
 	struct orlop_metric *x = NULL;
+	struct family *before = NULL;
 	struct family *f = NULL;
 	int r = 0;
 
@@ -184,20 +200,32 @@ int core_metric_new(struct core_metrics *m, uint32_t type, const char *name, con
 			return -EINVAL;
 	pthread_mutex_lock(&m->lock);
 	OLIST_FOREACH(n, &m->families)
-		if (strcmp(OLIST_ENTRY(n, struct family, node)->name, name) == 0) {
+		if (!OLIST_ENTRY(n, struct family, node)->old &&
+		    strcmp(OLIST_ENTRY(n, struct family, node)->name, name) == 0) {
 			f = OLIST_ENTRY(n, struct family, node);
 			break;
 		}
-	if (f && (f->type != type || f->n_buckets != n_buckets)) {
-		r = -EINVAL;
-		goto out;
+	if (f && !same_shape(f, type, buckets, n_buckets)) {
+		/* The same module, another version of it: who was replaced counts on, and nobody sees it. */
+		if (!who || !f->who || strcmp(f->who, who) != 0) {
+			r = -EINVAL;
+			goto out;
+		}
+		before = f;
+		f = NULL;
 	}
 	if (!f) {
 		f = family_new(type, name, help, buckets, n_buckets);
+		if (f && who && !(f->who = omem_strdup(who))) {
+			family_free(f);
+			f = NULL;
+		}
 		if (!f) {
 			r = -ENOMEM;
 			goto out;
 		}
+		if (before)
+			before->old = true;
 		olist_append(&m->families, &f->node);
 	}
 	OLIST_FOREACH(n, &f->metrics)
@@ -445,6 +473,8 @@ void core_metrics_text(struct core_metrics *m, struct obuf *out)
 	OLIST_FOREACH(n, &m->families) {
 		struct family *f = OLIST_ENTRY(n, struct family, node);
 
+		if (f->old)
+			continue;
 		if (f->help[0])
 			obuf_printf(out, "# HELP %s %s\n", f->name, f->help);
 		obuf_printf(out, "# TYPE %s %s\n", f->name, types[f->type]);

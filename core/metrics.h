@@ -22,6 +22,10 @@ void core_metrics_free(struct core_metrics *m);
 int core_metric_new(struct core_metrics *m, uint32_t type, const char *name, const char *labels,
 		    const char *help, const double *buckets, uint32_t n_buckets,
 		    struct orlop_metric **ret);
+/* The same for the module @who: if its predecessor had another type or buckets, its own count from now on. */
+int core_metric_new_of(struct core_metrics *m, const char *who, uint32_t type, const char *name,
+		       const char *labels, const char *help, const double *buckets, uint32_t n_buckets,
+		       struct orlop_metric **ret);
 /* Any thread. All accept NULL. */
 void core_metric_add(struct orlop_metric *m, double v);
 void core_metric_set(struct orlop_metric *m, double v);

@@ -78,6 +78,7 @@ static void test_metrics(void)
 	struct orlop_metric *b;
 	struct orlop_metric *h;
 	struct orlop_metric *x = NULL;
+	struct orlop_metric *y = NULL;
 	struct obuf out = OBUF_INIT;
 
 	(void)core_metrics_new(&m);
@@ -105,6 +106,18 @@ static void test_metrics(void)
 	       "# TYPE orlop_s histogram\norlop_s_bucket{le=\"0.1\"} 1\norlop_s_bucket{le=\"1\"} 1\n"
 	       "orlop_s_bucket{le=\"10\"} 2\norlop_s_bucket{le=\"+Inf\"} 3\norlop_s_sum 55.05\n"
 	       "orlop_s_count 3\n", "the text");
+	is_int(core_metric_new_of(m, "a/b", ORLOP_METRIC_COUNTER, "of_b", NULL, NULL, NULL, 0, &x), 0, "one of a module");
+	core_metric_add(x, 7);
+	is_int(core_metric_new_of(m, "c/d", ORLOP_METRIC_GAUGE, "of_b", NULL, NULL, NULL, 0, &x), -EINVAL,
+	       "another module has no say in it");
+	is_int(core_metric_new_of(m, "a/b", ORLOP_METRIC_GAUGE, "of_b", NULL, NULL, NULL, 0, &y), 0,
+	       "its next version may make it another");
+	core_metric_set(y, 3);
+	core_metric_add(x, 1);
+	obuf_reset(&out);
+	core_metrics_text(m, &out);
+	ok(strstr(obuf_cstr(&out), "# TYPE of_b gauge\nof_b 3\n") && !strstr(obuf_cstr(&out), "of_b counter"),
+	   "which is the one that is seen");
 	obuf_done(&out);
 	core_metrics_free(m);
 }
