@@ -304,6 +304,51 @@ fail:
 	return r;
 }
 
+int core_image_copy(int fd, const struct core_image *img, int *ret_fd, struct orlop_error *err)
+{
+	int r = segments_check(fd, img, err);
+
+	if (r == 0)
+		r = file_copy(fd, img, ret_fd, err);
+	return r ? r : copy_check(*ret_fd, img, err);
+}
+
+int core_image_open_copy(struct core_images *all, int fd, const char *path, struct core_image **ret,
+			 struct orlop_error *err)
+{
+	struct core_image *img = OMEM_NEW(struct core_image);
+	char name[128];
+	int r;
+
+	if (!img)
+		return orlop_fail(err, ENOMEM, 0, "", "module file %s: out of memory", path);
+	olist_init(&img->node);
+	img->users = 1;
+	img->copy_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	img->path = omem_strdup(path);
+	if (img->copy_fd < 0 || !img->path)
+		r = orlop_fail(err, ENOMEM, 0, "", "module file %s: out of memory", path);
+	else
+		r = core_modinfo_read(fd, base_name(path), &img->info, err);
+	if (r == 0)
+		r = core_modinfo_abi_check(&img->info, base_name(path), err);
+	if (r == 0)
+		r = segments_check(fd, img, err);
+	if (r == 0) {
+		copy_path(img->copy_fd, ++all->n_copies, name, sizeof(name));
+		img->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+		r = img->handle ? image_check(img, err) :
+			orlop_fail(err, ENOEXEC, 0, "", "%s: %s", base_name(path), dlerror());
+	}
+	if (r) {
+		image_free(img);
+		return r;
+	}
+	olist_append(&all->list, &img->node);
+	*ret = img;
+	return 0;
+}
+
 void core_image_close(struct core_images *all, struct core_image *img)
 {
 	(void)all;

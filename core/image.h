@@ -40,6 +40,14 @@ int core_image_info(const char *path, struct core_modinfo *ret, struct orlop_err
 /* Maps the file, or finds it mapped already. The caller has one use of it. 0 or -errno. */
 int core_image_open(struct core_images *all, const char *path, struct core_image **ret,
 		    struct orlop_error *err);
+/*
+ * For a process that is given what it maps: core_image_copy() makes a sealed copy of the open file @fd
+ * (@img has its path and info),
+ * core_image_open_copy() maps it (in any process) as the file @path. 0 or -errno.
+ */
+int core_image_copy(int fd, const struct core_image *img, int *ret_fd, struct orlop_error *err);
+int core_image_open_copy(struct core_images *all, int fd, const char *path, struct core_image **ret,
+			 struct orlop_error *err);
 /* Ends a use. Unmaps if that is safe. Accepts NULL. */
 void core_image_close(struct core_images *all, struct core_image *img);
 

@@ -923,6 +923,7 @@ static int image_make(struct core_isolate *iso, const char *path, struct orlop_e
 	const char *slash = strrchr(path, '/');
 	const char *file = slash ? slash + 1 : path;
 	struct core_image *img = OMEM_NEW(struct core_image);
+	cleanup_close int fd = -1;
 	int r;
 
 	if (!img)
@@ -932,12 +933,15 @@ static int image_make(struct core_isolate *iso, const char *path, struct orlop_e
 	img->copy_fd = -1;
 	img->users = 2;		/* the loader's close does not free it */
 	img->path = realpath(path, NULL);
-	iso->so_fd = img->path ? open(img->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-	if (iso->so_fd < 0)
+	fd = img->path ? open(img->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	if (fd < 0)
 		return orlop_fail(err, errno, 0, "", "module file %s: %s", path, strerrordesc_np(errno));
-	r = core_modinfo_read(iso->so_fd, file, &img->info, err);
+	r = core_modinfo_read(fd, file, &img->info, err);
 	if (r == 0)
 		r = core_modinfo_abi_check(&img->info, file, err);
+	/* Each of its processes maps this one, whatever happens to the file meanwhile. */
+	if (r == 0)
+		r = core_image_copy(fd, img, &iso->so_fd, err);
 	if (r)
 		return r;
 	iso->blank.magic = ORLOP_MODULE_MAGIC;

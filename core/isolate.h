@@ -73,6 +73,8 @@ void core_up_health(struct core_up *up, void (*fn)(void *arg, const char *instan
 		    const struct orlop_health *health), void *arg);
 /* Number of shards there is a link for. */
 uint32_t core_up_shards(const struct core_up *up);
+/* The module's file, mapped already; a use of it. */
+int core_up_image(struct core_up *up, struct core_image **ret);
 /* stop() was well; true: what comes next is for the parent to say. Main loop. */
 bool core_up_stopped(struct core_up *up);
 

@@ -367,17 +367,23 @@ static void failed(void *arg, const char *reason)
 	_exit(1);
 }
 
+int core_up_image(struct core_up *up, struct core_image **ret)
+{
+	up->image->users++;
+	*ret = up->image;
+	return 0;
+}
+
 /* The module's file is mapped, none of its functions has run. */
 static int describe(struct core_up *up, struct orlop_error *err)
 {
-	struct core_image *img;
 	struct orlop_msgw w;
-	int r = core_image_open(&up->core->loader->images, up->spec.path, &img, err);
+	int r = core_image_open_copy(&up->core->loader->images, up->so_fd, up->spec.path, &up->image, err);
 
 	if (r)
 		return r;
 	orlop_msgw_init(&w, NULL);
-	core_iso_put_desc(&w, img->mod);
+	core_iso_put_desc(&w, up->image->mod);
 	if (up->weak)
 		orlop_msgw_str(&w, CORE_ISO_T_REASON, up->weak);
 	if (w.err) {

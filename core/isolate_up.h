@@ -19,6 +19,7 @@ struct core_up {
 	int		metrics_fd;
 	int		crash_fd;
 	struct core_modinfo info;
+	struct core_image *image;
 	const char	*weak;		/* what is not enforced here */
 	struct core_instance *inst;	/* once it is ready */
 	bool		stopping;

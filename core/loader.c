@@ -419,7 +419,7 @@ int core_loader_make(struct core *c, const struct core_config_module *cm, struct
 		omem_free(path);
 		return r;
 	}
-	r = core_image_open(&c->loader->images, path, &img, err);
+	r = c->up ? core_up_image(c->up, &img) : core_image_open(&c->loader->images, path, &img, err);
 	omem_free(path);
 	if (r)
 		return r;

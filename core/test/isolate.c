@@ -354,6 +354,35 @@ static void test_listen(void)
 	ok(access(addr + 5, F_OK) < 0, "and its socket with it");
 }
 
+/* The file is overwritten in place: the next process runs the same code as the one before. */
+static void test_swapped(void)
+{
+	struct core_config_module cm = { .isolate = true };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct obuf b = OBUF_INIT;
+	struct kit_load l = { .done = 0 };
+	struct kit_reply r;
+	char path[96];
+	char from[512];
+
+	(void)snprintf(path, sizeof(path), "%s/m.so", dir);
+	if (ofile_read(AT_FDCWD, kit_module("crasher", from, sizeof(from)), 64 << 20, &b) ||
+	    ofile_write(AT_FDCWD, path, b.data, b.len, 0755))
+		otap_bail_out("cannot copy a module");
+	obuf_done(&b);
+	cm.module = omem_strdup(path);
+	is_int(core_loader_load(c, &cm, kit_loaded, &l, &err), 0, "a file of its own");
+	core_config_module_done(&cm);
+	ok(kit_until(c->main, l.done) && l.status == 0, "loads %s", l.msg);
+	if (l.status)
+		return;
+	is_int(ofile_write(AT_FDCWD, path, "rubbish", 7, 0755), 0, "the file is overwritten");
+	kill(l.inst->iso->pid, SIGKILL);
+	ok(kit_until(c->main, !core_isolate_up(l.inst)), "its process dies");
+	is_int(kit_ask(c, "test/crasher", 1, "x", &r), 0, "the next runs what the first ran %s", r.text);
+	is_int(kit_unload(c, "test/crasher", &l), 0, "it goes");
+}
+
 /* Leadership goes with the process. */
 static void test_lead(void)
 {
@@ -449,6 +478,7 @@ int main(void)
 	test_refusals();
 	test_listen();
 	test_lead();
+	test_swapped();
 	ok(kit_end(c), "the core ends");
 	is_int(kit_fds(), fds, "no descriptor is left");
 	(void)ofile_remove_tree(AT_FDCWD, dir);
