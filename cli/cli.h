@@ -63,6 +63,7 @@ int cmd_module_unload(const struct command *cmd, int argc, char **argv);
 int cmd_module_replace(const struct command *cmd, int argc, char **argv);
 int cmd_module_set(const struct command *cmd, int argc, char **argv);
 int cmd_reload(const struct command *cmd, int argc, char **argv);
+int cmd_module_check(const struct command *cmd, int argc, char **argv);
 int cmd_module_stats(const struct command *cmd, int argc, char **argv);
 int cmd_image_import(const struct command *cmd, int argc, char **argv);
 int cmd_image_pull(const struct command *cmd, int argc, char **argv);

@@ -1,5 +1,5 @@
 # The program `orlop`.
-cli_srcs := main.c args.c bus.c certs.c check.c clean.c conf.c crash.c ctl.c daemon.c down.c drain.c image.c look.c module.c offline.c ops.c place.c preflight.c \
+cli_srcs := main.c args.c bus.c certs.c check.c clean.c conf.c crash.c ctl.c daemon.c down.c drain.c elffile.c image.c look.c modcheck.c module.c offline.c ops.c place.c preflight.c \
 	proc.c record.c setup.c snapshot.c status.c table.c tap.c up.c wipe.c
 cli_deps := base json kubeconfig netlink pki store
 cli_tests := test/args.c test/setup.c
@@ -14,3 +14,4 @@ cli/known.h: $(sort $(wildcard $(srcdir)/api/*.schema))
 		$$1 == "group" { g = $$2 == "\"\"" ? "" : "." $$2 } \
 		$$1 == "resource" { print "\t\"" $$2 g "\"," } \
 		END { print "};\n\n#endif" }' $^ > $@.tmp && mv $@.tmp $@
+cli_fuzz := fuzz/elf.c

@@ -24,6 +24,7 @@ const struct command cli_commands[] = {
 	{ "module replace", "NAME [FILE] [NAME=VALUE…]", "A new instance, of FILE or the same file, takes the place of a running module.",
 	  cmd_module_replace, 1, -1 },
 	{ "module set", "NAME NAME=VALUE…", "Change live parameters of a running module.", cmd_module_set, 2, -1 },
+	{ "module check", "FILE [NAME=VALUE…]", "Is this file a module one would want to load?", cmd_module_check, 1, -1 },
 	{ "module stats", "NAME", "Counters of a module.", cmd_module_stats, 1, 1 },
 	{ "module trace", "NAME", "Requests in and out of a module while they pass.", cmd_module_trace, 1, 1 },
 	{ "module debug", "NAME", "The state of a module in full; its log level, live.", cmd_module_debug, 1, 1 },

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,12 +29,16 @@ static char *own_dir(void)
 	return omem_strdup(path);
 }
 
-static int set(struct place *p, const char *root, const char *orlopd, const char *modules, const char *unpack)
+static int set(struct place *p, const char *root, const char *orlopd, const char *modules, const char *unpack,
+	       const char *contracts)
 {
+	const char *named = getenv("ORLOP_CONTRACTS");
+
 	p->orlopd = omem_printf("%s%s", root, orlopd);
 	p->modules = omem_printf("%s%s", root, modules);
 	p->unpack = omem_printf("%s%s", root, unpack);
-	return p->orlopd && p->modules && p->unpack ? 0 : -ENOMEM;
+	p->contracts = named ? omem_strdup(named) : omem_printf("%s%s", root, contracts);
+	return p->orlopd && p->modules && p->unpack && p->contracts ? 0 : -ENOMEM;
 }
 
 static bool there(const struct place *p)
@@ -44,12 +49,12 @@ static bool there(const struct place *p)
 int place_find(struct place *ret, struct orlop_error *err)
 {
 	cleanup_free char *dir = own_dir();
-	struct place p = { NULL, NULL, NULL };
+	struct place p = { NULL, NULL, NULL, NULL };
 	size_t len;
 
 	if (!dir)
 		return orlop_fail(err, ENOENT, 0, "", "cannot tell where this program is (/proc/self/exe)");
-	if (set(&p, dir, "/orlopd", "/modules", "/libexec/oci-unpack") == 0 && there(&p))
+	if (set(&p, dir, "/orlopd", "/modules", "/libexec/oci-unpack", "/tests/contract") == 0 && there(&p))
 		goto found;
 	place_done(&p);
 	/* Installed; or staged below a DESTDIR, which is then what stands before our own bindir. */
@@ -58,7 +63,8 @@ int place_find(struct place *ret, struct orlop_error *err)
 		dir[len - strlen(ORLOP_BIN_DIR)] = '\0';
 	else
 		dir[0] = '\0';
-	if (set(&p, dir, ORLOP_SBIN_DIR "/orlopd", ORLOP_MODULE_DIR, ORLOP_MODULE_DIR "/../oci-unpack") == 0 && there(&p))
+	if (set(&p, dir, ORLOP_SBIN_DIR "/orlopd", ORLOP_MODULE_DIR, ORLOP_MODULE_DIR "/../oci-unpack",
+		ORLOP_MODULE_DIR "/../contract") == 0 && there(&p))
 		goto found;
 	place_done(&p);
 	return orlop_fail(err, ENOENT, 0, "", "orlopd and its modules are neither beside this program nor in "
@@ -73,6 +79,7 @@ void place_done(struct place *p)
 	omem_free(p->orlopd);
 	omem_free(p->modules);
 	omem_free(p->unpack);
+	omem_free(p->contracts);
 	memset(p, 0, sizeof(*p));
 }
 

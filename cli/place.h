@@ -10,6 +10,7 @@ struct place {
 	char	*orlopd;
 	char	*modules;	/* directory */
 	char	*unpack;	/* helper of runtime/oci */
+	char	*contracts;	/* directory of programs that test a class; $ORLOP_CONTRACTS */
 };
 
 int place_find(struct place *ret, struct orlop_error *err);

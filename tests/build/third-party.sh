@@ -13,6 +13,11 @@ exports()
 {
 	[ "$(nm -D --defined-only "$sub_dir"/module/*.so | awk '{ print $3 }')" = orlop_module ]
 }
+refused()
+{
+	! "$root/bin/orlop" module check "$root/bin/orlop" > "$sub_dir/said" 2>&1 && grep -q 'no module' "$sub_dir/said" &&
+		! "$root/bin/orlop" module check "$srcdir/README.md" > "$sub_dir/said" 2>&1 && grep -q 'no shared object' "$sub_dir/said"
+}
 only_ours()
 {
 	left=$(find "$root" -type f)
@@ -25,6 +30,11 @@ step "orlop.pc tells where modules go" test "$(pkg-config --variable=moduledir o
 step "a module of five lines builds" $MAKE -C "$sub_dir/module" "$alone" CFLAGS="-O2 -g -Wall -Wextra -Werror" &&
 step "its tests pass" $MAKE -C "$sub_dir/module" "$alone" check &&
 step "it exports one symbol" exports &&
+step "orlop module check likes it" "$root/bin/orlop" module check "$sub_dir"/module/census.so resource=pods &&
+step "and says what is wrong with what is none" refused &&
+step "contracts are installed: a scheduler" "$root/bin/orlop" module check --contract "$root/lib/orlop/modules/scheduler/default.so" &&
+step "a controller, with a scenario" "$root/bin/orlop" module check --contract --scenario "$root/share/orlop/scenarios/replicaset.scenario" \
+	"$root/lib/orlop/modules/controllers/replicaset.so" &&
 step "it installs" $MAKE -C "$sub_dir/module" install &&
 step "uninstalling Orlop leaves it and nothing else" sh -c "$MAKE -C '$b' -s uninstall && find '$root' -type f" &&
 step "nothing else is left" only_ours

@@ -9,7 +9,9 @@ import tempfile
 
 SRC = os.environ.get("srcdir") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("builddir", "."))
-sys.path.insert(0, os.path.join(SRC, "tests", "runtime"))
+sys.path.append(os.path.join(SRC, "tests", "runtime"))
+ORLOPD = os.environ.get("ORLOPD") or BUILD + "/orlopd"
+MODULES = os.environ.get("ORLOP_MODULES") or BUILD + "/modules"
 from ctl import Control  # noqa: E402
 
 count = failed = 0
@@ -47,13 +49,13 @@ class Daemon:
         values = " ".join("%s = %s;" % (k, v if isinstance(v, int) else '"%s"' % v.replace("@", self.root))
                           for k, v in params.items())
         with open(self.root + "/orlop.conf", "w", encoding="utf-8") as f:
-            f.write('data_dir = "%s/d"; module_dir = "%s/modules"; control = "%s";\nmodules = ( { module = "%s"; %sparams = { %s }; } );\n' % (
-                self.root, BUILD, self.sock, module, 'isolation = "%s"; ' % isolation if isolation else "", values))
+            f.write('data_dir = "%s/d"; module_dir = "%s"; control = "%s";\nmodules = ( { module = "%s"; %sparams = { %s }; } );\n' % (
+                self.root, MODULES, self.sock, module, 'isolation = "%s"; ' % isolation if isolation else "", values))
 
     def start(self):
         r, w = os.pipe()
         with open(self.root + "/log", "a", encoding="utf-8") as log:
-            self.p = subprocess.Popen([BUILD + "/orlopd", "-f", "-c", self.root + "/orlop.conf", "--ready-fd", str(w)],
+            self.p = subprocess.Popen([ORLOPD, "-f", "-c", self.root + "/orlop.conf", "--ready-fd", str(w)],
                                       pass_fds=(w,), stderr=log)
         os.close(w)
         said = select.select([r], [], [], 30)[0] and os.read(r, 16)
