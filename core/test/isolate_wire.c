@@ -9,7 +9,7 @@ static void test_spec(void)
 {
 	struct core_config_module cm = { .module = NULL, .line = 7 };
 	struct core_iso_spec s = { .path = (char *)(uintptr_t)"/m/x.so", .instance = (char *)(uintptr_t)"one",
-				   .data_dir = (char *)(uintptr_t)"/d", 
+				   .data_dir = (char *)(uintptr_t)"/d",
 				   .line = 7, .loops = 2, .level = ORLOP_LOG_DEBUG, .module = &cm };
 	struct core_iso_spec got;
 	struct orlop_msgw w;
