@@ -159,6 +159,14 @@ void core_cache_pause(struct core_cache *c);
 void core_cache_list_begin(struct core_cache *c);
 int core_cache_list_end(struct core_cache *c);
 
+/*
+ * The first list may be of the past: within its last batch say replay_begin, follow as usual, and within
+ * the batch that has come to the present replay_end. Readers see nothing before its commit, and the
+ * journals then reach back to the list. A list that is begun meanwhile ends it.
+ */
+void core_cache_replay_begin(struct core_cache *c);
+void core_cache_replay_end(struct core_cache *c);
+
 /* Revision that everything has been fed up to that storage feeds. Any thread. */
 uint64_t core_cache_applied(struct core_cache *c);
 /* Has storage fed anything? Any thread. */

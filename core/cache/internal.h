@@ -215,6 +215,8 @@ struct core_cache {
 	struct core_res	*dirty;		/* W: resources with a generation being made */
 	struct core_res	*last;		/* W: the one of the last put */
 	bool		listing;	/* W */
+	bool		replaying;	/* W: from an old list to now; readers see nothing yet */
+	bool		replayed;	/* W: that is over, with the next commit */
 	uint32_t	mark;		/* W: of the list under way */
 	uint32_t	last_mark;	/* W: given to any list */
 	struct core_res	*trim_at;	/* W: next resource whose journal is looked at in passing */
@@ -234,6 +236,7 @@ struct core_cache {
 
 	_Atomic uint64_t applied;	/* of all resources that storage feeds */
 	_Atomic uint64_t high;		/* highest of any resource, to look no further when waking */
+	_Atomic uint64_t since;		/* journals of what storage feeds know all from here on */
 	atomic_bool	fed;		/* the first list is in */
 };
 

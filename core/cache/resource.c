@@ -37,6 +37,7 @@ static struct core_res *res_new(struct core_cache *c, struct orlop_bytes name)
 	res->num = 1;
 	res->journal.max_bytes = JOURNAL_BYTES;
 	res->journal.max_ns = JOURNAL_NS;
+	res->journal.oldest = atomic_load_explicit(&c->since, memory_order_acquire);
 	olist_init(&res->handles);
 	olist_init(&res->snapshots);
 	(void)pthread_mutex_init(&res->lock, NULL);
@@ -325,7 +326,10 @@ static uint64_t res_rev_now(struct core_res *res)
 
 static int res_register(struct core_res *res, struct resource_info *take_info)
 {
-	bool was_live = atomic_load_explicit(&res->live, memory_order_relaxed);
+	/* Its journal goes on over the registration. */
+	bool known = atomic_load_explicit(&res->own, memory_order_relaxed) ?
+		     atomic_load_explicit(&res->live, memory_order_relaxed) :
+		     res->c->replaying || atomic_load_explicit(&res->c->fed, memory_order_relaxed);
 	bool unfinished = core_res_unfinished(res);
 	uint64_t kept = res->kept;
 	int r;
@@ -342,7 +346,7 @@ static int res_register(struct core_res *res, struct resource_info *take_info)
 	/* In the midst of a list the state being made is not one to be seen; its commit shows it. */
 	if (unfinished)
 		return 0;
-	r = core_res_publish(res, res_rev_now(res), !was_live);
+	r = core_res_publish(res, res_rev_now(res), !known);
 	core_res_live_update(res);
 	return r;
 }

@@ -53,13 +53,18 @@ static uint32_t now_s(struct core_cache *c)
 	return (uint32_t)(core_cache_now(c) / 1000000000);
 }
 
-/* Does anybody get to see single changes of it now? */
+/*
+ * Are single changes of it kept? Of what storage feeds also before it is registered: who watched it
+ * before a restart comes back as soon as it is.
+ */
 static bool journals(struct core_res *res)
 {
-	bool own = atomic_load_explicit(&res->own, memory_order_relaxed);
+	struct core_cache *c = res->c;
 
-	return !(own ? res->own_listing && res->own_lost : res->c->listing) &&
-	       atomic_load_explicit(&res->live, memory_order_relaxed);
+	if (atomic_load_explicit(&res->own, memory_order_relaxed))
+		return !(res->own_listing && res->own_lost) &&
+		       atomic_load_explicit(&res->live, memory_order_relaxed);
+	return !c->listing && (c->replaying || atomic_load_explicit(&c->fed, memory_order_relaxed));
 }
 
 void core_res_high(struct core_cache *c, uint64_t rev)
@@ -192,9 +197,22 @@ static void own_end(struct core_res *res)
 	}
 }
 
+void core_cache_replay_begin(struct core_cache *c)
+{
+	c->replaying = true;
+}
+
+void core_cache_replay_end(struct core_cache *c)
+{
+	c->replayed = c->replaying;
+	c->replaying = false;
+}
+
 void core_cache_list_begin(struct core_cache *c)
 {
 	c->listing = true;
+	c->replaying = false;
+	c->replayed = false;
 	c->mark = ++c->last_mark;
 	for (struct core_res *res = core_res_first(c); res; res = res->next)
 		own_end(res);
@@ -301,6 +319,7 @@ int core_cache_commit(struct core_cache *c, uint64_t rev)
 	uint64_t now_ns = core_cache_now(c);
 	struct core_res *res;
 	bool reset = c->listing;
+	bool fed = c->replayed || (reset && !c->replaying);
 	bool more = false;
 	int r = 0;
 
@@ -321,15 +340,24 @@ int core_cache_commit(struct core_cache *c, uint64_t rev)
 		if (reset)
 			res->touched_rev = rev;
 		core_wake_later(res);
-		more |= core_journal_slice(res, now_ns);
+		while (core_journal_slice(res, now_ns))
+			if (!c->replaying) {
+				more = true;
+				break;
+			}
 	}
+	if (reset)
+		atomic_store_explicit(&c->since, rev, memory_order_release);
 	atomic_store_explicit(&c->applied, rev, memory_order_release);
 	core_res_high(c, rev);
 	c->listing = false;
-	if (reset) {
+	if (fed) {
+		c->replayed = false;
 		atomic_store_explicit(&c->fed, true, memory_order_release);
 		for (res = core_res_first(c); res; res = res->next)
 			core_res_live_update(res);
+		for (res = core_res_first(c); res && !reset; res = res->next)
+			core_wake_later(res);
 	}
 	more |= trim_passing(c, now_ns);
 	more |= core_gen_reclaim(c, RECLAIM_COMMIT);

@@ -249,6 +249,10 @@ static void turn(struct world *w)
 		if (w->fail_n) {
 			r = w->fail;
 			w->fail_n--;
+		} else if (w->op == ORLOP_STORAGE_REVISION) {
+			orlop_msgw_u64(&m, ORLOP_STORAGE_T_REV, w->rev);
+			orlop_msgw_u64(&m, ORLOP_STORAGE_T_OLDEST, w->oldest);
+			r = 0;
 		} else if (w->op == ORLOP_STORAGE_RANGE) {
 			r = answer_range(w, &m, &it);
 		} else {
@@ -531,8 +535,119 @@ static void test_stop(void)
 	world_free(w);
 }
 
+/*
+ * A restart: the journals are filled from the storage's history, so a watcher from before goes on, also one
+ * of a resource that is registered later, and over a gap of numbers.
+ */
+static void test_history(void)
+{
+	struct core_feeder_io io = { .request = io_request, .cancel = io_cancel, .timer = io_timer,
+				     .blob_bytes = io_blob };
+	struct world *w = world_new();
+	uint64_t cursor, early = 110, changes = 0, seen = 0, last;
+	struct core_feeder_stat st;
+	int32_t n, synced = 0, wrong = 0;
+
+	for (int i = 0; i < 300; i++)
+		change(w, 1 + i * 7 % (N_KEYS - 1), i % 5 ? i : -1, i % 3 == 0);
+	turn(w);
+	cursor = w->rev;
+	core_feeder_free(w->f);
+	core_cache_close(w->r);
+	core_cache_free(w->c);
+
+	for (int i = 0; i < 90; i++) {
+		change(w, 1 + i % 20, 2000 + i, i % 4 == 3);
+		changes += (1 + i % 20) % 3 != 0;
+	}
+	w->rev += 4096;		/* an unclean end */
+	w->oldest = 120;
+	w->c = t_cache(&w->loop, 0);
+	w->timer = UINT64_MAX;
+	io.ctx = w;
+	(void)t_register(w->c, "nodes", NULL, NULL);
+	w->r = t_open(w->c, &w->loop, "pods");
+	if (core_feeder_new(w->c, &io, &w->f))
+		abort();
+	core_feeder_start(w->f);
+	turn(w);
+	(void)core_cache_rev(w->r, &synced);
+	ok(!synced, "nobody has registered it yet");
+	(void)t_register(w->c, "pods", NULL, NULL);
+	is_int(differences(w), 0, "the cache is what the storage is");
+	(void)core_cache_rev(w->r, &synced);
+	ok(synced, "readers are in step");
+	last = cursor;
+	for (;;) {
+		struct orlop_change v[16];
+
+		n = core_cache_journal_read(w->r, &cursor, v, 16);
+		for (int32_t i = 0; i < n; i++) {
+			seen++;
+			wrong += v[i].rev < last || v[i].type == ORLOP_CHANGE_DELETED;
+			last = v[i].rev;
+			core_cache_object_unref(v[i].object);
+			core_cache_object_unref(v[i].prev);
+		}
+		if (n <= 0)
+			break;
+	}
+	ok(n == 0 && !wrong && seen == changes, "a cursor from before the restart goes on: %llu changes",
+	   (unsigned long long)seen);
+	ok(cursor == w->rev, "over the gap");
+	is_int(drain(w, &early), -ESTALE, "one from before the history is stale");
+	core_feeder_stats(w->f, &st);
+	ok(st.lists == 1, "by one list");
+	change(w, 1, 1, 0);
+	turn(w);
+	is_int(drain(w, &cursor), 1, "and on it goes");
+	world_free(w);
+}
+
+/* History that is compacted while it is replayed, or whose storage will not tell. */
+static void test_history_lost(void)
+{
+	struct core_feeder_io io = { .request = io_request, .cancel = io_cancel, .timer = io_timer,
+				     .blob_bytes = io_blob };
+
+	for (int way = 0; way < 3; way++) {
+		struct world *w = world_new();
+		int32_t synced = 0;
+
+		core_feeder_free(w->f);
+		core_cache_close(w->r);
+		core_cache_free(w->c);
+		for (int i = 0; i < 90; i++)
+			change(w, 1 + i % 20, 2000 + i, 0);
+		w->oldest = 120;
+		w->c = t_cache(&w->loop, 0);
+		w->timer = UINT64_MAX;
+		io.ctx = w;
+		(void)t_register(w->c, "pods", NULL, NULL);
+		(void)t_register(w->c, "nodes", NULL, NULL);
+		w->r = t_open(w->c, &w->loop, "pods");
+		if (core_feeder_new(w->c, &io, &w->f))
+			abort();
+		w->ranges = 0;
+		if (way == 0)
+			w->compact_at = 3;	/* in the list */
+		if (way == 1)
+			w->compact_at = 7;	/* behind it */
+		w->fail = -EACCES;
+		w->fail_n = way == 2;
+		core_feeder_start(w->f);
+		turn(w);
+		(void)core_cache_rev(w->r, &synced);
+		ok(synced && differences(w) == 0, "%s", way == 0 ? "compacted in the list" : way == 1 ?
+		   "compacted while it is replayed" : "nobody tells how far it goes");
+		world_free(w);
+	}
+}
+
 int main(void)
 {
+	test_history();
+	test_history_lost();
 	test_usual();
 	test_list_interrupted();
 	test_stale();
