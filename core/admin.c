@@ -535,11 +535,10 @@ static void set_told(void *arg, int status, const char *text, const struct orlop
 	struct pending *p = arg;
 	struct obuf b = OBUF_INIT;
 
-	(void)text;
 	if (status) {
 		core_call_done(p->call, status, NULL, err);
 	} else {
-		obuf_puts(&b, "{}");
+		obuf_printf(&b, "{\"changed\":%s}", text);
 		answer(p->core, p->call, ORLOP_ADMIN_T_JSON, &b);
 	}
 	omem_free(p);

@@ -520,13 +520,19 @@ static void change_keep(struct core_config_module *cm, const struct core_config_
 static void set_answered(void *arg, int status, const char *text, const struct orlop_error *err)
 {
 	struct param_change *p = arg;
+	uint32_t changed = 0;
+	char count[16];
 
 	for (uint32_t i = 0; status == 0 && i < p->cm.n_params; i++)
 		change_keep(&p->iso->cm, &p->cm.params[i]);
 	/* What is shown here. */
 	if (status == 0)
-		(void)core_loader_set(p->iso->core, p->iso->inst->name, &p->cm, NULL, NULL);
-	p->fn(p->arg, status, text, err);
+		(void)core_loader_set(p->iso->core, p->iso->inst->name, &p->cm, &changed, NULL);
+	else if (!p->fn)
+		core_log_text(p->iso->core->log, p->iso->inst->name, ORLOP_LOG_ERR, "param_refused", err->msg);
+	(void)snprintf(count, sizeof(count), "%u", changed);
+	if (p->fn)
+		p->fn(p->arg, status, status ? text : count, err);
 	change_free(p);
 }
 
@@ -993,6 +999,7 @@ int core_isolate_new(struct core *c, const char *path, const struct core_config_
 	olist_init(&iso->leads);
 	olist_init(&iso->calls);
 	olist_init(&iso->reqs);
+	omap_init(&iso->asked);
 	omap_init(&iso->call_ids);
 	omap_init(&iso->req_ids);
 	omap_init(&iso->lent);
@@ -1053,8 +1060,10 @@ void core_isolate_free(struct core_isolate *iso)
 	}
 	omap_done(&iso->call_ids);
 	omap_done(&iso->req_ids);
+	omap_done(&iso->asked);
 	omap_done(&iso->lent);
 	core_timer_free(iso->timer);
+	core_iso_meter_unref(iso->meter);
 	omem_free(iso->stats);
 	core_iso_desc_done(&iso->desc);
 	core_config_module_done(&iso->cm);

@@ -44,7 +44,10 @@ int core_isolate_refresh(struct core *c, orlop_cb fn, void *arg);
 /* An answer of the child: @status 0 or -errno with @err; @text of the answer. Once, later. */
 typedef void (*core_isolate_fn)(void *arg, int status, const char *text, const struct orlop_error *err);
 int core_isolate_stats(struct core_instance *inst, core_isolate_fn fn, void *arg);
-/* As core_loader_set(): live parameters, all or none; the child's module has its say. */
+/*
+ * As core_loader_set(): live parameters, all or none; the child's module has its say. @fn (may be NULL) gets
+ * the number of those that have another value now as text.
+ */
 int core_isolate_set(struct core_instance *inst, const struct core_config_module *cm, core_isolate_fn fn,
 		     void *arg, struct orlop_error *err);
 /* The level of its log has changed. */

@@ -12,6 +12,7 @@
 
 #include "base/omem.h"
 #include "config.h"
+#include "isolate.h"
 #include "loader.h"
 #include "log.h"
 
@@ -115,8 +116,10 @@ static int module_reload(struct reload *r, const struct core_config_module *cm, 
 	if (e == 0 && module_diff(r, inst, cm, &set))
 		e = orlop_fail(err, ENOMEM, 0, "", "out of memory");
 	if (e == 0 && set.n_params)
-		e = apply ? core_loader_set(r->core, inst->name, &set, NULL, err) :
-			core_loader_set_check(r->core, inst->name, &set, err);
+		e = !apply ? core_loader_set_check(r->core, inst->name, &set, err) :
+			/* In another process the module has its say later: what it refuses it logs. */
+			inst->iso ? core_isolate_set(inst, &set, NULL, NULL, err) :
+			core_loader_set(r->core, inst->name, &set, NULL, err);
 	for (uint32_t i = 0; e == 0 && i < set.n_params; i++)
 		say(&r->changed, &r->n_changed, "module %s: %s=%s", inst->name, set.params[i].name, set.params[i].value);
 	core_config_module_done(&set);
