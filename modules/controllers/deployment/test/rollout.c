@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <orlop/controller.h>
 #include <orlop/inline/error.h>
 
 #define OTAP_FAULTS
@@ -595,6 +596,24 @@ static void test_faults(void)
 	is_int(done, 0, "and every rollout ended");
 }
 
+/* resync is answered when all that it found has been done. */
+static void test_resync(void)
+{
+	struct world w;
+	struct fakehost_reply r;
+
+	world_init(&w, 13);
+	deployment_make(&w, 3, "1", "1");
+	r = fakehost_call(w.fh, "controllers/deployment", ORLOP_CONTROLLER_RESYNC, NULL);
+	is_int(r.status, 0, "resync is answered");
+	is_int(set_count(&w), 1, "when the set is there");
+	fakehost_reply_done(&r);
+	r = fakehost_call(w.fh, "controllers/deployment", ORLOP_CONTROLLER_RESYNC, NULL);
+	is_int(r.status, 0, "and again when there is nothing to do");
+	fakehost_reply_done(&r);
+	world_done(&w);
+}
+
 int main(void)
 {
 	test_faults();
@@ -606,5 +625,6 @@ int main(void)
 	test_history();
 	test_recreate();
 	test_trouble();
+	test_resync();
 	return done_testing();
 }
