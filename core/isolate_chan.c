@@ -15,6 +15,7 @@
 
 #define QUEUE_MAX	16384u
 #define QUEUE_BYTES	(64u << 20)
+#define QUEUE_FDS	1024u	/* they are open here until they leave */
 #define BUDGET		64	/* packets per turn */
 
 struct queued {
@@ -40,6 +41,7 @@ struct core_iso_chan {
 	pthread_mutex_t	lock;		/* guards the rest */
 	struct olist	queue;
 	uint32_t	n_queued;
+	uint32_t	queued_fds;
 	uint64_t	queued_bytes;
 	int		broken;		/* -errno */
 	bool		ended;		/* end() was called; on the loop */
@@ -193,6 +195,7 @@ static void chan_flush(struct core_iso_chan *c)
 		olist_del(n);
 		c->n_queued--;
 		c->queued_bytes -= q->len;
+		c->queued_fds -= q->n_fds;
 		queued_free(q);
 	}
 }
@@ -314,7 +317,7 @@ static int chan_queue(struct core_iso_chan *c, uint32_t type, uint64_t id, struc
 
 	for (uint32_t i = 0; raw && i < raw->n; i++)
 		len += (uint32_t)raw->part[i].len;
-	if (c->n_queued >= QUEUE_MAX || c->queued_bytes + len > QUEUE_BYTES) {
+	if (c->n_queued >= QUEUE_MAX || c->queued_bytes + len > QUEUE_BYTES || c->queued_fds + n_fds > QUEUE_FDS) {
 		c->broken = -ENOBUFS;
 		return -EPIPE;
 	}
@@ -347,6 +350,7 @@ static int chan_queue(struct core_iso_chan *c, uint32_t type, uint64_t id, struc
 	olist_append(&c->queue, &q->node);
 	c->n_queued++;
 	c->queued_bytes += len;
+	c->queued_fds += n_fds;
 	return 0;
 }
 
@@ -364,7 +368,7 @@ static int chan_send(struct core_iso_chan *c, uint32_t type, uint64_t id, struct
 		if (r == -EAGAIN && !(flags & CORE_ISO_DROP)) {
 			r = chan_queue(c, type, id, fields, raw, fds, n_fds);
 			sync = true;
-		} else if (r && r != -EAGAIN) {
+		} else if (r && r != -EAGAIN && r != -EBADF && r != -EMSGSIZE && r != -ENOMEM && r != -EINVAL) {
 			c->broken = r;
 			r = -EPIPE;
 			sync = true;
@@ -390,7 +394,13 @@ int core_iso_send_raw(struct core_iso_chan *c, uint32_t type, uint64_t id, const
 		      const struct core_iso_raw *raw)
 {
 	struct orlop_bytes fields = { w->buf, w->len };
+	size_t len = w->len;
 
+	/* The other side has a buffer of this size, and takes what is longer for rubbish. */
+	for (uint32_t i = 0; i < raw->n; i++)
+		len += raw->part[i].len;
+	if (len > CORE_ISO_BODY_MAX)
+		return -E2BIG;
 	return w->err ? w->err : chan_send(c, type, id, fields, raw, raw->fds, raw->n_fds, 0);
 }
 

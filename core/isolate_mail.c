@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,11 +14,13 @@
 #include <orlop/inline/error.h>
 
 #include "base/omem.h"
+#include "base/oref.h"
 #include "bus/bus.h"
 
 #define BLOB_FILE	(UINT64_C(1) << 63)
 #define BLOBS_INLINE	(32u << 10)	/* together */
 #define BLOB_MAX	(UINT64_C(1) << 32)
+#define BLOB_COPY	(16u << 10)	/* smaller files are copied: a process has 65530 mappings, all in all */
 #define SEALS		(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* ---- writing ------------------------------------------------------------------------------------------ */
@@ -154,9 +157,31 @@ int core_iso_mail_send(struct core_iso_chan *c, uint32_t type, uint64_t id, cons
 
 /* ---- reading -------------------------------------------------------------------------------------------- */
 
+struct core_iso_meter {
+	struct oref	ref;
+	_Atomic uint32_t n;
+	_Atomic uint64_t bytes;
+};
+
+int core_iso_meter_new(struct core_iso_meter **ret)
+{
+	*ret = OMEM_NEW(struct core_iso_meter);
+	if (!*ret)
+		return -ENOMEM;
+	oref_init(&(*ret)->ref);
+	return 0;
+}
+
+void core_iso_meter_unref(struct core_iso_meter *m)
+{
+	if (m && oref_put(&m->ref))
+		omem_free(m);
+}
+
 struct mapped {
 	void		*p;
 	size_t		len;
+	struct core_iso_meter *meter;	/* or NULL */
 };
 
 static void unmap(void *arg)
@@ -164,19 +189,56 @@ static void unmap(void *arg)
 	struct mapped *m = arg;
 
 	(void)munmap(m->p, m->len);
+	if (m->meter) {
+		atomic_fetch_sub_explicit(&m->meter->n, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&m->meter->bytes, m->len, memory_order_relaxed);
+		core_iso_meter_unref(m->meter);
+	}
 	omem_free(m);
 }
 
-/* Nobody can change it any more, and it is as long as it is said to be. */
-static int blob_map(int fd, uint64_t len, struct orlop_blob **ret)
+/* Only one thread adds to a meter: its channel's. */
+static bool meter_room(const struct core_iso_meter *m, uint64_t len)
 {
+	return !m || (atomic_load_explicit(&m->n, memory_order_relaxed) < CORE_ISO_MAPPED_MAX &&
+		      atomic_load_explicit(&m->bytes, memory_order_relaxed) + len <= CORE_ISO_MAPPED_BYTES);
+}
+
+static int blob_copy(int fd, size_t len, struct orlop_blob **ret)
+{
+	char *p = omem_alloc(len);
+	size_t at = 0;
+
+	while (p && at < len) {
+		ssize_t n = pread(fd, p + at, len - at, (off_t)at);
+
+		if (n <= 0) {
+			omem_free(p);
+			return -EPROTO;
+		}
+		at += (size_t)n;
+	}
+	return p ? core_blob_take(p, len, ret) : -ENOMEM;
+}
+
+/*
+ * Nobody can change it any more, and it is as long as it is said to be. What is no memory file has no
+ * seals at all (-1): its owner could cut it, and whoever reads the mapping would die of it.
+ */
+static int blob_map(int fd, uint64_t len, struct core_iso_meter *meter, struct orlop_blob **ret)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
 	struct mapped *m;
 	struct stat st;
 	int r;
 
-	if (len > BLOB_MAX || len == 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size != len ||
-	    (fcntl(fd, F_GET_SEALS) & SEALS) != SEALS)
+	if (len > BLOB_MAX || len == 0 || seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0 ||
+	    (uint64_t)st.st_size != len)
 		return -EPROTO;
+	if (len <= BLOB_COPY)
+		return blob_copy(fd, len, ret);
+	if (!meter_room(meter, len))
+		return -ENOBUFS;
 	m = OMEM_NEW(struct mapped);
 	if (!m)
 		return -ENOMEM;
@@ -185,6 +247,12 @@ static int blob_map(int fd, uint64_t len, struct orlop_blob **ret)
 	if (m->p == MAP_FAILED) {
 		omem_free(m);
 		return -ENOMEM;
+	}
+	m->meter = meter;
+	if (meter) {
+		oref_get(&meter->ref);
+		atomic_fetch_add_explicit(&meter->n, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&meter->bytes, len, memory_order_relaxed);
 	}
 	r = core_blob_adopt(m->p, len, unmap, m, ret);
 	if (r)
@@ -248,8 +316,6 @@ static int get_fields(struct core_iso_got *g, const struct orlop_msg *fields, ui
 		} else if (r.tag == CORE_ISO_T_BODY && r.type == ORLOP_T_U64) {
 			*has_msg = true;
 			*body_len = r.u64;
-		} else if (r.tag == CORE_ISO_T_CAUSE && r.type == ORLOP_T_MSG) {
-			(void)get_cause(g, r.bytes);
 		}
 	}
 	g->who.user = orlop_msg_bytes(NULL, fields, CORE_ISO_T_USER);
@@ -273,8 +339,8 @@ static int get_fields(struct core_iso_got *g, const struct orlop_msg *fields, ui
 	return 0;
 }
 
-static int get_msg(struct core_iso_got *g, struct core_iso_in *in, struct orlop_bytes raw, const uint64_t *blobs,
-		   uint32_t n_blobs, uint64_t body_len)
+static int get_msg(struct core_iso_got *g, struct core_iso_in *in, struct core_iso_meter *meter,
+		   struct orlop_bytes raw, const uint64_t *blobs, uint32_t n_blobs, uint64_t body_len)
 {
 	uint64_t fds = orlop_msg_u64(&in->msg, CORE_ISO_T_FDS, 0);
 	uint32_t fd = 0;
@@ -293,7 +359,7 @@ static int get_msg(struct core_iso_got *g, struct core_iso_in *in, struct orlop_
 		uint64_t len = blobs[i] & ~BLOB_FILE;
 
 		if (blobs[i] & BLOB_FILE) {
-			r = fd < in->n_fds ? blob_map(in->fds[fd++], len, &g->blobs[i]) : -EPROTO;
+			r = fd < in->n_fds ? blob_map(in->fds[fd++], len, meter, &g->blobs[i]) : -EPROTO;
 		} else if (len > raw.len) {
 			r = -EPROTO;
 		} else {
@@ -320,7 +386,7 @@ static int get_msg(struct core_iso_got *g, struct core_iso_in *in, struct orlop_
 	return 0;
 }
 
-int core_iso_mail_get(struct core_iso_in *in, struct core_iso_got **ret)
+int core_iso_mail_get(struct core_iso_in *in, struct core_iso_meter *meter, struct core_iso_got **ret)
 {
 	struct core_iso_got *g = OMEM_NEW(struct core_iso_got);
 	struct orlop_msg fields = in->msg;
@@ -347,7 +413,7 @@ int core_iso_mail_get(struct core_iso_in *in, struct core_iso_got **ret)
 		r = get_fields(g, &fields, blobs, &n_blobs, &has_msg, &body_len);
 	}
 	if (r == 0 && has_msg)
-		r = get_msg(g, in, raw, blobs, n_blobs, body_len);
+		r = get_msg(g, in, meter, raw, blobs, n_blobs, body_len);
 	if (r) {
 		core_iso_got_free(g);
 		return r;

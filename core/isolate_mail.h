@@ -25,7 +25,10 @@ struct core_iso_mail {
 	const struct orlop_msg *msg;
 };
 
-/* 0, -ENOMEM, -E2BIG, -EPIPE. Any thread. */
+/*
+ * 0, -EPIPE (the channel is broken), or what could not be sent and leaves it whole: -ENOMEM, -E2BIG,
+ * -EMFILE, -EBADF … Any thread.
+ */
 int core_iso_mail_send(struct core_iso_chan *c, uint32_t type, uint64_t id, const struct core_iso_mail *m);
 
 /* One as received: all its own. */
@@ -43,8 +46,18 @@ struct core_iso_got {
 	void		*reader;	/* whose it is meanwhile */
 };
 
-/* Takes @in's descriptors. 0, -ENOMEM, -EPROTO. */
-int core_iso_mail_get(struct core_iso_in *in, struct core_iso_got **ret);
+/* What a child's blobs keep mapped here, counted until the last of them is freed, whoever has it. */
+struct core_iso_meter;
+int core_iso_meter_new(struct core_iso_meter **ret);
+void core_iso_meter_unref(struct core_iso_meter *m);	/* accepts NULL */
+#define CORE_ISO_MAPPED_MAX	4096u			/* blobs */
+#define CORE_ISO_MAPPED_BYTES	(UINT64_C(512) << 20)
+
+/*
+ * Takes @in's descriptors. 0, -ENOMEM, -ENOBUFS (more than @meter, if there is one, allows), -EPROTO:
+ * it makes no sense, or a blob's file could still be changed.
+ */
+int core_iso_mail_get(struct core_iso_in *in, struct core_iso_meter *meter, struct core_iso_got **ret);
 void core_iso_got_free(struct core_iso_got *g);		/* accepts NULL; closes descriptors not set to -1 */
 
 #endif

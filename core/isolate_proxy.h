@@ -10,6 +10,7 @@
 #include "image.h"
 #include "isolate.h"
 #include "isolate_chan.h"
+#include "isolate_mail.h"
 #include "isolate_wire.h"
 #include "rights.h"
 
@@ -74,6 +75,8 @@ struct core_isolate {
 	struct omap	call_ids;
 	struct olist	reqs;		/* requests of the child */
 	struct omap	req_ids;
+	struct omap	asked;		/* addresses, by all its children */
+	struct core_iso_meter *meter;	/* of its blobs; made with the first message */
 	bool		held;		/* life->hold(): it gets none for now */
 	struct olist	leads;
 	uint32_t	n_leads;

@@ -9,6 +9,7 @@
 #include "isolate_proxy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include <orlop/inline/error.h>
@@ -24,6 +25,8 @@
 #define OPS_MAX		128u
 #define REQUESTS_MAX	8192u	/* of one child */
 #define EMITS_MAX	4096u	/* parts that wait for a slow caller */
+#define NAMES_MAX	1024u	/* addresses that one module may ever ask: the bus keeps names for good */
+#define NAME_LEN	255u
 
 /* A request that the child is to answer. */
 struct iso_call {
@@ -91,6 +94,20 @@ static void call_cancelled(void *arg)
 
 static void call_writable(void *arg);
 
+/* The bus closes what it is given even if it has no room: it gets descriptors of its own. */
+static int part_emit(struct iso_call *k, const struct core_iso_got *g)
+{
+	struct orlop_msg m = { .size = sizeof(m) };
+	int32_t fds[ORLOP_MSG_MAX_FDS];
+
+	if (g->mail.msg)
+		m = g->msg;
+	m.fds = fds;
+	for (uint32_t i = 0; i < m.n_fds; i++)
+		fds[i] = g->fds[i] >= 0 ? fcntl(g->fds[i], F_DUPFD_CLOEXEC, 3) : -1;
+	return core_call_emit(k->call, &m);
+}
+
 /* Passes on what waits, as far as the caller takes it. */
 static void parts_flush(struct iso_call *k)
 {
@@ -101,14 +118,12 @@ static void parts_flush(struct iso_call *k)
 		struct core_iso_got *g = p->got;
 
 		if (g->mail.flags & ORLOP_REPLY_MORE) {
-			int r = core_call_emit(k->call, g->mail.msg);
+			int r = part_emit(k, g);
 
 			if (r == -EAGAIN) {
 				core_call_on_writable(k->call, call_writable, k);
 				return;
 			}
-			if (g->mail.msg)
-				g->msg.n_fds = 0;	/* taken */
 		} else {
 			olist_del(n);
 			omem_free(p);
@@ -230,6 +245,13 @@ static const struct {
 	orlop_op_fn	op[OPS_MAX];
 } relay_ops = { sizeof(relay_ops), 0, { [1 ... OPS_MAX - 1] = relay_op } };
 
+/* Ends it for who asked; the child may still be at it. */
+static void call_drop(struct iso_call *k, int r)
+{
+	(void)core_iso_send(k->iso->chan, CORE_ISO_CANCEL, k->id, NULL, 0);
+	call_end(k, r, NULL, NULL);
+}
+
 static void on_answer(struct core_isolate *iso, struct core_iso_got *take_got)
 {
 	struct iso_call *k = omap_get(&iso->call_ids, &take_got->id, sizeof(take_got->id));
@@ -239,7 +261,7 @@ static void on_answer(struct core_isolate *iso, struct core_iso_got *take_got)
 		omem_free(p);
 		core_iso_got_free(take_got);
 		if (k)
-			call_end(k, -ENOBUFS, NULL, NULL);
+			call_drop(k, -ENOBUFS);
 		return;
 	}
 	p->got = take_got;
@@ -323,6 +345,17 @@ static int feed_filter(struct core_isolate *iso, const struct orlop_msg *msg, st
 	return w->err;
 }
 
+static void refuse(struct core_isolate *iso, uint64_t id, int r, const char *why)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct core_iso_mail m = { .status = r, .err = &err };
+
+	(void)orlop_fail(&err, -r, 0, "", "%s", why);
+	/* It must not wait for ever for what was never sent. */
+	if (core_iso_mail_send(iso->chan, CORE_ISO_ANSWER, id, &m) == -ENOMEM)
+		iso_lost(iso, "no memory to answer it");
+}
+
 static void req_answered(void *arg, int32_t status, const struct orlop_msg *msg, const struct orlop_error *err,
 			 uint32_t flags)
 {
@@ -332,6 +365,7 @@ static void req_answered(void *arg, int32_t status, const struct orlop_msg *msg,
 	struct orlop_msg filtered;
 	struct orlop_msgw w;
 	bool done = !(flags & ORLOP_REPLY_MORE);
+	int r = 0;
 
 	if (iso && iso->chan) {
 		if (q->feed && status >= 0 && msg) {
@@ -340,29 +374,24 @@ static void req_answered(void *arg, int32_t status, const struct orlop_msg *msg,
 			filtered = orlop_msgw_msg(&w);
 			m.msg = m.status < 0 ? NULL : &filtered;
 		}
-		(void)core_iso_mail_send(iso->chan, CORE_ISO_ANSWER, q->id, &m);
+		r = core_iso_mail_send(iso->chan, CORE_ISO_ANSWER, q->id, &m);
 		if (m.msg == msg)
 			for (uint32_t i = 0; msg && i < msg->n_fds; i++)
 				msg->fds[i] = -1;	/* sent, and closed here */
 		if (q->feed && status >= 0 && msg)
 			orlop_msgw_done(&w);
+		if (r && r != -EPIPE)
+			refuse(iso, q->id, r, "the answer cannot be passed on to its process");
 	}
-	if (!done)
-		return;
-	if (iso) {
+	if (iso && (done || (r && r != -EPIPE))) {
 		(void)omap_del(&iso->req_ids, &q->id, sizeof(q->id));
 		olist_del(&q->node);
+		q->iso = NULL;
 	}
-	omem_free(q);
-}
-
-static void refuse(struct core_isolate *iso, uint64_t id, int r, const char *why)
-{
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	struct core_iso_mail m = { .status = r, .err = &err };
-
-	(void)orlop_fail(&err, -r, 0, "", "%s", why);
-	(void)core_iso_mail_send(iso->chan, CORE_ISO_ANSWER, id, &m);
+	if (done)
+		omem_free(q);
+	else if (iso && !q->iso)
+		core_request_cancel(q->req);
 }
 
 /* "storage" is for those who say that they need it, and for the feed of the child's cache. */
@@ -380,6 +409,14 @@ static bool may_ask(const struct core_isolate *iso, const struct core_iso_got *g
 	return *ret_feed;
 }
 
+static bool name_allowed(struct core_isolate *iso, const char *to)
+{
+	if (omap_has(&iso->asked, to, strlen(to)))
+		return true;
+	return strlen(to) <= NAME_LEN && omap_count(&iso->asked) < NAMES_MAX &&
+		omap_add(&iso->asked, to, strlen(to), iso) == 0;
+}
+
 static void on_request(struct core_isolate *iso, struct core_iso_got *g)
 {
 	struct orlop_send send = { .size = sizeof(send), .op = g->mail.op, .to = g->to, .key = g->mail.key,
@@ -390,6 +427,10 @@ static void on_request(struct core_isolate *iso, struct core_iso_got *g)
 
 	if (!g->to || omap_has(&iso->req_ids, &g->id, sizeof(g->id))) {
 		iso_lost(iso, "it broke the rules of its control channel");
+		return;
+	}
+	if (!name_allowed(iso, g->to)) {
+		refuse(iso, g->id, -ENOSPC, "it has asked at too many addresses, or at one that is too long");
 		return;
 	}
 	if (!may_ask(iso, g, &feed)) {
@@ -429,6 +470,21 @@ static void on_request(struct core_isolate *iso, struct core_iso_got *g)
 	}
 }
 
+/* One that cannot be taken ends what it belongs to, and nothing else. */
+static void mail_too_much(struct core_isolate *iso, struct core_iso_in *in, int r)
+{
+	struct iso_call *k;
+
+	if (in->type == CORE_ISO_REQUEST) {
+		refuse(iso, in->id, r, r == -ENOBUFS ? "more of its blobs are held here than it may have" :
+		       "out of memory");
+		return;
+	}
+	k = omap_get(&iso->call_ids, &in->id, sizeof(in->id));
+	if (k && k->sent)
+		call_drop(k, r);
+}
+
 void iso_mail(struct core_isolate *iso, struct core_iso_in *in)
 {
 	struct core_iso_got *g;
@@ -441,9 +497,11 @@ void iso_mail(struct core_isolate *iso, struct core_iso_in *in)
 			core_request_cancel(q->req);
 		return;
 	}
-	r = core_iso_mail_get(in, &g);
-	if (r == -ENOMEM && in->type == CORE_ISO_REQUEST) {
-		refuse(iso, in->id, r, "out of memory");
+	r = iso->meter ? 0 : core_iso_meter_new(&iso->meter);
+	if (r == 0)
+		r = core_iso_mail_get(in, iso->meter, &g);
+	if (r == -ENOMEM || r == -ENOBUFS) {
+		mail_too_much(iso, in, r);
 		return;
 	}
 	if (r) {

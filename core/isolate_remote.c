@@ -44,6 +44,7 @@ struct up_call {
 	struct core_up	*up;
 	uint64_t	id;
 	struct orlop_request *req;
+	bool		over;		/* the parent has been told its end */
 };
 
 /* ---- requests of the module -------------------------------------------------------------------------------- */
@@ -130,6 +131,9 @@ int core_up_request(struct core_up *up, struct core_loop *loop, struct core_shar
 	pthread_mutex_unlock(&up->lock);
 	if (r) {
 		omem_free(q);
+		for (uint32_t i = 0; i < send->msg.n_fds; i++)
+			if (send->msg.fds[i] >= 0)
+				(void)close(send->msg.fds[i]);
 		return r;
 	}
 	if (s)
@@ -208,10 +212,21 @@ static void call_answered(void *arg, int32_t status, const struct orlop_msg *msg
 {
 	struct up_call *k = arg;
 	struct core_iso_mail m = { .status = status, .flags = flags, .err = err, .msg = msg };
+	struct core_iso_mail end = { .status = 0 };
 
-	(void)core_iso_mail_send(k->up->chan, CORE_ISO_ANSWER, k->id, &m);
-	for (uint32_t i = 0; msg && i < msg->n_fds; i++)
-		msg->fds[i] = -1;	/* sent, and closed here */
+	if (!k->over) {
+		end.status = core_iso_mail_send(k->up->chan, CORE_ISO_ANSWER, k->id, &m);
+		for (uint32_t i = 0; msg && i < msg->n_fds; i++)
+			msg->fds[i] = -1;	/* sent, and closed here */
+		if (end.status && end.status != -EPIPE) {
+			/* This one does not get through; who asked must not wait for ever. */
+			k->over = true;
+			if (core_iso_mail_send(k->up->chan, CORE_ISO_ANSWER, k->id, &end) == -ENOMEM)
+				_exit(1);
+			if (flags & ORLOP_REPLY_MORE)
+				core_request_cancel(k->req);
+		}
+	}
 	if (flags & ORLOP_REPLY_MORE)
 		return;
 	(void)omap_del(&k->up->call_ids, &k->id, sizeof(k->id));
@@ -269,7 +284,7 @@ void core_up_mail(struct core_up *up, struct core_iso_in *in)
 			core_request_cancel(k->req);
 		return;
 	}
-	r = core_iso_mail_get(in, &g);
+	r = core_iso_mail_get(in, NULL, &g);
 	if (r) {
 		core_logf(up->core->log, "core", ORLOP_LOG_ERR, "mail_lost", "errno=%d", -r);
 		_exit(1);

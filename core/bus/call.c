@@ -283,9 +283,9 @@ void core_call_done(struct orlop_call *c, int32_t status, const struct orlop_msg
 
 static uint32_t part_bytes(const struct orlop_msg *msg)
 {
-	size_t n = msg->body.len;
+	size_t n = msg ? msg->body.len : 0;
 
-	for (uint32_t i = 0; i < msg->n_blobs; i++)
+	for (uint32_t i = 0; msg && i < msg->n_blobs; i++)
 		n += core_blob_bytes(msg->blobs[i]).len;
 	return n < CORE_CALL_PART_BYTES_MAX ? (uint32_t)n : CORE_CALL_PART_BYTES_MAX;
 }
