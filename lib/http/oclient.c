@@ -82,7 +82,7 @@ static void conn_free(struct cconn *c, const struct orlop_host *h)
 {
 	olist_del(&c->link);
 	h->timer_free(c->timer);
-	ohttp_stream_close(c->stream);
+	ohttp_stream_abort(c->stream);	/* nothing of ours waits to be sent: lingering would serve nobody */
 	obuf_done(&c->in);
 	omem_free(c->addr);
 	omem_free(c->name);
@@ -391,13 +391,14 @@ static void on_connect(void *arg, int32_t fd)
 		c->got = true;
 		conn_broken(c, fd, strerrordesc_np(-fd));
 	} else {
-		find_dead_peers(fd);
 		c->up = !c->client->tls;
 		r = ohttp_stream_new(c->client->h, fd, c->client->tls, c->name, &conn_ops, c, &c->stream);
-		if (r < 0)
+		if (r < 0) {
 			conn_broken(c, r, "cannot begin TLS");
-		else
+		} else {
+			find_dead_peers(fd);
 			send_request(c, c->req);
+		}
 	}
 	conn_leave(c);
 }

@@ -414,10 +414,12 @@ static void on_cancel(void *arg)
 int up_lease_call(struct up *u, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
 {
 	struct orlop_bytes name = orlop_msg_bytes(u->h, &req->msg, ORLOP_API_T_NAME);
-	struct up_leases *all = leases_of(u);
+	struct up_leases *all = u->stopping ? NULL : leases_of(u);
 	struct claim *c = all ? OMEM_NEW(struct claim) : NULL;
 	struct lease *l;
 
+	if (u->stopping)
+		return orlop_fail(err, ECANCELED, 0, "", "stopping");
 	if (name.len == 0 || name.len > 128 || memchr(name.p, 0, name.len)) {
 		omem_free(c);
 		return orlop_fail(err, EINVAL, 0, "", "lead: a name of 1 to 128 bytes is needed");
