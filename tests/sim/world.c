@@ -106,6 +106,7 @@ void sim_mix_bytes(struct sim *w, const void *p, size_t len)
 	sim_mix(w, v ^ (uint64_t)len << 56);
 }
 
+__attribute__((format(printf, 3, 0)))
 static void say(struct sim *w, struct sim_proc *p, const char *fmt, va_list ap)
 {
 	struct sim_thread *t = sim_thread_here();
