@@ -15,7 +15,7 @@ $(core_testmods): %.so: $(srcdir)/%.c .flags
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(all_cppflags) $(CPPFLAGS) $(all_cflags) $(CFLAGS) -MMD -MP $(MODULE_LDFLAGS) $(LDFLAGS) -o $@ $<
-core/test/load core/test/replace core/test/faults core/test/host core/test/modinfo core/test/control core/test/tap core/test/isolate: | $(core_testmods)
+core/test/feed core/test/load core/test/replace core/test/faults core/test/host core/test/modinfo core/test/control core/test/tap core/test/isolate: | $(core_testmods)
 check: | $(core_testmods)
 -include $(core_testmods:.so=.d)
 core/test/isolate core/bench/isolate: | orlopd $(core_testmods)
