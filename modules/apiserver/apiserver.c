@@ -38,7 +38,7 @@ static const struct orlop_param params[] = {
 	{ "max_writes", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "200", "writes in flight at once" },
 	{ "max_connections", ORLOP_PARAM_INT, 0, "10000", "open connections" },
 	{ "event_ttl_s", ORLOP_PARAM_INT, 0, "3600", "seconds that Events are kept" },
-	{ "shared_storage", ORLOP_PARAM_BOOL, 0, "false", "other API servers use the same storage: reads ask it how far it is" },
+	{ "shared_storage", ORLOP_PARAM_BOOL, 0, "false", "other API servers use the same storage: requests ask it how far it is" },
 };
 
 /* ---- init ----------------------------------------------------------------------------------------------- */

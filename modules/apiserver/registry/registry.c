@@ -426,7 +426,7 @@ static void dispatch(struct reg_op *op)
 	reg_finish(op, reg_method(op));
 }
 
-/* ---- reads of a storage that others write to ---- */
+/* ---- a storage that others write to ---- */
 
 #define FRESH_WAIT_NS	(UINT64_C(3) * 1000000000)
 
@@ -455,12 +455,12 @@ static void on_revision(struct reg_op *op, int r, const struct reg_txn_result *r
 
 /*
  * A read that names no revision sees whatever was acknowledged before it came, also by another API server
- * on the same storage: it waits until our cache is as far as the storage is now.
+ * on the same storage, and what a write refuses ("not found", another uid) it refuses knowing that much: it
+ * waits until our cache is as far as the storage is now.
  */
 static bool must_ask(const struct reg_op *op)
 {
-	return op->sh->rg->cfg.shared_storage && !op->k->virt && !op->opt.has_rv && !op->opt.cont.len &&
-	       (op->rq.verb == REG_GET || op->rq.verb == REG_LIST || op->rq.verb == REG_WATCH);
+	return op->sh->rg->cfg.shared_storage && !op->k->virt && !op->opt.has_rv && !op->opt.cont.len;
 }
 
 void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, void *arg)
