@@ -243,11 +243,12 @@ static void containers_got(void *arg, int status, const struct ojson *res, const
 	if (k->stopping)
 		return;
 	if (status < 0) {
-		OLOG(k->h, WARN, "runtime_list", "why=\"%s\" retrying_in=1s", why);
-		k->h->timer_set(k->poll_timer, NS_PER_S, 0);
+		OLOG(k->h, WARN, "runtime_list", "why=\"%s\" retrying=1", why);
 		k->relisting = false;
 		if (!k->adopted)
 			adopt_start(k);
+		else
+			adopt_later(k);
 		return;
 	}
 	k->adopt_left = 1;
