@@ -6,6 +6,7 @@
  *	  --quiet			only what fails, and the sum
  *	  --expect			end with 0 at the first seed that fails, with 1 if none does
  *	  --state			and what is there when a seed fails
+ *	  --flavour NAME		all of one kind: any calm power nodes behind replace (default: drawn)
  *	  --steps N			give up a seed after so many (default: 3 million)
  *	  --seconds N			real time for all of them
  */
@@ -205,7 +206,8 @@ static void build(struct cluster *c)
 	}
 }
 
-static void knobs_draw(struct cluster *c)
+/* @flavour N_FLAVOURS: drawn, too. */
+static void knobs_draw(struct cluster *c, uint32_t flavour)
 {
 	struct knobs *k = &c->k;
 	struct sim *w = c->w;
@@ -227,6 +229,39 @@ static void knobs_draw(struct cluster *c)
 	k->compact = sim_chance(w, 300);
 	k->tight = sim_chance(w, 400);
 	k->loss = sim_chance(w, 500) ? (uint32_t)sim_between(w, 1, 15) : 0;
+	k->flavour = sim_chance(w, 400) ? (uint32_t)sim_below(w, N_FLAVOURS) : FLAVOUR_ANY;
+	if (flavour < N_FLAVOURS)
+		k->flavour = flavour;
+	if (k->flavour != FLAVOUR_ANY) {
+		k->power = k->crash = k->cut = k->pause = k->replace = k->jump = k->disk = k->kill_node = k->compact = false;
+		k->storm_ms = (uint32_t)sim_between(w, 8000, 20000);
+		k->ops_ms = (uint32_t)sim_between(w, 150, 600);
+		k->faults_s = 1;
+	}
+	switch (k->flavour) {
+	case FLAVOUR_CALM:
+		k->faults_s = 0;
+		break;
+	case FLAVOUR_POWER:
+		k->power = true;
+		k->n_nodes = 1;
+		break;
+	case FLAVOUR_NODES:
+		k->power = k->kill_node = true;
+		k->n_nodes = (uint32_t)sim_between(w, 3, 4);
+		k->storm_ms = (uint32_t)sim_between(w, 60000, 120000);
+		k->ops_ms = (uint32_t)sim_between(w, 400, 1500);
+		k->faults_s = 10;
+		break;
+	case FLAVOUR_BEHIND:
+		k->cut = k->compact = true;
+		break;
+	case FLAVOUR_REPLACE:
+		k->replace = true;
+		break;
+	default:
+		break;
+	}
 }
 
 /* ---- the run ---------------------------------------------------------------------------------------------------- */
@@ -394,6 +429,7 @@ struct options {
 	uint32_t	trace;
 	uint32_t	lines;
 	uint32_t	seconds;
+	uint32_t	flavour;
 	bool		quiet;
 	bool		expect;
 	bool		state;
@@ -421,9 +457,9 @@ static int seed_run(uint64_t seed, const struct options *o)
 		return 1;
 	}
 	omap_init(&c.released);
-	knobs_draw(&c);
-	sim_trace(c.w, "nodes=%u apis=%u separate=%d faults_s=%u ops_ms=%u ms=%u power=%d crash=%d cut=%d pause=%d replace=%d "
-		  "jump=%d disk=%d kill=%d compact=%d tight=%d loss=%u", k->n_nodes, k->n_apis, k->separate, k->faults_s, k->ops_ms,
+	knobs_draw(&c, o->flavour);
+	sim_trace(c.w, "flavour=%u nodes=%u apis=%u separate=%d faults_s=%u ops_ms=%u ms=%u power=%d crash=%d cut=%d pause=%d replace=%d "
+		  "jump=%d disk=%d kill=%d compact=%d tight=%d loss=%u", k->flavour, k->n_nodes, k->n_apis, k->separate, k->faults_s, k->ops_ms,
 		  k->storm_ms, k->power, k->crash, k->cut, k->pause, k->replace, k->jump, k->disk, k->kill_node, k->compact, k->tight,
 		  k->loss);
 	build(&c);
@@ -483,9 +519,19 @@ static uint64_t number(const char *text)
 	return strtoull(text, NULL, 10);
 }
 
+static uint32_t flavour_named(const char *name)
+{
+	static const char *const names[] = { "any", "calm", "power", "nodes", "behind", "replace" };
+	uint32_t i;
+
+	for (i = 0; i < N_FLAVOURS && strcmp(name, names[i]); i++)
+		;
+	return i;
+}
+
 int main(int argc, char **argv)
 {
-	struct options o = { .from = 1, .to = 0, .max_steps = 3000000, .lines = 60 };
+	struct options o = { .from = 1, .to = 0, .max_steps = 3000000, .lines = 60, .flavour = N_FLAVOURS };
 	uint64_t began = real_ms();
 	uint64_t seed;
 	uint64_t failed = 0;
@@ -518,13 +564,16 @@ int main(int argc, char **argv)
 			o.trace = 0;
 		} else if (!strcmp(argv[i], "--every-step")) {
 			o.trace = 2;
+		} else if (!strcmp(argv[i], "--flavour")) {
+			o.flavour = flavour_named(v);
+			i++;
 		} else if (!strcmp(argv[i], "--state")) {
 			o.state = true;
 		} else if (!strcmp(argv[i], "--expect")) {
 			o.expect = true;
 		} else {
 			fprintf(stderr, "usage: cluster --seed N | --seeds A-B [--quiet] [--no-trace] [--every-step] [--expect] "
-				"[--steps N] [--seconds N] [--lines N]\n");
+				"[--flavour NAME] [--steps N] [--seconds N] [--state] [--lines N]\n");
 			return 2;
 		}
 	}

@@ -52,7 +52,18 @@ struct version {
 };
 
 /* A kind of fault or disturbance may be switched off by a seed: what is left is easier to understand. */
+enum flavour {
+	FLAVOUR_ANY,		/* a bit of everything */
+	FLAVOUR_CALM,		/* nothing goes wrong: checks are at their strictest */
+	FLAVOUR_POWER,		/* the storage's power, again and again */
+	FLAVOUR_NODES,		/* nodes that are away for long, die, are tainted */
+	FLAVOUR_BEHIND,		/* who is cut off finds history compacted */
+	FLAVOUR_REPLACE,	/* modules are replaced, and nothing else is wrong */
+	N_FLAVOURS,
+};
+
 struct knobs {
+	uint32_t	flavour;
 	uint32_t	n_nodes;
 	uint32_t	n_apis;
 	uint32_t	faults_s;	/* mean time between two of them */

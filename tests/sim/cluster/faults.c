@@ -304,9 +304,9 @@ static void compacted(void *arg, int32_t status, const struct orlop_msg *msg, co
 	(void)err;
 }
 
-/* History is thrown away up to where we have read it: who is further behind must list again. */
-static void compact(struct cluster *c)
+static void compact_now(void *arg)
 {
+	struct cluster *c = arg;
 	struct orlop_msgw w;
 	struct orlop_msg m;
 
@@ -316,6 +316,52 @@ static void compact(struct cluster *c)
 	m = orlop_msgw_msg(&w);
 	sim_call(c->w, NULL, c->store->p, "storage", ORLOP_STORAGE_COMPACT, &m, NULL, 0, compacted, c);
 	orlop_msgw_done(&w);
+}
+
+/* History is thrown away up to where we have read it: somebody who was cut off until then must list again. */
+static void compact(struct cluster *c)
+{
+	struct member *m = any(c);
+	struct line *l;
+	uint64_t ns = between_ms(c, 500, 8000);
+
+	if (m && m != c->store && c->k.cut) {
+		l = calloc(1, sizeof(*l));
+		if (!l)
+			abort();
+		l->c = c;
+		l->a = m;
+		sim_trace(c->w, "fault: line between %s and all, history is compacted meanwhile", m->name);
+		sim_cut(c->w, m->p, NULL, true);
+		(void)sim_after(c->w, ns, line_back, l);
+		murky(c, ns);
+	}
+	(void)sim_after(c->w, ns - 100 * SIM_MS, compact_now, c);
+}
+
+/* What a flavour is about comes often. */
+static uint64_t kind_of_fault(struct cluster *c, struct member **m)
+{
+	uint32_t i;
+
+	switch (c->k.flavour) {
+	case FLAVOUR_POWER:
+		if (!c->store->down && sim_running(c->store->p))
+			*m = c->store;
+		return 3;
+	case FLAVOUR_NODES:
+		for (i = 0; i < 8 && (!*m || !((*m)->role & ROLE_NODE)); i++)
+			*m = any(c);
+		if (*m && !((*m)->role & ROLE_NODE))
+			*m = NULL;
+		return sim_chance(c->w, 300) ? 10 : 3;
+	case FLAVOUR_BEHIND:
+		return sim_chance(c->w, 300) ? 8 : 12;
+	case FLAVOUR_REPLACE:
+		return 9;
+	default:
+		return sim_below(c->w, 13);
+	}
 }
 
 static void strike(void *arg)
@@ -329,7 +375,9 @@ static void strike(void *arg)
 	if (f->stopped)
 		return;
 	c->n_faults++;
-	what = m ? sim_below(c->w, 13) : 99;
+	what = kind_of_fault(c, &m);
+	if (!m)
+		what = 99;
 	if (what != 9)
 		c->n_hard++;
 	switch (what) {

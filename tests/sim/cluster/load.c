@@ -399,6 +399,8 @@ static void act(void *arg)
 
 	if (l->stopped)
 		return;
+	if (l->c->k.flavour == FLAVOUR_NODES && !below(l, 4))
+		node_disturb(l);
 	switch (below(l, 21)) {
 	case 20: load_burst(l->c); break;
 	case 0:

@@ -67,35 +67,57 @@ static void room(struct cluster *c, const struct version *v)
 
 /* ---- eviction ---------------------------------------------------------------------------------------------- */
 
-static bool taints_hard(const struct ojson *node)
+static const struct ojson *taint_of(const struct version *node, const char *key)
 {
-	OJSON_FOREACH_ELEM(i, t, OJSON_AT(node, "spec", "taints")) {
-		if (ojson_string_is(ojson_get(t, "effect"), "NoExecute"))
-			return true;
+	OJSON_FOREACH_ELEM(i, t, node->obj ? OJSON_AT(node->obj, "spec", "taints") : NULL) {
+		if (ojson_string_is(ojson_get(t, "effect"), "NoExecute") && ojson_string_is(ojson_get(t, "key"), key))
+			return t;
 	}
-	return false;
+	return NULL;
 }
 
-/* A pod that was evicted for a taint: its node had one lately. */
+/* For how long the node has had this taint at a stretch, up to now or within the last WINDOW_NS. */
+static uint64_t taint_lasted(struct cluster *c, const struct version *node, const char *key)
+{
+	uint64_t end = sim_now(c->w);
+	const struct version *n = node;
+
+	while (n && !taint_of(n, key)) {
+		if (n->at + WINDOW_NS < sim_now(c->w))
+			return 0;
+		end = n->at;
+		n = n->prev;
+	}
+	if (!n)
+		return 0;
+	while (n->prev && taint_of(n->prev, key))
+		n = n->prev;
+	return end - n->at + 1;
+}
+
+/* A pod that was evicted for a taint: its node had one, for as long as the pod tolerates it. */
 static void evicted(struct cluster *c, const struct version *v)
 {
+	static const char *const keys[] = { "sim/soft", "node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready" };
 	const struct version *node = truth_get(c, "nodes", "", node_of(v));
-	const struct version *n;
+	bool told = false;
+	size_t i;
 
-	OJSON_FOREACH_ELEM(i, cond, OJSON_AT(v->obj, "status", "conditions")) {
-		if (!ojson_string_is(ojson_get(cond, "reason"), "DeletionByTaintManager"))
-			continue;
-		if (!node || !node->obj || cluster_murky(c))
-			return;
-		for (n = node; n; n = n->prev) {
-			if (n->obj && taints_hard(n->obj))
+	OJSON_FOREACH_ELEM(k, cond, OJSON_AT(v->obj, "status", "conditions"))
+		told |= ojson_string_is(ojson_get(cond, "reason"), "DeletionByTaintManager");
+	if (!told || !node || !node->obj || cluster_murky(c) || c->k.jump)
+		return;
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		uint64_t lasted = taint_lasted(c, node, keys[i]);
+
+		OJSON_FOREACH_ELEM(k, t, OJSON_AT(v->obj, "spec", "tolerations")) {
+			if (lasted && ojson_string_is(ojson_get(t, "key"), keys[i]) &&
+			    lasted + 5 * SIM_S >= (uint64_t)ojson_get_i64(t, "tolerationSeconds", 0) * SIM_S)
 				return;
-			if (n->at + WINDOW_NS < sim_now(c->w))
-				break;
 		}
-		sim_fail(c->w, "evicted-without-taint", "%s at %llu: %s has no NoExecute taint", v->key,
-			 (unsigned long long)v->rev, node_of(v));
 	}
+	sim_fail(c->w, "evicted-without-reason", "%s at %llu: %s has no NoExecute taint that it tolerates no longer", v->key,
+		 (unsigned long long)v->rev, node_of(v));
 }
 
 void pods_version(struct cluster *c, const struct version *v)
