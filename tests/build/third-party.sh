@@ -13,6 +13,12 @@ exports()
 {
 	[ "$(nm -D --defined-only "$sub_dir"/module/*.so | awk '{ print $3 }')" = orlop_module ]
 }
+from_docs()
+{
+	mkdir "$sub_dir/docs" && sed -n '/^```c$/,/^```$/p' "$srcdir/docs/module-author.md" | sed '1d; /^```$/,$d' > "$sub_dir/docs/mine.c" &&
+		sed -n '/^```make$/,/^```$/p' "$srcdir/docs/module-author.md" | sed '/^```/d' > "$sub_dir/docs/Makefile" &&
+		$MAKE -C "$sub_dir/docs" "$alone" CFLAGS="-O2 -g -Wall -Werror"
+}
 refused()
 {
 	! "$root/bin/orlop" module check "$root/bin/orlop" > "$sub_dir/said" 2>&1 && grep -q 'no module' "$sub_dir/said" &&
@@ -30,6 +36,8 @@ step "orlop.pc tells where modules go" test "$(pkg-config --variable=moduledir o
 step "a module of five lines builds" $MAKE -C "$sub_dir/module" "$alone" CFLAGS="-O2 -g -Wall -Wextra -Werror" &&
 step "its tests pass" $MAKE -C "$sub_dir/module" "$alone" check &&
 step "it exports one symbol" exports &&
+step "the module of docs/module-author.md builds as it stands there" from_docs &&
+step "and is one that one would want to load" "$root/bin/orlop" module check "$sub_dir/docs/mine.so" &&
 step "orlop module check likes it" "$root/bin/orlop" module check "$sub_dir"/module/census.so resource=pods &&
 step "and says what is wrong with what is none" refused &&
 step "contracts are installed: a scheduler" "$root/bin/orlop" module check --contract "$root/lib/orlop/modules/scheduler/default.so" &&
