@@ -65,6 +65,9 @@ static int file_open(const char *path, int *ret_fd, struct core_modinfo *info, s
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int r;
 
+	if (fd < 0 && errno == ENOENT)
+		return orlop_fail(err, ENOENT, 0, "", "no module file %s: name a module as class/name, or by the path "
+				  "of its .so", path);
 	if (fd < 0)
 		return orlop_fail(err, errno, 0, "", "module file %s: %s", path, strerrordesc_np(errno));
 	r = core_modinfo_read(fd, base_name(path), info, err);
@@ -265,7 +268,7 @@ int core_image_open(struct core_images *all, const char *path, struct core_image
 	struct core_image *img = OMEM_NEW(struct core_image);
 	cleanup_close int fd = -1;
 	bool copy = !KEEP_MAPPED;
-	int r;
+	int r = -ENOMEM;
 
 	if (!img)
 		return orlop_fail(err, ENOMEM, 0, "", "module file %s: out of memory", path);
@@ -273,10 +276,13 @@ int core_image_open(struct core_images *all, const char *path, struct core_image
 	img->copy_fd = -1;
 	img->users = 1;
 	img->path = realpath(path, NULL);
-	if (!img->path) {
+	if (!img->path && errno == ENOENT)
+		r = orlop_fail(err, ENOENT, 0, "", "no module file %s: name a module as class/name, or by the path of "
+			       "its .so", path);
+	else if (!img->path)
 		r = orlop_fail(err, errno, 0, "", "module file %s: %s", path, strerrordesc_np(errno));
+	if (!img->path)
 		goto fail;
-	}
 	r = file_open(img->path, &fd, &img->info, err);
 	if (r)
 		goto fail;

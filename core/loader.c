@@ -165,7 +165,8 @@ int core_loader_plan(struct core *c, const struct core_config_module *list, uint
 	for (uint32_t i = 0; i < n && r == 0; i++) {
 		r = plan_read(c, &list[i], &v[i], err);
 		if (r) {
-			(void)orlop_wrap(err, r, "%s:%u", file, list[i].line);
+			if (list[i].line)	/* 0: asked for by an administrator */
+				(void)orlop_wrap(err, r, "%s:%u", file, list[i].line);
 			break;
 		}
 		got++;

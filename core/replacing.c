@@ -496,6 +496,27 @@ static int may_replace(struct core *c, const char *name, struct core_instance **
 	return 0;
 }
 
+/* Before anything of it is looked at: is it of the class? A new file of the old name is read here, too. */
+static int check_file(struct core_instance *old, const char *module, struct orlop_error *err)
+{
+	struct core_modinfo info;
+	char *path;
+	int r = core_loader_path(old->core, module, &path, err);
+
+	if (r)
+		return r;
+	r = core_image_info(path, &info, err);
+	if (r == 0) {
+		if (strcmp(info.class_name, old->class_name) != 0)
+			r = orlop_fail(err, EINVAL, 400, "BadRequest", "module %s is of class %s, %s of class %s: only "
+				       "one of the same class can take its place", old->name, old->class_name, path,
+				       info.class_name);
+		core_modinfo_done(&info);
+	}
+	omem_free(path);
+	return r;
+}
+
 /* May @new stand where @old does? */
 static int check_pair(struct core_instance *old, struct core_instance *new, struct orlop_error *err)
 {
@@ -503,10 +524,6 @@ static int check_pair(struct core_instance *old, struct core_instance *new, stru
 	struct core_instance *other;
 	const char *need = "";
 
-	if (strcmp(old->class_name, new->class_name) != 0)
-		return orlop_fail(err, EINVAL, 400, "BadRequest", "module %s is of class %s, %s of class %s: only one of "
-				  "the same class can take its place", old->name, old->class_name,
-				  new->image->path, new->class_name);
 	other = core_unload_dependent(old, new, &need);
 	if (other)
 		return orlop_fail(err, EINVAL, 409, "Conflict", "module %s needs \"%s\", which %s provides and %s does "
@@ -567,6 +584,8 @@ int core_loader_replace(struct core *c, const char *name, const struct core_conf
 	if (config_make(old, cm, &made))
 		r = orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", name);
 	else
+		r = check_file(old, made.module, err);
+	if (r == 0)
 		r = core_loader_make(c, &made, &new, err);
 	core_config_module_done(&made);
 	if (r)

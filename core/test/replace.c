@@ -148,6 +148,12 @@ static void test_wrong(void)
 	(void)snprintf(path, sizeof(path), "%s/garbage.so", dir);
 	write_file(path, "nothing good\n", 13);
 	is_int(replace_as("test/swap", path, NULL, &l), -ENOEXEC, "garbage: %s", l.msg);
+	(void)snprintf(path, sizeof(path), "%s/modules/cni/bridge.so", getenv("builddir") ? getenv("builddir") : ".");
+	if (access(path, R_OK) == 0) {
+		is_int(replace_as("test/swap", path, NULL, &l), -EINVAL, "one of another class");
+		ok(strstr(l.msg, "module test/swap is of class test, ") && strstr(l.msg, "of class cni: only one of the same class"),
+		   "says so before all else: %s", l.msg);
+	}
 	is_int(replace_as("test/swap", "abinew", NULL, &l), -ENOEXEC, "a newer ABI: %s", l.msg);
 	is_int(replace_as("test/swap", "magic", NULL, &l), -ENOEXEC, "a wrong magic: %s", l.msg);
 	is_int(replace_as("test/swap", NULL, KV("nonsense", "1"), &l), -EINVAL, "an unknown parameter");
