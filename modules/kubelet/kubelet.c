@@ -72,6 +72,19 @@ static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct
 		pod_vanished(p);
 }
 
+static void look_again(void *arg)
+{
+	struct kubelet *k = arg;
+
+	if (k->in_pods && !k->stopping)
+		okube_informer_relist(k->in_pods);
+}
+
+void kubelet_missed(struct kubelet *k)
+{
+	k->h->timer_set(k->missed, NS_PER_S, 0);
+}
+
 /* After a list: pods may have gone unseen. */
 static void pods_resync(void *arg)
 {
@@ -215,6 +228,8 @@ static void kubelet_fini(void *ctx)
 	struct kubelet *k = ctx;
 
 	k->stopping = true;
+	if (k->missed)
+		k->h->timer_free(k->missed);
 	server_stop(k);
 	informers_free(k);
 	prober_free(k);
@@ -267,7 +282,7 @@ static int kubelet_init(const struct orlop_host *h, void **ret_ctx, struct orlop
 		e = orlop_fail(err, EINVAL, 0, "", "root = \"%s\": must be an absolute path", k->root);
 	else if ((e = ofile_mkdir_p(k->root, 0750)))
 		orlop_fail(err, -e, 0, "", "root = \"%s\": cannot be made", k->root);
-	else if ((e = node_init(k)) || (e = okube_recorder_new(h, "kubelet", k->node_name, &k->events)))
+	else if ((e = h->timer_new(h, look_again, k, &k->missed)) || (e = node_init(k)) || (e = okube_recorder_new(h, "kubelet", k->node_name, &k->events)))
 		orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (e) {
 		kubelet_fini(k);
@@ -315,6 +330,7 @@ static int kubelet_stop(void *ctx, struct orlop_error *err)
 		server_stop(k);
 	rt_events_stop(k);
 	node_stop(k);
+	k->h->timer_clear(k->missed);
 	informers_free(k);
 	OMAP_FOREACH(&k->pods, e) {
 		struct pod *p = e->value;

@@ -198,6 +198,7 @@ struct kubelet {
 	struct orlop_request *poll;
 	struct orlop_timer *poll_timer;
 	struct orlop_timer *adopt_timer;
+	struct orlop_timer *missed;	/* something was not taken in: all pods again */
 	uint64_t	cursor;
 	struct node	*node;
 	struct server	*server;
@@ -208,6 +209,8 @@ struct kubelet {
 /* ---- kubelet.c ------------------------------------------------------------------------------------ */
 
 int64_t kubelet_now(const struct kubelet *k);		/* wall, ns */
+/* A pod could not be taken in (no memory): all are looked at once more, soon. */
+void kubelet_missed(struct kubelet *k);
 /* Everything is known that a pod needs: begin. */
 void kubelet_maybe_run(struct kubelet *k);
 /* Object of an informer's resource as a tree, NULL if there is none. */

@@ -186,8 +186,13 @@ static int ctrs_make(struct pod *p)
 			c->name = omem_strdup(ojson_get_cstr(s, "name", ""));
 			c->hash = ctr_spec_hash(s);
 			c->image_uid = -1;
-			if (!c->name)
+			if (!c->name) {
+				while (p->n_ctrs)
+					omem_free(p->ctrs[--p->n_ctrs].name);
+				omem_free(p->ctrs);
+				p->ctrs = NULL;
 				return -ENOMEM;
+			}
 		}
 	}
 	return 0;
@@ -223,12 +228,11 @@ void pod_update(struct kubelet *k, const struct orlop_object *o)
 	bool first = !p || p->orphan;
 	bool meta;
 
-	if (!obj)
-		return;
-	if (!p)
+	if (obj && !p)
 		p = pod_new(k, uid, okube_meta(obj, "namespace"), okube_meta(obj, "name"));
-	if (!p) {
+	if (!obj || !p) {
 		ojson_unref(obj);
+		kubelet_missed(k);
 		return;
 	}
 	meta = p->obj && (!ojson_equal(OJSON_AT(p->obj, "metadata", "labels"), OJSON_AT(obj, "metadata", "labels")) ||
@@ -242,8 +246,11 @@ void pod_update(struct kubelet *k, const struct orlop_object *o)
 		p->gone = false;
 		status_recall(p);
 		pod_refs_each(obj, ref_add, p);
-		if (!p->ctrs && ctrs_make(p))
-			OLOG(k->h, ERR, "pod_not_kept", "pod=%s/%s why=\"no memory\"", p->ns, p->name);
+	}
+	if (!p->ctrs && ctrs_make(p)) {
+		OLOG(k->h, WARN, "pod_not_kept", "pod=%s/%s why=\"no memory\" retrying=1", p->ns, p->name);
+		kubelet_missed(k);
+		return;
 	}
 	if (meta)
 		p->vol_again = true;
