@@ -6,7 +6,7 @@
 #include <orlop/inline/error.h>
 
 #include "base/omem.h"
-#include "isolate_wire.h"
+#include "isolate_mail.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,10 +17,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct core_iso_in in;
 	struct core_iso_spec spec;
 	struct core_iso_desc desc;
+	struct core_iso_got *got;
 	char *packet;
 	char text[64];
 
-	(void)core_iso_read(data, size, &in);
+	memset(&in, 0, sizeof(in));
+	if (core_iso_read(data, size, &in) == 0 && core_iso_mail_get(&in, NULL, &got) == 0)
+		core_iso_got_free(got);
 	if (size < 1 || size > ORLOP_MSG_MAX)
 		return 0;
 	/* The same as the body of a packet with a good head. */

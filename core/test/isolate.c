@@ -262,6 +262,9 @@ static void test_crashes(void)
 	ms = again_ms("one", 0, 0, "kill -9");
 	diag("%.1f ms from kill -9 to the next answer", ms);
 	inst->iso->backoff_ns = 0;
+	ms = again_ms("one", 14, -ECONNRESET, "rubbish on its channel");
+	ok(strstr(inst->iso->last_exit, "control channel"), "the reason: %s", inst->iso->last_exit);
+	inst->iso->backoff_ns = 0;
 	ms = again_ms("one", 3, -ECONNRESET, "a hang");
 	ok(strstr(inst->iso->last_exit, "hangs"), "the reason: %s (%.0f ms)", inst->iso->last_exit, ms);
 	ok(inst->iso->backoff_ns > 0, "the next start would wait");

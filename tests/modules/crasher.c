@@ -252,6 +252,23 @@ static int op_listen(void *ctx, const struct orlop_req *req, struct orlop_call *
 	return r;
 }
 
+/* 14: writes what nobody should to each descriptor that is a socket: its core's channel is among them. */
+static int op_lie(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
+{
+	struct crasher *c = ctx;
+	char rubbish[64];
+
+	(void)err;
+	(void)call;
+	memset(rubbish, 'x', sizeof(rubbish));
+	if (req->key == 1)	/* a head that is right, a type that is none */
+		memcpy(rubbish, "IOS1\1\0\377\177\0\0\0\0\0\0\0\0\40\0\0\0\0\0\0\0", 24);
+	for (int fd = 3; fd < 64; fd++)
+		(void)!send(fd, rubbish, req->key == 1 ? 24 + 32 : sizeof(rubbish), MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)c;
+	return 0;
+}
+
 static int crasher_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct crasher *c = calloc(1, sizeof(*c));
@@ -345,9 +362,9 @@ static int crasher_stats(void *ctx, char *buf, size_t size)
 static const struct {
 	uint32_t	size;
 	uint32_t	reserved0;
-	orlop_op_fn	op[14];
+	orlop_op_fn	op[15];
 } crasher_ops = { sizeof(crasher_ops), 0, { NULL, op_echo, op_die, op_hang, op_exit, op_fail, op_probe, op_never,
-					    op_lead, op_log, op_log, op_metrics, op_health, op_listen } };
+					    op_lead, op_log, op_log, op_metrics, op_health, op_listen, op_lie } };
 
 static const struct orlop_param crasher_params[] = {
 	{ "at", ORLOP_PARAM_STRING, 0, "", "where to crash by itself" },
