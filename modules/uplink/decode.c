@@ -40,8 +40,8 @@ static int take_event(struct up_stream *s, struct orlop_bytes v, up_event_fn fn,
 	return fn(arg, &ev);
 }
 
-/* Complete lines: one event each, or several without a line end between them. */
-static int take_lines(struct up_stream *s, const char *p, size_t len, up_event_fn fn, void *arg)
+/* One line: an event, or several without a line end between them. */
+static int take_line(struct up_stream *s, const char *p, size_t len, up_event_fn fn, void *arg)
 {
 	size_t at = 0;
 	int r = 0;
@@ -58,6 +58,22 @@ static int take_lines(struct up_stream *s, const char *p, size_t len, up_event_f
 			return -EPROTO;
 		}
 		r = v.len > s->max ? -EMSGSIZE : take_event(s, v, fn, arg);
+	}
+	return r;
+}
+
+/* Complete lines, each by itself: what is an event does not depend on how the bytes came. */
+static int take_lines(struct up_stream *s, const char *p, size_t len, up_event_fn fn, void *arg)
+{
+	int r = 0;
+
+	while (r == 0 && len) {
+		const char *nl = memchr(p, '\n', len);
+		size_t n = nl ? (size_t)(nl + 1 - p) : len;
+
+		r = take_line(s, p, n, fn, arg);
+		p += n;
+		len -= n;
 	}
 	return r;
 }

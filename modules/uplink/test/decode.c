@@ -86,6 +86,7 @@ int main(void)
 	is_stream("{\"type\":\"ERROR\",\"object\":{}} {\"type\":\"MODIFIED\",\"object\":{}}\n", 0, "5{};2{};", false, "two on a line");
 	is_stream("{\"type\":\"ADDED\",\"object\":{}}\n{\"type\":\"AD", 0, "1{};", true, "half an event");
 	is_stream("{\"type\":\"ADDED\",\"object\":{\"a\":\"\\\"\\n}\"}}\n", 0, "1{\"a\":\"\\\"\\n}\"};", false, "escapes");
+	is_stream("{\"type\":\"ADDED\",\n\"object\":{}}\n", -EPROTO, "", false, "an event on two lines");
 	is_stream("hello\n", -EPROTO, "", false, "no JSON");
 	is_stream("{\"type\":\"ADDED\",\"object\":{}}\n<html>\n", -EPROTO, "1{};", false, "a page instead");
 	is_stream("[]\n", -EPROTO, "", false, "no object");
