@@ -155,6 +155,23 @@ int core_iso_mail_send(struct core_iso_chan *c, uint32_t type, uint64_t id, cons
 	return r;
 }
 
+void core_iso_consumed(struct core_iso_chan *c, uint64_t id, struct core_iso_credit *k,
+		       const struct orlop_msg *part)
+{
+	struct orlop_msgw w;
+
+	k->parts++;
+	k->bytes += core_msg_part_bytes(part);
+	if (k->parts < CORE_CREDIT_PARTS && k->bytes < CORE_CREDIT_BYTES)
+		return;
+	orlop_msgw_init(&w, NULL);
+	orlop_msgw_u64(&w, CORE_ISO_T_NUM, k->parts);
+	orlop_msgw_u64(&w, CORE_ISO_T_REV, k->bytes);
+	if (core_iso_send(c, CORE_ISO_CREDIT, id, &w, 0) == 0)
+		memset(k, 0, sizeof(*k));	/* else with the next part */
+	orlop_msgw_done(&w);
+}
+
 /* ---- reading -------------------------------------------------------------------------------------------- */
 
 struct core_iso_meter {

@@ -58,6 +58,16 @@ void core_iso_meter_unref(struct core_iso_meter *m);	/* accepts NULL */
  * it makes no sense, or a blob's file could still be changed.
  */
 int core_iso_mail_get(struct core_iso_in *in, struct core_iso_meter *meter, struct core_iso_got **ret);
+/*
+ * Parts that have been consumed here: the other side hears of them now and then, so that whoever emits
+ * waits for whoever reads, across processes too. Any thread, one at a time.
+ */
+struct core_iso_credit {
+	uint32_t	parts;
+	uint64_t	bytes;
+};
+void core_iso_consumed(struct core_iso_chan *c, uint64_t id, struct core_iso_credit *k,
+		       const struct orlop_msg *part);
 void core_iso_got_free(struct core_iso_got *g);		/* accepts NULL; closes descriptors not set to -1 */
 
 #endif

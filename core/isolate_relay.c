@@ -24,7 +24,7 @@
 
 #define OPS_MAX		128u
 #define REQUESTS_MAX	8192u	/* of one child */
-#define EMITS_MAX	4096u	/* parts that wait for a slow caller */
+#define EMITS_MAX	64u	/* parts that wait for a slow caller; who keeps to the credits has 32 */
 #define NAMES_MAX	1024u	/* addresses that one module may ever ask: the bus keeps names for good */
 #define NAME_LEN	255u
 
@@ -36,6 +36,7 @@ struct iso_call {
 	struct orlop_call *call;
 	struct olist	parts;		/* emitted, for a caller that is slow; then the end */
 	uint32_t	n_parts;
+	struct core_iso_credit credit;
 	bool		sent;
 	struct core_iso_got *copy;	/* not sent: what is to be */
 };
@@ -124,6 +125,7 @@ static void parts_flush(struct iso_call *k)
 				core_call_on_writable(k->call, call_writable, k);
 				return;
 			}
+			core_iso_consumed(k->iso->chan, k->id, &k->credit, g->mail.msg);
 		} else {
 			olist_del(n);
 			omem_free(p);
@@ -467,6 +469,8 @@ static void on_request(struct core_isolate *iso, struct core_iso_got *g)
 		olist_del(&q->node);
 		omem_free(q);
 		refuse(iso, g->id, r, strerrordesc_np(-r));
+	} else {
+		core_request_relay(q->req);
 	}
 }
 
@@ -491,10 +495,13 @@ void iso_mail(struct core_isolate *iso, struct core_iso_in *in)
 	struct iso_req *q;
 	int r;
 
-	if (in->type == CORE_ISO_CANCEL) {
+	if (in->type == CORE_ISO_CANCEL || in->type == CORE_ISO_CREDIT) {
 		q = omap_get(&iso->req_ids, &in->id, sizeof(in->id));
-		if (q)
+		if (q && in->type == CORE_ISO_CANCEL)
 			core_request_cancel(q->req);
+		else if (q)
+			core_request_consumed(q->req, orlop_msg_u64(&in->msg, CORE_ISO_T_NUM, 0),
+					      orlop_msg_u64(&in->msg, CORE_ISO_T_REV, 0));
 		return;
 	}
 	r = iso->meter ? 0 : core_iso_meter_new(&iso->meter);

@@ -30,6 +30,7 @@ struct up_request {
 	orlop_reply_fn	cb;
 	void		*arg;
 	bool		cancelled;	/* its end is on the way; on its loop */
+	struct core_iso_credit credit;
 };
 
 /* An answer on its way to the loop of who asked. */
@@ -72,6 +73,8 @@ static void answered(void *arg)
 		q->cb(q->arg, -ECANCELED, NULL, NULL, 0);
 	else if (!q->cancelled || last)
 		q->cb(q->arg, g->mail.status, g->mail.msg, g->mail.err, g->mail.flags);
+	if (!last && !q->cancelled)
+		core_iso_consumed(q->up->chan, q->id, &q->credit, g->mail.msg);
 	core_iso_got_free(g);
 	if (last) {
 		if (q->shard)
@@ -260,6 +263,8 @@ static void on_request(struct core_up *up, struct core_iso_got *g)
 		if (r == 0) {
 			r = core_link_request(c->self->shards[0].link, &send, call_answered, k, &k->req);
 			g->msg.n_fds = 0;	/* taken */
+			if (r == 0)
+				core_request_relay(k->req);
 		}
 		if (r)
 			(void)omap_del(&up->call_ids, &k->id, sizeof(k->id));
@@ -278,10 +283,13 @@ void core_up_mail(struct core_up *up, struct core_iso_in *in)
 	struct up_call *k;
 	int r;
 
-	if (in->type == CORE_ISO_CANCEL) {
+	if (in->type == CORE_ISO_CANCEL || in->type == CORE_ISO_CREDIT) {
 		k = omap_get(&up->call_ids, &in->id, sizeof(in->id));
-		if (k)
+		if (k && in->type == CORE_ISO_CANCEL)
 			core_request_cancel(k->req);
+		else if (k)
+			core_request_consumed(k->req, orlop_msg_u64(&in->msg, CORE_ISO_T_NUM, 0),
+					      orlop_msg_u64(&in->msg, CORE_ISO_T_REV, 0));
 		return;
 	}
 	r = core_iso_mail_get(in, NULL, &g);

@@ -400,6 +400,7 @@ void iso_message(void *arg, struct core_iso_in *in)
 	case CORE_ISO_REQUEST:
 	case CORE_ISO_CANCEL:
 	case CORE_ISO_ANSWER:
+	case CORE_ISO_CREDIT:
 		iso_mail(iso, in);
 		break;
 	case CORE_ISO_ASK_METRICS:

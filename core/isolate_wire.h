@@ -45,6 +45,7 @@ enum core_iso_type {
 	CORE_ISO_REQUEST = 80,	/* id */
 	CORE_ISO_CANCEL,	/* id of the request */
 	CORE_ISO_ANSWER,	/* id of the request; part or end */
+	CORE_ISO_CREDIT,	/* id of the request; NUM parts with REV bytes have been consumed */
 	/* child to parent, with a socket for the one answer: descriptor 0 */
 	CORE_ISO_ASK_LISTEN = 96, /* NAME address → REPLY NUM errno TEXT; descriptor */
 

@@ -135,6 +135,17 @@ int core_link_request(struct core_link *link, const struct orlop_send *send, orl
 		      void *arg, struct orlop_request **ret);
 void core_request_cancel(struct orlop_request *r);
 
+/*
+ * For who passes parts on to somebody else: they count as consumed, and make room for more, when
+ * core_request_consumed() says so, not when the callback returns. More than came is not believed.
+ */
+void core_request_relay(struct orlop_request *r);
+void core_request_consumed(struct orlop_request *r, uint64_t parts, uint64_t bytes);
+/* What a part counts for that: body and blobs, up to a limit. */
+uint32_t core_msg_part_bytes(const struct orlop_msg *msg);
+#define CORE_CREDIT_PARTS	8u	/* who consumes says so after so many */
+#define CORE_CREDIT_BYTES	(1u << 20)
+
 /* Exactly these are host->call_*: done and emit from any thread, the others on the loop. */
 void core_call_done(struct orlop_call *c, int32_t status, const struct orlop_msg *msg,
 		    const struct orlop_error *err);

@@ -281,7 +281,7 @@ void core_call_done(struct orlop_call *c, int32_t status, const struct orlop_msg
 	pthread_mutex_unlock(&link->lock);
 }
 
-static uint32_t part_bytes(const struct orlop_msg *msg)
+uint32_t core_msg_part_bytes(const struct orlop_msg *msg)
 {
 	size_t n = msg ? msg->body.len : 0;
 
@@ -306,7 +306,7 @@ int core_call_emit(struct orlop_call *c, const struct orlop_msg *msg)
 		return r;
 	}
 	frame_answer(c, f, CORE_W_EMIT);
-	f->h.len = part_bytes(msg);
+	f->h.len = core_msg_part_bytes(msg);
 	pthread_mutex_lock(&link->lock);
 	if (c->cancelled || c->done) {
 		r = -ECANCELED;

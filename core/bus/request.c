@@ -12,8 +12,6 @@
 
 #define REQUEST_MAGIC		0x71657271u
 #define TIMEOUT_DEFAULT_NS	UINT64_C(60000000000)
-#define CREDIT_EVERY		8u		/* parts consumed before the answerer hears of it */
-#define CREDIT_BYTES		(1u << 20)
 #define RETRY_NS		UINT64_C(10000000)	/* without memory to say "cancel" */
 
 struct orlop_request {
@@ -27,7 +25,10 @@ struct orlop_request {
 	uint64_t	deadline;
 	uint32_t	consumed;	/* parts, since the last credit */
 	uint32_t	consumed_bytes;
+	uint64_t	owed;		/* parts and their bytes that are not consumed yet, with @relay */
+	uint64_t	owed_bytes;
 	int32_t		status;		/* of a failed one */
+	bool		relay;
 	bool		cancelled;	/* the answer becomes -ECANCELED */
 	bool		ending;		/* the switch was asked to end it */
 };
@@ -348,13 +349,39 @@ static void part_input(struct core_link *link, struct orlop_request *r, struct c
 
 	if (r->cancelled)
 		return;
+	if (r->relay) {
+		/* Before the callback, which may consume it already. */
+		r->owed++;
+		r->owed_bytes += f->h.len;
+		r->cb(r->arg, 0, &msg, NULL, ORLOP_REPLY_MORE);
+		return;
+	}
 	r->cb(r->arg, 0, &msg, NULL, ORLOP_REPLY_MORE);
 	if (link->closed)
 		return;			/* and @r is gone */
 	r->consumed++;
 	r->consumed_bytes += f->h.len;
-	if (r->consumed >= CREDIT_EVERY || r->consumed_bytes >= CREDIT_BYTES)
+	if (r->consumed >= CORE_CREDIT_PARTS || r->consumed_bytes >= CORE_CREDIT_BYTES)
 		credit_send(link, r);
+}
+
+void core_request_relay(struct orlop_request *r)
+{
+	r->relay = true;
+}
+
+void core_request_consumed(struct orlop_request *r, uint64_t parts, uint64_t bytes)
+{
+	if (!r || r->magic != REQUEST_MAGIC || parts == 0)
+		return;
+	parts = parts < r->owed ? parts : r->owed;
+	bytes = bytes < r->owed_bytes && parts < r->owed ? bytes : r->owed_bytes;
+	r->owed -= parts;
+	r->owed_bytes -= bytes;
+	r->consumed += (uint32_t)parts;
+	r->consumed_bytes += (uint32_t)bytes;
+	if (r->consumed > 0)
+		credit_send(r->link, r);
 }
 
 void core_request_input(struct core_link *link, struct core_frame *take_f)

@@ -458,6 +458,61 @@ static void test_stream(void)
 	rig_done(&g);
 }
 
+/* The relay: takes parts and passes them on when the test says so. */
+static struct orlop_request *relayed;
+
+static void relay_ask(void *arg)
+{
+	struct rig *g = arg;
+	struct orlop_send s = kit_send("svc", 3, "", 0);
+
+	kit_must(core_link_request(g->caller, &s, replied, g, &relayed), "request");
+	core_request_relay(relayed);
+}
+
+static void relay_take(void *arg)
+{
+	(void)arg;
+	/* More than there is, at the end: not believed. */
+	core_request_consumed(relayed, 16, UINT64_MAX);
+}
+
+static void relay_look(void *arg)
+{
+	struct rig *g = arg;
+
+	g->sent = g->parts;
+}
+
+static uint64_t relay_parts(struct rig *g)
+{
+	kit_on(g->l[0], relay_look, g);
+	return g->sent;
+}
+
+static void test_relay(void)
+{
+	struct rig g;
+	uint64_t n = 32;
+
+	rig_init(&g);
+	g.emit_max = 100;
+	kit_must(core_bus_address_set(g.bus, "svc", g.answerer), "address");
+	kit_on(g.l[0], relay_ask, &g);
+	while (relay_parts(&g) < n)
+		;
+	ask(&g, "svc", 1, 1, 0);
+	ok(kit_wait(&g.replies, 1), "what comes behind the parts");
+	is_int((long)relay_parts(&g), 32, "parts that are only passed on make no room");
+	for (; n < 100; n = n + 16 < 100 ? n + 16 : 100) {
+		kit_on(g.l[0], relay_take, &g);
+		while (relay_parts(&g) < (n + 16 < 100 ? n + 16 : 100))
+			;
+	}
+	ok(kit_wait(&g.replies, 2) && g.last == 0 && g.wrong == 0, "all come when they are consumed");
+	rig_done(&g);
+}
+
 /* ---- workers ---------------------------------------------------------------------------------------------- */
 
 struct job {
@@ -658,6 +713,7 @@ int main(void)
 		test_reset();
 		test_overload();
 		test_stream();
+		test_relay();
 		test_workers();
 		test_topics();
 		test_look();
