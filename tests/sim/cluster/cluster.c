@@ -248,9 +248,10 @@ static void knobs_draw(struct cluster *c, uint32_t flavour)
 		break;
 	case FLAVOUR_NODES:
 		k->power = k->kill_node = true;
-		k->n_nodes = (uint32_t)sim_between(w, 3, 4);
-		k->storm_ms = (uint32_t)sim_between(w, 60000, 120000);
-		k->ops_ms = (uint32_t)sim_between(w, 400, 1500);
+		k->n_nodes = 3;
+		k->storm_ms = (uint32_t)sim_between(w, 60000, 100000);
+		k->ops_ms = (uint32_t)sim_between(w, 1000, 3000);
+		k->separate = false;
 		k->faults_s = 10;
 		break;
 	case FLAVOUR_BEHIND:

@@ -49,6 +49,8 @@ struct version {
 	const char	*resource;	/* shared */
 	const char	*ns;
 	const char	*name;
+	char		*raw;		/* of ConfigMaps: the record, as it is stored */
+	size_t		raw_len;
 };
 
 /* A kind of fault or disturbance may be switched off by a seed: what is left is easier to understand. */

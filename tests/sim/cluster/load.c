@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <orlop/inline/msg.h>
+#include <orlop/storage.h>
+
 #define N_NS		3u
 #define PICK_MAX	64u
 #define STRATEGIC	"application/strategic-merge-patch+json"
@@ -286,6 +289,47 @@ static void counter(struct load *l)
 		ledger_send(l->c, NULL, "get", "configmaps", "default", "counter", NULL, NULL, NULL, count_up, l);
 }
 
+static void paired(void *arg, int32_t status, const struct orlop_msg *msg, const struct orlop_error *err)
+{
+	(void)arg;
+	(void)status;
+	(void)msg;
+	(void)err;
+}
+
+static void pair_put(struct orlop_msgw *w, const struct version *v, bool compare)
+{
+	uint32_t mark = orlop_msgw_begin(w, compare ? ORLOP_STORAGE_T_COMPARE : ORLOP_STORAGE_T_OP);
+
+	orlop_msgw_str(w, ORLOP_STORAGE_T_KEY, v->key);
+	if (compare)
+		orlop_msgw_u64(w, ORLOP_STORAGE_T_MOD_REV, v->rev);
+	else
+		orlop_msgw_bytes(w, ORLOP_STORAGE_T_VALUE, v->raw, v->raw_len);
+	orlop_msgw_end(w, mark);
+}
+
+/* Two objects change in one transaction: a revision of two keys. They stay what they are. */
+static void pair(struct load *l)
+{
+	const struct version *a = pick(l, "configmaps", "own-");
+	const struct version *b = pick(l, "configmaps", "own-");
+	struct orlop_msgw w;
+	struct orlop_msg m;
+
+	if (!a || !b || a == b)
+		return;
+	orlop_msgw_init(&w, NULL);
+	pair_put(&w, a, true);
+	pair_put(&w, b, true);
+	pair_put(&w, a, false);
+	pair_put(&w, b, false);
+	m = orlop_msgw_msg(&w);
+	if (!w.err)
+		sim_call(l->c->w, NULL, l->c->store->p, "storage", ORLOP_STORAGE_TXN, &m, NULL, 0, paired, l);
+	orlop_msgw_done(&w);
+}
+
 static void held(struct load *l)
 {
 	const struct version *v = pick(l, "configmaps", "held-");
@@ -399,9 +443,10 @@ static void act(void *arg)
 
 	if (l->stopped)
 		return;
-	if (l->c->k.flavour == FLAVOUR_NODES && !below(l, 4))
+	if ((l->c->k.flavour == FLAVOUR_NODES || l->c->k.flavour == FLAVOUR_CALM) && !below(l, 4))
 		node_disturb(l);
-	switch (below(l, 21)) {
+	switch (below(l, 22)) {
+	case 21: pair(l); break;
 	case 20: load_burst(l->c); break;
 	case 0:
 	case 1: deployment_create(l); break;
@@ -492,7 +537,7 @@ static void deployment_calm(void *arg, const struct version *v)
 		l->calm_step++;
 		send(l, "patch", "deployments.apps", v->ns, v->name, STRATEGIC,
 		     cj("{\"spec\":{\"paused\":null,\"replicas\":%d,\"strategy\":{\"type\":\"RollingUpdate\",\"rollingUpdate\":{"
-			"\"maxSurge\":1,\"maxUnavailable\":1}},\"template\":{\"spec\":{\"containers\":[{\"name\":\"c\","
+			"\"maxSurge\":1,\"maxUnavailable\":\"100%%\"}},\"template\":{\"spec\":{\"containers\":[{\"name\":\"c\","
 			"\"image\":\"app:9\",\"resources\":{\"requests\":{\"cpu\":\"50m\"}}}]}}}}", (int)sim_between(l->c->w, 1, 2)));
 	}
 }

@@ -32,6 +32,7 @@ static int64_t scaled(const struct ojson *d, const char *key, int64_t replicas, 
 static struct bounds bounds_of(struct cluster *c, const struct version *d)
 {
 	struct bounds b = { INT64_MAX, 0, true };
+	int64_t replicas = -1;
 
 	for (; d; d = d->prev) {
 		int64_t n;
@@ -45,6 +46,9 @@ static struct bounds bounds_of(struct cluster *c, const struct version *d)
 			break;
 		}
 		n = cj_int(d->obj, "spec.replicas", 1);
+		/* being scaled, sets lose their share whatever is available, as upstream's do */
+		b.judged &= replicas < 0 || replicas == n;
+		replicas = n;
 		surge = scaled(d->obj, "maxSurge", n, true);
 		gone = scaled(d->obj, "maxUnavailable", n, false);
 		if (!surge && !gone)

@@ -183,6 +183,13 @@ static void take(struct truth *t, const struct orlop_storage_item *it, const cha
 	c->n_versions++;
 	if (!(it->flags & ORLOP_ITEM_DELETED)) {
 		v->obj = record_tree(value);
+		if (!strcmp(v->resource, "configmaps")) {
+			v->raw = malloc(value.len);
+			if (!v->raw)
+				abort();
+			memcpy(v->raw, value.p, value.len);
+			v->raw_len = value.len;
+		}
 		if (!v->obj)
 			sim_fail(c->w, "record", "%s at %llu cannot be read", v->key, (unsigned long long)v->rev);
 	} else if (!v->prev) {
@@ -374,8 +381,10 @@ void truth_free(struct cluster *c)
 	if (!t)
 		return;
 	t->ending = true;
-	for (i = 0; i < t->n; i++)
+	for (i = 0; i < t->n; i++) {
 		ojson_unref(t->v[i]->obj);
+		free(t->v[i]->raw);
+	}
 	omap_done(&t->keys);
 	omap_done(&t->words);
 	omap_done(&t->uids);
