@@ -529,6 +529,8 @@ def main(names):
         t.skip("faults", "sanitizers have allocators of their own")
     elif not os.path.exists(SHIM):
         t.ok(False, "the shim is built", SHIM)
+    elif b"_dl_find_object" not in open(SHIM, "rb").read():
+        t.skip("faults", "this C library cannot tell who asks")
     else:
         for name in names or ["start", "load", "api", "modules", "disk", "clock"]:
             group(t, globals()[name])

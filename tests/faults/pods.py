@@ -127,7 +127,7 @@ def main():
     return None
 
 
-if kit.SANITIZED or not os.path.exists(faults.SHIM):
+if kit.SANITIZED or not os.path.exists(faults.SHIM) or b"_dl_find_object" not in open(faults.SHIM, "rb").read():
     t.skip("pods", "no shim")
 else:
     faults.group(t, main)

@@ -31,6 +31,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Finding out who asks without a lock needs a C library that can: elsewhere this is empty, and its tests are skipped. */
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
+
 #define EXPORT __attribute__((visibility("default")))
 
 enum { KIND_NONE, KIND_ALLOC, KIND_WRITE, KIND_CALL };
@@ -305,3 +308,5 @@ EXPORT int pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(
 		return EAGAIN;
 	return REAL(pthread_create)(t, attr, fn, arg);
 }
+
+#endif

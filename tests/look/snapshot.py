@@ -68,7 +68,7 @@ def everything(c):
 
 def lmdb(path=None):
     d = kit.Daemon([], directory=kit.tempdir())
-    d.modules([("storage/lmdb", {"path": path or d.data + "/db/data.mdb", "map_mb": 64})])
+    d.modules([("storage/lmdb", {"path": path or d.data + "/db/data.mdb", "map_mb": 1024})])
     import json
     json.dump({"control": d.dir + "/c", "config": d.conf}, open(d.data + "/setup.json", "w"))
     return d
