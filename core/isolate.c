@@ -36,8 +36,7 @@
 #define BACKOFF_MIN_NS	UINT64_C(10000000)
 #define BACKOFF_MAX_NS	(30 * SECOND)
 #define WELL_NS		(60 * SECOND)	/* up for so long: the next crash is a first one again */
-#define STOP_NS		(20 * SECOND)	/* for stop() to answer */
-#define CLOSE_NS	(45 * SECOND)	/* to drain and exit; then it is killed */
+#define CLOSE_NS	(5 * SECOND)	/* to exit when it has drained; then it is killed */
 #define HEALTH_NS	(SECOND / 4)
 #define ASK_NS		(5 * SECOND)
 #define CTL_FD		3
@@ -769,6 +768,11 @@ static void stop_answered(void *arg, int status, const char *text, const struct 
 	if (!iso->stop_asked)
 		return;
 	iso->stop_asked = false;
+	/* It hangs in stop(): a process can be ended all the same. */
+	if (status == -ETIMEDOUT) {
+		iso_lost(iso, "stop() hangs");
+		status = 0;
+	}
 	if (status) {
 		e = *err;
 		e.causes = NULL;
@@ -792,7 +796,7 @@ static void life_stop(struct core_instance *inst, bool forced)
 	orlop_msgw_u64(&w, CORE_ISO_T_NUM, forced);
 	orlop_msgw_u64(&w, CORE_ISO_T_FLAGS, (uint64_t)atomic_load(&inst->stop_reason));
 	iso->stop_asked = true;
-	r = iso_ask(iso, CORE_ISO_STOP, &w, STOP_NS, stop_answered, iso);
+	r = iso_ask(iso, CORE_ISO_STOP, &w, iso->core->config->stop_timeout_ns, stop_answered, iso);
 	orlop_msgw_done(&w);
 	if (r) {
 		iso->stop_asked = false;
@@ -840,7 +844,7 @@ static void life_close(struct core_instance *inst)
 		return;
 	}
 	if (iso->state == ISO_UP && core_iso_send(iso->chan, CORE_ISO_END, 0, NULL, 0) == 0) {
-		core_timer_set(iso->timer, CLOSE_NS, 0);
+		core_timer_set(iso->timer, iso->core->config->stop_timeout_ns + CLOSE_NS, 0);
 		return;
 	}
 	iso->ended_by_us = true;

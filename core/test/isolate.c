@@ -310,6 +310,10 @@ static void test_refusals(void)
 	ok(strstr(l.msg, "still busy"), "in its words: %s", l.msg);
 	is_int(kit_ask(c, "test/crasher", 1, "x", &r), 0, "and serves on");
 	is_int(kit_unload(c, "test/crasher", &l), 0, "the second time it goes");
+	c->config->stop_timeout_ns = KIT_SECOND;
+	is_int(load("crasher", NULL, "at", "hang-stop", &l), 0, "one that hangs in stop");
+	is_int(kit_unload(c, "test/crasher", &l), 0, "goes as well %s", l.msg);
+	c->config->stop_timeout_ns = 5 * KIT_SECOND;
 	is_int(load("crasher", NULL, "at", "stop", &l), 0, "one that crashes in stop");
 	is_int(kit_unload(c, "test/crasher", &l), 0, "goes as well %s", l.msg);
 }

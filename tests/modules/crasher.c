@@ -316,6 +316,9 @@ static int crasher_stop(void *ctx, struct orlop_error *err)
 
 	if (c->refuse-- > 0)
 		return orlop_fail(err, EBUSY, 0, "", "still busy");
+	if (strcmp(c->h->param(c->h, "at"), "hang-stop") == 0)
+		for (;;)
+			pause();
 	if (strcmp(c->h->param(c->h, "at"), "stop") == 0)
 		crash();
 	c->h->lead_drop(c->lead);
