@@ -241,6 +241,7 @@ static void knobs_draw(struct cluster *c, uint32_t flavour)
 	switch (k->flavour) {
 	case FLAVOUR_CALM:
 		k->faults_s = 0;
+		k->tight = sim_chance(w, 700);
 		break;
 	case FLAVOUR_POWER:
 		k->power = true;

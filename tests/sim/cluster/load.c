@@ -445,6 +445,8 @@ static void act(void *arg)
 		return;
 	if ((l->c->k.flavour == FLAVOUR_NODES || l->c->k.flavour == FLAVOUR_CALM) && !below(l, 4))
 		node_disturb(l);
+	if (l->c->k.flavour == FLAVOUR_CALM && !below(l, 3))
+		owned(l);
 	switch (below(l, 22)) {
 	case 21: pair(l); break;
 	case 20: load_burst(l->c); break;
