@@ -231,7 +231,8 @@ static void test_trouble(void)
 	fakekube_forget(w.k);
 	scale(&w, 60);
 	fakehost_advance(w.fh, 60 * FAKEHOST_S);
-	ok(fakekube_count(w.k, "create pods") <= 20, "an ending namespace is not asked on and on");
+	/* The answer may be that of a server that is behind: it is asked again, ever more rarely. */
+	ok(fakekube_count(w.k, "create pods") <= 14 * 10, "an ending namespace is asked ever more rarely");
 	is_int(fakekube_count(w.k, "FailedCreate"), 0, "without complaint");
 	world_done(&w);
 }

@@ -79,7 +79,8 @@ int main(void)
 	fakekube_forget(k);
 	fakehost_advance(fh, 60 * FAKEHOST_S);
 	ok(!fakehost_get(fh, "serviceaccounts", "gone", "default"), "nothing for one that ends");
-	is_int(fakekube_count(k, "create"), 2, "nor again and again for one that has just begun to end");
+	/* The answer may be that of a server that is behind: it is asked again, ever more rarely. */
+	ok(fakekube_count(k, "create") <= 2 * 14, "ever more rarely for one that has just begun to end");
 	fakekube_free(k);
 	fakehost_free(fh);
 	(void)unlink(path);
