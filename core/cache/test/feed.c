@@ -1,4 +1,5 @@
 /* A resource with a feed of its own: its revision, its lists, what becomes of cursors. */
+#define OTAP_FAULTS
 #include "support.h"
 
 #include "base/otap.h"
@@ -366,6 +367,51 @@ static void model(void)
 	core_cache_free(c);
 }
 
+/* Whichever allocation fails: what is tried again leads to the same end, and nothing is seen half. */
+static int again(int r, unsigned *failed)
+{
+	*failed += r == -ENOMEM;
+	return r == -ENOMEM;
+}
+
+static void memory(void)
+{
+	unsigned bad = 0, failed = 0, n;
+
+	for (n = 1; n < 400; n++) {
+		struct t_loop l;
+		struct core_cache *c = t_cache(&l, 0);
+		struct orlop_resource *pods;
+		struct core_feed *f = fed(c, &l, &pods);
+		uint64_t cur = 10, rev = 0;
+		unsigned before = failed;
+
+		otap_fail_nth(n);
+		while (again(put(f, "d", 1, 11), &failed))
+			;
+		while (again(core_feed_del(f, b("ns"), b("a"), 12), &failed))
+			;
+		while (again(core_feed_commit(f, 12), &failed))
+			bad += core_cache_rev(pods, NULL) != 10;
+		(void)core_feed_list_begin(f, 0);
+		while (again(put(f, "e", 1, 19), &failed) || again(put(f, "b", 2, 15), &failed) ||
+		       again(put(f, "d", 1, 11), &failed))
+			;
+		while (again(core_feed_list_end(f, 20), &failed))
+			bad += core_cache_rev(pods, NULL) != 12;
+		otap_fail_nth(0);
+		bad += strcmp(changes(pods, &cur), "+d@11 -a@12 =b@15 +e@19 -c@20") != 0;
+		bad += strcmp(listed(pods, &rev), "bde") != 0 || rev != 20;
+		core_feed_close(f);
+		core_cache_close(pods);
+		(void)t_run(&l);
+		core_cache_free(c);
+		if (failed == before)
+			break;
+	}
+	ok(bad == 0 && n > 5 && n < 400, "whichever of %u allocations fails: the same end (%u wrong)", n - 1, bad);
+}
+
 int main(void)
 {
 	basics();
@@ -373,5 +419,6 @@ int main(void)
 	failing();
 	registering();
 	model();
+	memory();
 	return done_testing();
 }
