@@ -7,6 +7,7 @@
  * so any number of instances live in one process.
  *
  * Change list of the ABI, newest first. Members are only ever appended.
+ *   0.1  storage: op check, one format of snapshots; admin: TAP, MODULE_DEBUG, descriptors with requests
  *   0.1  rights of an isolated module: caps=, files=, net=, exec=, uid=, memory= of the modinfo
  *   0.1  leadership between processes: the address "lead" (api.h)
  *   0.1  replacing: orlop_module.draining, .revision, .changing; ORLOP_MOD_HANDOVER; orlop_host.stop_reason
