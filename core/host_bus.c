@@ -47,12 +47,12 @@ void core_host_fill_bus(struct orlop_host *h)
 	h->blob_bytes = core_blob_bytes;
 	h->request = host_request;
 	h->request_cancel = core_request_cancel;
-	if (core_shard_of(h)->inst->core->up)
-		core_up_fill_bus(h);
 	h->call_done = core_call_done;
 	h->call_emit = core_call_emit;
 	h->call_on_cancel = core_call_on_cancel;
 	h->call_on_writable = core_call_on_writable;
 	h->publish = host_publish;
 	h->subscribe = host_subscribe;
+	if (core_shard_of(h)->inst->core->up)
+		core_up_fill_bus(h);
 }

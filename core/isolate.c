@@ -988,6 +988,18 @@ void core_isolates_free(struct core *c)
 	c->isolates = NULL;
 }
 
+/* Who feeds the cache must be where the cache is. */
+static int may_isolate(const struct core_isolate *iso, struct orlop_error *err)
+{
+	const struct core_modinfo *info = &iso->image->info;
+
+	for (char **p = info->provides; *p; p++)
+		if (strcmp(*p, "feed") == 0)
+			return orlop_fail(err, EINVAL, 0, "", "module %s feeds the cache of the daemon, which it cannot from "
+					  "a process of its own: use isolation = \"none\"", info->name);
+	return 0;
+}
+
 int core_isolate_new(struct core *c, const char *path, const struct core_config_module *cm,
 		     struct core_instance **ret, struct orlop_error *err)
 {
@@ -1004,6 +1016,7 @@ int core_isolate_new(struct core *c, const char *path, const struct core_config_
 	olist_init(&iso->calls);
 	olist_init(&iso->reqs);
 	omap_init(&iso->asked);
+	omap_init(&iso->topics);
 	omap_init(&iso->call_ids);
 	omap_init(&iso->req_ids);
 	omap_init(&iso->lent);
@@ -1015,6 +1028,8 @@ int core_isolate_new(struct core *c, const char *path, const struct core_config_
 	r = isolates_make(c) || cm_copy(&iso->cm, cm) || core_timer_new(c->main, NULL, timer_due, iso, &iso->timer) ?
 		orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", cm->module) :
 		image_make(iso, path, err);
+	if (r == 0)
+		r = may_isolate(iso, err);
 	if (r == 0)
 		r = core_instance_new(c, iso->image, &bare, &inst, err);
 	if (r) {
@@ -1065,6 +1080,7 @@ void core_isolate_free(struct core_isolate *iso)
 	omap_done(&iso->call_ids);
 	omap_done(&iso->req_ids);
 	omap_done(&iso->asked);
+	iso_topics_free(iso);
 	omap_done(&iso->lent);
 	core_timer_free(iso->timer);
 	core_iso_meter_unref(iso->meter);

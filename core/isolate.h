@@ -2,8 +2,8 @@
  * isolate.h - a module in a process of its own: `isolation = "process";`.
  *
  * The child is orlopd again (`orlopd --isolated N`): loops, log, cache, workers, one module, and a
- * control channel (isolate_wire.h) to its parent; its bus is the parent's (bus/remote.h), its cache is
- * fed by the parent (feed.h), its rights are those that the module declares (rights.h). In the parent an
+ * control channel (isolate_wire.h) to its parent; requests go over it (isolate_relay.c), its cache is
+ * fed by the parent, its rights are those that the module declares (rights.h). In the parent an
  * instance stands for it: it has the addresses, is listed, needed, unloaded and replaced like any
  * other; its steps are core_life_isolated (life.h). When the child dies the instance stays and gets
  * another child.

@@ -401,7 +401,7 @@ int core_iso_send_raw(struct core_iso_chan *c, uint32_t type, uint64_t id, const
 		len += raw->part[i].len;
 	if (len > CORE_ISO_BODY_MAX)
 		return -E2BIG;
-	return w->err ? w->err : chan_send(c, type, id, fields, raw, raw->fds, raw->n_fds, 0);
+	return w->err ? w->err : chan_send(c, type, id, fields, raw, raw->fds, raw->n_fds, raw->flags);
 }
 
 /* ---- questions ------------------------------------------------------------------------------------------ */

@@ -37,6 +37,7 @@ struct core_iso_raw {
 	struct orlop_bytes part[CORE_ISO_PARTS_MAX];
 	uint32_t	n_fds;
 	int32_t		fds[CORE_ISO_FDS_MAX];	/* borrowed */
+	uint32_t	flags;		/* CORE_ISO_DROP */
 };
 int core_iso_send_raw(struct core_iso_chan *c, uint32_t type, uint64_t id, const struct orlop_msgw *w,
 		      const struct core_iso_raw *raw);

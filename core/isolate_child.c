@@ -245,6 +245,7 @@ static void on_message(void *arg, struct core_iso_in *in)
 	case CORE_ISO_CANCEL:
 	case CORE_ISO_ANSWER:
 	case CORE_ISO_CREDIT:
+	case CORE_ISO_PUBLISH:
 		core_up_mail(up, in);
 		break;
 	case CORE_ISO_RESOURCE:

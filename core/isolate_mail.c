@@ -136,7 +136,7 @@ static int put_msg(struct orlop_msgw *w, const struct orlop_msg *msg, struct cor
 
 int core_iso_mail_send(struct core_iso_chan *c, uint32_t type, uint64_t id, const struct core_iso_mail *m)
 {
-	struct core_iso_raw raw = { .n = 0 };
+	struct core_iso_raw raw = { .n = 0, .flags = m->hint ? CORE_ISO_DROP : 0 };
 	struct orlop_msgw w;
 	uint32_t n_files = 0;
 	int r;

@@ -23,6 +23,7 @@ struct core_iso_mail {
 	const struct orlop_identity *who;
 	const struct orlop_error *err;
 	const struct orlop_msg *msg;
+	bool		hint;		/* -EAGAIN instead of waiting */
 };
 
 /*

@@ -75,6 +75,7 @@ struct core_isolate {
 	struct omap	call_ids;
 	struct olist	reqs;		/* requests of the child */
 	struct omap	req_ids;
+	struct omap	topics;		/* name → struct iso_topic, by all its children */
 	struct omap	asked;		/* addresses, by all its children */
 	struct core_iso_meter *meter;	/* of its blobs; made with the first message */
 	bool		held;		/* life->hold(): it gets none for now */
@@ -132,6 +133,11 @@ void iso_mail(struct core_isolate *iso, struct core_iso_in *in);
 void iso_relay_down(struct core_isolate *iso);
 void iso_relay_up(struct core_isolate *iso);
 void iso_relay_end(struct core_isolate *iso);
+
+/* isolate_topics.c */
+void iso_topic_subscribe(struct core_isolate *iso, const struct core_iso_got *g);
+void iso_topic_publish(struct core_isolate *iso, struct core_iso_got *g);
+void iso_topics_free(struct core_isolate *iso);
 
 /* isolate_resources.c */
 int iso_resources_watch(struct core_isolates *all);

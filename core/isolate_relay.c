@@ -484,7 +484,7 @@ static void mail_too_much(struct core_isolate *iso, struct core_iso_in *in, int 
 		       "out of memory");
 		return;
 	}
-	k = omap_get(&iso->call_ids, &in->id, sizeof(in->id));
+	k = in->type == CORE_ISO_ANSWER ? omap_get(&iso->call_ids, &in->id, sizeof(in->id)) : NULL;
 	if (k && k->sent)
 		call_drop(k, r);
 }
@@ -519,7 +519,12 @@ void iso_mail(struct core_isolate *iso, struct core_iso_in *in)
 		on_answer(iso, g);
 		return;
 	}
-	on_request(iso, g);
+	if (in->type == CORE_ISO_PUBLISH)
+		iso_topic_publish(iso, g);
+	else if (in->type == CORE_ISO_SUBSCRIBE)
+		iso_topic_subscribe(iso, g);
+	else
+		on_request(iso, g);
 	core_iso_got_free(g);
 }
 

@@ -206,6 +206,7 @@ void core_up_fill_bus(struct orlop_host *h)
 {
 	h->request = host_request;
 	h->request_cancel = core_up_request_cancel;
+	core_up_fill_topics(h);
 }
 
 /* ---- requests to the module ---------------------------------------------------------------------------------- */
@@ -297,8 +298,11 @@ void core_up_mail(struct core_up *up, struct core_iso_in *in)
 		core_logf(up->core->log, "core", ORLOP_LOG_ERR, "mail_lost", "errno=%d", -r);
 		_exit(1);
 	}
-	if (in->type == CORE_ISO_REQUEST) {
-		on_request(up, g);
+	if (in->type == CORE_ISO_REQUEST || in->type == CORE_ISO_PUBLISH) {
+		if (in->type == CORE_ISO_REQUEST)
+			on_request(up, g);
+		else
+			core_up_heard(up, g);
 		core_iso_got_free(g);
 		return;
 	}

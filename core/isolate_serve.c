@@ -401,6 +401,8 @@ void iso_message(void *arg, struct core_iso_in *in)
 	case CORE_ISO_CANCEL:
 	case CORE_ISO_ANSWER:
 	case CORE_ISO_CREDIT:
+	case CORE_ISO_PUBLISH:
+	case CORE_ISO_SUBSCRIBE:
 		iso_mail(iso, in);
 		break;
 	case CORE_ISO_ASK_METRICS:

@@ -36,6 +36,11 @@ struct core_up {
 	uint64_t	resources_gen;
 };
 
+struct core_iso_got;
+/* isolate_topics.c */
+void core_up_fill_topics(struct orlop_host *h);
+void core_up_heard(struct core_up *up, struct core_iso_got *g);		/* main loop */
+
 void core_up_mail(struct core_up *up, struct core_iso_in *in);		/* main loop */
 void core_up_resource(struct core_up *up, struct core_iso_in *in);	/* main loop */
 

@@ -46,6 +46,8 @@ enum core_iso_type {
 	CORE_ISO_CANCEL,	/* id of the request */
 	CORE_ISO_ANSWER,	/* id of the request; part or end */
 	CORE_ISO_CREDIT,	/* id of the request; NUM parts with REV bytes have been consumed */
+	CORE_ISO_PUBLISH,	/* TO topic, and a message: from a child to the bus, from there to a child */
+	CORE_ISO_SUBSCRIBE,	/* TO topic; from a child */
 	/* child to parent, with a socket for the one answer: descriptor 0 */
 	CORE_ISO_ASK_LISTEN = 96, /* NAME address → REPLY NUM errno TEXT; descriptor */
 

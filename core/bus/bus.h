@@ -82,7 +82,6 @@ struct core_link_spec {
 	 */
 	int		(*work)(void *work_arg, orlop_cb fn, void *arg);
 	void		*work_arg;
-	uint32_t	slot;		/* on a bus of core_bus_new_remote(): which of its links; else unused */
 };
 
 /* On the thread of spec->loop. 0, -ENOMEM, -errno. */

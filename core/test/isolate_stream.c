@@ -85,6 +85,38 @@ static void test_slow(uint64_t parts, uint64_t blob_bytes, uint64_t window)
 	is_int((long)r.wrong, 0, "in order");
 }
 
+static void counted(void *arg, const struct orlop_msg *msg)
+{
+	*(int *)arg += msg->body.len == 4;
+}
+
+static int call(uint32_t op)
+{
+	struct kit_reply r;
+
+	return kit_ask(c, "test/streamer", op, NULL, &r);
+}
+
+/* Hints may be lost; with nothing else under way these are not. */
+static void test_topics(void)
+{
+	struct orlop_msg m = { .size = sizeof(m), .body = { "news", 4 } };
+	int here = 0;
+	int n = 0;
+
+	is_int(core_link_subscribe(c->self->shards[0].link, "streamer/news", counted, &here), 0, "a listener here");
+	is_int(core_link_publish(c->self->shards[0].link, "streamer/news", &m), 0, "something is published here");
+	for (int i = 0; i < 1000 && (n = call(3)) == 0; i++)
+		;
+	is_int(n, 1, "and heard there");
+	ok(kit_until(c->main, here == 1), "as it is here");
+	is_int(call(2), 0, "something is published there");
+	ok(kit_until(c->main, here == 2), "and heard here");
+	for (int i = 0; i < 1000 && (n = call(3)) == 1; i++)
+		;
+	is_int(n, 2, "and there, once");
+}
+
 int main(void)
 {
 	char dir[] = "/tmp/orlop-stream-XXXXXX";
@@ -127,6 +159,7 @@ int main(void)
 	is_int((long)r.wrong, 0, "in order");
 	test_slow(1000, 0, 32);
 	test_slow(40, (1 << 20) - 8, 4);
+	test_topics();
 	/* Its end in the middle of one. */
 	ask(&r, 1000, 0, true);
 	(void)kit_until(c->main, r.parts == 32);
