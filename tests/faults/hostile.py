@@ -204,14 +204,11 @@ def isolated():
         t.ok(status == 1 and "hostile" in d.log(), "%s: the start ends in time (%.1f s), in words" % (way, time.monotonic() - t0),
              "%s\n%s" % (status, d.log()[-600:]))
         d.proc = None
-    if not os.environ.get("HOSTILE_SLOW"):
-        t.skip("hang-stop", "takes a minute: HOSTILE_SLOW=1")
-        return
     d = daemon(isolated=True, way="hang-stop")
     d.start()
     t0 = time.monotonic()
     status, m = d.control(100).call(5, ctl.text(1, "test/hostile"))
-    t.ok(time.monotonic() - t0 < 90, "hang-stop: unloading ends (%.1f s, %s)" % (time.monotonic() - t0, (status, m.get(4))))
+    t.ok(time.monotonic() - t0 < 20 * kit.FACTOR, "hang-stop: unloading ends (%.1f s, %s)" % (time.monotonic() - t0, (status, m.get(4))))
     t.ok(good_answers(d), "hang-stop: others go on")
     r = d.stop()
     t.ok(r in (0, 1), "hang-stop: the daemon ends", r)

@@ -6,4 +6,4 @@ $(fault_shim): $(srcdir)/tests/faults/shim.c .flags
 	$(Q)$(CC) -D_GNU_SOURCE $(CFLAGS) -O2 -fPIC -shared -fvisibility=hidden -Wall -Wextra -o $@ $<
 check check-long: | $(fault_shim)
 CHECK_SCRIPTS += tests/faults/faults.py tests/faults/hostile.py
-CHECK_LONG_SCRIPTS += tests/faults/all.sh tests/faults/hostile-slow.sh tests/faults/pods.py
+CHECK_LONG_SCRIPTS += tests/faults/all.sh tests/faults/pods.py
