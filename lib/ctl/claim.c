@@ -12,6 +12,11 @@ static struct orlop_bytes text(const char *cstr)
 	return (struct orlop_bytes){ cstr, strlen(cstr) };
 }
 
+static const struct ojson *selector_of(const struct octl_claim *q)
+{
+	return q->selector ? q->selector : OJSON_AT(q->owner, "spec", "selector");
+}
+
 static void patch_send(struct octl_task *t, const struct octl_claim *q, const struct ojson *obj,
 		       const struct ojson *patch)
 {
@@ -83,7 +88,7 @@ static bool has_owner(const struct orlop_object *o, const char *uid)
 static int orphans_adopt(struct octl_task *t, const struct octl_claim *q)
 {
 	const struct orlop_host *h = octl_of(t)->h;
-	const struct ojson *selector = OJSON_AT(q->owner, "spec", "selector");
+	const struct ojson *selector = selector_of(q);
 	const char *uid = okube_meta(q->owner, "uid");
 	struct orlop_query query = { .size = sizeof(query), .has_ns = 1,
 				     .ns = text(okube_meta(q->owner, "namespace")) };
@@ -124,7 +129,7 @@ static int orphans_adopt(struct octl_task *t, const struct octl_claim *q)
 
 int octl_claim(struct octl_task *t, const struct octl_claim *q, struct ojson **ret)
 {
-	const struct ojson *selector = OJSON_AT(q->owner, "spec", "selector");
+	const struct ojson *selector = selector_of(q);
 	const char *uid = okube_meta(q->owner, "uid");
 	bool deleting = okube_deleting(q->owner);
 	struct ojson *owned = octl_owned(octl_of(t), q->res, text(okube_meta(q->owner, "namespace")), uid);

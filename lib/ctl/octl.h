@@ -99,7 +99,8 @@ struct octl_claim {
 	const char	*resource;	/* its name: "pods" */
 	const char	*api_version;	/* of the owner: "apps/v1" */
 	const char	*kind;
-	const struct ojson *owner;	/* with spec.selector */
+	const struct ojson *owner;
+	const struct ojson *selector;	/* a LabelSelector; NULL: the owner's spec.selector */
 	bool		(*may)(const struct ojson *obj);	/* may this orphan be adopted? NULL: any */
 };
 

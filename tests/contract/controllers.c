@@ -376,7 +376,8 @@ static void subject_run(const char *so, const char *title, const char *scenario,
 int main(int argc, char **argv)
 {
 	static const char *const ours[] = { "replicaset", "deployment", "namespace", "garbage-collector", "serviceaccount",
-					    "node-lifecycle", "taint-eviction", "pod-garbage-collector" };
+					    "node-lifecycle", "taint-eviction", "pod-garbage-collector",
+					    "replicationcontroller" };
 	const char *builddir = getenv("builddir"), *srcdir = getenv("srcdir");
 	char so[4096], scenario[4096];
 
