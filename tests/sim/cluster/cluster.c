@@ -6,7 +6,7 @@
  *	  --quiet			only what fails, and the sum
  *	  --expect			end with 0 at the first seed that fails, with 1 if none does
  *	  --state			and what is there when a seed fails
- *	  --flavour NAME		all of one kind: any calm power nodes behind replace (default: drawn)
+ *	  --flavour NAME		all of one kind: any calm power nodes behind replace runtime (default: drawn)
  *	  --steps N			give up a seed after so many (default: 3 million)
  *	  --seconds N			real time for all of them
  */
@@ -229,7 +229,7 @@ static void knobs_draw(struct cluster *c, uint32_t flavour)
 	k->compact = sim_chance(w, 300);
 	k->tight = sim_chance(w, 400);
 	k->loss = sim_chance(w, 500) ? (uint32_t)sim_between(w, 1, 15) : 0;
-	k->flavour = sim_chance(w, 400) ? (uint32_t)sim_below(w, N_FLAVOURS) : FLAVOUR_ANY;
+	k->flavour = sim_chance(w, 400) ? (uint32_t)sim_below(w, N_DRAWN_FLAVOURS) : FLAVOUR_ANY;
 	if (flavour < N_FLAVOURS)
 		k->flavour = flavour;
 	if (k->flavour != FLAVOUR_ANY) {
@@ -260,6 +260,12 @@ static void knobs_draw(struct cluster *c, uint32_t flavour)
 		break;
 	case FLAVOUR_REPLACE:
 		k->replace = true;
+		break;
+	case FLAVOUR_RUNTIME:
+		k->crash = k->power = true;
+		k->n_nodes = (uint32_t)sim_between(w, 1, 2);
+		k->separate = false;
+		k->faults_s = 2;
 		break;
 	default:
 		break;
@@ -345,6 +351,8 @@ static void storm(struct cluster *c, uint64_t max_steps)
 		m->op_fail = sim_chance(c->w, 500) ? (uint32_t)sim_below(c->w, 50) : 0;
 		m->crash = sim_chance(c->w, 500) ? (uint32_t)sim_below(c->w, 100) : 0;
 		m->slow = (uint32_t)sim_below(c->w, 50);
+		if (c->k.flavour == FLAVOUR_RUNTIME)
+			m->op_fail = (uint32_t)sim_between(c->w, 50, 150);
 	}
 	if (c->k.cut)
 		sim_net(c->w)->reset = (uint32_t)sim_below(c->w, 10);
@@ -491,7 +499,9 @@ static int seed_run(uint64_t seed, const struct options *o)
 		       (unsigned long long)c.n_versions, (unsigned long long)c.n_changes, (unsigned long long)c.n_faults,
 		       (unsigned long long)sim_hash(c.w), (unsigned long long)(real_ms() - began));
 	fflush(stdout);
-	return sim_failure(c.w) != NULL;
+	e = sim_failure(c.w) != NULL;
+	sim_free(c.w);
+	return e;
 }
 
 /* In a child of its own: a crash of what is simulated is one of ours. */
@@ -523,7 +533,7 @@ static uint64_t number(const char *text)
 
 static uint32_t flavour_named(const char *name)
 {
-	static const char *const names[] = { "any", "calm", "power", "nodes", "behind", "replace" };
+	static const char *const names[] = { "any", "calm", "power", "nodes", "behind", "replace", "runtime" };
 	uint32_t i;
 
 	for (i = 0; i < N_FLAVOURS && strcmp(name, names[i]); i++)

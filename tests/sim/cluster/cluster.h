@@ -61,6 +61,8 @@ enum flavour {
 	FLAVOUR_NODES,		/* nodes that are away for long, die, are tainted */
 	FLAVOUR_BEHIND,		/* who is cut off finds history compacted */
 	FLAVOUR_REPLACE,	/* modules are replaced, and nothing else is wrong */
+	N_DRAWN_FLAVOURS,
+	FLAVOUR_RUNTIME = N_DRAWN_FLAVOURS,	/* the runtime fails often, daemons crash; only if asked for */
 	N_FLAVOURS,
 };
 

@@ -359,6 +359,12 @@ static uint64_t kind_of_fault(struct cluster *c, struct member **m)
 		return sim_chance(c->w, 300) ? 8 : 12;
 	case FLAVOUR_REPLACE:
 		return 9;
+	case FLAVOUR_RUNTIME:
+		for (i = 0; i < 8 && (!*m || !((*m)->role & ROLE_NODE)); i++)
+			*m = any(c);
+		if (*m && !((*m)->role & ROLE_NODE))
+			*m = NULL;
+		return sim_chance(c->w, 200) ? 3 : 0;
 	default:
 		return sim_below(c->w, 13);
 	}
