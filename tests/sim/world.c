@@ -7,8 +7,10 @@
  */
 #include "inside.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -118,6 +120,11 @@ static void say(struct sim *w, struct sim_proc *p, const char *fmt, va_list ap)
 	if (p && t && t->proc == p)
 		n += snprintf(buf + n, sizeof(buf) - (size_t)n, "%-8s ", t->name);
 	(void)vsnprintf(buf + n, sizeof(buf) - (size_t)n, fmt, ap);
+	/* The directory has another name in each run: in the trace it has none. */
+	for (char *at = buf; w->dir[0] && (at = strstr(at, w->dir)) != NULL; at += 4) {
+		memcpy(at, "/sim", 4);
+		memmove(at + 4, at + strlen(w->dir), strlen(at + strlen(w->dir)) + 1);
+	}
 	sim_mix_bytes(w, buf, strlen(buf));
 	if (w->cfg.trace)
 		printf("%s\n", buf);
@@ -387,6 +394,24 @@ static char *below(const char *given, const char *rest)
 	return given ? omem_strdup(given) : omem_printf("%s/%s", build ? build : ".", rest);
 }
 
+/* Directories of worlds whose process has died without sim_free(): a run that was killed leaves its own. */
+static void sweep(const char *top)
+{
+	DIR *d = opendir(top);
+	struct dirent *e;
+	char path[300];
+	int pid;
+
+	while (d && (e = readdir(d)) != NULL) {
+		if (sscanf(e->d_name, "orlop-sim-%7d-", &pid) != 1 || kill(pid, 0) == 0 || errno != ESRCH)
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s", top, e->d_name);
+		(void)ofile_remove_tree(AT_FDCWD, path);
+	}
+	if (d)
+		(void)closedir(d);
+}
+
 int sim_new(const struct sim_config *cfg, struct sim **ret)
 {
 	struct sim *w = OMEM_NEW(struct sim);
@@ -416,7 +441,9 @@ int sim_new(const struct sim_config *cfg, struct sim **ret)
 	/* Some runs change threads at every chance, most now and then or only where they wait. */
 	w->preempt = (uint32_t[]){ 0, 5, 20, 100 }[sim_host_below(4)];
 	w->jitter = (uint32_t[]){ 0, 20, 200 }[sim_host_below(3)];
-	(void)snprintf(w->dir, sizeof(w->dir), "%s/orlop-sim-XXXXXX", top);
+	sweep(top);
+	/* Always of the same length, as messages hold it. */
+	(void)snprintf(w->dir, sizeof(w->dir), "%s/orlop-sim-%07d-XXXXXX", top, (int)getpid());
 	if (!mkdtemp(w->dir)) {
 		w->dir[0] = '\0';
 		sim_free(w);
