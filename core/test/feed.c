@@ -94,7 +94,7 @@ static void test_feed(void)
 	char *provides[] = { (char *)(uintptr_t)"feed", NULL };
 	struct orlop_resource *res;
 	struct orlop_feed *f, *g;
-	struct orlop_snapshot *s;
+	struct orlop_snapshot *s = NULL;
 	int32_t synced = 0;
 
 	c->self->provides = provides;

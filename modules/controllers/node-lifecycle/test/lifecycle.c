@@ -177,7 +177,7 @@ static void test_conditions(void)
 
 static int evicting(struct world *w, int n)
 {
-	char name[8];
+	char name[16];
 	int k = 0;
 	int i;
 
@@ -190,7 +190,7 @@ static int evicting(struct world *w, int n)
 
 static void beats(struct world *w, int from, int to, uint32_t s)
 {
-	char name[8];
+	char name[16];
 	uint32_t t;
 	int i;
 
@@ -205,7 +205,7 @@ static void beats(struct world *w, int from, int to, uint32_t s)
 
 static void nodes(struct world *w, int n)
 {
-	char name[8];
+	char name[16];
 	int i;
 
 	for (i = 0; i < n; i++) {
