@@ -20,8 +20,9 @@ done
 for f in "$srcdir"/tests/sim/found/*.seed; do
 	[ -e "$f" ] || continue
 	n=$((n + 1))
-	seed=$(sed -n '1p' "$f")
-	if out=$("$cluster" --seeds "$seed-$seed" --quiet 2>&1); then
+	# first line: SEED [FLAVOUR]
+	read -r seed flavour <"$f"
+	if out=$("$cluster" --seeds "$seed-$seed" --quiet ${flavour:+--flavour "$flavour"} 2>&1); then
 		echo "ok $n - seed $seed: $(basename "$f" .seed)"
 	else
 		echo "$out" | sed 's/^/# /'
