@@ -123,7 +123,7 @@ int main(void)
 	const char *build = getenv("builddir");
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	struct core_config_module cm = { .isolate = true };
-	struct core_config *cfg;
+	struct core_config *cfg = NULL;
 	struct kit_load l;
 	struct reader r;
 	char exe[PATH_MAX];
