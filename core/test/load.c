@@ -159,6 +159,8 @@ static void test_replaced(void)
 	(void)ofile_remove_tree(AT_FDCWD, dir);
 }
 
+/* Not under sanitizers, see below. */
+__attribute__((unused))
 static void overwrite(const char *path, const char *data, size_t len, int flags)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0755);
