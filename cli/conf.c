@@ -54,6 +54,7 @@ static const struct conf_module list[] = {
 	{ "controllers/taint-eviction", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/pod-garbage-collector", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/replicationcontroller", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/endpoints", false, "controllers", { { NULL, NULL } } },
 	{ "runtime/oci", false, "worker", {
 		{ "root", "\"%D/runtime\"" },
 		{ "unpack", "\"%U\"" },
