@@ -55,6 +55,7 @@ static const struct conf_module list[] = {
 	{ "controllers/pod-garbage-collector", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/replicationcontroller", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/endpoints", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/endpointslice", false, "controllers", { { NULL, NULL } } },
 	{ "runtime/oci", false, "worker", {
 		{ "root", "\"%D/runtime\"" },
 		{ "unpack", "\"%U\"" },
