@@ -56,6 +56,7 @@ static const struct conf_module list[] = {
 	{ "controllers/replicationcontroller", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/endpoints", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/endpointslice", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/disruption", false, "controllers", { { NULL, NULL } } },
 	{ "runtime/oci", false, "worker", {
 		{ "root", "\"%D/runtime\"" },
 		{ "unpack", "\"%U\"" },

@@ -120,6 +120,19 @@ OCELL(or_none)
 	value_or(x, none);
 }
 
+/* A number or percentage; zero is not absent. */
+OCELL(or_na)
+{
+	struct ojson *v = ojson_at_dotted(x->obj, x->path);
+
+	if (ojson_is(v, OJSON_STRING))
+		ocell_value(x, v);
+	else if (v)
+		obuf_printf(x->out, "\"%lld\"", (long long)ojson_i64(v, 0));
+	else
+		ocell_cstr(x, "N/A");
+}
+
 OCELL(or_unknown)
 {
 	value_or(x, unknown);

@@ -109,6 +109,24 @@ OCHECK(deployment)
 		ocheck_invalid_at(c, &p, spec, "progressDeadlineSeconds", "must be greater than minReadySeconds");
 }
 
+OCHECK(disruption_budget)
+{
+	struct ojson *spec = ojson_get(v, "spec");
+	struct ojson *least = ojson_get(spec, "minAvailable"), *most = ojson_get(spec, "maxUnavailable");
+	struct opath p = opath_child(at, "spec");
+	struct opath lp = opath_child(&p, "minAvailable"), mp = opath_child(&p, "maxUnavailable");
+
+	(void)old;
+	if (otext_is(c->w->sub, "status"))
+		return;
+	if (least && most)
+		ocheck_invalid(c, &p, spec, "minAvailable and maxUnavailable cannot be both set");
+	if (least && int_or_percent(c, &lp, least) > 100 && ojson_is(least, OJSON_STRING))
+		ocheck_invalid(c, &lp, least, "must not be greater than 100%");
+	if (most && int_or_percent(c, &mp, most) > 100 && ojson_is(most, OJSON_STRING))
+		ocheck_invalid(c, &mp, most, "must not be greater than 100%");
+}
+
 OCHECK(replicaset)
 {
 	struct opath p = opath_child(at, "spec");

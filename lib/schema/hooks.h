@@ -24,10 +24,10 @@
 	/* whole objects: check-object.c */ \
 	X(service) X(endpoint_subset) X(endpoint_slice) X(config_map) X(secret) X(namespace) \
 	X(node) X(event) X(deployment) X(replicaset) X(replication_controller) \
-	X(binding) X(access_review)
+	X(binding) X(access_review) X(disruption_budget)
 
 #define OSCHEMA_CELLS(X) \
-	X(age) X(int) X(count) X(or_none) X(or_unknown) X(map) X(selector) X(containers) X(images) \
+	X(age) X(int) X(count) X(or_none) X(or_na) X(or_unknown) X(map) X(selector) X(containers) X(images) \
 	X(data_count) X(ready_of_replicas) X(controller) \
 	X(pod_ready) X(pod_status) X(pod_restarts) X(pod_ip) X(pod_gates) \
 	X(node_status) X(node_roles) X(node_internal_ip) X(node_external_ip) \
