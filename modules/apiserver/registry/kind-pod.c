@@ -1,4 +1,4 @@
-/* kind-pod.c - Pods: phase, QoS class, binding to a node, eviction. */
+/* kind-pod.c - Pods: phase, QoS class, binding to a node. */
 #include "kinds.h"
 #include "verbs.h"
 #include "write.h"
@@ -230,64 +230,4 @@ void reg_do_binding(struct reg_op *op)
 	op->w->answer = WRITE_ANSWER_CUSTOM;
 	op->w->finish = bound;
 	write_run(op);
-}
-
-/* ---- eviction: without budgets it is a delete ---- */
-
-static void on_evicted(void *arg, struct reg_answer *a)
-{
-	struct reg_op *op = arg;
-
-	if (!a) {
-		reg_finish(op, -ENOMEM);
-		return;
-	}
-	op->ans.code = a->code < 400 ? 201 : a->code;
-	if (a->code < 400) {
-		obuf_puts(&op->out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\",\"code\":201}");
-	} else {
-		memcpy(op->ans.reason, a->reason, sizeof(op->ans.reason));
-		for (uint32_t i = 0; i < a->n_pieces; i++)
-			obuf_append(&op->out, a->pieces[i].p, a->pieces[i].len);
-		if (op->out.len)
-			obuf_truncate(&op->out, op->out.len - 1);
-	}
-	reg_answer_free(a);
-	reg_finish_text(op, op->ans.code);
-}
-
-void reg_do_eviction(struct reg_op *op)
-{
-	struct ojson *in = NULL;
-	struct reg_req rq = op->rq;
-	struct orlop_bytes name;
-	struct oscan_error se = { 0 };
-	char *options = NULL;
-	size_t len = 0;
-	int r = ojson_parse(op->rq.body.p, op->rq.body.len, &in, &se);
-
-	if (r || !ojson_is(in, OJSON_OBJECT)) {
-		ojson_unref(in);
-		reg_finish(op, reg_bad_request(op, "the object provided is unrecognized (must be of type Eviction): %s", se.msg));
-		return;
-	}
-	name = ojson_get_bytes(ojson_get(in, "metadata"), "name");
-	if (name.len && !rb_eq(name, op->rq.name)) {
-		ojson_unref(in);
-		reg_finish(op, reg_bad_request(op, "name in URL does not match name in Eviction object"));
-		return;
-	}
-	if (ojson_get_object(in, "deleteOptions"))
-		options = ojson_text(ojson_get_object(in, "deleteOptions"), 0, &len);
-	ojson_unref(in);
-	rq.verb = REG_DELETE;
-	rq.sub = RB0;
-	rq.form = REG_FORM_OBJECT;
-	rq.body = (struct orlop_bytes){ options ? oarena_dup(&op->arena, options, len) : NULL, len };
-	omem_free(options);
-	if (len && !rq.body.p) {
-		reg_finish(op, -ENOMEM);
-		return;
-	}
-	reg_call(op->sh, &rq, on_evicted, op);
 }

@@ -16,7 +16,7 @@ void reg_do_delete_many(struct reg_op *op);	/* delete-many.c */
 void reg_do_review(struct reg_op *op);		/* review.c: virtual resources */
 void reg_do_binding(struct reg_op *op);		/* kind-pod.c */
 void reg_do_token(struct reg_op *op);		/* token.c */
-void reg_do_eviction(struct reg_op *op);	/* kind-pod.c */
+void reg_do_eviction(struct reg_op *op);	/* evict.c */
 
 void reg_watch_note(struct reg_shard *sh, uint16_t kind_id);	/* watch.c: a resource moved */
 
