@@ -90,7 +90,8 @@ ok "upstream's control plane ends" "$ORLOP_PEER/upstream-down" --wipe
 # ---- upstream's controller manager and scheduler on an Orlop API server -----------------------------------
 
 without=scheduler/default
-for c in namespace garbage-collector serviceaccount replicaset deployment node-lifecycle taint-eviction pod-garbage-collector; do
+for c in namespace garbage-collector serviceaccount replicaset deployment node-lifecycle taint-eviction pod-garbage-collector \
+	replicationcontroller endpoints endpointslice disruption; do
 	without=$without,controllers/$c
 done
 theirs()	# PROGRAM KUBECONFIG OPTIONS...
