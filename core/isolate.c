@@ -36,6 +36,7 @@
 #define BACKOFF_MIN_NS	UINT64_C(10000000)
 #define BACKOFF_MAX_NS	(30 * SECOND)
 #define WELL_NS		(60 * SECOND)	/* up for so long: the next crash is a first one again */
+#define CALLS_NS	(10 * SECOND)	/* for calls to be answered before it is told to end */
 #define CLOSE_NS	(5 * SECOND)	/* to exit when it has drained; then it is killed */
 #define HEALTH_NS	(SECOND / 4)
 #define ASK_NS		(5 * SECOND)
@@ -103,11 +104,19 @@ static void gone_posted(void *arg)
 	iso_gone(arg);
 }
 
+static void close_end(struct core_isolate *iso);
+
 static void timer_due(void *arg)
 {
 	struct core_isolate *iso = arg;
 	struct orlop_error err = ORLOP_ERROR_INIT;
 
+	if (iso->quieting) {
+		CLOG(iso->core, WARN, "module_calls", "name=%s text=\"not answered; their callers get outcome unknown\"",
+		     iso->inst->name);
+		close_end(iso);
+		return;
+	}
 	if (iso->child) {
 		/* It was to end, and has not. */
 		iso_lost(iso, "did not end in time");
@@ -219,6 +228,7 @@ static void child_exited(void *arg, int32_t code, int32_t sig)
 	if (sig)
 		last_words(iso);
 	core_timer_clear(iso->timer);
+	iso->quieting = false;
 	child_clear(iso);
 	iso->state = ISO_NONE;
 	iso_relay_down(iso);
@@ -832,6 +842,30 @@ static uint64_t life_revision(struct core_instance *inst)
 	return inst->iso->rev;
 }
 
+static void close_end(struct core_isolate *iso)
+{
+	iso->quieting = false;
+	if (iso->state == ISO_UP && core_iso_send(iso->chan, CORE_ISO_END, 0, NULL, 0) == 0) {
+		core_timer_set(iso->timer, iso->core->config->stop_timeout_ns + CLOSE_NS, 0);
+		return;
+	}
+	iso->ended_by_us = true;
+	if (iso->child)
+		(void)core_child_kill(iso->child, SIGKILL);
+}
+
+static void close_quiet(void *arg)
+{
+	struct core_isolate *iso = arg;
+
+	if (iso->quieting)
+		close_end(iso);
+}
+
+/*
+ * What was asked of it is on its way to its process, or waits there for its bus: it is told to end when all of that
+ * is answered, because what it finds afterwards has nobody any more.
+ */
 static void life_close(struct core_instance *inst)
 {
 	struct core_isolate *iso = inst->iso;
@@ -843,12 +877,12 @@ static void life_close(struct core_instance *inst)
 		(void)core_loop_post_node(iso->core->main, &iso->end, gone_posted, iso);
 		return;
 	}
-	if (iso->state == ISO_UP && core_iso_send(iso->chan, CORE_ISO_END, 0, NULL, 0) == 0) {
-		core_timer_set(iso->timer, iso->core->config->stop_timeout_ns + CLOSE_NS, 0);
+	if (iso->state == ISO_UP && core_link_quiesce(inst->shards[0].link, close_quiet, iso) == 0) {
+		iso->quieting = true;
+		core_timer_set(iso->timer, CALLS_NS, 0);
 		return;
 	}
-	iso->ended_by_us = true;
-	(void)core_child_kill(iso->child, SIGKILL);
+	close_end(iso);
 }
 
 static void life_hold(struct core_instance *inst, bool on)

@@ -63,6 +63,7 @@ struct core_isolate {
 	bool		go;		/* life->start() was called */
 	bool		was_up;		/* it has been ready once */
 	bool		closing;	/* life->close() was called */
+	bool		quieting;	/* and waits until every call it has is answered */
 	bool		stop_asked;	/* the answer to STOP is awaited by the loader */
 	bool		ended_by_us;	/* its end is no crash */
 	int		refused;	/* it cannot start: -errno, with */
