@@ -90,9 +90,12 @@ static void *thread_main(void *arg)
 /* In a process of its own: enters @t's rights, then runs @fn, whose bits come back. */
 static int inside(struct core_rights_text t, int (*fn)(void))
 {
-	pid_t pid = fork();
+	pid_t pid;
 	int status;
 
+	/* What is still buffered is ours to print: a sanitizer's _exit() writes it out as well. */
+	(void)fflush(stdout);
+	pid = fork();
 	if (pid == 0) {
 		const char *const extra[] = { NULL };
 		struct core_rights_world w = { .param = param, .extra = extra };
@@ -104,6 +107,7 @@ static int inside(struct core_rights_text t, int (*fn)(void))
 		if (core_rights_parse(&t, &r, &err) || core_rights_enter(&r, &w, &weak, &err) ||
 		    core_rights_leave(&r, &err)) {
 			printf("# %s\n", err.msg);
+			(void)fflush(stdout);
 			_exit(100);
 		}
 		/* Threads must still be possible. */
@@ -230,7 +234,6 @@ int main(void)
 	if (!mkdtemp(dir))
 		otap_bail_out("no directory");
 	test_words();
-	(void)fflush(stdout);
 	test_machine();
 	(void)ofile_remove_tree(AT_FDCWD, dir);
 	return done_testing();
