@@ -165,6 +165,9 @@ def crashes():
 
 def isolated():
     """In a process of its own: it ends, is back, nobody else notices."""
+    if "thread" in os.environ.get("SANITIZERS", ""):
+        t.skip("isolated modules", "the thread sanitizer does not know of processes that share memory")
+        return
     d = daemon(isolated=True)
     try:
         d.start()
