@@ -8,8 +8,13 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/omem.h"
+
+/* Of a post that has no memory. */
+#define POST_TRIES	50
+#define POST_PAUSE_US	1000
 
 /* One who waits. Freed on the handle's loop, but by core_cache_close() only if no post is under way. */
 struct waiter {
@@ -203,20 +208,32 @@ static void waiter_run(void *arg)
 	omem_free(w);
 }
 
-/* @w is off c->waits and posted is set. No lock held. */
-static void waiter_post(struct core_cache *c, struct waiter *w, void *loop)
+static void waiter_insert(struct core_cache *c, struct waiter *w);
+
+/* @w is off c->waits and posted is set. No lock held. False: there is no memory for it now. */
+static bool waiter_post(struct core_cache *c, struct waiter *w, void *loop)
 {
 	bool closed;
+	int r = c->hooks.post(c->hooks.ctx, loop, waiter_run, w);
 
-	if (c->hooks.post(c->hooks.ctx, loop, waiter_run, w) == 0)
-		return;
-	/* The loop is ending: core_cache_close() calls back, if it has not been there already. */
+	/* Nobody else would tell it: without memory it is tried again, for a moment. */
+	for (int i = 0; r == -ENOMEM && i < POST_TRIES; i++) {
+		(void)usleep(POST_PAUSE_US);
+		r = c->hooks.post(c->hooks.ctx, loop, waiter_run, w);
+	}
+	if (r == 0)
+		return true;
 	(void)pthread_mutex_lock(&c->wait_lock);
 	closed = w->handle == NULL;
 	w->posted = false;
+	/* Then the next commit does it, or its time limit. */
+	if (!closed && r == -ENOMEM)
+		waiter_insert(c, w);
 	(void)pthread_mutex_unlock(&c->wait_lock);
+	/* Else the loop is ending: core_cache_close() calls back, if it has not been there already. */
 	if (closed)
 		omem_free(w);
+	return r != -ENOMEM;
 }
 
 /*
@@ -266,7 +283,8 @@ static void waiters_post(struct core_cache *c, uint64_t now_ns, struct core_res 
 		(void)pthread_mutex_unlock(&c->wait_lock);
 		if (!w)
 			return;
-		waiter_post(c, w, loop);
+		if (!waiter_post(c, w, loop))
+			return;
 	}
 }
 

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <orlop/inline/error.h>
 #include <orlop/inline/log.h>
@@ -22,6 +23,10 @@
 
 /* What a version costs beside key and value, roughly: two entries and their share of pages. */
 #define VERSION_COST	256u
+
+/* Of a post that has no memory. */
+#define WAKE_TRIES	1000
+#define WAKE_PAUSE_US	1000
 
 /* With less space than this a write cut short is taken for a full disk. */
 #define SPACE_LOW	(1u << 20)
@@ -291,8 +296,17 @@ static void wake_post(struct lmdb *s)
 	post = !s->wake_posted;
 	s->wake_posted = true;
 	pthread_mutex_unlock(&s->lock);
-	if (post && s->h->post(s->h, wake_loop, s)) {
-		/* without memory: the next commit wakes them, or their time limit */
+	/* Without memory: whoever waits for this commit would wait for the next one, so it is tried for a while. */
+	for (int i = 0; post && i < WAKE_TRIES; i++) {
+		int r = s->h->post(s->h, wake_loop, s);
+
+		post = r == -ENOMEM;
+		if (r == -ECANCELED)
+			break;
+		if (post)
+			(void)usleep(WAKE_PAUSE_US);
+	}
+	if (post) {
 		pthread_mutex_lock(&s->lock);
 		s->wake_posted = false;
 		pthread_mutex_unlock(&s->lock);
