@@ -19,6 +19,12 @@ static const void *at(const struct elffile *e, uint64_t off, uint64_t len)
 	return off <= e->size && len <= e->size - off ? e->map + off : NULL;
 }
 
+/* The same for a table: the map begins at a page, so an even offset is an even address. */
+static const void *table_at(const struct elffile *e, uint64_t off, uint64_t len)
+{
+	return off % 8 == 0 ? at(e, off, len) : NULL;
+}
+
 /* A string of a string table; "" if it lies outside. */
 static const char *text(const struct elffile *e, const Elf64_Shdr *tab, uint64_t off)
 {
@@ -29,7 +35,7 @@ static const char *text(const struct elffile *e, const Elf64_Shdr *tab, uint64_t
 
 static void look_dynamic(struct elffile *e, const Elf64_Shdr *s, const Elf64_Shdr *strings)
 {
-	const Elf64_Dyn *d = at(e, s->sh_offset, s->sh_size);
+	const Elf64_Dyn *d = table_at(e, s->sh_offset, s->sh_size);
 
 	for (uint64_t i = 0; d && i < s->sh_size / sizeof(*d) && d[i].d_tag != DT_NULL; i++) {
 		if (d[i].d_tag == DT_NEEDED) {
@@ -45,7 +51,7 @@ static void look_dynamic(struct elffile *e, const Elf64_Shdr *s, const Elf64_Shd
 
 static void look_symbols(struct elffile *e, const Elf64_Shdr *s, const Elf64_Shdr *strings)
 {
-	const Elf64_Sym *y = at(e, s->sh_offset, s->sh_size);
+	const Elf64_Sym *y = table_at(e, s->sh_offset, s->sh_size);
 
 	for (uint64_t i = 1; y && i < s->sh_size / sizeof(*y); i++) {
 		const char *name = text(e, strings, y[i].st_name);
@@ -59,7 +65,7 @@ static void look_symbols(struct elffile *e, const Elf64_Shdr *s, const Elf64_Shd
 
 static void look_segments(struct elffile *e, const Elf64_Ehdr *h)
 {
-	const Elf64_Phdr *p = at(e, h->e_phoff, (uint64_t)h->e_phnum * sizeof(*p));
+	const Elf64_Phdr *p = table_at(e, h->e_phoff, (uint64_t)h->e_phnum * sizeof(*p));
 
 	for (unsigned i = 0; p && i < h->e_phnum; i++) {
 		e->relro |= p[i].p_type == PT_GNU_RELRO;
@@ -76,7 +82,7 @@ static int look(struct elffile *e, const char *path, struct orlop_error *err)
 		return orlop_fail(err, ENOEXEC, 0, "", "%s: no shared object", path);
 	if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_type != ET_DYN)
 		return orlop_fail(err, ENOEXEC, 0, "", "%s: not a 64-bit shared object", path);
-	s = h->e_shentsize == sizeof(*s) ? at(e, h->e_shoff, (uint64_t)h->e_shnum * sizeof(*s)) : NULL;
+	s = h->e_shentsize == sizeof(*s) ? table_at(e, h->e_shoff, (uint64_t)h->e_shnum * sizeof(*s)) : NULL;
 	if (!s || h->e_shstrndx >= h->e_shnum)
 		return orlop_fail(err, ENOEXEC, 0, "", "%s: has no section headers", path);
 	look_segments(e, h);

@@ -17,6 +17,13 @@
 #include "core.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+
+/* libconfig leaves a string behind when a text is not ended. */
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libconfig";
+}
 
 static const struct orlop_param params[] = {
 	{ "path", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "a path" },

@@ -104,6 +104,7 @@ int archive_inspect(const char *path)
 	archive_read_support_format_tar(a);
 	if (archive_read_open_filename(a, path, 65536) != ARCHIVE_OK) {
 		fprintf(stderr, "archive: %s: %s\n", path, archive_error_string(a));
+		archive_read_free(a);
 		return 1;
 	}
 	while (archive_read_next_header(a, &e) == ARCHIVE_OK) {

@@ -155,7 +155,8 @@ static void compare(struct member *m, const char *resource, struct follow *f)
 		f->checked = f->q[i].rev;
 		i++;
 	}
-	memmove(f->q, f->q + i, (f->n - i) * sizeof(*f->q));
+	if (i && i < f->n)
+		memmove(f->q, f->q + i, (f->n - i) * sizeof(*f->q));
 	f->n -= i;
 	/* and nothing was left out: the cache says that it has everything up to there */
 	if (!f->n && f->told <= known) {
