@@ -31,8 +31,8 @@ struct ohttp_req;
 
 typedef void (*ohttp_request_fn)(void *arg, struct ohttp_req *req);
 /*
- * @status 0: the whole body. -EMSGSIZE: too big, we answered 413: the request is over, clean up. Others:
- * the client is gone (told here only if on_close is not set).
+ * @status 0: the whole body. -EMSGSIZE: too big, we answered 413; -ENOMEM: we end the connection: the request
+ * is over, on_close is not called, clean up. Others: the client is gone (told here only if on_close is not set).
  */
 typedef void (*ohttp_body_fn)(void *arg, struct ohttp_req *req, int status, struct orlop_bytes body);
 /* Part of a body, borrowed for the call; the last one has @end. */

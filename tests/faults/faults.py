@@ -161,12 +161,14 @@ def start():
                 pass
             struct.pack_into("<I", page.m, 4, 0)
             d.start(env=page.env(), wait=False)
-            try:
-                c = d.control(5)
-                c.call(1)
-                return "up", d.stop()
-            except (OSError, EOFError):
-                pass
+            # A connection of ours may be what failed: one that is refused is made once more.
+            for _ in range(2):
+                try:
+                    c = d.control(5)
+                    c.call(1)
+                    return "up", d.stop()
+                except (OSError, EOFError):
+                    pass
             try:
                 return "down", d.proc.wait(20 * kit.FACTOR)
             except subprocess.TimeoutExpired:

@@ -398,12 +398,10 @@ static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_b
 	struct front *f = arg;
 
 	(void)body;
-	if (status == -EMSGSIZE) {
-		front_done(f, 413);
+	if (status < 0) {		/* answered or ended by the server, which calls on_close() no more */
+		front_done(f, status == -EMSGSIZE ? 413 : 500);
 		return;
 	}
-	if (status < 0)
-		return;		/* on_close() has been or will be called */
 	ohttp_body_take(req, &f->body);
 	if (f->body_kind != BODY_JSON && f->body.len && !decode(f))
 		return;
