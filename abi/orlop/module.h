@@ -7,12 +7,13 @@
  * so any number of instances live in one process.
  *
  * Change list of the ABI, newest first. Members are only ever appended.
+ *   1.0  frozen: from here on a module that was built loads, whatever is added (tests/abi/)
  *   0.1  storage: op check, one format of snapshots; admin: TAP, MODULE_DEBUG, descriptors with requests
  *   0.1  rights of an isolated module: caps=, files=, net=, exec=, uid=, memory= of the modinfo
  *   0.1  leadership between processes: the address "lead" (api.h)
  *   0.1  replacing: orlop_module.draining, .revision, .changing; ORLOP_MOD_HANDOVER; orlop_host.stop_reason
  *   0.1  feeding the cache: orlop_host.feed_*, reads= with options (cache.h: orlop_feed_want)
- *   0.1  the beginning; may change without notice until 1.0
+ *   0.1  the beginning
  */
 #ifndef ORLOP_MODULE_H
 #define ORLOP_MODULE_H
@@ -23,8 +24,8 @@
 extern "C" {
 #endif
 
-#define ORLOP_ABI_MAJOR		0
-#define ORLOP_ABI_MINOR		1
+#define ORLOP_ABI_MAJOR		1
+#define ORLOP_ABI_MINOR		0
 #define ORLOP_MODULE_MAGIC	UINT64_C(0x31706f6c726f2e1a)	/* "\x1a.orlop1" */
 
 /* flags */

@@ -2,7 +2,7 @@
 #include <orlop/module.h>
 
 __attribute__((section(".orlop.modinfo"), used, visibility("hidden")))
-const char orlop_modinfo_[] = "abi=0.1\0name=liar\0class=test\0version=1\0";
+const char orlop_modinfo_[] = "abi=1.0\0name=liar\0class=test\0version=1\0";
 extern __attribute__((visibility("default"))) const struct orlop_module orlop_module;
 __attribute__((visibility("default"))) const struct orlop_module orlop_module = {
 	.magic = ORLOP_MODULE_MAGIC,

@@ -74,12 +74,12 @@ static const struct {
 };
 
 __attribute__((section(".orlop.modinfo"), used, visibility("hidden")))
-const char orlop_modinfo_[] = "abi=0.1\0name=longer\0class=test\0version=1\0later=something\0";
+const char orlop_modinfo_[] = "abi=1.0\0name=longer\0class=test\0version=1\0later=something\0";
 extern __attribute__((visibility("default"))) const struct long_module orlop_module;
 __attribute__((visibility("default"))) const struct long_module orlop_module = {
 	.m = {
 		.magic = ORLOP_MODULE_MAGIC,
-		.abi_major = 0,
+		.abi_major = 1,
 		.abi_minor = 99,
 		.size = sizeof(struct long_module),
 		.modinfo = orlop_modinfo_,

@@ -1,5 +1,5 @@
 /*
- * older.c - a module as the headers of ABI 0.1 made it: its descriptor and its ops table end earlier than
+ * older.c - a module as the headers of ABI 1.0 made it: its descriptor and its ops table end earlier than
  * today's. What lies behind them is garbage that nobody may look at.
  */
 #include <orlop/host.h>
@@ -48,12 +48,12 @@ static const struct {
 };
 
 __attribute__((section(".orlop.modinfo"), used, visibility("hidden")))
-const char orlop_modinfo_[] = "abi=0.1\0name=older\0class=test\0version=1\0";
+const char orlop_modinfo_[] = "abi=1.0\0name=older\0class=test\0version=1\0";
 extern __attribute__((visibility("default"))) const struct orlop_module orlop_module;
 __attribute__((visibility("default"))) const struct orlop_module orlop_module = {
 	.magic = ORLOP_MODULE_MAGIC,
-	.abi_major = 0,
-	.abi_minor = 1,
+	.abi_major = 1,
+	.abi_minor = 0,
 	.size = OLD_SIZE,
 	.modinfo = orlop_modinfo_,
 	.name = "older",
