@@ -189,7 +189,7 @@ static void compare_container(struct kubelet *k, struct pod *p, const struct ojs
 	uint32_t i;
 
 	for (i = 0; i < p->n_ctrs; i++) {
-		struct ctr *c = &p->ctrs[i];
+		struct ctr *c = p->ctrs[i];
 
 		if (c->busy)
 			return;		/* it may be this one's: its answer is on its way */
@@ -202,35 +202,21 @@ static void compare_container(struct kubelet *k, struct pod *p, const struct ojs
 	remove_one(k, id);
 }
 
-/*
- * A container of a pod that nobody knows. A later pass lists those of the first again; while one of them is being
- * ended its answer comes to where it is, so that the array must not move.
- */
-static void orphan_container(struct kubelet *k, struct pod *p, const struct ojson *item)
+/* A container of a pod that nobody knows. A later pass lists those of the first again. */
+static void orphan_container(struct pod *p, const struct ojson *item)
 {
 	const char *id = ojson_get_cstr(item, "id", "");
 	struct ctr *c;
 	uint32_t i;
 
 	for (i = 0; i < p->n_ctrs; i++)
-		if (p->ctrs[i].id && !strcmp(p->ctrs[i].id, id))
+		if (p->ctrs[i]->id && !strcmp(p->ctrs[i]->id, id))
 			return;
-	for (i = 0; i < p->n_ctrs; i++)
-		if (p->ctrs[i].stop_sent || p->ctrs[i].checking || p->ctrs[i].busy) {
-			adopt_later(k);
-			return;
-		}
-	c = omem_realloc_array(p->ctrs, p->n_ctrs + 1, sizeof(*c));
+	c = ctr_add(p, label(item, "io.kubernetes.container.name"), CTR_MAIN);
 	if (!c)
 		return;
-	p->ctrs = c;
-	c = &c[p->n_ctrs++];
-	memset(c, 0, sizeof(*c));
-	c->pod = p;
-	c->kind = CTR_MAIN;
 	/* one that was never started has nothing to be stopped, and would never end */
 	c->state = !strcmp(ojson_get_cstr(item, "state", ""), "CONTAINER_RUNNING") ? C_RUNNING : C_EXITED;
-	c->name = omem_strdup(label(item, "io.kubernetes.container.name"));
 	c->id = omem_strdup(id);
 }
 
@@ -266,7 +252,7 @@ static void containers_got(void *arg, int status, const struct ojson *res, const
 				p = pod_orphan(k, uid, label(item, "io.kubernetes.pod.namespace"),
 					       label(item, "io.kubernetes.pod.name"));
 			if (p) {
-				orphan_container(k, p, item);
+				orphan_container(p, item);
 				pod_kick(p);
 			}
 		}
@@ -277,10 +263,10 @@ static void containers_got(void *arg, int status, const struct ojson *res, const
 			uint32_t i;
 
 			for (i = 0; i < p->n_ctrs && !p->orphan; i++) {
-				if (p->ctrs[i].id)
-					ask_status(k, &p->ctrs[i], p->ctrs[i].id, false);
-				if (p->ctrs[i].prev_id)
-					ask_status(k, &p->ctrs[i], p->ctrs[i].prev_id, true);
+				if (p->ctrs[i]->id)
+					ask_status(k, p->ctrs[i], p->ctrs[i]->id, false);
+				if (p->ctrs[i]->prev_id)
+					ask_status(k, p->ctrs[i], p->ctrs[i]->prev_id, true);
 			}
 		}
 	}

@@ -30,6 +30,7 @@ void ctr_free(struct ctr *c)
 	omem_free(c->reason);
 	omem_free(c->message);
 	omem_free(c->pull_error);
+	omem_free(c);
 }
 
 /* Upstream (since 1.31) hashes what may change and means a restart: name and image. */
@@ -82,6 +83,8 @@ static const char *policy(const struct ctr *c)
 	const char *own = c->kind == CTR_SIDECAR ? "Always" : ojson_get_cstr(spec, "restartPolicy", "");
 	const char *pod = ojson_get_cstr(ojson_get(c->pod->obj, "spec"), "restartPolicy", "Always");
 
+	if (c->kind == CTR_EPHEMERAL)
+		return "Never";
 	if (*own)
 		return own;
 	/* an init container that has ended well has done its work */

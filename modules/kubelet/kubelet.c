@@ -124,8 +124,8 @@ static void ref_changed(struct kubelet *k, char kind, const struct orlop_object 
 		/* what waited for it need not wait longer */
 		p->vol_retry_ns = 0;
 		for (i = 0; i < p->n_ctrs; i++)
-			if (p->ctrs[i].reason && !strcmp(p->ctrs[i].reason, "CreateContainerConfigError"))
-				p->ctrs[i].retry_ns = 0;
+			if (p->ctrs[i]->reason && !strcmp(p->ctrs[i]->reason, "CreateContainerConfigError"))
+				p->ctrs[i]->retry_ns = 0;
 		pod_kick(p);
 	}
 }
@@ -338,7 +338,7 @@ static int kubelet_stop(void *ctx, struct orlop_error *err)
 
 		k->h->timer_clear(p->timer);
 		for (i = 0; i < p->n_ctrs; i++)
-			probes_stop(&p->ctrs[i]);
+			probes_stop(p->ctrs[i]);
 	}
 	prober_free(k);
 	return 0;

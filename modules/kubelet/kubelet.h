@@ -47,7 +47,7 @@ void backoff_next(struct backoff *b, int64_t now_ns);
 
 /* ---- pods -------------------------------------------------------------------------------------- */
 
-enum ctr_kind { CTR_INIT, CTR_SIDECAR, CTR_MAIN };
+enum ctr_kind { CTR_INIT, CTR_SIDECAR, CTR_MAIN, CTR_EPHEMERAL };
 
 enum ctr_state {
 	C_WAITING,		/* nothing has been made yet; why: reason */
@@ -143,7 +143,7 @@ struct pod {
 	struct olist	tokens;
 	struct omap	refs_map;	/* "c/NAME", "s/NAME": ConfigMaps and Secrets it uses */
 
-	struct ctr	*ctrs;		/* init containers first, in order */
+	struct ctr	**ctrs;		/* in the spec's order: init, main, ephemeral */
 	uint32_t	n_ctrs;
 
 	bool		term;		/* being ended */
@@ -233,6 +233,11 @@ void pod_free(struct pod *p);
 /* Sync again at @at_ns (wall) at the latest. */
 void pod_wake_at(struct pod *p, int64_t at_ns);
 struct ctr *pod_ctr(struct pod *p, const char *name);
+/* One more. NULL: no memory. */
+struct ctr *ctr_add(struct pod *p, const char *name, enum ctr_kind kind);
+/* "containers", "containerStatuses" … where it stands in spec and status. */
+const char *ctr_list(const struct ctr *c);
+const char *ctr_status_list(const struct ctr *c);
 /* The container's part of the spec. */
 struct ojson *ctr_spec(const struct ctr *c);
 void text_set(char **p, const char *value);	/* value NULL: none */

@@ -48,14 +48,25 @@ struct ctr *pod_ctr(struct pod *p, const char *name)
 	uint32_t i;
 
 	for (i = 0; i < p->n_ctrs; i++)
-		if (!strcmp(p->ctrs[i].name, name))
-			return &p->ctrs[i];
+		if (!strcmp(p->ctrs[i]->name, name))
+			return p->ctrs[i];
 	return NULL;
+}
+
+const char *ctr_list(const struct ctr *c)
+{
+	return c->kind == CTR_MAIN ? "containers" : c->kind == CTR_EPHEMERAL ? "ephemeralContainers" : "initContainers";
+}
+
+const char *ctr_status_list(const struct ctr *c)
+{
+	return c->kind == CTR_MAIN ? "containerStatuses"
+		: c->kind == CTR_EPHEMERAL ? "ephemeralContainerStatuses" : "initContainerStatuses";
 }
 
 struct ojson *ctr_spec(const struct ctr *c)
 {
-	OJSON_FOREACH_ELEM(i, s, OJSON_AT(c->pod->obj, "spec", c->kind == CTR_MAIN ? "containers" : "initContainers")) {
+	OJSON_FOREACH_ELEM(i, s, OJSON_AT(c->pod->obj, "spec", ctr_list(c))) {
 		if (!strcmp(ojson_get_cstr(s, "name", ""), c->name))
 			return s;
 	}
@@ -72,7 +83,7 @@ void pod_free(struct pod *p)
 	uint32_t i;
 
 	for (i = 0; i < p->n_ctrs; i++)
-		ctr_free(&p->ctrs[i]);
+		ctr_free(p->ctrs[i]);
 	tokens_free(p);
 	omap_done(&p->refs_map);
 	p->k->h->timer_free(p->timer);
@@ -118,8 +129,7 @@ void pod_event(struct pod *p, const struct ctr *c, const char *type, const char 
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
 	if (c)
-		snprintf(path, sizeof(path), "spec.%s{%s}", c->kind == CTR_MAIN ? "containers" : "initContainers",
-			 c->name);
+		snprintf(path, sizeof(path), "spec.%s{%s}", ctr_list(c), c->name);
 	if (p->orphan || !p->k->events)
 		return;
 	okube_event(p->k->events, "v1", "Pod", p->obj, c ? path : NULL, type, reason, "%s", msg);
@@ -166,33 +176,52 @@ struct pod *pod_orphan(struct kubelet *k, const char *uid, const char *ns, const
 	return p;
 }
 
+struct ctr *ctr_add(struct pod *p, const char *name, enum ctr_kind kind)
+{
+	struct ctr **list = omem_realloc_array(p->ctrs, p->n_ctrs + 1, sizeof(*list));
+	struct ctr *c;
+
+	if (!list)
+		return NULL;
+	p->ctrs = list;
+	c = OMEM_NEW(struct ctr);
+	if (!c)
+		return NULL;
+	c->pod = p;
+	c->kind = kind;
+	c->image_uid = -1;
+	c->name = omem_strdup(name);
+	if (!c->name) {
+		omem_free(c);
+		return NULL;
+	}
+	list[p->n_ctrs++] = c;
+	return c;
+}
+
+/* Those of the spec that are not there yet; later only ephemeral ones come. */
 static int ctrs_make(struct pod *p)
 {
-	static const char *const lists[] = { "initContainers", "containers" };
+	static const struct { const char *list; enum ctr_kind kind; } lists[] = {
+		{ "initContainers", CTR_INIT }, { "containers", CTR_MAIN }, { "ephemeralContainers", CTR_EPHEMERAL },
+	};
 	const struct ojson *spec = ojson_get(p->obj, "spec");
-	size_t n = ojson_count(ojson_get(spec, lists[0])) + ojson_count(ojson_get(spec, lists[1]));
 	size_t l;
 
-	p->ctrs = omem_zalloc_array(n ? n : 1, sizeof(*p->ctrs));
-	if (!p->ctrs)
-		return -ENOMEM;
-	for (l = 0; l < 2; l++) {
-		OJSON_FOREACH_ELEM(i, s, ojson_get(spec, lists[l])) {
-			struct ctr *c = &p->ctrs[p->n_ctrs++];
+	for (l = 0; l < 3; l++) {
+		OJSON_FOREACH_ELEM(i, s, ojson_get(spec, lists[l].list)) {
+			const char *name = ojson_get_cstr(s, "name", "");
+			enum ctr_kind kind = lists[l].kind;
+			struct ctr *c;
 
-			c->pod = p;
-			c->kind = l ? CTR_MAIN : !strcmp(ojson_get_cstr(s, "restartPolicy", ""), "Always")
-				? CTR_SIDECAR : CTR_INIT;
-			c->name = omem_strdup(ojson_get_cstr(s, "name", ""));
-			c->hash = ctr_spec_hash(s);
-			c->image_uid = -1;
-			if (!c->name) {
-				while (p->n_ctrs)
-					omem_free(p->ctrs[--p->n_ctrs].name);
-				omem_free(p->ctrs);
-				p->ctrs = NULL;
+			if (kind == CTR_INIT && !strcmp(ojson_get_cstr(s, "restartPolicy", ""), "Always"))
+				kind = CTR_SIDECAR;
+			if (pod_ctr(p, name))
+				continue;
+			c = ctr_add(p, name, kind);
+			if (!c)
 				return -ENOMEM;
-			}
+			c->hash = ctr_spec_hash(s);
 		}
 	}
 	return 0;
@@ -247,7 +276,7 @@ void pod_update(struct kubelet *k, const struct orlop_object *o)
 		status_recall(p);
 		pod_refs_each(obj, ref_add, p);
 	}
-	if (!p->ctrs && ctrs_make(p)) {
+	if (ctrs_make(p)) {
 		OLOG(k->h, WARN, "pod_not_kept", "pod=%s/%s why=\"no memory\" retrying=1", p->ns, p->name);
 		kubelet_missed(k);
 		return;
@@ -270,8 +299,8 @@ static bool init_sync(struct pod *p)
 {
 	uint32_t i;
 
-	for (i = 0; i < p->n_ctrs && p->ctrs[i].kind != CTR_MAIN; i++) {
-		struct ctr *c = &p->ctrs[i];
+	for (i = 0; i < p->n_ctrs && p->ctrs[i]->kind != CTR_MAIN; i++) {
+		struct ctr *c = p->ctrs[i];
 
 		if (c->kind == CTR_INIT && c->state == C_EXITED && !c->exit_code && !c->stale)
 			continue;
@@ -289,7 +318,7 @@ static bool mains_begun(const struct pod *p)
 	uint32_t i;
 
 	for (i = 0; i < p->n_ctrs; i++)
-		if (p->ctrs[i].kind == CTR_MAIN && p->ctrs[i].id && !p->ctrs[i].stale)
+		if (p->ctrs[i]->kind == CTR_MAIN && p->ctrs[i]->id && !p->ctrs[i]->stale)
 			return true;
 	return false;
 }
@@ -299,7 +328,7 @@ static bool any_stale(const struct pod *p)
 	uint32_t i;
 
 	for (i = 0; i < p->n_ctrs; i++)
-		if (p->ctrs[i].stale)
+		if (p->ctrs[i]->stale)
 			return true;
 	return false;
 }
@@ -329,11 +358,15 @@ static void run_sync(struct pod *p)
 		sandbox_sync(p);
 	if (p->vol != VOL_READY || p->sb != SB_READY)
 		return;
+	/* whoever looks into a pod may do so while it is being initialized */
+	for (i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i]->kind == CTR_EPHEMERAL)
+			ctr_step(p->ctrs[i]);
 	if (!init_sync(p) && (!mains_begun(p) || any_stale(p)))
 		return;
 	for (i = 0; i < p->n_ctrs; i++)
-		if (p->ctrs[i].kind == CTR_MAIN)
-			ctr_step(&p->ctrs[i]);
+		if (p->ctrs[i]->kind == CTR_MAIN)
+			ctr_step(p->ctrs[i]);
 }
 
 static void pod_sync(struct pod *p)

@@ -426,11 +426,10 @@ static void begin(struct ctr *c, int kind)
 /* What the API was last told of this very container. */
 static const struct ojson *told(const struct ctr *c)
 {
-	const char *list = c->kind == CTR_MAIN ? "containerStatuses" : "initContainerStatuses";
 	char id[160];
 
 	snprintf(id, sizeof(id), "orlop://%s", c->id ? c->id : "");
-	OJSON_FOREACH_ELEM(i, s, OJSON_AT(c->pod->obj, "status", list)) {
+	OJSON_FOREACH_ELEM(i, s, OJSON_AT(c->pod->obj, "status", ctr_status_list(c))) {
 		if (!strcmp(ojson_get_cstr(s, "containerID", ""), id))
 			return s;
 	}

@@ -136,7 +136,7 @@ void report_sync(struct pod *p)
 		return;
 	in.final = p->term;
 	for (i = 0; i < p->n_ctrs; i++)
-		in.final &= p->ctrs[i].state != C_RUNNING && !p->ctrs[i].busy;
+		in.final &= p->ctrs[i]->state != C_RUNNING && !p->ctrs[i]->busy;
 	st = status_make(p, &in);
 	if (!st)
 		return;

@@ -41,7 +41,7 @@ static bool is_inhabited(const struct pod *p)
 	uint32_t i;
 
 	for (i = 0; i < p->n_ctrs; i++)
-		if (p->ctrs[i].id && !p->ctrs[i].stale)
+		if (p->ctrs[i]->id && !p->ctrs[i]->stale)
 			return true;
 	return false;
 }

@@ -107,7 +107,7 @@ static void put_pods(struct server *s, struct ohttp_req *r, bool running)
 		uint32_t i;
 
 		for (i = 0; i < p->n_ctrs; i++)
-			n += p->ctrs[i].state == C_RUNNING;
+			n += p->ctrs[i]->state == C_RUNNING;
 		if (!p->obj || (running && !n))
 			continue;
 		obuf_puts(&b, sep);

@@ -16,7 +16,7 @@ static bool initialized(const struct pod *p)
 	uint32_t i;
 
 	for (i = 0; i < p->n_ctrs; i++) {
-		const struct ctr *c = &p->ctrs[i];
+		const struct ctr *c = p->ctrs[i];
 
 		if (c->kind == CTR_INIT && (c->state != C_EXITED || c->exit_code || c->stale))
 			return false;
@@ -31,7 +31,7 @@ static bool any_main_begun(const struct pod *p)
 	uint32_t i;
 
 	for (i = 0; i < p->n_ctrs; i++)
-		if (p->ctrs[i].kind == CTR_MAIN && p->ctrs[i].id)
+		if (p->ctrs[i]->kind == CTR_MAIN && p->ctrs[i]->id)
 			return true;
 	return false;
 }
@@ -50,7 +50,7 @@ const char *status_phase(const struct pod *p, bool final)
 	if (p->fail_reason)
 		return "Failed";
 	for (i = 0; i < p->n_ctrs; i++) {
-		const struct ctr *c = &p->ctrs[i];
+		const struct ctr *c = p->ctrs[i];
 
 		if (c->kind == CTR_INIT) {
 			if (c->state == C_EXITED && !c->exit_code && !c->stale)
@@ -61,6 +61,8 @@ const char *status_phase(const struct pod *p, bool final)
 		} else if (c->kind == CTR_SIDECAR) {
 			if (!(c->state == C_RUNNING && c->started) && c->state != C_EXITED)
 				init_pending = true;
+		} else if (c->kind == CTR_EPHEMERAL) {
+			continue;
 		} else if (c->state == C_RUNNING) {
 			running++;
 		} else if (c->state == C_EXITED) {
@@ -87,7 +89,7 @@ const char *status_phase(const struct pod *p, bool final)
 		if (!strcmp(policy, "Always"))
 			return "Running";
 		for (i = 0; i < p->n_ctrs; i++)
-			if (p->ctrs[i].kind == CTR_MAIN && (p->ctrs[i].busy || ctr_restarts(&p->ctrs[i])))
+			if (p->ctrs[i]->kind == CTR_MAIN && (p->ctrs[i]->busy || ctr_restarts(p->ctrs[i])))
 				return "Running";
 		if (stopped == succeeded)
 			return "Succeeded";
@@ -111,9 +113,7 @@ static struct ojson *waiting(const char *reason, const char *message)
 /* How it ended, as the API was told in an earlier life of ours; its container is removed already. */
 static struct ojson *told_end(const struct pod *p, const struct ctr *c)
 {
-	const char *list = c->kind == CTR_MAIN ? "containerStatuses" : "initContainerStatuses";
-
-	OJSON_FOREACH_ELEM(i, s, OJSON_AT(p->obj, "status", list)) {
+	OJSON_FOREACH_ELEM(i, s, OJSON_AT(p->obj, "status", ctr_status_list(c))) {
 		if (!strcmp(ojson_get_cstr(s, "name", ""), c->name))
 			return ojson_get(ojson_get(s, "state"), "terminated") ? s : NULL;
 	}
@@ -128,7 +128,7 @@ static struct ojson *container_status(const struct pod *p, const struct ctr *c, 
 	struct ojson *last = s ? ojson_ensure_object(s, "lastState") : NULL;
 	char time[OTIME_BUF];
 	char id[160];
-	bool has_init = p->n_ctrs && p->ctrs[0].kind != CTR_MAIN;
+	bool has_init = p->n_ctrs && p->ctrs[0]->kind != CTR_MAIN;
 	bool shows_waiting = c->state == C_WAITING || (c->state == C_EXITED && c->reason);
 
 	if (!state || !last) {
@@ -267,13 +267,15 @@ static void conditions(const struct pod *p, struct ojson *list, const char *phas
 	uint32_t i;
 
 	for (i = 0; i < p->n_ctrs; i++) {
-		const struct ctr *c = &p->ctrs[i];
+		const struct ctr *c = p->ctrs[i];
 
 		if (c->kind == CTR_INIT) {
 			if (!(c->state == C_EXITED && !c->exit_code && !c->stale))
 				names_add(&uninit, c->name);
 			continue;
 		}
+		if (c->kind == CTR_EPHEMERAL)
+			continue;
 		if (c->kind == CTR_SIDECAR && !(c->state == C_RUNNING && c->started))
 			names_add(&uninit, c->name);
 		if (!(c->state == C_RUNNING && c->ready))
@@ -336,7 +338,6 @@ struct ojson *status_make(const struct pod *p, const struct status_input *in)
 	const char *phase = status_phase(p, in->final);
 	const char *had = ojson_get_cstr(now, "phase", "");
 	const char *had_ip = ojson_get_cstr(now, "podIP", "");
-	struct ojson *lists[2];
 	char time[OTIME_BUF];
 	uint32_t i;
 
@@ -358,11 +359,10 @@ struct ojson *status_make(const struct pod *p, const struct status_input *in)
 	otime_format(p->start_ns, time);
 	if (p->start_ns)
 		(void)ojson_set_cstr(st, "startTime", time);
-	lists[0] = p->n_ctrs && p->ctrs[0].kind != CTR_MAIN ? ojson_ensure_array(st, "initContainerStatuses") : NULL;
-	lists[1] = ojson_ensure_array(st, "containerStatuses");
+	(void)ojson_ensure_array(st, "containerStatuses");
 	for (i = 0; i < p->n_ctrs; i++)
-		(void)ojson_append(lists[p->ctrs[i].kind == CTR_MAIN],
-				   container_status(p, &p->ctrs[i], in));
+		(void)ojson_append(ojson_ensure_array(st, ctr_status_list(p->ctrs[i])),
+				   container_status(p, p->ctrs[i], in));
 	(void)ojson_set_cstr(st, "qosClass", qos_name(qos_class(p->obj)));
 	return st;
 }

@@ -38,7 +38,7 @@ static bool stop_kind(struct pod *p, bool sidecars, int64_t grace)
 	uint32_t i;
 
 	for (i = 0; i < p->n_ctrs; i++) {
-		struct ctr *c = &p->ctrs[i];
+		struct ctr *c = p->ctrs[i];
 
 		if ((c->kind == CTR_SIDECAR) != sidecars)
 			continue;
@@ -121,7 +121,7 @@ static void ctrs_remove(struct pod *p)
 
 	p->td_left = 1;
 	for (i = 0; i < p->n_ctrs; i++) {
-		const char *ids[2] = { p->ctrs[i].id, p->ctrs[i].prev_id };
+		const char *ids[2] = { p->ctrs[i]->id, p->ctrs[i]->prev_id };
 		size_t n;
 
 		for (n = 0; n < 2; n++) {

@@ -116,7 +116,8 @@ static void test_phases(void)
 		char text[300];
 		char name[2][2] = { "a", "b" };
 		struct ctr c[2];
-		struct pod p = { .ctrs = c, .n_ctrs = 2 };
+		struct ctr *list[2] = { &c[0], &c[1] };
+		struct pod p = { .ctrs = list, .n_ctrs = 2 };
 		size_t k;
 
 		snprintf(text, sizeof(text), "{\"spec\":{\"restartPolicy\":\"%s\",\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
