@@ -3,13 +3,16 @@
  *
  * Judged at each change of a ReplicaSet's spec.replicas, leniently where the controller cannot know better: a
  * pod counts as available if it was ready at any time within the last WINDOW_NS, and of the Deployment's
- * versions in that time the mildest counts. While something is out of reach nothing is judged.
+ * versions in that time the mildest counts. What a ReplicaSet holds of pods that are not available may be
+ * cut at any time. While something is out of reach nothing is judged.
  */
 #include "cluster.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define KNOWN_NS	SIM_S
 
 struct bounds {
 	int64_t		min_available;
@@ -75,25 +78,40 @@ static const char *controller(const struct version *v)
 struct survey {
 	struct cluster	*c;
 	const char	*owner;
-	int64_t		n;
+	int64_t		lately;		/* ready at some time within WINDOW_NS */
+	int64_t		held;		/* ready for KNOWN_NS and not being deleted: the controller knows */
 };
 
-/* Ready now, or lately. */
+static bool is_ready(const struct version *v)
+{
+	return v->obj && cj_condition(v->obj, "Ready", "True");
+}
+
+static bool is_held(const struct version *v, uint64_t now)
+{
+	const struct version *at = v;
+
+	if (ojson_get(ojson_get(v->obj, "metadata"), "deletionTimestamp"))
+		return false;
+	while (at && is_ready(at) && at->at + KNOWN_NS > now)
+		at = at->prev;
+	return at && is_ready(at);
+}
+
 static void ready_count(void *arg, const struct version *v)
 {
 	struct survey *s = arg;
+	uint64_t now = sim_now(s->c->w);
 	const struct version *at;
 
 	if (strcmp(controller(v), s->owner))
 		return;
-	for (at = v; at; at = at->prev) {
-		if (at->obj && cj_condition(at->obj, "Ready", "True")) {
-			s->n++;
-			return;
-		}
-		if (at->at + WINDOW_NS < sim_now(s->c->w))
+	s->held += is_held(v, now);
+	for (at = v; at && !is_ready(at); at = at->prev) {
+		if (at->at + WINDOW_NS < now)
 			return;
 	}
+	s->lately += at != NULL;
 }
 
 struct sets {
@@ -120,10 +138,11 @@ static void set_count(void *arg, const struct version *v)
 		return;
 	truth_each(s->c, "pods", ready_count, &ready);
 	s->total += n;
-	s->after += least(n, ready.n);
-	if (v == s->changed)
-		n = cj_int(v->prev->obj, "spec.replicas", 1);
-	s->before += least(n, ready.n);
+	s->after += least(n, ready.lately);
+	if (v != s->changed)
+		s->before += least(n, ready.lately);
+	else
+		s->before += least(cj_int(v->prev->obj, "spec.replicas", 1), ready.held);
 }
 
 void rollout_version(struct cluster *c, const struct version *v)
