@@ -148,8 +148,7 @@ static void pod_closed(void *arg, int err)
 	char why[160] = "";
 
 	if (err)
-		snprintf(why, sizeof(why), "an error occurred forwarding to port %u: %s", c->port,
-			 ohttp_stream_error(c->pod));
+		snprintf(why, sizeof(why), "error forwarding port %u: %s", c->port, ohttp_stream_error(c->pod));
 	c->pod = NULL;
 	finish(c, why);
 	if (c->f->held)
@@ -203,11 +202,8 @@ void oforward_connected(struct oforward_conn *c, int take_fd)
 
 void oforward_failed(struct oforward_conn *c, const char *why)
 {
-	char text[300];
-
 	c->dialling = false;
-	snprintf(text, sizeof(text), "an error occurred forwarding to port %u: %s", c->port, why);
-	finish(c, text);
+	finish(c, why);
 	if (c->f->held)
 		client_hold(c->f, false);
 	conn_free(c, false);

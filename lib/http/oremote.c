@@ -4,6 +4,7 @@
 #include "ows.h"
 
 #include "base/obuf.h"
+#include "base/oenc.h"
 #include "base/omem.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ struct oremote {
 	struct ows			*ws;
 	struct obuf			resize;		/* part of a JSON object */
 	unsigned int			busy;
+	bool				base64;		/* WebSocket: text messages for old browsers */
 	bool				status;		/* v4 and later: a Status; before: plain text */
 	bool				started;
 	bool				input_ended;
@@ -251,14 +253,21 @@ static int accept_spdy(struct ohttp_req *r, struct oremote *m)
 static void ws_message(void *arg, int type, const char *p, size_t len)
 {
 	struct oremote *m = arg;
-	unsigned char ch = len ? (unsigned char)p[0] : CH_ERROR;
+	unsigned char ch = len ? (unsigned char)(p[0] - (m->base64 ? '0' : 0)) : CH_ERROR;
+	char *raw = m->base64 && len ? omem_alloc(OBASE64_DECODED(len) + 1) : NULL;
+	long n = raw ? obase64_decode(OBASE64_STD, p + 1, len - 1, raw, NULL) : -1;
 
 	(void)type;
 	m->busy++;
-	if (ch == CH_CLOSE && len == 2 && p[1] == CH_STDIN)
+	if (m->base64) {
+		if (n >= 0 && (ch == CH_STDIN || ch == CH_RESIZE))
+			on_input(m, ch, raw, (size_t)n, false);
+	} else if (ch == CH_CLOSE && len == 2 && p[1] == CH_STDIN) {
 		on_input(m, CH_STDIN, "", 0, true);
-	else if (ch == CH_STDIN || ch == CH_RESIZE)
+	} else if (ch == CH_STDIN || ch == CH_RESIZE) {
 		on_input(m, ch, p + 1, len - 1, false);
+	}
+	omem_free(raw);
 	m->busy--;
 	if (m->over)
 		remote_free(m);
@@ -281,21 +290,37 @@ static const struct ows_ops ws_ops = { .message = ws_message, .drained = conn_dr
 static int ws_channel(struct oremote *m, unsigned char ch, const void *p, size_t len)
 {
 	struct orlop_bytes v[2] = { { (const char *)&ch, 1 }, { p, len } };
+	char *text;
+	int e;
 
-	return m->ws ? ows_send(m->ws, OWS_BINARY, v, 2) : -EPIPE;
+	if (!m->ws)
+		return -EPIPE;
+	if (!m->base64)
+		return ows_send(m->ws, OWS_BINARY, v, 2);
+	text = omem_alloc(OBASE64_ENCODED(len) + 1);
+	if (!text)
+		return -ENOMEM;
+	ch = (unsigned char)(ch + '0');
+	v[1] = (struct orlop_bytes){ text, obase64_encode(OBASE64_STD, p, len, text) };
+	e = ows_send(m->ws, OWS_TEXT, v, 2);
+	omem_free(text);
+	return e;
 }
 
 static int accept_ws(struct ohttp_req *r, struct oremote *m)
 {
-	static const char *const known[] = { "v5.channel.k8s.io", "v4.channel.k8s.io", NULL };
+	static const char *const known[] = { "v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io",
+		"channel.k8s.io", "base64.channel.k8s.io", NULL };
 	const char *protocol = ows_protocol(r, known);
 	int e;
 
-	if (!protocol) {
+	/* who names none speaks the first version */
+	if (!protocol && ohttp_header(r, "sec-websocket-protocol").p) {
 		ohttp_reply_text(r, 403, "text/plain", "no protocol in common", 21);
 		return -EPROTO;
 	}
-	m->status = true;
+	m->status = protocol && protocol[0] == 'v';
+	m->base64 = protocol && strstr(protocol, "base64") != NULL;
 	e = ows_accept(r, protocol, 0, &ws_ops, m, &m->ws);
 	if (e < 0)
 		return e;
@@ -379,7 +404,7 @@ static void put_status(const struct oremote *m, int code, const char *why, struc
 		obuf_puts(b, "{\"metadata\":{},\"status\":\"Success\"}");
 	} else if (code > 0) {
 		obuf_printf(b, "{\"metadata\":{},\"status\":\"Failure\",\"message\":\"command terminated with non-zero exit code: "
-			    "exit status %d\",\"reason\":\"NonZeroExitCode\",\"details\":{\"causes\":[{\"reason\":\"ExitCode\","
+			    "exit code %d\",\"reason\":\"NonZeroExitCode\",\"details\":{\"causes\":[{\"reason\":\"ExitCode\","
 			    "\"message\":\"%d\"}]}}", code, code);
 	} else {
 		obuf_puts(b, "{\"metadata\":{},\"status\":\"Failure\",\"message\":");

@@ -2,7 +2,7 @@
  * oremote - the server side of kubectl exec and attach, over SPDY/3.1 or WebSocket
  *
  * Which of the two the client speaks does not show. Source: k8s.io/kubelet's remotecommand protocol,
- * v1 … v4.channel.k8s.io over SPDY, v4 and v5.channel.k8s.io over WebSocket.
+ * v1 … v4.channel.k8s.io over SPDY, v1, v4 and v5.channel.k8s.io (also in base64) over WebSocket.
  */
 #ifndef OLIB_HTTP_OREMOTE_H
 #define OLIB_HTTP_OREMOTE_H

@@ -163,9 +163,8 @@ static void serve_pod(struct server *s, struct ohttp_req *r, size_t at, enum wha
 		server_text(r, 404, "pod \"%s\" does not exist in namespace \"%s\"", part[1], part[0]);
 		return;
 	}
-	if (what == W_PORT || what == W_ATTACH) {
-		server_text(r, 501, "%s is not supported by this kubelet yet",
-			    what == W_PORT ? "port-forward" : "attach");
+	if (what == W_PORT) {
+		forward_serve(s, r, p);
 		return;
 	}
 	c = pod_ctr(p, part[n - 1]);
@@ -177,7 +176,7 @@ static void serve_pod(struct server *s, struct ohttp_req *r, size_t at, enum wha
 	if (what == W_LOGS)
 		logs_serve(s, r, p, c);
 	else
-		exec_serve(s, r, p, c);
+		exec_serve(s, r, p, c, what == W_ATTACH);
 }
 
 static void on_request(void *arg, struct ohttp_req *r)
@@ -241,6 +240,7 @@ int server_start(struct kubelet *k, struct orlop_error *err)
 	s->k = k;
 	olist_init(&s->follows);
 	olist_init(&s->sessions);
+	olist_init(&s->forwards);
 	k->server = s;
 	e = otls_server_new(&tls, &s->tls, err);
 	if (e)
@@ -266,6 +266,7 @@ void server_stop(struct kubelet *k)
 	k->ending = true;
 	logs_stop(s);
 	exec_stop(s);
+	forward_stop(s);
 	k->h->timer_free(s->ask);
 	ohttp_server_free(s->http);
 	otls_ctx_free(s->tls);
@@ -288,7 +289,7 @@ uint32_t server_left(const struct kubelet *k)
 	if (!k->server)
 		return 0;
 	ohttp_server_stats(k->server->http, &st);
-	return (uint32_t)st.open + exec_count(k->server) + logs_count(k->server);
+	return (uint32_t)st.open + exec_count(k->server) + forward_count(k->server) + logs_count(k->server);
 }
 
 uint32_t server_port(const struct kubelet *k)

@@ -13,6 +13,7 @@ struct server {
 	struct olist	follows;	/* logs.c */
 	struct orlop_timer *ask;	/* logs.c: draining */
 	struct olist	sessions;	/* exec.c */
+	struct olist	forwards;	/* forward.c */
 };
 
 /* Answer with plain text, as upstream's kubelet does. */
@@ -28,9 +29,13 @@ void logs_stop(struct server *s);
 /* The kubelet has stopped, so nobody tells of containers' ends: asks for those whose logs are followed. */
 void logs_drain(struct server *s);
 void logs_ctr_ended(struct server *s, const struct ctr *c);
-/* exec.c: @attach false: a command */
-void exec_serve(struct server *s, struct ohttp_req *r, struct pod *p, struct ctr *c);
+/* exec.c: @attach: the container's own process, else a command */
+void exec_serve(struct server *s, struct ohttp_req *r, struct pod *p, struct ctr *c, bool attach);
 void exec_stop(struct server *s);
+/* forward.c */
+void forward_serve(struct server *s, struct ohttp_req *r, struct pod *p);
+void forward_stop(struct server *s);
+uint32_t forward_count(const struct server *s);
 uint32_t logs_count(const struct server *s);
 uint32_t exec_count(const struct server *s);
 
