@@ -218,9 +218,10 @@ void sim_start(struct sim_proc *p)
 
 void sim_proc_gone(struct sim_proc *p)
 {
-	sim_threads_drop(p);
+	/* Before the stacks: what is ready may be in a list on one. */
 	while (!olist_empty(&p->fds))
 		sim_fd_free(OLIST_ENTRY(olist_first(&p->fds), struct sim_fd, node));
+	sim_threads_drop(p);
 	sim_disk_dead(p);
 	p->running = false;
 	p->loaded = false;
