@@ -255,9 +255,11 @@ void ledger_end(struct cluster *c)
 
 		if (e->fate != FATE_DONE)
 			continue;
-		if (e->rev > truth_rev(c) && !is_lazy(e)) {
-			sim_fail(c->w, "acknowledged-lost", "%s at %llu, but history ends at %llu", what(e, buf, sizeof(buf)),
-				 (unsigned long long)e->rev, (unsigned long long)truth_rev(c));
+		if (e->rev > truth_rev(c)) {
+			/* what is lazy is told when it is on the disk, a moment later */
+			if (!is_lazy(e))
+				sim_fail(c->w, "acknowledged-lost", "%s at %llu, but history ends at %llu", what(e, buf, sizeof(buf)),
+					 (unsigned long long)e->rev, (unsigned long long)truth_rev(c));
 			continue;
 		}
 		if (e->rev && is_reused(c, e))
