@@ -143,6 +143,13 @@ static void remove_id(struct pod *p, const char *id)
 }
 
 /* The step is over, one way or the other. */
+void ctr_forget_previous(struct ctr *c)
+{
+	remove_id(c->pod, c->prev_id);
+	omem_free(c->prev_id);
+	c->prev_id = NULL;
+}
+
 void ctr_step_end(struct ctr *c)
 {
 	c->busy = false;

@@ -2,6 +2,8 @@
  * kubelet.c - the class kubelet: parameters, what is followed in the cache, start and end.
  */
 #include "kubelet.h"
+#include "limits.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -228,6 +230,8 @@ static void kubelet_fini(void *ctx)
 	struct kubelet *k = ctx;
 
 	k->stopping = true;
+	stats_stop(k);
+	evict_stop(k);
 	if (k->missed)
 		k->h->timer_free(k->missed);
 	server_stop(k);
@@ -241,6 +245,10 @@ static void kubelet_fini(void *ctx)
 	rt_events_stop(k);
 	node_stop(k);
 	node_free(k);
+	evict_free(k);
+	gc_free(k);
+	stats_free(k);
+	omem_free(k->limits);
 	omem_free((char *)(uintptr_t)k->node_name);
 	omem_free(k);
 }
@@ -275,14 +283,17 @@ static int kubelet_init(const struct orlop_host *h, void **ret_ctx, struct orlop
 	k->cluster_dns = h->param(h, "cluster_dns");
 	k->cluster_domain = h->param(h, "cluster_domain");
 	k->proxy = h->param_bool(h, "proxy");
+	k->limits = OMEM_NEW(struct limits);
 	k->node_name = *h->param(h, "node_name") ? omem_strdup(h->param(h, "node_name")) : node_name_default();
-	if (!k->node_name)
+	if (k->limits && (e = limits_read(k, k->limits, err)))
+		;	/* said */
+	else if (!k->node_name)
 		e = orlop_fail(err, EINVAL, 0, "", "node_name is not set and this machine has no host name");
 	else if (*k->root != '/')
 		e = orlop_fail(err, EINVAL, 0, "", "root = \"%s\": must be an absolute path", k->root);
 	else if ((e = ofile_mkdir_p(k->root, 0750)))
 		orlop_fail(err, -e, 0, "", "root = \"%s\": cannot be made", k->root);
-	else if ((e = h->timer_new(h, look_again, k, &k->missed)) || (e = node_init(k)) || (e = okube_recorder_new(h, "kubelet", k->node_name, &k->events)))
+	else if ((e = h->timer_new(h, look_again, k, &k->missed)) || (e = node_init(k)) || (e = k->limits ? evict_init(k) : -ENOMEM) || (e = okube_recorder_new(h, "kubelet", k->node_name, &k->events)))
 		orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (e) {
 		kubelet_fini(k);
@@ -324,6 +335,8 @@ static int kubelet_stop(void *ctx, struct orlop_error *err)
 
 	(void)err;
 	k->stopping = true;
+	stats_stop(k);
+	evict_stop(k);
 	if (ORLOP_HOST_HAS(k->h, stop_reason) && k->h->stop_reason(k->h) == ORLOP_STOP_REPLACE)
 		server_drain(k);
 	else
@@ -384,6 +397,27 @@ static const struct orlop_param kubelet_params[] = {
 	{ "tls_cert", ORLOP_PARAM_STRING, 0, "", "its certificate, PEM file; empty: no HTTPS API, so no logs and exec" },
 	{ "tls_key", ORLOP_PARAM_STRING, 0, "", "its key, PEM file" },
 	{ "client_ca", ORLOP_PARAM_STRING, 0, "", "CA of client certificates, PEM file" },
+	{ "eviction_hard", ORLOP_PARAM_STRING, 0,
+	  "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%,imagefs.inodesFree<5%",
+	  "below these pods are ended at once" },
+	{ "eviction_soft", ORLOP_PARAM_STRING, 0, "", "below these pods are ended after a while" },
+	{ "eviction_soft_grace_period", ORLOP_PARAM_STRING, 0, "", "how long that is: memory.available=30s,..." },
+	{ "eviction_minimum_reclaim", ORLOP_PARAM_STRING, 0, "", "how far above the threshold is far enough" },
+	{ "eviction_pressure_transition_period", ORLOP_PARAM_STRING, 0, "5m0s",
+	  "how long a condition of pressure outlives the pressure" },
+	{ "eviction_max_pod_grace_period", ORLOP_PARAM_INT, 0, "0", "seconds that a pod gets at a soft threshold" },
+	{ "kube_reserved", ORLOP_PARAM_STRING, 0, "", "what is not for pods: cpu=100m,memory=100Mi,ephemeral-storage=1Gi" },
+	{ "system_reserved", ORLOP_PARAM_STRING, 0, "", "the same, for the rest of the system" },
+	{ "max_pods", ORLOP_PARAM_INT, 0, "110", "pods that may run here" },
+	{ "pod_max_pids", ORLOP_PARAM_INT, 0, "-1", "processes and threads of a pod; -1: no limit" },
+	{ "image_gc_high_threshold", ORLOP_PARAM_INT, 0, "85", "percent of the disk in use from which images are removed" },
+	{ "image_gc_low_threshold", ORLOP_PARAM_INT, 0, "80", "percent down to which they are" },
+	{ "minimum_image_ttl_duration", ORLOP_PARAM_STRING, 0, "2m0s", "how old an unused image must be" },
+	{ "maximum_dead_containers_per_container", ORLOP_PARAM_INT, 0, "1", "ended containers that are kept of each" },
+	{ "maximum_dead_containers", ORLOP_PARAM_INT, 0, "-1", "and of all together; -1: no limit" },
+	{ "allowed_unsafe_sysctls", ORLOP_PARAM_STRING, 0, "", "patterns: kernel.msg*,net.core.somaxconn" },
+	{ "shutdown_grace_period", ORLOP_PARAM_STRING, 0, "0s", "for all pods when the machine is shut down; 0s: no order" },
+	{ "shutdown_grace_period_critical_pods", ORLOP_PARAM_STRING, 0, "0s", "of that, for critical ones" },
 };
 
 ORLOP_MODULE("kubelet", "kubelet", "0.1",

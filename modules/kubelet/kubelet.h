@@ -160,6 +160,8 @@ struct pod {
 	bool		sending;
 	bool		marked;		/* somebody else said that it is not ready */
 	bool		send_again;
+	int64_t		fail_grace;	/* for its containers then; 0: its own */
+	bool		disruption;	/* the condition DisruptionTarget tells of it */
 	uint32_t	send_failures;
 	struct orlop_timer *timer;
 	int64_t		wake_ns;	/* wall: earliest time that this sync wants */
@@ -178,6 +180,10 @@ struct kubelet {
 	const char	*cluster_dns;
 	const char	*cluster_domain;
 	bool		proxy;
+struct limits;
+struct evictor;
+struct collector;
+struct stats_memory;
 	struct omap	pods;		/* uid → struct pod */
 	struct okube_informer *in_pods;
 	struct okube_informer *in_services;
@@ -213,6 +219,10 @@ int64_t kubelet_now(const struct kubelet *k);		/* wall, ns */
 void kubelet_missed(struct kubelet *k);
 /* Everything is known that a pod needs: begin. */
 void kubelet_maybe_run(struct kubelet *k);
+	struct limits	*limits;
+	struct evictor	*evictor;
+	struct collector *gc;
+	struct stats_memory *stats;	/* NULL: nobody has asked yet */
 /* Object of an informer's resource as a tree, NULL if there is none. */
 struct ojson *kubelet_get(struct kubelet *k, struct okube_informer *in, const char *ns, const char *name);
 
@@ -301,6 +311,8 @@ void image_ready(struct ctr *c);
 void sandbox_sync(struct pod *p);
 /* A sandbox that was found running: ask cni for its address. */
 void sandbox_attach(struct pod *p);
+/* The ended one before the present one goes. */
+void ctr_forget_previous(struct ctr *c);
 
 /* ---- term.c ---------------------------------------------------------------------------------------------- */
 
@@ -512,3 +524,5 @@ uint32_t server_port(const struct kubelet *k);
 void server_ctr_ended(struct kubelet *k, const struct ctr *c);
 
 #endif
+/* Counts of results, as /metrics/probes shows them. */
+void probes_metrics(const struct kubelet *k, struct obuf *out);

@@ -3,5 +3,7 @@ m := kubelet
 MODULES += $(m)
 $(m)_srcs := $(patsubst $(srcdir)/modules/kubelet/%,%,$(sort $(wildcard $(srcdir)/modules/kubelet/*.c)))
 $(m)_deps := kube http tls netlink quantity json base
-$(m)_logic := backoff.c config.c env.c field.c logline.c resource.c status.c volplan.c
+$(m)_pkgs := libnghttp2
+$(m)_logic := backoff.c config.c env.c evictrank.c field.c limits.c logline.c resource.c \
+	statprom.c statsummary.c status.c volplan.c
 $(m)_tests := $(patsubst $(srcdir)/modules/kubelet/%,%,$(sort $(wildcard $(srcdir)/modules/kubelet/test/*.c)))

@@ -6,13 +6,12 @@
  * seconds: the only thing here that wakes by the clock.
  * Source: pkg/kubelet/nodestatus/setters.go, kubelet_node_status.go.
  */
-#include "kubelet.h"
+#include "node.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include <orlop/inline/error.h>
 #include <orlop/inline/log.h>
@@ -21,34 +20,7 @@
 #include "base/ofile.h"
 #include "base/otime.h"
 
-#define LEASE_NS	(10 * NS_PER_S)
 #define STATUS_NS	(300 * (int64_t)NS_PER_S)
-#define LEASE_S		40
-#define MAX_PODS	110
-
-struct node {
-	struct kubelet	*k;
-	struct machine	m;
-	bool		known;		/* the machine has been read */
-	bool		created;
-	bool		runtime_ok;
-	bool		network_ok;
-	bool		told_ready;
-	bool		busy;
-	bool		leased;
-	bool		memory_pressure;
-	bool		disk_pressure;
-	bool		asking;
-	char		*why_not;
-	char		*runtime_version;
-	char		*uid;
-	struct ojson	*images;
-	struct ojson	*sent;		/* conditions as sent */
-	int64_t		status_ns;
-	uint32_t	failures;
-	struct orlop_timer *timer;	/* lease, and with it all that is looked at now and then */
-	struct orlop_timer *retry;
-};
 
 static void node_sync(struct node *n);
 
@@ -72,14 +44,20 @@ bool node_ready(const struct kubelet *k)
 	return k->node && k->node->told_ready;
 }
 
-static struct orlop_bytes name_of(const struct kubelet *k)
+const char *node_image_dir(const struct kubelet *k)
 {
-	return (struct orlop_bytes){ k->node_name, strlen(k->node_name) };
+	return k->node && k->node->image_dir ? k->node->image_dir : "";
 }
 
-static void node_event(struct node *n, const char *type, const char *reason, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-static void node_event(struct node *n, const char *type, const char *reason, const char *fmt, ...)
+void node_tell(struct kubelet *k)
+{
+	if (!k->node)
+		return;
+	k->node->status_ns = 0;
+	node_sync(k->node);
+}
+
+void node_event(struct kubelet *k, const char *type, const char *reason, const char *fmt, ...)
 {
 	struct ojson *obj = ojson_new_object();
 	struct ojson *meta = obj ? ojson_ensure_object(obj, "metadata") : NULL;
@@ -90,138 +68,13 @@ static void node_event(struct node *n, const char *type, const char *reason, con
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	/* upstream's node events carry the name as uid; kubectl describe finds both */
-	(void)ojson_set_cstr(meta, "name", n->k->node_name);
-	(void)ojson_set_cstr(meta, "uid", n->k->node_name);
-	okube_event(n->k->events, "v1", "Node", obj, NULL, type, reason, "%s", text);
+	(void)ojson_set_cstr(meta, "name", k->node_name);
+	(void)ojson_set_cstr(meta, "uid", k->node_name);
+	okube_event(k->events, "v1", "Node", obj, NULL, type, reason, "%s", text);
 	ojson_unref(obj);
 }
 
-/* ---- the object -------------------------------------------------------------------------------------- */
-
-static void set_quantity(struct ojson *list, const char *key, int64_t v, int64_t unit, const char *suffix)
-{
-	char text[40];
-
-	snprintf(text, sizeof(text), "%lld%s", (long long)(v / unit), suffix);
-	(void)ojson_set_cstr(list, key, text);
-}
-
-static void capacity(const struct machine *m, struct ojson *list, bool allocatable)
-{
-	set_quantity(list, "cpu", m->cpus, 1, "");
-	/* upstream keeps the image and node file systems' hard eviction thresholds back: 10 %, 100 MiB */
-	if (allocatable) {
-		set_quantity(list, "ephemeral-storage", m->storage - m->storage / 10, 1, "");
-		set_quantity(list, "memory", m->memory > (200 << 20) ? m->memory - (100 << 20) : m->memory, 1024, "Ki");
-	} else {
-		set_quantity(list, "ephemeral-storage", m->storage, 1024, "Ki");
-		set_quantity(list, "memory", m->memory, 1024, "Ki");
-	}
-	(void)ojson_set_cstr(list, "hugepages-1Gi", "0");
-	(void)ojson_set_cstr(list, "hugepages-2Mi", "0");
-	set_quantity(list, "pods", MAX_PODS, 1, "");
-}
-
-static void address_add(struct ojson *list, const char *type, const char *address)
-{
-	struct ojson *a = ojson_new_object();
-
-	(void)ojson_set_cstr(a, "type", type);
-	(void)ojson_set_cstr(a, "address", address);
-	(void)ojson_append(list, a);
-}
-
-static const struct ojson *sent_condition(const struct node *n, const char *type)
-{
-	OJSON_FOREACH_ELEM(i, c, n->sent) {
-		if (!strcmp(ojson_get_cstr(c, "type", ""), type))
-			return c;
-	}
-	return NULL;
-}
-
-static void condition_add(const struct node *n, struct ojson *list, const char *type, bool value, const char *reason,
-			  const char *message)
-{
-	const struct ojson *old = sent_condition(n, type);
-	const char *status = value ? "True" : "False";
-	struct ojson *c = ojson_new_object();
-	char now[OTIME_BUF];
-
-	otime_format(kubelet_now(n->k), now);
-	(void)ojson_set_cstr(c, "type", type);
-	(void)ojson_set_cstr(c, "status", status);
-	(void)ojson_set_cstr(c, "lastHeartbeatTime", now);
-	(void)ojson_set_cstr(c, "lastTransitionTime", old && !strcmp(ojson_get_cstr(old, "status", ""), status)
-			     ? ojson_get_cstr(old, "lastTransitionTime", now) : now);
-	(void)ojson_set_cstr(c, "reason", reason);
-	(void)ojson_set_cstr(c, "message", message);
-	(void)ojson_append(list, c);
-}
-
-static bool is_ready(const struct node *n)
-{
-	return n->runtime_ok && n->network_ok;
-}
-
-static struct ojson *conditions_make(const struct node *n)
-{
-	struct ojson *list = ojson_new_array();
-
-	condition_add(n, list, "MemoryPressure", n->memory_pressure,
-		      n->memory_pressure ? "KubeletHasInsufficientMemory" : "KubeletHasSufficientMemory",
-		      n->memory_pressure ? "kubelet has insufficient memory available"
-					 : "kubelet has sufficient memory available");
-	condition_add(n, list, "DiskPressure", n->disk_pressure,
-		      n->disk_pressure ? "KubeletHasDiskPressure" : "KubeletHasNoDiskPressure",
-		      n->disk_pressure ? "kubelet has disk pressure" : "kubelet has no disk pressure");
-	condition_add(n, list, "PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available");
-	condition_add(n, list, "Ready", is_ready(n), is_ready(n) ? "KubeletReady" : "KubeletNotReady",
-		      is_ready(n) ? "kubelet is posting ready status"
-				  : n->why_not ? n->why_not : "container runtime status check may not have completed yet");
-	return list;
-}
-
-static struct ojson *status_node(struct node *n)
-{
-	const struct machine *m = &n->m;
-	struct ojson *st = ojson_new_object();
-	struct ojson *j;
-
-	if (!st)
-		return NULL;
-	capacity(m, ojson_ensure_object(st, "capacity"), false);
-	capacity(m, ojson_ensure_object(st, "allocatable"), true);
-	(void)ojson_set(st, "conditions", conditions_make(n));
-	j = ojson_ensure_array(st, "addresses");
-	address_add(j, "InternalIP", m->node_ip);
-	address_add(j, "Hostname", n->k->node_name);
-	(void)ojson_set_i64(ojson_ensure_object(ojson_ensure_object(st, "daemonEndpoints"), "kubeletEndpoint"), "Port",
-			    server_port(n->k));
-	j = ojson_ensure_object(st, "nodeInfo");
-	(void)ojson_set_cstr(j, "machineID", m->machine_id);
-	(void)ojson_set_cstr(j, "systemUUID", m->system_uuid);
-	(void)ojson_set_cstr(j, "bootID", m->boot_id);
-	(void)ojson_set_cstr(j, "kernelVersion", m->kernel);
-	(void)ojson_set_cstr(j, "osImage", m->os_image);
-	(void)ojson_set_cstr(j, "containerRuntimeVersion", n->runtime_version ? n->runtime_version : "orlop://unknown");
-	(void)ojson_set_cstr(j, "kubeletVersion", KUBELET_VERSION);
-	(void)ojson_set_cstr(j, "kubeProxyVersion", "");
-	(void)ojson_set_cstr(j, "operatingSystem", "linux");
-	(void)ojson_set_cstr(j, "architecture", m->arch);
-	if (n->images)
-		(void)ojson_set(st, "images", ojson_ref(n->images));
-	return st;
-}
-
-static void labels_add(const struct node *n, struct ojson *labels)
-{
-	(void)ojson_set_cstr(labels, "beta.kubernetes.io/arch", n->m.arch);
-	(void)ojson_set_cstr(labels, "beta.kubernetes.io/os", "linux");
-	(void)ojson_set_cstr(labels, "kubernetes.io/arch", n->m.arch);
-	(void)ojson_set_cstr(labels, "kubernetes.io/hostname", n->k->node_name);
-	(void)ojson_set_cstr(labels, "kubernetes.io/os", "linux");
-}
+/* ---- telling the API ---------------------------------------------------------------------------------- */
 
 static void again_later(struct node *n)
 {
@@ -249,11 +102,11 @@ static void status_answer(void *arg, int32_t status, uint32_t code, const struct
 		return;
 	}
 	n->failures = 0;
-	ready = !strcmp(ojson_get_cstr(sent_condition(n, "Ready"), "status", ""), "True");
+	ready = !strcmp(ojson_get_cstr(node_sent_condition(n, "Ready"), "status", ""), "True");
 	if (ready != n->told_ready) {
 		n->told_ready = ready;
 		OLOG(n->k->h, INFO, ready ? "node_ready" : "node_not_ready", "node=%s", n->k->node_name);
-		node_event(n, "Normal", ready ? "NodeReady" : "NodeNotReady", "Node %s status is now: %s",
+		node_event(n->k, "Normal", ready ? "NodeReady" : "NodeNotReady", "Node %s status is now: %s",
 			   n->k->node_name, ready ? "NodeReady" : "NodeNotReady");
 		/* pods that were marked not ready with the node */
 		if (ready)
@@ -266,7 +119,7 @@ static void status_answer(void *arg, int32_t status, uint32_t code, const struct
 static void status_send(struct node *n)
 {
 	struct ojson *patch = ojson_new_object();
-	struct ojson *st = status_node(n);
+	struct ojson *st = node_status(n);
 
 	if (!patch || !st) {
 		ojson_unref(patch);
@@ -279,7 +132,7 @@ static void status_send(struct node *n)
 	n->status_ns = kubelet_now(n->k);
 	(void)ojson_set(patch, "status", st);
 	n->busy = true;
-	if (okube_patch(n->k->h, "nodes", (struct orlop_bytes){ "", 0 }, name_of(n->k), "status",
+	if (okube_patch(n->k->h, "nodes", (struct orlop_bytes){ "", 0 }, node_name_bytes(n->k), "status",
 			OKUBE_STRATEGIC_PATCH, patch, status_answer, n)) {
 		n->busy = false;
 		again_later(n);
@@ -322,9 +175,9 @@ static void created(void *arg, int32_t status, uint32_t code, const struct ojson
 		return;
 	if (!status && code == 409) {
 		patch = ojson_new_object();
-		labels_add(n, ojson_ensure_object(ojson_ensure_object(patch, "metadata"), "labels"));
+		node_labels(n, ojson_ensure_object(ojson_ensure_object(patch, "metadata"), "labels"));
 		n->busy = true;
-		if (okube_patch(n->k->h, "nodes", (struct orlop_bytes){ "", 0 }, name_of(n->k), NULL,
+		if (okube_patch(n->k->h, "nodes", (struct orlop_bytes){ "", 0 }, node_name_bytes(n->k), NULL,
 				OKUBE_MERGE_PATCH, patch, labelled, n)) {
 			n->busy = false;
 			again_later(n);
@@ -350,73 +203,14 @@ static void create(struct node *n)
 	(void)ojson_set_cstr(obj, "kind", "Node");
 	(void)ojson_set_cstr(obj, "apiVersion", "v1");
 	(void)ojson_set_cstr(meta, "name", n->k->node_name);
-	labels_add(n, ojson_ensure_object(meta, "labels"));
+	node_labels(n, ojson_ensure_object(meta, "labels"));
 	(void)ojson_set_cstr(ojson_ensure_object(meta, "annotations"),
 			     "volumes.kubernetes.io/controller-managed-attach-detach", "true");
-	(void)ojson_set(obj, "status", status_node(n));
+	(void)ojson_set(obj, "status", node_status(n));
 	n->busy = true;
 	if (okube_create(n->k->h, "nodes", (struct orlop_bytes){ "", 0 }, obj, created, n)) {
 		n->busy = false;
 		again_later(n);
-	}
-	ojson_unref(obj);
-}
-
-/* ---- lease --------------------------------------------------------------------------------------------- */
-
-static void lease_answer(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
-{
-	struct node *n = arg;
-
-	(void)rev;
-	if (n->k->stopping)
-		return;
-	if (!status && (code < 300 || code == 409)) {
-		n->leased = true;
-		return;
-	}
-	if (!status && code == 404 && n->leased) {
-		n->leased = false;
-		n->k->h->timer_set(n->timer, 1, LEASE_NS);
-		return;
-	}
-	OLOG(n->k->h, WARN, "lease", "code=%u why=\"%s\" retrying=1", code,
-	     status ? strerrordesc_np(-status) : ojson_get_cstr(body, "message", ""));
-	/* the namespace may not be there yet */
-	n->k->h->timer_set(n->timer, NS_PER_S / 2, LEASE_NS);
-}
-
-static void lease_send(struct node *n)
-{
-	struct orlop_bytes ns = OBYTES("kube-node-lease");
-	struct ojson *obj = ojson_new_object();
-	struct ojson *spec = obj ? ojson_ensure_object(obj, "spec") : NULL;
-	struct ojson *owner;
-	struct ojson *meta;
-	char now[OTIME_BUF];
-
-	otime_format_micro(kubelet_now(n->k), now);
-	(void)ojson_set_cstr(spec, "holderIdentity", n->k->node_name);
-	(void)ojson_set_i64(spec, "leaseDurationSeconds", LEASE_S);
-	(void)ojson_set_cstr(spec, "renewTime", now);
-	if (n->leased) {
-		(void)okube_patch(n->k->h, "leases.coordination.k8s.io", ns, name_of(n->k), NULL, OKUBE_MERGE_PATCH, obj,
-				  lease_answer, n);
-	} else {
-		(void)ojson_set_cstr(obj, "kind", "Lease");
-		(void)ojson_set_cstr(obj, "apiVersion", "coordination.k8s.io/v1");
-		meta = ojson_ensure_object(obj, "metadata");
-		(void)ojson_set_cstr(meta, "name", n->k->node_name);
-		(void)ojson_set_string(meta, "namespace", ns.p, ns.len);
-		if (n->uid) {
-			owner = ojson_new_object();
-			(void)ojson_set_cstr(owner, "apiVersion", "v1");
-			(void)ojson_set_cstr(owner, "kind", "Node");
-			(void)ojson_set_cstr(owner, "name", n->k->node_name);
-			(void)ojson_set_cstr(owner, "uid", n->uid);
-			(void)ojson_append(ojson_ensure_array(meta, "ownerReferences"), owner);
-		}
-		(void)okube_create(n->k->h, "leases.coordination.k8s.io", ns, obj, lease_answer, n);
 	}
 	ojson_unref(obj);
 }
@@ -445,6 +239,8 @@ static void images_got(void *arg, int status, const struct ojson *res, const str
 									      : ojson_i64(size, 0));
 		(void)ojson_append(list, e);
 	}
+	if (status >= 0 && !n->k->stopping)
+		gc_images_seen(n->k, ojson_get(res, "images"));
 	if (status < 0 || n->k->stopping || ojson_equal(list, n->images)) {
 		ojson_unref(list);
 		return;
@@ -524,6 +320,18 @@ static void version_got(void *arg, int status, const struct ojson *res, const st
 	text_set(&n->runtime_version, text);
 }
 
+static void fs_got(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
+{
+	struct node *n = arg;
+	const struct ojson *fs = ojson_index(ojson_get(res, "imageFilesystems"), 0);
+	const char *dir = ojson_cstr(OJSON_AT(fs, "fsId", "mountpoint"), "");
+
+	(void)msg;
+	(void)why;
+	if (status >= 0 && *dir && !n->k->stopping)
+		text_set(&n->image_dir, dir);
+}
+
 static void look(struct node *n)
 {
 	if (n->asking)
@@ -531,29 +339,10 @@ static void look(struct node *n)
 	n->asking = true;
 	if (!n->runtime_version)
 		rt_call(n->k, ORLOP_RUNTIME_VERSION, 0, NULL, 0, version_got, n);
+	if (!n->image_dir)
+		rt_call(n->k, ORLOP_RUNTIME_IMAGE_FS_INFO, 0, NULL, 0, fs_got, n);
 	rt_call(n->k, ORLOP_RUNTIME_STATUS, 0, NULL, 10 * NS_PER_S, runtime_got, n);
 	rt_call(n->k, ORLOP_RUNTIME_IMAGE_LIST, 0, NULL, 0, images_got, n);
-}
-
-static void pressure_look(struct node *n)
-{
-	struct obuf b = OBUF_INIT;
-	struct statvfs fs;
-	bool memory = n->memory_pressure;
-	bool disk = n->disk_pressure;
-	const char *p;
-
-	/* upstream's hard eviction defaults: 100 MiB of memory, 10 % of the node's file system */
-	if (!ofile_read(AT_FDCWD, "/proc/meminfo", 65536, &b) && (p = strstr(obuf_cstr(&b), "MemAvailable:")))
-		memory = strtoll(p + 13, NULL, 10) < 100 * 1024;
-	obuf_done(&b);
-	if (!statvfs(n->k->root, &fs) && fs.f_blocks)
-		disk = fs.f_bavail < fs.f_blocks / 10;
-	if (memory != n->memory_pressure || disk != n->disk_pressure) {
-		n->memory_pressure = memory;
-		n->disk_pressure = disk;
-		n->status_ns = 0;
-	}
 }
 
 static void node_sync(struct node *n)
@@ -588,7 +377,7 @@ void node_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop
 	}
 	obj = okube_parse(o);
 	if (obj && n->sent && strcmp(ojson_get_cstr(okube_condition(obj, "Ready"), "status", ""),
-				     ojson_get_cstr(sent_condition(n, "Ready"), "status", ""))) {
+				     ojson_get_cstr(node_sent_condition(n, "Ready"), "status", ""))) {
 		n->status_ns = 0;
 		node_sync(n);
 	}
@@ -600,9 +389,9 @@ static void tick(void *arg)
 	struct node *n = arg;
 
 	lease_send(n);
-	if (!n->status_ns || kubelet_now(n->k) - n->status_ns >= STATUS_NS - (int64_t)LEASE_NS || !is_ready(n))
+	if (!n->status_ns || kubelet_now(n->k) - n->status_ns >= STATUS_NS - (int64_t)LEASE_NS || !node_is_ready(n))
 		look(n);
-	pressure_look(n);
+	evict_look(n->k);
 	node_sync(n);
 }
 
@@ -610,7 +399,7 @@ static void retry(void *arg)
 {
 	struct node *n = arg;
 
-	if (!is_ready(n))
+	if (!node_is_ready(n))
 		look(n);
 	node_sync(n);
 }
@@ -663,7 +452,7 @@ int node_start(struct kubelet *k, struct orlop_error *err)
 		return orlop_fail(err, -e, 0, "", "the node cannot be described");
 	}
 	look(n);
-	node_event(n, "Normal", "Starting", "Starting kubelet.");
+	node_event(n->k, "Normal", "Starting", "Starting kubelet.");
 	return 0;
 }
 
@@ -687,6 +476,7 @@ void node_free(struct kubelet *k)
 	ojson_unref(n->sent);
 	omem_free(n->why_not);
 	omem_free(n->runtime_version);
+	omem_free(n->image_dir);
 	omem_free(n->uid);
 	omem_free(n);
 	k->node = NULL;

@@ -369,6 +369,12 @@ static void ask(void *arg)
 	const struct ojson *a;
 	char addr[300];
 
+
+void probes_metrics(const struct kubelet *k, struct obuf *out)
+{
+	(void)k;
+	(void)out;
+}
 	if (b->busy || b->dead || !spec || !b->c->id)
 		return;
 	b->busy = true;

@@ -198,6 +198,8 @@ static void on_request(void *arg, struct ohttp_req *r)
 		server_text(r, 200, "ok");
 		return;
 	}
+	if (stats_serve(s, r))
+		return;
 	if (ostr_is(path.p, path.len, "/pods") || ostr_is(path.p, path.len, "/pods/")) {
 		put_pods(s, r, false);
 		return;

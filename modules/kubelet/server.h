@@ -16,6 +16,8 @@ struct server {
 	struct olist	forwards;	/* forward.c */
 };
 
+/* statserve.c: true if the path was one of theirs */
+bool stats_serve(struct server *s, struct ohttp_req *r);
 /* Answer with plain text, as upstream's kubelet does. */
 void server_text(struct ohttp_req *r, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Value of a query parameter, unescaped (omem_free), NULL: none. *@at: where to go on, start with 0. */

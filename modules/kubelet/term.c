@@ -28,6 +28,8 @@ static int64_t grace_of(const struct pod *p)
 	/* removed by force, or behind our back */
 	if (p->gone && !p->orphan && !ojson_get(meta, "deletionGracePeriodSeconds"))
 		g = g < 2 ? g : 2;
+	if (p->fail_grace && p->fail_grace < g)
+		g = p->fail_grace;
 	return g < 1 ? 1 : g;
 }
 
