@@ -142,7 +142,6 @@ static void remove_id(struct pod *p, const char *id)
 	rt_call(p->k, ORLOP_RUNTIME_REMOVE_CONTAINER, 0, rt_id("containerId", id), 0, ignored, p->k);
 }
 
-/* The step is over, one way or the other. */
 void ctr_forget_previous(struct ctr *c)
 {
 	remove_id(c->pod, c->prev_id);
@@ -150,6 +149,7 @@ void ctr_forget_previous(struct ctr *c)
 	c->prev_id = NULL;
 }
 
+/* The step is over, one way or the other. */
 void ctr_step_end(struct ctr *c)
 {
 	c->busy = false;

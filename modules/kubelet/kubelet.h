@@ -150,6 +150,8 @@ struct pod {
 	bool		finished;	/* phase Succeeded or Failed: will not run again */
 	char		*fail_reason;	/* evicted, DeadlineExceeded … */
 	char		*fail_message;
+	int64_t		fail_grace;	/* for its containers then; 0: its own */
+	bool		disruption;	/* the condition DisruptionTarget tells of it */
 	enum td_step	td;
 	bool		td_busy;
 	uint32_t	td_left;
@@ -160,8 +162,6 @@ struct pod {
 	bool		sending;
 	bool		marked;		/* somebody else said that it is not ready */
 	bool		send_again;
-	int64_t		fail_grace;	/* for its containers then; 0: its own */
-	bool		disruption;	/* the condition DisruptionTarget tells of it */
 	uint32_t	send_failures;
 	struct orlop_timer *timer;
 	int64_t		wake_ns;	/* wall: earliest time that this sync wants */
@@ -170,6 +170,10 @@ struct pod {
 struct server;
 struct prober;
 struct node;
+struct limits;
+struct evictor;
+struct collector;
+struct stats_memory;
 
 struct kubelet {
 	const struct orlop_host *h;
@@ -180,10 +184,6 @@ struct kubelet {
 	const char	*cluster_dns;
 	const char	*cluster_domain;
 	bool		proxy;
-struct limits;
-struct evictor;
-struct collector;
-struct stats_memory;
 	struct omap	pods;		/* uid → struct pod */
 	struct okube_informer *in_pods;
 	struct okube_informer *in_services;
@@ -209,6 +209,10 @@ struct stats_memory;
 	struct node	*node;
 	struct server	*server;
 	struct prober	*prober;
+	struct limits	*limits;
+	struct evictor	*evictor;
+	struct collector *gc;
+	struct stats_memory *stats;	/* NULL: nobody has asked yet */
 	struct omap	unknown;	/* sandbox id → uid: found, not yet claimed by a pod */
 };
 
@@ -219,10 +223,6 @@ int64_t kubelet_now(const struct kubelet *k);		/* wall, ns */
 void kubelet_missed(struct kubelet *k);
 /* Everything is known that a pod needs: begin. */
 void kubelet_maybe_run(struct kubelet *k);
-	struct limits	*limits;
-	struct evictor	*evictor;
-	struct collector *gc;
-	struct stats_memory *stats;	/* NULL: nobody has asked yet */
 /* Object of an informer's resource as a tree, NULL if there is none. */
 struct ojson *kubelet_get(struct kubelet *k, struct okube_informer *in, const char *ns, const char *name);
 
@@ -299,6 +299,8 @@ struct ojson *ctr_terminated(const struct ctr *c);
 uint32_t ctr_spec_hash(const struct ojson *spec);
 /* What the runtime says of an ended or running container (status of CRI). */
 void ctr_apply_status(struct ctr *c, const struct ojson *st);
+/* The ended one before the present one goes. */
+void ctr_forget_previous(struct ctr *c);
 /* The log file of attempt @n. Caller frees. */
 char *ctr_log_path(const struct ctr *c, uint32_t n);
 char *pod_log_dir(const struct pod *p);
@@ -311,8 +313,6 @@ void image_ready(struct ctr *c);
 void sandbox_sync(struct pod *p);
 /* A sandbox that was found running: ask cni for its address. */
 void sandbox_attach(struct pod *p);
-/* The ended one before the present one goes. */
-void ctr_forget_previous(struct ctr *c);
 
 /* ---- term.c ---------------------------------------------------------------------------------------------- */
 
@@ -511,6 +511,8 @@ void logline_tail(const char *p, size_t len, uint32_t lines, size_t bytes, struc
 void probes_start(struct ctr *c);
 void probes_stop(struct ctr *c);
 void prober_free(struct kubelet *k);
+/* Counts of results, as /metrics/probes shows them. */
+void probes_metrics(const struct kubelet *k, struct obuf *out);
 
 /* ---- server.c, logs.c, exec.c ------------------------------------------------------------------------------------------ */
 
@@ -524,5 +526,3 @@ uint32_t server_port(const struct kubelet *k);
 void server_ctr_ended(struct kubelet *k, const struct ctr *c);
 
 #endif
-/* Counts of results, as /metrics/probes shows them. */
-void probes_metrics(const struct kubelet *k, struct obuf *out);

@@ -369,12 +369,6 @@ static void ask(void *arg)
 	const struct ojson *a;
 	char addr[300];
 
-
-void probes_metrics(const struct kubelet *k, struct obuf *out)
-{
-	(void)k;
-	(void)out;
-}
 	if (b->busy || b->dead || !spec || !b->c->id)
 		return;
 	b->busy = true;
@@ -452,4 +446,10 @@ void probes_start(struct ctr *c)
 		begin_rest(c);
 	else
 		begin(c, P_STARTUP);
+}
+
+void probes_metrics(const struct kubelet *k, struct obuf *out)
+{
+	(void)k;
+	(void)out;
 }
