@@ -513,7 +513,8 @@ static bool stop_one(struct core_instance *inst)
 		core_unload_close(inst);		/* its streams are cut */
 		return true;
 	}
-	if (inst->state == CORE_READY && !job && !dependent(inst))
+	/* One that is being replaced goes when that has ended, one way or the other. */
+	if (inst->state == CORE_READY && !job && !inst->rep && !dependent(inst))
 		return unload(inst, true, NULL, NULL, NULL) == 0;
 	/* Loading: undone as soon as its shards have reported. */
 	if ((inst->state == CORE_LOADED || inst->state == CORE_STARTING) && job && job->pending == 0 &&

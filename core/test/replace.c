@@ -678,9 +678,11 @@ static void test_stop_all(void)
 	struct core_config_module cm = { .line = 0 };
 	struct kit_load l;
 	struct kit_load rep = { .done = 0 };
+	struct kit_load hand = { .done = 0 };
 	char lock[100];
 
 	(void)snprintf(lock, sizeof(lock), "%s/lock3", dir);
+	(void)load_with("handover", NULL, &l);
 	(void)load_with("exclusive", KV("lock", lock), &l);
 	(void)load_with("swap", KV("streams", "3"), &l);
 	is_int(replace_as("test/swap", NULL, NULL, &l), 0, "one is draining %s", l.msg);
@@ -688,8 +690,9 @@ static void test_stop_all(void)
 	is_int(core_loader_replace(c, "test/exclusive", &cm, kit_loaded, &rep, NULL), 0, "one is being replaced");
 	memset(&l, 0, sizeof(l));
 	is_int(core_loader_replace(c, "test/swap", &cm, kit_loaded, &l, NULL), 0, "and another");
+	is_int(core_loader_replace(c, "test/handover", &cm, kit_loaded, &hand, NULL), 0, "and one that waits for a moment to hand over");
 	ok(kit_end(c), "the core ends");
-	ok(rep.done == 1 && l.done == 1, "and both heard how it ended (%s) (%s)", rep.msg, l.msg);
+	ok(rep.done == 1 && l.done == 1 && hand.done == 1, "and all heard how it ended (%s) (%s) (%s)", rep.msg, l.msg, hand.msg);
 }
 
 int main(void)
