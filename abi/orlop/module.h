@@ -7,6 +7,7 @@
  * so any number of instances live in one process.
  *
  * Change list of the ABI, newest first. Members are only ever appended.
+ *   1.1  runtime: sandbox_stats
  *   1.0  frozen: from here on a module that was built loads, whatever is added (tests/abi/)
  *   0.1  storage: op check, one format of snapshots; admin: TAP, MODULE_DEBUG, descriptors with requests
  *   0.1  rights of an isolated module: caps=, files=, net=, exec=, uid=, memory= of the modinfo
@@ -25,7 +26,7 @@ extern "C" {
 #endif
 
 #define ORLOP_ABI_MAJOR		1
-#define ORLOP_ABI_MINOR		0
+#define ORLOP_ABI_MINOR		1
 #define ORLOP_MODULE_MAGIC	UINT64_C(0x31706f6c726f2e1a)	/* "\x1a.orlop1" */
 
 /* flags */

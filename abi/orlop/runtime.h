@@ -50,6 +50,7 @@ struct orlop_runtime_ops {
 	orlop_op_fn	image_import;		/* 27 FD 0: docker or OCI archive; or PATH */
 	orlop_op_fn	exec_resize;		/* 28 EXEC_ID, WIDTH, HEIGHT */
 	orlop_op_fn	exec_wait;		/* 29 EXEC_ID → EXIT_CODE */
+	orlop_op_fn	sandbox_stats;		/* 30 ListPodSandboxStatsRequest; since ABI 1.1 */
 };
 
 enum {
@@ -64,6 +65,7 @@ enum {
 	ORLOP_RUNTIME_EVENTS, ORLOP_RUNTIME_IMAGE_LIST, ORLOP_RUNTIME_IMAGE_STATUS,
 	ORLOP_RUNTIME_IMAGE_PULL, ORLOP_RUNTIME_IMAGE_REMOVE, ORLOP_RUNTIME_IMAGE_FS_INFO,
 	ORLOP_RUNTIME_IMAGE_IMPORT, ORLOP_RUNTIME_EXEC_RESIZE, ORLOP_RUNTIME_EXEC_WAIT,
+	ORLOP_RUNTIME_SANDBOX_STATS,
 };
 
 /*

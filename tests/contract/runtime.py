@@ -19,7 +19,7 @@ from daemon import BUILD, Daemon, arguments, done, ok, skip_all  # noqa: E402
 from ctl import num, text  # noqa: E402
 
 (VERSION, STATUS, RUN, STOP_SB, RM_SB, SB_STATUS, SB_LIST, CREATE, START, STOP, RM, C_STATUS, C_LIST) = range(1, 14)
-EXEC_SYNC, EVENTS, I_LIST, I_STATUS, I_REMOVE, FS_INFO, IMPORT = 16, 21, 22, 23, 25, 26, 27
+UPDATE, REOPEN, EXEC_SYNC, FORWARD, STATS, EVENTS, I_LIST, I_STATUS, I_REMOVE, FS_INFO, IMPORT, SB_STATS = 14, 15, 16, 19, 20, 21, 22, 23, 25, 26, 27, 30
 IMAGE = "localhost/contract:1"
 CGROUP = "/orlop-contract-%d" % os.getpid()
 
@@ -165,6 +165,32 @@ def main():
         stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(Z|[+-]\d\d:\d\d) "
         ok(any(re.fullmatch(stamp + "stdout F out", x) for x in lines) and any(re.fullmatch(stamp + "stderr F err", x) for x in lines),
            "the log, line by line in CRI's form", lines)
+
+        # what it uses, and may use
+        for what, op, f in (("containers", STATS, {"filter": {"podSandboxId": p.id}}), ("of a pod", SB_STATS, {"filter": {"id": p.id}})):
+            st, doc, _ = c.cri(op, f)
+            one = doc.get("stats", [{}])[0] if st == 0 and doc.get("stats") else {}
+            use = one.get("linux", one)
+            ok(st == 0 and len(doc["stats"]) == 1 and int(use.get("cpu", {}).get("usageCoreNanoSeconds", {}).get("value", 0)) > 0 and
+               int(use.get("memory", {}).get("workingSetBytes", {}).get("value", 0)) > 0 and one["attributes"]["metadata"]["name"] in ("web", "one"),
+               "statistics " + what, doc)
+            inner = use["containers"][0] if op == SB_STATS else one
+            ok(int(inner["writableLayer"]["inodesUsed"]["value"]) > 0, "with its writable layer", inner)
+        ok(c.cri(STATS, {"filter": {"id": "f" * 64}})[1].get("stats") == [], "none of what is not there")
+        st, doc, _ = c.cri(UPDATE, {"containerId": web, "linux": {"memoryLimitInBytes": 64 << 20, "cpuShares": 512, "cpuQuota": 50000, "cpuPeriod": 100000}})
+        ok(st == 0, "its limits are changed", doc)
+        got = status(c, web).get("resources", {}).get("linux", {})
+        ok(int(got.get("memoryLimitInBytes", 0)) == 64 << 20 and int(got.get("cpuQuota", 0)) == 50000, "and told", got)
+        st, doc, _ = c.cri(STATS, {"filter": {"id": web}})
+        ok(0 < int(doc["stats"][0]["memory"].get("availableBytes", {}).get("value", 0)) <= 64 << 20, "and count", doc)
+        os.rename(d.root + "/one-web.log", d.root + "/one-web.log.1")
+        ok(c.cri(REOPEN, {"containerId": web})[0] == 0, "its log is opened anew")
+        end = time.monotonic() + 10
+        while not os.path.exists(d.root + "/one-web.log") and time.monotonic() < end:
+            time.sleep(0.02)
+        ok(os.path.exists(d.root + "/one-web.log"), "where it was")
+        st, why, _ = c.cri(FORWARD, {"podSandboxId": p.id, "port": [9]})
+        ok(st < 0 and "failed to connect to localhost:9 inside namespace" in why, "a port nobody listens on: %s" % why)
 
         # ends
         s = ended(d, p.run("fails", "exit 42"))

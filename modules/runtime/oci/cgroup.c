@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/ocleanup.h"
+#include "base/ofile.h"
 
 #define CGROUP_ROOT	"/sys/fs/cgroup"
 
@@ -32,6 +34,31 @@ void cgroup_detect(struct oci *o)
 	o->cgroups = is_cgroup2(CGROUP_ROOT) ? OCI_CGROUPS_V2 : OCI_CGROUPS_V1;
 	o->hybrid = o->cgroups == OCI_CGROUPS_V1 && is_cgroup2(CGROUP_ROOT "/unified");
 	o->spawn_flags = o->hybrid && o->is_crun ? ORLOP_SPAWN_NEWNS | ORLOP_SPAWN_HIDE_UNIFIED : 0;
+}
+
+void cgroup_file(const struct oci *o, const char *controller, const char *cgroup, const char *file, char *buf, size_t size)
+{
+	if (o->cgroups == OCI_CGROUPS_V2)
+		snprintf(buf, size, CGROUP_ROOT "%.3000s/%.100s", cgroup, file);
+	else
+		snprintf(buf, size, CGROUP_ROOT "/%.100s%.3000s/%.100s", controller, cgroup, file);
+}
+
+int cgroup_read(const struct oci *o, const char *controller, const char *cgroup, const char *file, struct obuf *out)
+{
+	char path[4096];
+
+	cgroup_file(o, controller, cgroup, file, path, sizeof(path));
+	obuf_reset(out);
+	return ofile_read(AT_FDCWD, path, 65536, out);
+}
+
+int cgroup_write(const struct oci *o, const char *controller, const char *cgroup, const char *file, const char *text)
+{
+	char path[4096];
+
+	cgroup_file(o, controller, cgroup, file, path, sizeof(path));
+	return ofile_poke(AT_FDCWD, path, text, strlen(text));
 }
 
 /* rmdir of a cgroup and what is below it; cgroups have no other files to remove. */

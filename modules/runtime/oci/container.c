@@ -341,11 +341,18 @@ static char *text_of(const struct ojson *j)
 	return j ? ojson_text(j, 0, NULL) : omem_strdup("{}");
 }
 
+char *container_cgroup(struct oci *o, const struct container *c)
+{
+	const struct sandbox *s = omap_get_cstr(&o->sandboxes, c->sandbox);
+	const char *parent = s ? ojson_cstr(OJSON_AT(s->config, "linux", "cgroupParent"), "") : "";
+
+	return omem_printf("%s%s/%s", *parent == '/' ? "" : "/", *parent ? parent : "orlop", c->id);
+}
+
 static struct create_job *create_new(struct oci *o, struct container *c, const struct sandbox *s,
 				     const struct image *img)
 {
 	struct create_job *j = OMEM_NEW(struct create_job);
-	const char *parent = ojson_cstr(OJSON_AT(s->config, "linux", "cgroupParent"), "");
 
 	if (!j)
 		return NULL;
@@ -358,7 +365,7 @@ static struct create_job *create_new(struct oci *o, struct container *c, const s
 	j->caps = o->caps;
 	j->dir = path_of(o, "containers/%s", c->id);
 	j->ns_dir = path_of(o, "sandboxes/%s", s->id);
-	j->cgroup = omem_printf("%s%s/%s", *parent == '/' ? "" : "/", *parent ? parent : "orlop", c->id);
+	j->cgroup = container_cgroup(o, c);
 	j->container = text_of(c->config);
 	j->sandbox = text_of(s->config);
 	j->image = text_of(img->config);
@@ -693,6 +700,10 @@ OCI_OP(op_container_status)
 		(void)ojson_set_cstr(st, "reason", c->oom ? "OOMKilled" : c->exit_code ? "Error" : "Completed");
 	(void)ojson_set_cstr(st, "logPath", c->log_path);
 	(void)ojson_set_i64(st, "pid", c->pid);
+	if (ojson_get(c->config, "mounts"))
+		(void)ojson_set(st, "mounts", ojson_ref(ojson_get(c->config, "mounts")));
+	if (OJSON_AT(c->config, "linux", "resources"))
+		(void)ojson_set(ojson_ensure_object(st, "resources"), "linux", ojson_ref(OJSON_AT(c->config, "linux", "resources")));
 	(void)ojson_set(out, "status", st);
 	reply_json(o, call, out, NULL);
 	return 0;

@@ -242,7 +242,7 @@ void execs_end(struct oci *o)
 	}
 }
 
-static struct container *running_get(struct oci *o, const struct ojson *r, struct orlop_error *err)
+struct container *container_running(struct oci *o, const struct ojson *r, struct orlop_error *err)
 {
 	struct container *c = container_get(o, r, err);
 
@@ -284,7 +284,7 @@ OCI_OP(op_exec_sync)
 
 	if (e)
 		return e;
-	c = running_get(o, r, err);
+	c = container_running(o, r, err);
 	if (!c)
 		return -err->err;
 	x = exec_new(o, c);
@@ -418,7 +418,7 @@ OCI_OP(op_exec)
 
 	if (e)
 		return e;
-	c = running_get(o, r, err);
+	c = container_running(o, r, err);
 	if (!c)
 		return -err->err;
 	if (!ojson_count(ojson_get(r, "cmd")))
@@ -452,15 +452,18 @@ static struct exec *exec_get(struct oci *o, const struct orlop_req *req, struct 
 OCI_OP(op_exec_resize)
 {
 	struct oci *o = ctx;
-	struct exec *x = exec_get(o, req, err);
+	struct attach *a = attach_get(o, orlop_msg_bytes(o->h, &req->msg, ORLOP_RUNTIME_T_EXEC_ID));
+	struct exec *x = a ? NULL : exec_get(o, req, err);
 	struct winsize ws = {
 		.ws_col = (unsigned short)orlop_msg_u64(&req->msg, ORLOP_RUNTIME_T_WIDTH, 0),
 		.ws_row = (unsigned short)orlop_msg_u64(&req->msg, ORLOP_RUNTIME_T_HEIGHT, 0),
 	};
 
-	if (!x)
+	if (!x && !a)
 		return -ENOENT;
-	if (x->master >= 0 && !ioctl(x->master, TIOCSWINSZ, &ws) && x->child)
+	if (a)
+		attach_resize(a, ws.ws_col, ws.ws_row);
+	else if (x->master >= 0 && !ioctl(x->master, TIOCSWINSZ, &ws) && x->child)
 		(void)o->h->child_kill(x->child, SIGWINCH);
 	o->h->call_done(call, 0, NULL, NULL);
 	return 0;
@@ -481,11 +484,14 @@ static void waiter_gone(void *arg)
 OCI_OP(op_exec_wait)
 {
 	struct oci *o = ctx;
-	struct exec *x = exec_get(o, req, err);
+	struct attach *a = attach_get(o, orlop_msg_bytes(o->h, &req->msg, ORLOP_RUNTIME_T_EXEC_ID));
+	struct exec *x = a ? NULL : exec_get(o, req, err);
 
-	if (!x)
+	if (a && !attach_wait(a, call))
+		return 0;
+	if (!x && !a)
 		return -ENOENT;
-	if (x->waiter)
+	if (a || x->waiter)
 		return orlop_fail(err, EBUSY, 0, "", "somebody waits for this command already");
 	x->waiter = call;
 	if (x->ended) {
@@ -500,21 +506,17 @@ OCI_OP(op_reopen_log)
 {
 	struct oci *o = ctx;
 	cleanup_ojson struct ojson *r = NULL;
-	cleanup_free char *ctl = NULL;
-	cleanup_close int fd = -1;
 	struct container *c;
 	int e = req_parse(o, req, &r, err);
 
 	if (e)
 		return e;
-	c = running_get(o, r, err);
+	c = container_running(o, r, err);
 	if (!c)
 		return -err->err;
-	ctl = path_of(o, "containers/%s/ctl", c->id);
-	fd = ctl ? open(ctl, O_WRONLY | O_NONBLOCK | O_CLOEXEC) : -1;
-	/* "2 0 0": conmon reopens its log file */
-	if (fd < 0 || write(fd, "2 0 0\n", 6) != 6)
-		return orlop_fail(err, errno, 0, "", "container %s: its monitor does not listen", c->id);
+	e = conmon_tell(o, c->id, 2, 0, 0);
+	if (e)
+		return orlop_fail(err, -e, 0, "", "container %s: its monitor does not listen", c->id);
 	reply_json(o, call, NULL, NULL);
 	return 0;
 }

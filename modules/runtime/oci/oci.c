@@ -155,6 +155,7 @@ static void oci_fini(void *ctx)
 	struct oci *o = ctx;
 
 	execs_end(o);
+	attaches_end(o);
 	orphans_stop(o);
 	events_done(o);
 	OMAP_FOREACH(&o->sandboxes, s)
@@ -197,6 +198,7 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 	o->exit_fd = -1;
 	olist_init(&o->pollers);
 	olist_init(&o->execs);
+	olist_init(&o->attaches);
 	omap_init(&o->sandboxes);
 	omap_init(&o->containers);
 	omap_init(&o->images);
@@ -242,8 +244,10 @@ static int oci_stop(void *ctx, struct orlop_error *err)
 		return orlop_fail(err, EBUSY, 0, "", "an image is being fetched; try again when it is there");
 	pollers_wake(o);
 	/* Sessions of exec end with whoever began them: now, or as our successor works beside us. */
-	if (!replaced)
+	if (!replaced) {
 		execs_end(o);
+		attaches_end(o);
+	}
 	return 0;
 }
 
@@ -261,6 +265,8 @@ static uint32_t oci_draining(void *ctx)
 	uint32_t n = 0;
 
 	OLIST_FOREACH(l, &o->execs)
+		n++;
+	OLIST_FOREACH(a, &o->attaches)
 		n++;
 	OMAP_FOREACH(&o->containers, e)
 		OLIST_FOREACH(l, &((struct container *)e->value)->waits)
@@ -343,9 +349,13 @@ static const struct orlop_runtime_ops oci_ops = {
 	.remove_container = change_remove_container,
 	.container_status = op_container_status,
 	.list_containers = op_list_containers,
+	.update_resources = op_update_resources,
 	.reopen_log = op_reopen_log,
 	.exec_sync = op_exec_sync,
 	.exec = op_exec,
+	.attach = op_attach,
+	.port_forward = op_port_forward,
+	.container_stats = op_container_stats,
 	.exec_resize = op_exec_resize,
 	.exec_wait = op_exec_wait,
 	.events = op_events,
@@ -355,6 +365,7 @@ static const struct orlop_runtime_ops oci_ops = {
 	.image_remove = op_image_remove,
 	.image_fs_info = op_image_fs_info,
 	.image_import = op_image_import,
+	.sandbox_stats = op_sandbox_stats,
 };
 
 /* What it starts inherits what it has: everything, or containers would lack it. */

@@ -34,6 +34,13 @@ enum oci_state {
 	OCI_EXITED,
 };
 
+/* The last reading of a cgroup's processor time, for "how much now". */
+struct rate {
+	uint64_t	at;
+	uint64_t	cpu_ns;
+	uint64_t	nano_cores;
+};
+
 struct sandbox {
 	char		id[OCI_ID_LEN + 1];
 	struct ojson	*config;	/* CRI PodSandboxConfig */
@@ -42,6 +49,7 @@ struct sandbox {
 	bool		host_net;
 	bool		host_ipc;
 	bool		busy;		/* being made: not listed */
+	struct rate	rate;
 };
 
 /* A stop that waits for its container to end. */
@@ -71,6 +79,10 @@ struct container {
 	bool		oom;
 	bool		busy;		/* being made or removed */
 	struct olist	waits;		/* stop_wait */
+	struct rate	rate;
+	uint64_t	layer_at;	/* when the writable layer was measured */
+	uint64_t	layer_bytes;
+	uint64_t	layer_inodes;
 };
 
 struct image {
@@ -105,8 +117,9 @@ struct oci {
 	uint64_t	first_event;	/* number of our first one */
 	uint64_t	next_event;
 	struct olist	pollers;
-	/* exec.c */
+	/* exec.c, attach.c */
 	struct olist	execs;
+	struct olist	attaches;
 	struct orlop_timer *orphan_timer;
 	uint64_t	n_pulls;
 	uint32_t	n_pulling;	/* images that are being fetched or imported */
@@ -161,6 +174,11 @@ int container_kill(struct oci *o, struct container *c, orlop_cb then, void *arg)
 int container_remove(struct oci *o, struct container *c, orlop_cb then, void *arg,
 		     struct orlop_error *err);
 struct ojson *container_summary(const struct container *c);
+struct ojson *sandbox_summary(const struct sandbox *s);
+/* Where its cgroup is, from the root of each hierarchy. */
+char *container_cgroup(struct oci *o, const struct container *c);
+/* The container a request names, if it runs. */
+struct container *container_running(struct oci *o, const struct ojson *r, struct orlop_error *err);
 
 /* ---- spec.c (logic) ----------------------------------------------------------------------------- */
 
@@ -211,6 +229,10 @@ void ns_unpin(const char *dir);
 /* ---- cgroup.c ------------------------------------------------------------------------------------- */
 
 void cgroup_detect(struct oci *o);
+/* A file of a cgroup; @controller counts on v1 only. */
+void cgroup_file(const struct oci *o, const char *controller, const char *cgroup, const char *file, char *buf, size_t size);
+int cgroup_read(const struct oci *o, const char *controller, const char *cgroup, const char *file, struct obuf *out);
+int cgroup_write(const struct oci *o, const char *controller, const char *cgroup, const char *file, const char *text);
 /* Remove the cgroups of a pod once they are empty (all hierarchies). */
 void cgroup_remove(struct oci *o, const char *path);
 
@@ -242,6 +264,17 @@ void orphans_stop(struct oci *o);
 
 void execs_end(struct oci *o);
 
+/* ---- attach.c --------------------------------------------------------------------------------------- */
+
+struct attach;
+struct attach *attach_get(struct oci *o, struct orlop_bytes id);
+void attach_resize(struct attach *a, unsigned int width, unsigned int height);
+/* Answer @call when the session is over. 0 or -EBUSY. */
+int attach_wait(struct attach *a, struct orlop_call *call);
+void attaches_end(struct oci *o);
+/* A line to a container's monitor: 1 height width, 2 0 0 (open the log anew). */
+int conmon_tell(struct oci *o, const char *id, int what, unsigned int a, unsigned int b);
+
 /* ---- ops ----------------------------------------------------------------------------------------- */
 
 #define OCI_OP(name) \
@@ -258,11 +291,16 @@ OCI_OP(op_stop_container);
 OCI_OP(op_remove_container);
 OCI_OP(op_container_status);
 OCI_OP(op_list_containers);
+OCI_OP(op_update_resources);
 OCI_OP(op_reopen_log);
 OCI_OP(op_exec_sync);
 OCI_OP(op_exec);
 OCI_OP(op_exec_resize);
 OCI_OP(op_exec_wait);
+OCI_OP(op_attach);
+OCI_OP(op_port_forward);
+OCI_OP(op_container_stats);
+OCI_OP(op_sandbox_stats);
 OCI_OP(op_events);
 OCI_OP(op_image_list);
 OCI_OP(op_image_status);

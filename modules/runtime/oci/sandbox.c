@@ -319,7 +319,7 @@ OCI_OP(op_remove_sandbox)
 	return sandbox_clear(o, s, call, true, err);
 }
 
-static struct ojson *sandbox_summary(const struct sandbox *s)
+struct ojson *sandbox_summary(const struct sandbox *s)
 {
 	static const char *const keys[] = { "metadata", "labels", "annotations" };
 	struct ojson *j = ojson_new_object();
