@@ -237,14 +237,14 @@ static void put_sub(struct odoc *d, const struct oschema_resource *r, const stru
 	}
 	if ((sub->verbs & OSCHEMA_V_UPDATE) != 0) {
 		o.method = PUT;
-		o.action = "put";
-		o.verb = "replace";
+		o.action = connect ? "connect" : "put";
+		o.verb = connect ? "connectPut" : "replace";
 		put_op(d, &o, &first);
 	}
 	if ((sub->verbs & OSCHEMA_V_PATCH) != 0) {
 		o.method = PATCH;
-		o.action = "patch";
-		o.verb = "patch";
+		o.action = connect ? "connect" : "patch";
+		o.verb = connect ? "connectPatch" : "patch";
 		put_op(d, &o, &first);
 	}
 	end_path(d, r, false, true);

@@ -164,6 +164,7 @@ static void shard_free(struct ashard *sh)
 	proxy_abort_all(sh);
 	ohttp_server_free(sh->srv);
 	ohttp_client_free(sh->kubelet);
+	relay_done(sh);
 	otls_ctx_free(sh->tls);
 	otls_ctx_free(sh->kubelet_tls);
 	docs_drop(sh);

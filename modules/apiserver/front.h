@@ -67,6 +67,8 @@ struct ashard {
 	struct otls_ctx		*tls;
 	struct otls_ctx		*kubelet_tls;
 	struct ohttp_client	*kubelet;
+	struct otls_ctx		*relay_tls;	/* relay.c; made when first needed, as these: */
+	struct ohttp_client	*relay[2];	/* HTTP and HTTPS */
 	struct orlop_resource	*pods;		/* for the rules of nodes */
 	struct orlop_timer	*timer;		/* deadlines of requests; armed while there are some */
 	struct orlop_timer	*chores;	/* once a minute: changed certificates, unused documents */
@@ -180,6 +182,15 @@ bool health_serve(struct front *f);
 void docs_drop(struct ashard *sh);
 void proxy_begin(struct front *f);
 void proxy_abort_all(struct ashard *sh);
+/* Two upgraded connections become one; both are taken. */
+void proxy_join(struct ashard *sh, struct ohttp_stream *take_a, struct ohttp_stream *take_b);
+/* "10.0.0.1:10250" of a node, into @buf, and its host alone; false: it has none. */
+bool proxy_kubelet_addr(struct ashard *sh, const char *node, char *buf, size_t size, char *host, size_t host_size);
+
+/* ---- http/relay.c ---- */
+
+void relay_begin(struct front *f);
+void relay_done(struct ashard *sh);
 
 /* ---- auth/ ---- */
 

@@ -171,6 +171,8 @@ static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct re
 {
 	bool any = node.p == NULL;
 
+	if (bytes_is(at->sub, "proxy"))
+		return false;	/* no reading, whatever its verb is called */
 	if (bytes_is(at->resource, "nodes")) {
 		bool own = any || same(at->name, node);
 

@@ -536,13 +536,16 @@ static void serve_resource(struct front *f)
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	struct reg_req *rq = &f->rq;
 	bool connect = is_connect(f);
+	bool relay = connect && bytes_is(f->rt.sub, "proxy");
 
-	if (!choose_verb(f) && !connect) {
+	if (!choose_verb(f) && !(relay && bytes_is(ohttp_method(f->req), "OPTIONS"))) {
 		front_error(f, 405, "MethodNotAllowed",
 			    "the server does not allow this method on the requested resource");
 		return;
 	}
-	if (connect && !bytes_is(f->rt.sub, "log"))
+	if (!f->verb)
+		f->verb = "get";
+	if (connect && !relay && !bytes_is(f->rt.sub, "log"))
 		f->verb = "create";	/* also for the GET of a WebSocket, since 1.35 */
 	if (!f->rt.res || (f->rt.sub.len && !f->rt.subres) || (!connect && f->rt.rest.len)) {
 		/* Who may do nothing learns nothing about what there is. */
@@ -581,7 +584,10 @@ static void serve_resource(struct front *f)
 				    OB(f->rt.ns));
 			return;
 		}
-		proxy_begin(f);
+		if (relay)
+			relay_begin(f);
+		else
+			proxy_begin(f);
 		return;
 	}
 	if (reg_authorize(f->sh->reg, rq, &err) < 0) {

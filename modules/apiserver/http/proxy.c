@@ -45,7 +45,7 @@ static void on_parted(void *arg)
 	omem_free(j);
 }
 
-static void join(struct ashard *sh, struct ohttp_stream *take_a, struct ohttp_stream *take_b)
+void proxy_join(struct ashard *sh, struct ohttp_stream *take_a, struct ohttp_stream *take_b)
 {
 	struct joined *j = OMEM_NEW(struct joined);
 
@@ -284,7 +284,7 @@ static void on_upgraded(void *arg, struct ohttp_creq *r, struct ohttp_stream *ta
 		return;
 	}
 	p->f->req = NULL;
-	join(p->f->sh, client, take_s);
+	proxy_join(p->f->sh, client, take_s);
 	proxy_free(p, 101);
 }
 
@@ -325,8 +325,7 @@ static const struct ohttp_client_ops client_ops = {
 
 /* ---- whom to ask, and what ------------------------------------------------------------------------------ */
 
-/* "10.0.0.1:10250" of a node, into @buf; false: it has none. */
-static bool kubelet_addr(struct ashard *sh, const char *node, char *buf, size_t size, char *host, size_t host_size)
+bool proxy_kubelet_addr(struct ashard *sh, const char *node, char *buf, size_t size, char *host, size_t host_size)
 {
 	struct orlop_object *o = reg_peek(sh->reg, "nodes", (struct orlop_bytes){ "", 0 }, bytes_cstr(node));
 	struct ojson *j = NULL;
@@ -538,7 +537,7 @@ void proxy_begin(struct front *f)
 		front_text(f, 204, NULL, "", 0);	/* no log yet, as upstream */
 	else if (!node[0])
 		front_error(f, 400, "BadRequest", "pod %.*s does not have a host assigned", OB(f->rt.name));
-	else if (!kubelet_addr(sh, node, addr, sizeof(addr), host, sizeof(host)))
+	else if (!proxy_kubelet_addr(sh, node, addr, sizeof(addr), host, sizeof(host)))
 		front_error(f, 500, "InternalError", "no address is known of node %s", node);
 	else
 		ask(f, addr, host, container);

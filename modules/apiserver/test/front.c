@@ -522,6 +522,23 @@ static void test_kubelet(void)
 	is_str(k_who, "apiserver-kubelet", "by our name");
 	is_int(ask(&nobody, &a, "GET", "/api/v1/namespaces/default/pods/web/log?container=c", NULL, NULL), 403, "not for all");
 
+	is_int(ask(&admin, &a, "OPTIONS", "/api/v1/namespaces/default/pods/web/log", NULL, NULL), 405, "a method nobody knows");
+
+	is_int(ask(&admin, &a, "GET", "/api/v1/nodes/n1/proxy/stats/a%2Fb/?x=1&y=%20", NULL, NULL), 200, "a node by proxy: %s",
+	       obuf_cstr(&a.body));
+	is_str(k_path, "/stats/a%2Fb/?x=1&y=%20", "path and query as they were sent");
+	is_str(obuf_cstr(&a.body), "line 1\nline 2\n", "what it said");
+	is_int(ask(&admin, &a, "POST", "/api/v1/nodes/n1/proxy/run", "{}", NULL), 200, "any method");
+	is_int(ask(&nobody, &a, "GET", "/api/v1/nodes/n1/proxy/stats", NULL, NULL), 403, "not for all");
+	is_int(ask(&node, &a, "GET", "/api/v1/nodes/n1/proxy/stats", NULL, NULL), 403, "not for nodes");
+	is_int(ask(&admin, &a, "GET", "/api/v1/nodes/n1/proxy?a=b", NULL, NULL), 301, "a slash belongs to it");
+	ok(strstr(obuf_cstr(&a.headers), "/api/v1/nodes/n1/proxy/?a=b") != NULL, "it is said where");
+	is_int(ask(&admin, &a, "GET", "/api/v1/nodes/n2/proxy/", NULL, NULL), 404, "no such node");
+	is_int(ask(&admin, &a, "GET", "/api/v1/namespaces/default/pods/web/proxy/", NULL, NULL), 400, "a pod without an address");
+	is_int(ask(&admin, &a, "GET", "/api/v1/namespaces/default/pods/ftp:web:21/proxy/", NULL, NULL), 400, "an odd scheme");
+	ok(has(&a, "invalid pod request \\\"ftp:web:21\\\""), "is named: %s", obuf_cstr(&a.body));
+	is_int(ask(&admin, &a, "GET", "/api/v1/namespaces/default/services/web/proxy/", NULL, NULL), 404, "no such Service");
+
 	is_int(ask(&admin, &a, "POST", "/api/v1/namespaces/default/pods/web/exec?container=c&command=ls", NULL, NULL), 400,
 	       "exec wants an upgrade");
 	send_request(&admin, &a, "POST", "/api/v1/namespaces/default/pods/web/exec?container=c&stdin=true&stdout=1&stderr=0"

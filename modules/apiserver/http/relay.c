@@ -1,0 +1,527 @@
+/*
+ * relay.c - pods/proxy, services/proxy and nodes/proxy: any HTTP request, on behalf of the client, to a port of a pod, to one
+ * of the pods behind a Service, or to a kubelet.
+ *
+ * The name may be "scheme:name:port". What comes back is handed through as it is; links in pages are not rewritten. Certificates
+ * of pods are not verified, as upstream: nobody could have signed them.
+ * Source: upstream's pkg/registry/core/{pod,service,node}/rest and apimachinery's util/proxy, behaviour only.
+ */
+#include "front.h"
+
+#include "json/ojson.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#define QUEUE_HIGH	(256u * 1024)
+#define QUEUE_LOW	(32u * 1024)
+#define MAX_HEADERS	64
+#define HEAD_NS		(3600 * APIS_NS_PER_S)	/* as long as the client waits */
+
+struct relay {
+	struct front		*f;
+	struct ohttp_creq	*creq;
+	struct ohttp_client	*client;
+	const char		*addr;		/* these in the front's arena */
+	const char		*target;
+	const char		*protocol;
+	struct ohttp_header	*up_hdr;
+	size_t			n_up_hdr;
+	bool			upgrade;
+	bool			started;
+	bool			paused;
+};
+
+/* Not the other side's business, or that of one connection only. */
+static bool stays(struct orlop_bytes name, bool upgrade)
+{
+	static const char *const names[] = { "host", "content-length", "transfer-encoding", "keep-alive", "te", "trailer",
+		"proxy-connection", "proxy-authenticate", "proxy-authorization", "authorization", "expect", "traceparent",
+		"audit-id", NULL };
+
+	for (const char *const *n = names; *n; n++)
+		if (name.len == strlen(*n) && strncasecmp(name.p, *n, name.len) == 0)
+			return true;
+	if (name.len && name.p[0] == ':')
+		return true;
+	return !upgrade && ((name.len == 10 && strncasecmp(name.p, "connection", 10) == 0) ||
+			    (name.len == 7 && strncasecmp(name.p, "upgrade", 7) == 0));
+}
+
+static void relay_end(struct relay *r, int status)
+{
+	struct front *f = r->f;
+
+	omem_free(r);
+	front_done(f, status);
+}
+
+static void on_close(void *arg, struct ohttp_req *req)
+{
+	struct relay *r = arg;
+
+	(void)req;
+	ohttp_creq_cancel(r->creq);
+	r->f->req = NULL;
+	relay_end(r, 200);
+}
+
+static void on_writable(void *arg, struct ohttp_req *req)
+{
+	struct relay *r = arg;
+
+	(void)req;
+	if (r->paused && r->creq) {
+		r->paused = false;
+		ohttp_creq_resume(r->creq);
+	}
+}
+
+/* ---- the answer ------------------------------------------------------------------------------------------- */
+
+static void keep_upgrade(struct relay *r, const struct ohttp_response *res)
+{
+	struct orlop_bytes up = ohttp_response_header(res, "upgrade");
+	struct oarena *a = &r->f->arena;
+
+	r->protocol = oarena_strndup(a, up.p ? up.p : "", up.len);
+	r->up_hdr = oarena_alloc(a, sizeof(*r->up_hdr) * MAX_HEADERS);
+	for (size_t i = 0; r->up_hdr && i < res->n_headers && r->n_up_hdr < MAX_HEADERS; i++) {
+		struct ohttp_header h = res->headers[i];
+
+		if (stays(h.name, false))
+			continue;
+		h.name.p = oarena_strndup(a, h.name.p, h.name.len);
+		h.value.p = oarena_strndup(a, h.value.p, h.value.len);
+		if (h.name.p && h.value.p)
+			r->up_hdr[r->n_up_hdr++] = h;
+	}
+}
+
+static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response *res)
+{
+	struct ohttp_header hdr[MAX_HEADERS + 12];
+	struct relay *r = arg;
+	size_t n;
+
+	(void)q;
+	if (res->status == 101) {
+		keep_upgrade(r, res);
+		return;
+	}
+	n = front_headers(r->f, hdr, NULL);
+	for (size_t i = 0; i < n; i++)		/* what the backend says of it counts */
+		if (ohttp_response_header(res, hdr[i].name.p).p)
+			hdr[i--] = hdr[--n];
+	for (size_t i = 0; i < res->n_headers && n < MAX_HEADERS + 12; i++)
+		if (!stays(res->headers[i].name, false))
+			hdr[n++] = res->headers[i];
+	r->started = true;
+	ohttp_on_writable(r->f->req, QUEUE_LOW, on_writable, r);
+	ohttp_reply_start(r->f->req, res->status, hdr, n);
+}
+
+static void on_data(void *arg, struct ohttp_creq *q, const char *data, size_t len)
+{
+	struct relay *r = arg;
+
+	if (ohttp_write_copy(r->f->req, data, len) < 0)
+		return;
+	if (r->creq && ohttp_queued(r->f->req) > QUEUE_HIGH) {
+		r->paused = true;
+		ohttp_creq_pause(q);
+	}
+}
+
+static void nothing(void *arg, const char *p, size_t len)
+{
+	(void)arg;
+	(void)p;
+	(void)len;
+}
+
+static void nothing_closed(void *arg, int err)
+{
+	(void)arg;
+	(void)err;
+}
+
+static const struct ohttp_stream_ops no_ops = { .data = nothing, .closed = nothing_closed };
+
+static void on_upgraded(void *arg, struct ohttp_creq *q, struct ohttp_stream *take_s)
+{
+	struct relay *r = arg;
+	struct ohttp_stream *client;
+
+	(void)q;
+	r->creq = NULL;
+	if (ohttp_upgrade(r->f->req, r->protocol ? r->protocol : "", r->up_hdr, r->n_up_hdr, &no_ops, NULL, &client) < 0) {
+		struct front *f = r->f;
+
+		ohttp_stream_close(take_s);
+		omem_free(r);
+		front_error(f, 400, "BadRequest", "the request must be an upgrade over HTTP/1.1");
+		return;
+	}
+	r->f->req = NULL;
+	proxy_join(r->f->sh, client, take_s);
+	relay_end(r, 101);
+}
+
+static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
+{
+	struct relay *r = arg;
+	struct front *f = r->f;
+
+	(void)q;
+	r->creq = NULL;
+	if (!r->started) {
+		const char *what = err == -ECONNREFUSED ? "connect: connection refused" :
+				   err == -EHOSTUNREACH ? "connect: no route to host" :
+				   err == -ETIMEDOUT ? "i/o timeout" : NULL;
+
+		if (what)
+			front_error(f, 503, "ServiceUnavailable", "error trying to reach service: dial tcp %s: %s", r->addr,
+				    what);
+		else
+			front_error(f, 503, "ServiceUnavailable", "error trying to reach service: %s", why);
+		omem_free(r);
+		return;
+	}
+	if (err)
+		ohttp_abort(f->req);
+	else
+		ohttp_end(f->req);
+	f->req = NULL;
+	relay_end(r, 200);
+}
+
+static const struct ohttp_client_ops client_ops = {
+	.head = on_head,
+	.data = on_data,
+	.upgraded = on_upgraded,
+	.end = on_end,
+};
+
+/* ---- the question ------------------------------------------------------------------------------------------- */
+
+static void relay_send(struct relay *r, struct orlop_bytes body)
+{
+	struct front *f = r->f;
+	struct orlop_bytes m = ohttp_method(f->req);
+	struct ohttp_header hdr[MAX_HEADERS + 4];
+	const struct ohttp_header *h;
+	size_t n = ohttp_headers(f->req, &h);
+	struct ohttp_client_request q = {
+		.addr = r->addr,
+		.method = oarena_strndup(&f->arena, m.p, m.len),
+		.target = r->target,
+		.headers = hdr,
+		.body = body,
+		.has_body = ohttp_header(f->req, "content-length").p != NULL,
+		.upgrade = r->upgrade,
+		.timeout_ns = HEAD_NS,
+	};
+	char from[64];
+	int e;
+
+	for (size_t i = 0; i < n && q.n_headers < MAX_HEADERS; i++)
+		if (!stays(h[i].name, r->upgrade))
+			hdr[q.n_headers++] = h[i];
+	snprintf(from, sizeof(from), "%s", ohttp_peer_addr(f->req));
+	if (strrchr(from, ':'))
+		*strrchr(from, ':') = '\0';
+	hdr[q.n_headers++] = ohttp_header_cstr("X-Forwarded-For", from);
+	hdr[q.n_headers++] = ohttp_header_cstr("Traceparent", f->traceparent);
+	ohttp_on_close(f->req, on_close, r);
+	e = q.method ? ohttp_client_send(r->client, &q, &client_ops, r, &r->creq) : -ENOMEM;
+	if (e < 0) {
+		omem_free(r);
+		front_error(f, e == -EINVAL ? 400 : 500, e == -EINVAL ? "BadRequest" : "InternalError",
+			    "the request cannot be handed on: %s", strerrordesc_np(-e));
+	}
+}
+
+static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_bytes body)
+{
+	struct relay *r = arg;
+
+	(void)req;
+	if (status < 0) {		/* answered or ended by the server */
+		struct front *f = r->f;
+
+		omem_free(r);
+		front_done(f, status == -EMSGSIZE ? 413 : 500);
+		return;
+	}
+	relay_send(r, body);
+}
+
+/* The path behind ".../proxy" as it was sent, and the query. NULL: no memory. */
+static const char *target_of(struct front *f)
+{
+	struct orlop_bytes q = ohttp_query(f->req), path = ohttp_path(f->req);
+	bool slash = path.len && path.p[path.len - 1] == '/' && f->rt.rest.len &&
+		     f->rt.rest.p[f->rt.rest.len - 1] != '/';
+
+	return oarena_printf(&f->arena, "/%.*s%s%s%.*s", OB(f->rt.rest), slash ? "/" : "", q.len ? "?" : "", OB(q));
+}
+
+static struct ohttp_client *client_of(struct ashard *sh, bool https)
+{
+	struct otls_config cfg = { .min_version = 12, .insecure = 1 };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+
+	if (https && !sh->relay_tls && otls_client_new(&cfg, &sh->relay_tls, &err) < 0) {
+		orlop_error_done(&err);
+		return NULL;
+	}
+	if (!sh->relay[https] && ohttp_client_new(sh->h, https ? sh->relay_tls : NULL, &sh->relay[https]) < 0)
+		return NULL;
+	return sh->relay[https];
+}
+
+static void relay_to(struct front *f, struct ohttp_client *client, const char *addr)
+{
+	struct relay *r = OMEM_NEW(struct relay);
+	const char *target = target_of(f);
+	const char *to = oarena_strdup(&f->arena, addr);
+
+	if (!r || !client || !target || !to) {
+		omem_free(r);
+		front_error(f, 500, "InternalError", "out of memory");
+		return;
+	}
+	*r = (struct relay){ .f = f, .client = client, .addr = to, .target = target,
+			     .upgrade = ohttp_wants_upgrade(f->req, "") };
+	if (r->upgrade)
+		relay_send(r, (struct orlop_bytes){ "", 0 });
+	else
+		ohttp_body_read(f->req, APIS_BODY_MAX, on_body, r);
+}
+
+/* ---- to whom --------------------------------------------------------------------------------------------------- */
+
+struct id {
+	bool			https;
+	struct orlop_bytes	name;
+	struct orlop_bytes	port;
+};
+
+/* "name", "name:port", "scheme:name:" or "scheme:name:port". */
+static bool id_parse(struct orlop_bytes s, struct id *ret)
+{
+	const char *a = memchr(s.p, ':', s.len);
+	const char *b = a ? memchr(a + 1, ':', (size_t)(s.p + s.len - a - 1)) : NULL;
+	struct orlop_bytes scheme = { s.p, 0 };
+
+	*ret = (struct id){ .name = s };
+	if (!a)
+		return s.len > 0;
+	if (!b) {
+		ret->name.len = (size_t)(a - s.p);
+		ret->port = (struct orlop_bytes){ a + 1, (size_t)(s.p + s.len - a - 1) };
+		return ret->name.len > 0 && ret->port.len > 0;
+	}
+	scheme.len = (size_t)(a - s.p);
+	ret->https = bytes_is(scheme, "https");
+	ret->name = (struct orlop_bytes){ a + 1, (size_t)(b - a - 1) };
+	ret->port = (struct orlop_bytes){ b + 1, (size_t)(s.p + s.len - b - 1) };
+	return ret->name.len > 0 && (!scheme.len || ret->https || bytes_is(scheme, "http")) &&
+	       !memchr(ret->port.p, ':', ret->port.len);
+}
+
+/* The object as a tree. NULL: there is none; answered. */
+static struct ojson *object(struct front *f, const char *resource, struct orlop_bytes ns, struct orlop_bytes name)
+{
+	struct orlop_object *o = reg_peek(f->sh->reg, resource, ns, name);
+	struct ojson *j = NULL;
+
+	if (o) {
+		if (ojson_parse_members(o->json, &j, NULL) < 0)
+			j = NULL;
+		f->sh->h->object_unref(o);
+	}
+	if (!j)
+		front_error(f, 404, "NotFound", "%s \"%.*s\" not found", resource, OB(name));
+	return j;
+}
+
+static void put_addr(char *buf, size_t size, const char *ip, long port)
+{
+	snprintf(buf, size, strchr(ip, ':') ? "[%s]:%ld" : "%s:%ld", ip, port);
+}
+
+static long number(struct orlop_bytes b)
+{
+	long v = 0;
+
+	for (size_t i = 0; i < b.len; i++) {
+		if (b.p[i] < '0' || b.p[i] > '9' || v > 65535)
+			return 0;
+		v = v * 10 + b.p[i] - '0';
+	}
+	return v <= 65535 ? v : 0;
+}
+
+static void to_pod(struct front *f, const struct id *id)
+{
+	struct ojson *pod = object(f, "pods", f->rt.ns, id->name);
+	long port = number(id->port);
+	const char *ip;
+	char addr[128];
+
+	if (!pod)
+		return;
+	ip = ojson_cstr(OJSON_AT(pod, "status", "podIP"), "");
+	if (!id->port.len) {
+		OJSON_FOREACH_ELEM(i, c, OJSON_AT(pod, "spec", "containers")) {
+			port = (long)ojson_get_i64(ojson_index(ojson_get(c, "ports"), 0), "containerPort", 0);
+			if (port)
+				break;
+		}
+		if (!port)
+			port = id->https ? 443 : 80;
+	}
+	put_addr(addr, sizeof(addr), ip, port);
+	if (!*ip)
+		front_error(f, 400, "BadRequest", "address not allowed");
+	else if (!port)
+		front_error(f, 503, "ServiceUnavailable",
+			    "error trying to reach service: dial tcp: lookup tcp/%.*s: unknown port", OB(id->port));
+	else
+		relay_to(f, client_of(f->sh, id->https), addr);
+	ojson_unref(pod);
+}
+
+/* One of the ready addresses behind the port @name, by chance. False: none. */
+static bool endpoint_pick(struct front *f, const struct ojson *ends, struct orlop_bytes name, char *addr, size_t size)
+{
+	uint32_t n = 0, at, rnd = 0;
+
+	for (int pass = 0; pass < 2; pass++) {
+		at = n ? rnd % n : 0;
+		n = 0;
+		OJSON_FOREACH_ELEM(i, sub, ojson_get(ends, "subsets")) {
+			OJSON_FOREACH_ELEM(k, p, ojson_get(sub, "ports")) {
+				uint32_t have = (uint32_t)ojson_count(ojson_get(sub, "addresses"));
+
+				if (!bytes_is(name, ojson_get_cstr(p, "name", "")))
+					continue;
+				if (pass && at >= n && at < n + have) {
+					put_addr(addr, size,
+						 ojson_get_cstr(ojson_index(ojson_get(sub, "addresses"), at - n), "ip", ""),
+						 (long)ojson_get_i64(p, "port", 0));
+					return true;
+				}
+				n += have;
+			}
+		}
+		if (!n)
+			return false;
+		f->sh->h->random(f->sh->h, &rnd, sizeof(rnd));
+	}
+	return false;
+}
+
+static void to_service(struct front *f, const struct id *id)
+{
+	struct ojson *svc = object(f, "services", f->rt.ns, id->name), *ends = NULL;
+	struct orlop_bytes port = id->port;
+	long n = number(port);
+	bool found = !n;
+	char addr[128];
+
+	if (!svc)
+		return;
+	if (n) {		/* a number is one of the Service's ports; its endpoints know the name */
+		OJSON_FOREACH_ELEM(i, p, OJSON_AT(svc, "spec", "ports")) {
+			if (ojson_get_i64(p, "port", 0) != n)
+				continue;
+			port = bytes_cstr(oarena_strdup(&f->arena, ojson_get_cstr(p, "name", "")) ?: "");
+			found = true;
+			break;
+		}
+	}
+	ojson_unref(svc);
+	if (!found) {
+		front_error(f, 503, "ServiceUnavailable", "no service port %ld found for service \"%.*s\"", n, OB(id->name));
+		return;
+	}
+	ends = object(f, "endpoints", f->rt.ns, id->name);
+	if (!ends)
+		return;
+	if (endpoint_pick(f, ends, port, addr, sizeof(addr)))
+		relay_to(f, client_of(f->sh, id->https), addr);
+	else
+		front_error(f, 503, "ServiceUnavailable", "no endpoints available for service \"%.*s\"", OB(f->rt.name));
+	ojson_unref(ends);
+}
+
+static void to_node(struct front *f, const struct id *id)
+{
+	char name[260], addr[128], host[100];
+	struct ojson *node = object(f, "nodes", (struct orlop_bytes){ "", 0 }, id->name);
+	long port = number(id->port);
+
+	if (!node)
+		return;
+	snprintf(name, sizeof(name), "%.*s", OB(id->name));
+	if (!proxy_kubelet_addr(f->sh, name, addr, sizeof(addr), host, sizeof(host)))
+		front_error(f, 500, "InternalError", "no address is known of node %s", name);
+	else if (!port || port == ojson_i64(OJSON_AT(node, "status", "daemonEndpoints", "kubeletEndpoint", "Port"), 10250))
+		relay_to(f, f->sh->kubelet, addr);
+	else {
+		put_addr(addr, sizeof(addr), host, port);
+		relay_to(f, client_of(f->sh, id->https), addr);
+	}
+	ojson_unref(node);
+}
+
+/* Relative links of a page need the slash at its end. */
+static bool redirected(struct front *f)
+{
+	struct orlop_bytes m = ohttp_method(f->req), path = ohttp_path(f->req), q = ohttp_query(f->req);
+	struct ohttp_header hdr[13];
+	const char *to;
+	size_t n;
+
+	if (f->rt.rest.len || (path.len && path.p[path.len - 1] == '/') || (!bytes_is(m, "GET") && !bytes_is(m, "HEAD")))
+		return false;
+	to = oarena_printf(&f->arena, "%.*s/%s%.*s", OB(path), q.len ? "?" : "", OB(q));
+	n = front_headers(f, hdr, NULL);
+	if (to)
+		hdr[n++] = ohttp_header_cstr("Location", to);
+	ohttp_reply(f->req, 301, hdr, n, NULL, 0);
+	front_done(f, 301);
+	return true;
+}
+
+void relay_begin(struct front *f)
+{
+	struct id id;
+	bool pod = bytes_is(f->rt.resource, "pods"), service = bytes_is(f->rt.resource, "services");
+
+	if (!id_parse(f->rt.name, &id)) {
+		front_error(f, 400, "BadRequest", "invalid %s request \"%.*s\"", pod ? "pod" : service ? "service" : "node",
+			    OB(f->rt.name));
+		return;
+	}
+	if (redirected(f))
+		return;
+	if (pod)
+		to_pod(f, &id);
+	else if (service)
+		to_service(f, &id);
+	else
+		to_node(f, &id);
+}
+
+void relay_done(struct ashard *sh)
+{
+	ohttp_client_free(sh->relay[0]);
+	ohttp_client_free(sh->relay[1]);
+	otls_ctx_free(sh->relay_tls);
+}
