@@ -159,6 +159,12 @@ static void create(struct kreq *q)
 	const struct ojson *m = ojson_get(q->body, "metadata");
 	struct ojson *now;
 
+	if (!strcmp(q->sub, "token")) {
+		(void)ojson_set_cstr(ojson_ensure_object(q->body, "status"), "token", q->name);
+		q->code = 201;
+		q->out = ojson_ref(q->body);
+		return;
+	}
 	if (!*q->name)
 		snprintf(q->name, sizeof(q->name), "%s", ojson_get_cstr(m, "name", ""));
 	if (!*q->name)

@@ -3,8 +3,8 @@
  *
  * Stricter than fakehost_api(): generateName, resourceVersion and preconditions, generation, status
  * and finalize subresources, merge patches (strategic ones for ownerReferences), finalizers,
- * propagation, graceful deletion of bound pods, deletecollection. No validation, no defaults, no
- * authorization.
+ * propagation, graceful deletion of bound pods, deletecollection; the token of an account is its name.
+ * No validation, no defaults, no authorization.
  *
  *	struct fakekube *k = fakekube_new(fh);
  *	…

@@ -1,7 +1,7 @@
 /*
  * serviceaccount.c - what every namespace has: the ServiceAccount "default" and the ConfigMap
  * "kube-root-ca.crt" with the certificate of the cluster's authority. Both come back when they are
- * deleted, the ConfigMap also when it is changed.
+ * deleted, the ConfigMap also when it is changed. And Secrets with tokens of accounts (tokens.c).
  * Source: upstream's pkg/controller/serviceaccount and certificates/rootcacertpublisher, behaviour only.
  */
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include "base/omem.h"
 #include "ca.h"
 #include "ctl/octl.h"
+#include "tokens.h"
 
 #define ACCOUNT		"default"
 #define CA_MAP		"kube-root-ca.crt"
@@ -27,6 +28,7 @@ struct serviceaccount {
 	struct orlop_resource *namespaces;
 	struct orlop_resource *accounts;
 	struct orlop_resource *maps;
+	struct tokens	tokens;
 	char		*ca;		/* PEM, NULL: none is published */
 };
 
@@ -125,15 +127,18 @@ static int map_keep(struct serviceaccount *s, struct octl_task *t, struct orlop_
 	return e;
 }
 
-/* The key is a namespace: "/NAME". */
+/* The key is a namespace, "/NAME", or one of tokens.c. */
 static int serviceaccount_sync(struct octl *c, struct octl_task *t, struct orlop_bytes none,
 			       struct orlop_bytes ns)
 {
 	struct serviceaccount *s = (struct serviceaccount *)(void *)c;
 	struct ojson *obj = NULL;
 	const char *phase;
-	int e = okube_find(c->h, s->namespaces, none, ns, &obj);
+	int e;
 
+	if (tokens_is_key(none))
+		return tokens_sync(&s->tokens, t, none, ns);
+	e = okube_find(c->h, s->namespaces, none, ns, &obj);
 	if (e)
 		return e == -ENOENT ? 0 : e;
 	phase = ojson_get_cstr(ojson_get(obj, "status"), "phase", "Active");
@@ -155,7 +160,10 @@ static void namespace_changed(void *arg, uint32_t type, struct orlop_object *o, 
 
 static void account_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
 {
+	struct serviceaccount *s = arg;
+
 	(void)prev;
+	tokens_account_changed(&s->tokens, type, o);
 	if (type == ORLOP_CHANGE_DELETED && is_name(o->name, ACCOUNT))
 		octl_add(arg, (struct orlop_bytes){ "", 0 }, o->ns);
 }
@@ -166,6 +174,21 @@ static void map_changed(void *arg, uint32_t type, struct orlop_object *o, struct
 	(void)prev;
 	if (is_name(o->name, CA_MAP))
 		octl_add(arg, (struct orlop_bytes){ "", 0 }, o->ns);
+}
+
+static void secret_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
+{
+	struct serviceaccount *s = arg;
+
+	tokens_secret_changed(&s->tokens, type, o, prev);
+}
+
+static void serviceaccount_apply(void *ctx, const char *name, const char *value)
+{
+	struct serviceaccount *s = ctx;
+
+	if (!strcmp(name, "token_secrets"))
+		tokens_make(&s->tokens, !strcmp(value, "true"));
 }
 
 static void serviceaccount_fini(void *ctx)
@@ -185,6 +208,8 @@ static int serviceaccount_init(const struct orlop_host *h, void **ret_ctx, struc
 
 	if (!s)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	s->tokens.c = &s->c;
+	s->tokens.make = h->param_bool(h, "token_secrets");
 	e = octl_init(&s->c, h, "serviceaccount", "service-account-controller", serviceaccount_sync, 8, err);
 	if (!e && *path)
 		e = ca_read(path, &s->ca, err);
@@ -194,10 +219,14 @@ static int serviceaccount_init(const struct orlop_host *h, void **ret_ctx, struc
 		e = octl_follow(&s->c, "serviceaccounts", account_changed, &s->accounts, err);
 	if (!e)
 		e = octl_follow(&s->c, "configmaps", map_changed, &s->maps, err);
+	if (!e)
+		e = octl_follow(&s->c, "secrets", secret_changed, &s->tokens.secrets, err);
 	if (e) {
 		serviceaccount_fini(s);
 		return e;
 	}
+	s->tokens.accounts = s->accounts;
+	s->tokens.ca = s->ca;
 	if (!s->ca)
 		OLOG(h, INFO, "no_ca", "parameter=ca_file text=\"not set: no ConfigMap " CA_MAP " is published\"");
 	*ret_ctx = s;
@@ -207,10 +236,12 @@ static int serviceaccount_init(const struct orlop_host *h, void **ret_ctx, struc
 static const struct orlop_param params[] = {
 	{ .name = "ca_file", .type = ORLOP_PARAM_STRING, .def = "",
 	  .help = "certificate of the cluster's authority (PEM) for the ConfigMap " CA_MAP " of each namespace" },
+	{ .name = "token_secrets", .type = ORLOP_PARAM_BOOL, .flags = ORLOP_PARAM_LIVE, .def = "false",
+	  .help = "make a Secret with a token for every ServiceAccount, as before Kubernetes 1.24" },
 };
 
 ORLOP_MODULE("serviceaccount", "controllers", "0.1",
-	"needs=api\0reads=namespaces,serviceaccounts,configmaps\0files=$ca_file\0"
+	"needs=api\0reads=namespaces,serviceaccounts,configmaps,secrets\0files=$ca_file\0"
 	"user=system:serviceaccount:kube-system:service-account-controller",
 	.license = "Apache-2.0",
 	.summary = "a default ServiceAccount and the authority's certificate in each namespace",
@@ -222,4 +253,5 @@ ORLOP_MODULE("serviceaccount", "controllers", "0.1",
 	.start = octl_start,
 	.stop = octl_stop,
 	.fini = serviceaccount_fini,
+	.param_apply = serviceaccount_apply,
 	.health = octl_health);
