@@ -89,19 +89,27 @@ static int route_cb(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-int onl_addr4_node(struct onl *nl, struct in_addr *ret)
+int onl_route4_link(struct onl *nl)
 {
 	struct nlmsghdr *nlh = onl_msg(nl, RTM_GETROUTE, NLM_F_DUMP);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
-	struct addr_want w = { 0 };
 	int index = 0;
 	int e;
 
 	memset(rtm, 0, sizeof(*rtm));
 	rtm->rtm_family = AF_INET;
 	e = onl_talk(nl, nlh, route_cb, &index);
-	if (e)
-		return e;
+	return e ? e : index;
+}
+
+int onl_addr4_node(struct onl *nl, struct in_addr *ret)
+{
+	struct addr_want w = { 0 };
+	int index = onl_route4_link(nl);
+	int e;
+
+	if (index < 0)
+		return index;
 	w.index = index;
 	e = addr_dump(nl, &w);
 	if (!e && !w.first.s_addr && index) {

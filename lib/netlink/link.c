@@ -45,6 +45,44 @@ int onl_link_index(struct onl *nl, const char *name)
 	return index > 0 ? index : -ENODEV;
 }
 
+static int master_cb(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct ifinfomsg))
+		if (mnl_attr_get_type(attr) == IFLA_MASTER && mnl_attr_get_payload_len(attr) == 4)
+			*(int *)arg = (int)mnl_attr_get_u32(attr);
+	return MNL_CB_OK;
+}
+
+int onl_link_master(struct onl *nl, const char *name)
+{
+	struct nlmsghdr *nlh;
+	int master = 0;
+	int e;
+
+	if (strlen(name) >= IFNAMSIZ)
+		return -EINVAL;
+	link_msg(nl, &nlh, RTM_GETLINK, NLM_F_ACK);
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	e = onl_talk(nl, nlh, master_cb, &master);
+	return e ? e : master;
+}
+
+int onl_link_join(struct onl *nl, int index, int master)
+{
+	struct nlmsghdr *nlh;
+	struct ifinfomsg *ifi = link_msg(nl, &nlh, RTM_NEWLINK, NLM_F_ACK);
+	int e;
+
+	ifi->ifi_index = index;
+	ifi->ifi_flags = IFF_UP;
+	ifi->ifi_change = IFF_UP;
+	mnl_attr_put_u32(nlh, IFLA_MASTER, (uint32_t)master);
+	e = onl_talk(nl, nlh, NULL, NULL);
+	return e ? e : onl_link_hairpin(nl, index);
+}
+
 int onl_bridge_add(struct onl *nl, const char *name, uint32_t mtu)
 {
 	struct nlmsghdr *nlh;
@@ -116,6 +154,36 @@ int onl_link_hairpin(struct onl *nl, int index)
 	mnl_attr_put_u8(nlh, IFLA_BRPORT_MODE, 1);
 	mnl_attr_nest_end(nlh, port);
 	return onl_talk(nl, nlh, NULL, NULL);
+}
+
+int onl_link_mac(struct onl *nl, int index, const uint8_t mac[6])
+{
+	struct nlmsghdr *nlh;
+	struct ifinfomsg *ifi = link_msg(nl, &nlh, RTM_NEWLINK, NLM_F_ACK);
+
+	ifi->ifi_index = index;
+	mnl_attr_put(nlh, IFLA_ADDRESS, 6, mac);
+	return onl_talk(nl, nlh, NULL, NULL);
+}
+
+static int mtu_cb(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct ifinfomsg))
+		if (mnl_attr_get_type(attr) == IFLA_MTU && mnl_attr_get_payload_len(attr) == 4)
+			*(uint32_t *)arg = mnl_attr_get_u32(attr);
+	return MNL_CB_OK;
+}
+
+int onl_link_mtu(struct onl *nl, int index, uint32_t *ret)
+{
+	struct nlmsghdr *nlh;
+	struct ifinfomsg *ifi = link_msg(nl, &nlh, RTM_GETLINK, NLM_F_ACK);
+
+	*ret = 0;
+	ifi->ifi_index = index;
+	return onl_talk(nl, nlh, mtu_cb, ret);
 }
 
 int onl_link_up(struct onl *nl, int index)

@@ -1,213 +1,285 @@
 /*
- * nft.c - the one packet rule a bridge network needs, as raw nf_tables messages.
+ * nft.c - the packet rules of a bridge network, as raw nf_tables messages.
  *
- *   table ip TABLE {
+ *   table inet TABLE {
+ *     map ports4  { type inet_proto . inet_service : ipv4_addr . inet_service }
+ *     map host4   { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }
+ *     map ports6, map host6: the same of IPv6
+ *     chain guard { type filter hook prerouting priority raw;
+ *       iifname BRIDGE ip daddr 127.0.0.0/8 drop }
+ *     chain ports {
+ *       ip saddr NET4 meta mark set meta mark | 0x2000    # a pod asks: its answer must come back this way
+ *       ip saddr 127.0.0.0/8 meta mark set meta mark | 0x2000
+ *       ip6 saddr NET6 meta mark set meta mark | 0x2000
+ *       dnat ip to ip daddr . meta l4proto . th dport map @host4
+ *       dnat ip to meta l4proto . th dport map @ports4
+ *       dnat ip6 …; }
+ *     chain prerouting { type nat hook prerouting priority dstnat; fib daddr type local jump ports }
+ *     chain output { type nat hook output priority dstnat; fib daddr type local jump ports }
  *     chain postrouting { type nat hook postrouting priority srcnat;
- *       ip saddr SUBNET ip daddr != SUBNET ip daddr != 224.0.0.0/4 masquerade } }
+ *       meta mark & 0x2000 != 0 ct status dnat masquerade
+ *       ip saddr NET4 ip daddr != NET4 ip daddr != 224.0.0.0/4 masquerade
+ *       ip6 saddr NET6 ip6 daddr != NET6 ip6 daddr != ff00::/8 masquerade } }
  *
- * One batch: the kernel takes all of it or nothing. No libnftnl: it is GPL, and three messages do
- * not need it. Source: linux/netfilter/nf_tables.h, nft(8).
+ * A pod's port is one element of a map: rules are never touched again. The mark is the one of CNI's portmap
+ * plugin. One batch: the kernel takes all of it or nothing. No libnftnl: it is GPL.
  */
-#include "netlink/onl.h"
+#include "netlink/nft.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <string.h>
 
-#include "netlink/onl_priv.h"
-
-#define NFT_MSG(type)	((NFNL_SUBSYS_NFTABLES << 8) | (type))
+#define MARK		0x2000u
+#define RAW_PRIORITY	(-300)
+#define DSTNAT_PRIORITY	(-100)
 #define SRCNAT_PRIORITY	100
 
-static void nfgen_put(struct nlmsghdr *nlh, uint8_t family, uint16_t res_id)
-{
-	struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
+/* Data types as nft(8) numbers them, six bits each in a concatenation. */
+#define T_IP4		7u
+#define T_IP6		8u
+#define T_PROTO		12u
+#define T_SERVICE	13u
 
-	nfg->nfgen_family = family;
-	nfg->version = NFNETLINK_V0;
-	nfg->res_id = htons(res_id);
-}
-
-/* A batch of messages in one buffer; each with a sequence number of its own. */
-struct batch {
-	struct onl	*nl;
-	char		*at;
+const struct onl_nft_map onl_nft_maps[4] = {
+	{ "host4", NFPROTO_IPV4, true, 4, (T_IP4 << 12) | (T_PROTO << 6) | T_SERVICE, (T_IP4 << 6) | T_SERVICE },
+	{ "ports4", NFPROTO_IPV4, false, 4, (T_PROTO << 6) | T_SERVICE, (T_IP4 << 6) | T_SERVICE },
+	{ "host6", NFPROTO_IPV6, true, 16, (T_IP6 << 12) | (T_PROTO << 6) | T_SERVICE, (T_IP6 << 6) | T_SERVICE },
+	{ "ports6", NFPROTO_IPV6, false, 16, (T_PROTO << 6) | T_SERVICE, (T_IP6 << 6) | T_SERVICE },
 };
 
-static struct nlmsghdr *batch_msg(struct batch *b, uint16_t type, uint16_t flags, uint8_t family,
-				  uint16_t res_id)
+static void table_put(struct onl_batch *b, uint16_t type, uint16_t flags)
 {
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(b->at);
+	struct nlmsghdr *nlh = onl_batch_msg(b, type, flags);
 
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
-	nlh->nlmsg_seq = ++b->nl->seq;
-	nfgen_put(nlh, family, res_id);
-	return nlh;
+	if (nlh)
+		mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, b->table);
+	onl_batch_put(b, nlh);
 }
 
-static void batch_next(struct batch *b, const struct nlmsghdr *nlh)
+/* @type NULL: not a base chain. */
+static void chain_put(struct onl_batch *b, const char *name, const char *type, uint32_t hooknum, int32_t priority)
 {
-	b->at += MNL_ALIGN(nlh->nlmsg_len);
-}
+	struct nlmsghdr *nlh = onl_batch_msg(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
 
-static void batch_edge(struct batch *b, uint16_t type)
-{
-	struct nlmsghdr *nlh = batch_msg(b, type, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	if (!nlh)
+		return;
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, b->table);
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, name);
+	if (type) {
+		struct nlattr *hook = mnl_attr_nest_start(nlh, NFTA_CHAIN_HOOK);
 
-	batch_next(b, nlh);
-}
-
-/* Send the batch and read until its single acknowledgement or the first error. */
-static int batch_talk(struct batch *b)
-{
-	struct onl *nl = b->nl;
-	ssize_t n;
-
-	onl_stale_drop(nl);
-	if (mnl_socket_sendto(nl->sock, nl->buf, (size_t)(b->at - nl->buf)) < 0)
-		return -errno;
-	n = mnl_socket_recvfrom(nl->sock, nl->buf, sizeof(nl->buf));
-	while (n > 0) {
-		const struct nlmsghdr *nlh = (const struct nlmsghdr *)nl->buf;
-		int len = (int)n;
-
-		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
-			if (nlh->nlmsg_type == NLMSG_ERROR) {
-				const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
-
-				return e->error;
-			}
-		n = mnl_socket_recvfrom(nl->sock, nl->buf, sizeof(nl->buf));
+		mnl_attr_put_u32(nlh, NFTA_HOOK_HOOKNUM, htonl(hooknum));
+		mnl_attr_put_u32(nlh, NFTA_HOOK_PRIORITY, htonl((uint32_t)priority));
+		mnl_attr_nest_end(nlh, hook);
+		mnl_attr_put_strz(nlh, NFTA_CHAIN_TYPE, type);
 	}
-	return n < 0 ? -errno : -EIO;
+	onl_batch_put(b, nlh);
 }
 
-static struct nlattr *expr_begin(struct nlmsghdr *nlh, const char *name, struct nlattr **data)
+static void map_put(struct onl_batch *b, const struct onl_nft_map *m, uint32_t id)
 {
-	struct nlattr *elem = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	struct nlmsghdr *nlh = onl_batch_msg(b, NFT_MSG_NEWSET, NLM_F_CREATE);
 
-	mnl_attr_put_strz(nlh, NFTA_EXPR_NAME, name);
-	*data = mnl_attr_nest_start(nlh, NFTA_EXPR_DATA);
-	return elem;
+	if (!nlh)
+		return;
+	mnl_attr_put_strz(nlh, NFTA_SET_TABLE, b->table);
+	mnl_attr_put_strz(nlh, NFTA_SET_NAME, m->name);
+	mnl_attr_put_u32(nlh, NFTA_SET_FLAGS, htonl(NFT_SET_MAP));
+	mnl_attr_put_u32(nlh, NFTA_SET_KEY_TYPE, htonl(m->key_type));
+	mnl_attr_put_u32(nlh, NFTA_SET_KEY_LEN, htonl((m->by_host ? m->addr_len : 0) + 8));
+	mnl_attr_put_u32(nlh, NFTA_SET_DATA_TYPE, htonl(m->data_type));
+	mnl_attr_put_u32(nlh, NFTA_SET_DATA_LEN, htonl(m->addr_len + 4));
+	mnl_attr_put_u32(nlh, NFTA_SET_ID, htonl(id));
+	onl_batch_put(b, nlh);
 }
 
-static void expr_end(struct nlmsghdr *nlh, struct nlattr *elem, struct nlattr *data)
+static uint32_t saddr_at(uint8_t family)
 {
-	mnl_attr_nest_end(nlh, data);
-	mnl_attr_nest_end(nlh, elem);
+	return family == NFPROTO_IPV4 ? 12 : 8;
 }
 
-static void value_put(struct nlmsghdr *nlh, uint16_t type, uint32_t net_value)
+static uint32_t daddr_at(uint8_t family)
 {
-	struct nlattr *nest = mnl_attr_nest_start(nlh, type);
-
-	mnl_attr_put(nlh, NFTA_DATA_VALUE, 4, &net_value);
-	mnl_attr_nest_end(nlh, nest);
+	return family == NFPROTO_IPV4 ? 16 : 24;
 }
 
-/* "the IPv4 address at @offset is (or is not) in net/mask" */
-static void match_put(struct nlmsghdr *nlh, uint32_t offset, uint32_t net, uint32_t mask, bool equal)
+static void mark_put(struct onl_batch *b, uint8_t family, const void *net, uint32_t prefix)
 {
-	struct nlattr *data;
-	struct nlattr *elem = expr_begin(nlh, "payload", &data);
+	const uint32_t keep = ~MARK;
+	const uint32_t mark = MARK;
+	struct onl_rule r;
 
-	mnl_attr_put_u32(nlh, NFTA_PAYLOAD_DREG, htonl(NFT_REG_1));
-	mnl_attr_put_u32(nlh, NFTA_PAYLOAD_BASE, htonl(NFT_PAYLOAD_NETWORK_HEADER));
-	mnl_attr_put_u32(nlh, NFTA_PAYLOAD_OFFSET, htonl(offset));
-	mnl_attr_put_u32(nlh, NFTA_PAYLOAD_LEN, htonl(4));
-	expr_end(nlh, elem, data);
-	elem = expr_begin(nlh, "bitwise", &data);
-	mnl_attr_put_u32(nlh, NFTA_BITWISE_SREG, htonl(NFT_REG_1));
-	mnl_attr_put_u32(nlh, NFTA_BITWISE_DREG, htonl(NFT_REG_1));
-	mnl_attr_put_u32(nlh, NFTA_BITWISE_LEN, htonl(4));
-	value_put(nlh, NFTA_BITWISE_MASK, mask);
-	value_put(nlh, NFTA_BITWISE_XOR, 0);
-	expr_end(nlh, elem, data);
-	elem = expr_begin(nlh, "cmp", &data);
-	mnl_attr_put_u32(nlh, NFTA_CMP_SREG, htonl(NFT_REG_1));
-	mnl_attr_put_u32(nlh, NFTA_CMP_OP, htonl(equal ? NFT_CMP_EQ : NFT_CMP_NEQ));
-	value_put(nlh, NFTA_CMP_DATA, net & mask);
-	expr_end(nlh, elem, data);
+	onl_rule_begin(&r, b, "ports", 0);
+	onl_rule_family(&r, family);
+	onl_rule_net(&r, saddr_at(family), true, net, prefix, family == NFPROTO_IPV4 ? 4 : 16);
+	onl_rule_meta(&r, NFT_META_MARK, REG(0));
+	onl_rule_bitwise(&r, REG(0), &keep, &mark, 4);
+	onl_rule_meta_set(&r, NFT_META_MARK, REG(0));
+	onl_rule_end(&r);
 }
 
-static void table_put(struct batch *b, const char *table, uint16_t type, uint16_t flags)
+static void dnat_put(struct onl_batch *b, const struct onl_nft_map *m)
 {
-	struct nlmsghdr *nlh = batch_msg(b, NFT_MSG(type), flags, NFPROTO_IPV4, 0);
+	uint32_t slot = 0;
+	struct onl_rule r;
 
-	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
-	batch_next(b, nlh);
+	onl_rule_begin(&r, b, "ports", 0);
+	onl_rule_family(&r, m->family);
+	if (m->by_host) {
+		onl_rule_payload(&r, NFT_PAYLOAD_NETWORK_HEADER, daddr_at(m->family), m->addr_len, REG(0));
+		slot = m->addr_len / 4;
+	}
+	onl_rule_meta(&r, NFT_META_L4PROTO, REG(slot));
+	onl_rule_payload(&r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, REG(slot + 1));
+	onl_rule_lookup(&r, m->name, REG(0), REG(0));
+	onl_rule_dnat(&r, m->family, REG(0), REG(m->addr_len / 4));
+	onl_rule_end(&r);
 }
 
-static void chain_put(struct batch *b, const char *table)
+static void jump_put(struct onl_batch *b, const char *chain)
 {
-	struct nlmsghdr *nlh = batch_msg(b, NFT_MSG(NFT_MSG_NEWCHAIN), NLM_F_CREATE, NFPROTO_IPV4, 0);
-	struct nlattr *hook;
+	struct onl_rule r;
 
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, table);
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, "postrouting");
-	hook = mnl_attr_nest_start(nlh, NFTA_CHAIN_HOOK);
-	mnl_attr_put_u32(nlh, NFTA_HOOK_HOOKNUM, htonl(NF_INET_POST_ROUTING));
-	mnl_attr_put_u32(nlh, NFTA_HOOK_PRIORITY, htonl(SRCNAT_PRIORITY));
-	mnl_attr_nest_end(nlh, hook);
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_TYPE, "nat");
-	batch_next(b, nlh);
+	onl_rule_begin(&r, b, chain, 0);
+	onl_rule_local(&r);
+	onl_rule_verdict(&r, NFT_JUMP, "ports");
+	onl_rule_end(&r);
 }
 
-static void rule_put(struct batch *b, const char *table, uint32_t net, uint32_t mask)
+static void masquerade_put(struct onl_batch *b, uint8_t family, const void *net, uint32_t prefix)
 {
-	struct nlmsghdr *nlh = batch_msg(b, NFT_MSG(NFT_MSG_NEWRULE), NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK,
-					 NFPROTO_IPV4, 0);
-	struct nlattr *list;
-	struct nlattr *elem;
-	struct nlattr *data;
+	const uint8_t multicast[16] = { family == NFPROTO_IPV4 ? 0xe0 : 0xff };
+	const uint32_t len = family == NFPROTO_IPV4 ? 4 : 16;
+	struct onl_rule r;
 
-	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, table);
-	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, "postrouting");
-	list = mnl_attr_nest_start(nlh, NFTA_RULE_EXPRESSIONS);
-	match_put(nlh, 12, net, mask, true);
-	match_put(nlh, 16, net, mask, false);
-	match_put(nlh, 16, htonl(0xe0000000u), htonl(0xf0000000u), false);
-	elem = expr_begin(nlh, "masq", &data);
-	expr_end(nlh, elem, data);
-	mnl_attr_nest_end(nlh, list);
-	batch_next(b, nlh);
+	onl_rule_begin(&r, b, "postrouting", 0);
+	onl_rule_family(&r, family);
+	onl_rule_net(&r, saddr_at(family), true, net, prefix, len);
+	onl_rule_net(&r, daddr_at(family), false, net, prefix, len);
+	onl_rule_net(&r, daddr_at(family), false, multicast, family == NFPROTO_IPV4 ? 4 : 8, len);
+	onl_rule_masquerade(&r);
+	onl_rule_end(&r);
 }
 
-int onl_nft_masquerade(struct onl *nl, const char *table, struct in_addr subnet, uint8_t prefix)
+static void guard_put(struct onl_batch *b, const char *bridge)
 {
-	struct batch b = { .nl = nl, .at = nl->buf };
-	uint32_t mask = htonl(prefix ? ~0u << (32 - prefix) : 0);
+	const uint8_t loopback[4] = { 127 };
+	char name[IFNAMSIZ] = "";
+	struct onl_rule r;
 
-	batch_edge(&b, NFNL_MSG_BATCH_BEGIN);
+	strncpy(name, bridge, sizeof(name) - 1);
+	onl_rule_begin(&r, b, "guard", 0);
+	onl_rule_meta(&r, NFT_META_IIFNAME, REG(0));
+	onl_rule_cmp(&r, REG(0), true, name, sizeof(name));
+	onl_rule_family(&r, NFPROTO_IPV4);
+	onl_rule_net(&r, daddr_at(NFPROTO_IPV4), true, loopback, 8, 4);
+	onl_rule_verdict(&r, NF_DROP, NULL);
+	onl_rule_end(&r);
+}
+
+/* What was asked for by a pod, or over the loopback, and was led to a pod; acknowledged, for it comes last. */
+static void return_put(struct onl_batch *b)
+{
+	const uint32_t mark = MARK;
+	const uint32_t dnat = IPS_DST_NAT;
+	const uint32_t zero = 0;
+	struct onl_rule r;
+
+	onl_rule_begin(&r, b, "postrouting", NLM_F_ACK);
+	onl_rule_meta(&r, NFT_META_MARK, REG(0));
+	onl_rule_bitwise(&r, REG(0), &mark, &zero, 4);
+	onl_rule_cmp(&r, REG(0), false, &zero, 4);
+	onl_rule_ct_status(&r, REG(0));
+	onl_rule_bitwise(&r, REG(0), &dnat, &zero, 4);
+	onl_rule_cmp(&r, REG(0), false, &zero, 4);
+	onl_rule_masquerade(&r);
+	onl_rule_end(&r);
+}
+
+static void rules_put(struct onl_batch *b, const struct onl_net *net)
+{
+	const uint8_t loopback[4] = { 127 };
+
+	guard_put(b, net->bridge);
+	if (net->prefix4) {
+		mark_put(b, NFPROTO_IPV4, &net->net4, net->prefix4);
+		mark_put(b, NFPROTO_IPV4, loopback, 8);
+		dnat_put(b, &onl_nft_maps[0]);
+		dnat_put(b, &onl_nft_maps[1]);
+		if (net->masquerade)
+			masquerade_put(b, NFPROTO_IPV4, &net->net4, net->prefix4);
+	}
+	if (net->prefix6) {
+		mark_put(b, NFPROTO_IPV6, &net->net6, net->prefix6);
+		dnat_put(b, &onl_nft_maps[2]);
+		dnat_put(b, &onl_nft_maps[3]);
+		if (net->masquerade)
+			masquerade_put(b, NFPROTO_IPV6, &net->net6, net->prefix6);
+	}
+	jump_put(b, "prerouting");
+	jump_put(b, "output");
+}
+
+int onl_nft_net(struct onl *nl, const struct onl_net *net, const struct onl_port *ports, uint32_t n_ports)
+{
+	struct onl_batch b;
+	int e;
+
+	onl_batch_begin(&b, nl, NFPROTO_INET, net->table, 32768 + n_ports * ONL_PORT_BYTES);
 	/* made if missing, so that it can be removed with whatever was in it, and made anew */
-	table_put(&b, table, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-	table_put(&b, table, NFT_MSG_DELTABLE, 0);
-	table_put(&b, table, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-	chain_put(&b, table);
-	rule_put(&b, table, subnet.s_addr, mask);
-	batch_edge(&b, NFNL_MSG_BATCH_END);
-	return batch_talk(&b);
+	table_put(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	table_put(&b, NFT_MSG_DELTABLE, 0);
+	table_put(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	for (uint32_t i = 0; i < 4; i++)
+		map_put(&b, &onl_nft_maps[i], i + 1);
+	chain_put(&b, "ports", NULL, 0, 0);
+	chain_put(&b, "guard", "filter", NF_INET_PRE_ROUTING, RAW_PRIORITY);
+	chain_put(&b, "prerouting", "nat", NF_INET_PRE_ROUTING, DSTNAT_PRIORITY);
+	chain_put(&b, "output", "nat", NF_INET_LOCAL_OUT, DSTNAT_PRIORITY);
+	chain_put(&b, "postrouting", "nat", NF_INET_POST_ROUTING, SRCNAT_PRIORITY);
+	rules_put(&b, net);
+	for (uint32_t i = 0; i < n_ports; i++)
+		onl_nft_port_put(&b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, &ports[i]);
+	return_put(&b);
+	e = onl_batch_end(&b);
+	if (!e) {
+		/* of an older version, which knew IPv4 only */
+		onl_batch_begin(&b, nl, NFPROTO_IPV4, net->table, 0);
+		table_put(&b, NFT_MSG_DELTABLE, NLM_F_ACK);
+		(void)onl_batch_end(&b);
+	}
+	return e;
 }
 
 int onl_nft_table_del(struct onl *nl, const char *table)
 {
-	struct batch b = { .nl = nl, .at = nl->buf };
+	static const uint8_t families[] = { NFPROTO_INET, NFPROTO_IPV4 };
+	int r = -ENOENT;
 
-	batch_edge(&b, NFNL_MSG_BATCH_BEGIN);
-	table_put(&b, table, NFT_MSG_DELTABLE, NLM_F_ACK);
-	batch_edge(&b, NFNL_MSG_BATCH_END);
-	return batch_talk(&b);
+	for (size_t i = 0; i < sizeof(families); i++) {
+		struct onl_batch b;
+		int e;
+
+		onl_batch_begin(&b, nl, families[i], table, 0);
+		table_put(&b, NFT_MSG_DELTABLE, NLM_F_ACK);
+		e = onl_batch_end(&b);
+		if (e != -ENOENT && r <= 0)
+			r = e ? e : 1;
+	}
+	return r > 0 ? 0 : r;
 }
 
 int onl_nft_table_has(struct onl *nl, const char *table)
 {
-	struct nlmsghdr *nlh = onl_msg(nl, NFT_MSG(NFT_MSG_GETTABLE), NLM_F_ACK);
+	struct nlmsghdr *nlh = onl_msg(nl, (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, NLM_F_ACK);
+	struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
 	int e;
 
-	nfgen_put(nlh, NFPROTO_IPV4, 0);
+	nfg->nfgen_family = NFPROTO_INET;
+	nfg->version = NFNETLINK_V0;
+	nfg->res_id = 0;
 	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
 	e = onl_talk(nl, nlh, NULL, NULL);
 	return e == -ENOENT ? 0 : e ? e : 1;

@@ -45,12 +45,13 @@ static void fqdn(const struct config_world *w, struct obuf *out)
 	obuf_printf(out, ".%s.%s.svc.%s", sub, okube_meta(w->pod, "namespace"), w->cluster_domain);
 }
 
-void config_hosts(const struct config_world *w, const char *ip, const char *host_file, struct obuf *out)
+void config_hosts(const struct config_world *w, const char *ip, const char *ip2, const char *host_file, struct obuf *out)
 {
 	if (spec_bool(w, "hostNetwork")) {
 		obuf_puts(out, "# Kubernetes-managed hosts file (host network).\n");
 		obuf_puts(out, host_file ? host_file : "");
 	} else {
+		const char *const ips[] = { ip, ip2 };
 		struct obuf full = OBUF_INIT;
 
 		obuf_puts(out, "# Kubernetes-managed hosts file.\n"
@@ -61,8 +62,8 @@ void config_hosts(const struct config_world *w, const char *ip, const char *host
 			       "fe00::1\tip6-allnodes\n"
 			       "fe00::2\tip6-allrouters\n");
 		fqdn(w, &full);
-		if (ip && *ip) {
-			obuf_printf(out, "%s\t%s%s", ip, obuf_cstr(&full), full.len ? "\t" : "");
+		for (size_t i = 0; i < 2 && ips[i] && *ips[i]; i++) {
+			obuf_printf(out, "%s\t%s%s", ips[i], obuf_cstr(&full), full.len ? "\t" : "");
 			config_hostname(w, out);
 			obuf_putc(out, '\n');
 		}

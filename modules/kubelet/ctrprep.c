@@ -269,7 +269,7 @@ static int own_files(struct prep *j, const struct ctr *c, const struct ojson *sp
 	struct obuf b = OBUF_INIT;
 	int e = 0;
 
-	config_hosts(&w, p->ip, hosts, &b);
+	config_hosts(&w, p->ip, p->ip2, hosts, &b);
 	j->hosts_text = obuf_steal(&b, NULL);
 	config_resolv(&w, resolv, &b);
 	j->resolv_text = obuf_steal(&b, NULL);
@@ -379,6 +379,7 @@ static int environment(struct prep *j, const struct ctr *c, const struct ojson *
 	struct ojson *services = services_of(p);
 	struct env_world w = {
 		.base = { .arg = p, .get = ref_get, .pod = p->obj, .node_ip = node_ip(p->k), .pod_ip = p->ip,
+			  .pod_ip2 = p->ip2,
 			  .cpu_milli = m->cpus * 1000, .memory = m->memory },
 		.services = services, .api_host = host, .api_port = port,
 	};

@@ -84,6 +84,8 @@ int field_value(const struct vol_world *w, const char *path, struct obuf *out)
 	}
 	if (!strcmp(path, "status.podIP") || !strcmp(path, "status.podIPs")) {
 		obuf_puts(out, w->pod_ip ? w->pod_ip : "");
+		if (w->pod_ip2 && !strcmp(path, "status.podIPs"))
+			obuf_printf(out, ",%s", w->pod_ip2);
 		return 0;
 	}
 	for (i = 0; i < 2; i++) {

@@ -132,6 +132,7 @@ struct pod {
 	char		*netns;
 	uint32_t	sb_attempt;
 	char		*ip;
+	char		*ip2;		/* of the other family, NULL: none */
 	uint32_t	sb_failures;
 	int64_t		sb_retry_ns;
 
@@ -361,6 +362,7 @@ struct vol_world {
 	const char	*pods_dir;	/* of this pod: ROOT/pods/UID */
 	const char	*node_ip;
 	const char	*pod_ip;
+	const char	*pod_ip2;	/* NULL: none */
 	int64_t		cpu_milli;	/* allocatable */
 	int64_t		memory;
 };
@@ -441,7 +443,8 @@ struct ojson *config_container(const struct config_world *w, const struct ojson 
 			       uint32_t attempt, uint32_t hash);
 void config_hostname(const struct config_world *w, struct obuf *out);
 /* Contents of the pod's own files. */
-void config_hosts(const struct config_world *w, const char *ip, const char *host_file, struct obuf *out);
+/* @ip2 may be NULL. */
+void config_hosts(const struct config_world *w, const char *ip, const char *ip2, const char *host_file, struct obuf *out);
 void config_resolv(const struct config_world *w, const char *host_file, struct obuf *out);
 
 /* ---- status.c (logic), report.c ----------------------------------------------------------------------------------- */

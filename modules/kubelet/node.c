@@ -206,6 +206,12 @@ static void create(struct node *n)
 	node_labels(n, ojson_ensure_object(meta, "labels"));
 	(void)ojson_set_cstr(ojson_ensure_object(meta, "annotations"),
 			     "volumes.kubernetes.io/controller-managed-attach-detach", "true");
+	if (ojson_count(n->cidrs)) {
+		struct ojson *spec = ojson_ensure_object(obj, "spec");
+
+		(void)ojson_set_cstr(spec, "podCIDR", ojson_cstr(ojson_index(n->cidrs, 0), ""));
+		(void)ojson_set(spec, "podCIDRs", ojson_ref(n->cidrs));
+	}
 	(void)ojson_set(obj, "status", node_status(n));
 	n->busy = true;
 	if (okube_create(n->k->h, "nodes", (struct orlop_bytes){ "", 0 }, obj, created, n)) {
@@ -265,6 +271,10 @@ static void cni_got(void *arg, int status, const struct ojson *res, const struct
 	if (text.len)
 		(void)ojson_parse(text.p, text.len, &result, NULL);
 	ok = status >= 0 && ojson_get_bool(result, "ready", true);
+	if (ojson_get_array(result, "podCIDRs")) {
+		ojson_unref(n->cidrs);
+		n->cidrs = ojson_ref(ojson_get(result, "podCIDRs"));
+	}
 	if (!ok) {
 		snprintf(reason, sizeof(reason), "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: %s",
 			 status < 0 ? why : ojson_get_cstr(result, "message", "not ready"));
@@ -350,7 +360,7 @@ static void node_sync(struct node *n)
 	if (n->busy || !n->known || n->k->stopping)
 		return;
 	/* one look first, so that the first status says Ready; what takes longer is told later */
-	if (n->asking && !n->runtime_ok && !n->created)
+	if (n->asking && !(n->runtime_ok && n->network_ok) && !n->created)
 		return;
 	if (!n->created) {
 		create(n);
@@ -473,6 +483,7 @@ void node_free(struct kubelet *k)
 	if (!n)
 		return;
 	ojson_unref(n->images);
+	ojson_unref(n->cidrs);
 	ojson_unref(n->sent);
 	omem_free(n->why_not);
 	omem_free(n->runtime_version);

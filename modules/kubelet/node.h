@@ -24,6 +24,7 @@ struct node {
 	char		*image_dir;	/* where the runtime keeps images, "" not known */
 	char		*uid;
 	struct ojson	*images;
+	struct ojson	*cidrs;		/* of pods, as the network says; NULL: not known */
 	struct ojson	*sent;		/* conditions as sent */
 	int64_t		status_ns;
 	uint32_t	failures;

@@ -96,6 +96,7 @@ void pod_free(struct pod *p)
 	omem_free(p->sb_id);
 	omem_free(p->netns);
 	omem_free(p->ip);
+	omem_free(p->ip2);
 	omem_free(p->vol_error);
 	omem_free(p->fail_reason);
 	omem_free(p->fail_message);

@@ -9,6 +9,8 @@
 #include <orlop/inline/log.h>
 #include <orlop/inline/msg.h>
 
+#include "quantity/oquantity.h"
+
 static void failed(struct pod *p, const char *why)
 {
 	pod_event(p, NULL, "Warning", "FailedCreatePodSandBox",
@@ -19,10 +21,10 @@ static void failed(struct pod *p, const char *why)
 	p->sb_retry_ns = kubelet_now(p->k) + (int64_t)(NS_PER_S << (p->sb_failures - 1));
 }
 
-/* The first address of a CNI result, without its prefix length. */
-static char *result_ip(const struct ojson *res)
+/* An address of a CNI result, without its prefix length. */
+static char *result_ip(const struct ojson *res, size_t nth)
 {
-	const char *a = ojson_get_cstr(ojson_index(ojson_get(res, "ips"), 0), "address", "");
+	const char *a = ojson_get_cstr(ojson_index(ojson_get(res, "ips"), nth), "address", "");
 	size_t n = strcspn(a, "/");
 
 	return n ? omem_strndup(a, n) : NULL;
@@ -101,7 +103,9 @@ static void attached(void *arg, int status, const struct ojson *res, const struc
 	(void)res;
 	if (status >= 0 && text.len && !ojson_parse(text.p, text.len, &result, NULL)) {
 		omem_free(p->ip);
-		p->ip = result_ip(result);
+		omem_free(p->ip2);
+		p->ip = result_ip(result, 0);
+		p->ip2 = result_ip(result, 1);
 	}
 	if (status >= 0) {
 		ready(p);
@@ -121,18 +125,52 @@ static void attached(void *arg, int status, const struct ojson *res, const struc
 	pod_unref(p);
 }
 
-static struct ojson *cni_args(const struct pod *p)
+/* Bits a second of an annotation, 0: none. NULL or why it cannot be. */
+static const char *bandwidth(const struct pod *p, const char *annotation, int64_t *ret)
+{
+	struct orlop_bytes v = ojson_get_bytes(OJSON_AT(p->obj, "metadata", "annotations"), annotation);
+	struct oquantity q;
+	const char *why = NULL;
+
+	*ret = 0;
+	if (!v.p)
+		return NULL;
+	if (oquantity_parse(v.p, v.len, &q, &why))
+		return why ? why : "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+	*ret = oquantity_i64(&q);
+	return *ret < 1000 ? "resource is unreasonably small (< 1kbit)"
+			   : *ret > INT64_C(1000000000000000) ? "resource is unreasonably large (> 1Pbit)" : NULL;
+}
+
+static struct ojson *cni_args(const struct pod *p, const char **ret_why)
 {
 	struct ojson *a = ojson_new_object();
 	struct ojson *ports = a ? ojson_ensure_array(a, "hostPorts") : NULL;
+	int64_t in;
+	int64_t out;
+
+	*ret_why = bandwidth(p, "kubernetes.io/ingress-bandwidth", &in);
+	if (!*ret_why)
+		*ret_why = bandwidth(p, "kubernetes.io/egress-bandwidth", &out);
+	if (!*ret_why && (in || out)) {
+		struct ojson *b = ojson_ensure_object(a, "bandwidth");
+
+		(void)ojson_set_i64(b, "ingressRate", in);
+		(void)ojson_set_i64(b, "egressRate", out);
+	}
 
 	(void)ojson_set_cstr(a, "namespace", p->ns);
 	(void)ojson_set_cstr(a, "name", p->name);
 	(void)ojson_set_cstr(a, "uid", p->uid);
-	OJSON_FOREACH_ELEM(i, c, OJSON_AT(p->obj, "spec", "containers")) {
-		OJSON_FOREACH_ELEM(k, port, ojson_get(c, "ports")) {
-			if (ojson_get_i64(port, "hostPort", 0) > 0)
-				(void)ojson_append(ports, ojson_ref(port));
+	for (size_t l = 0; l < 2; l++) {
+		OJSON_FOREACH_ELEM(i, c, OJSON_AT(p->obj, "spec", l ? "initContainers" : "containers")) {
+			/* of init containers those that stay */
+			if (l && strcmp(ojson_get_cstr(c, "restartPolicy", ""), "Always"))
+				continue;
+			OJSON_FOREACH_ELEM(k, port, ojson_get(c, "ports")) {
+				if (ojson_get_i64(port, "hostPort", 0) > 0)
+					(void)ojson_append(ports, ojson_ref(port));
+			}
 		}
 	}
 	return a;
@@ -140,6 +178,9 @@ static struct ojson *cni_args(const struct pod *p)
 
 static void net_add(struct pod *p)
 {
+	struct ojson *args;
+	const char *why;
+
 	if (ojson_get_bool(ojson_get(p->obj, "spec"), "hostNetwork", false)) {
 		text_set(&p->ip, node_ip(p->k));
 		ready(p);
@@ -147,7 +188,13 @@ static void net_add(struct pod *p)
 	}
 	p->sb = SB_ATTACHING;
 	pod_ref(p);
-	cni_call(p->k, ORLOP_CNI_ADD, p->key, p->sb_id, p->netns, cni_args(p), attached, p);
+	args = cni_args(p, &why);
+	if (why) {
+		ojson_unref(args);
+		attached(p, -EINVAL, NULL, NULL, why);
+		return;
+	}
+	cni_call(p->k, ORLOP_CNI_ADD, p->key, p->sb_id, p->netns, args, attached, p);
 }
 
 static void take_netns(struct pod *p, const struct orlop_msg *msg)

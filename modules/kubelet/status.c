@@ -312,7 +312,8 @@ static void conditions(const struct pod *p, struct ojson *list, const char *phas
 	obuf_done(&gates);
 }
 
-static void ip_list(struct ojson *st, const char *one, const char *many, const char *ip, bool replace)
+/* @ip2: of the other family, or NULL. */
+static void ip_list(struct ojson *st, const char *one, const char *many, const char *ip, const char *ip2, bool replace)
 {
 	struct ojson *list;
 	struct ojson *e;
@@ -324,6 +325,11 @@ static void ip_list(struct ojson *st, const char *one, const char *many, const c
 	e = ojson_new_object();
 	(void)ojson_set_cstr(e, "ip", ip);
 	(void)ojson_append(list, e);
+	if (ip2) {
+		e = ojson_new_object();
+		(void)ojson_set_cstr(e, "ip", ip2);
+		(void)ojson_append(list, e);
+	}
 	if (replace) {
 		e = ojson_new_object();
 		(void)ojson_set_cstr(e, "$patch", "replace");
@@ -354,8 +360,9 @@ struct ojson *status_make(const struct pod *p, const struct status_input *in)
 		(void)ojson_set_cstr(st, "reason", p->fail_reason);
 		(void)ojson_set_cstr(st, "message", p->fail_message ? p->fail_message : "");
 	}
-	ip_list(st, "hostIP", "hostIPs", in->host_ip, false);
-	ip_list(st, "podIP", "podIPs", p->ip, p->ip && *had_ip && strcmp(had_ip, p->ip));
+	ip_list(st, "hostIP", "hostIPs", in->host_ip, NULL, false);
+	ip_list(st, "podIP", "podIPs", p->ip, p->ip2,
+		p->ip && *had_ip && (strcmp(had_ip, p->ip) || ojson_count(ojson_get(now, "podIPs")) != (p->ip2 ? 2 : 1)));
 	otime_format(p->start_ns, time);
 	if (p->start_ns)
 		(void)ojson_set_cstr(st, "startTime", time);

@@ -256,7 +256,7 @@ static void vol_write(struct pod *p)
 	const struct machine *m = node_machine(p->k);
 	char *dir = pod_dir(p);
 	struct vol_world w = { .arg = p, .get = object_get, .token = token_value, .pod = p->obj, .pods_dir = dir,
-			       .node_ip = node_ip(p->k), .pod_ip = p->ip, .cpu_milli = m->cpus * 1000,
+			       .node_ip = node_ip(p->k), .pod_ip = p->ip, .pod_ip2 = p->ip2, .cpu_milli = m->cpus * 1000,
 			       .memory = m->memory };
 	struct vol_job *j = OMEM_NEW(struct vol_job);
 	const char *name = "";

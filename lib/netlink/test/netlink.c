@@ -42,21 +42,32 @@ static int netns_pin(const char *path)
 	return 0;
 }
 
+static void gone(void *arg, const char *name)
+{
+	*(const char **)arg = strcmp(name, "t0") ? "something else" : "t0";
+}
+
 int main(void)
 {
 	static const uint8_t mac[6] = { 0x0a, 0x58, 10, 99, 0, 2 };
 	char dir[] = "/tmp/orlop-netlink-XXXXXX";
 	char path[64];
 	struct onl *nl = NULL;
-	struct onl *nf = NULL;
+	struct onl *watch = NULL;
 	struct onl *pod = NULL;
 	struct in_addr found;
+	struct in6_addr found6;
+	struct in6_addr six;
+	struct in6_addr gw6;
+	const char *seen = "";
 	int bridge;
 	int eth;
 	int fd;
 
 	if (unshare(CLONE_NEWNET | CLONE_NEWNS))
 		return otap_skip_all("needs to make namespaces (root)");
+	inet_pton(AF_INET6, "fd00:99::2", &six);
+	inet_pton(AF_INET6, "fd00:99::1", &gw6);
 	mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 	ok(mkdtemp(dir) != NULL, "a place for the pod's namespace");
 	snprintf(path, sizeof(path), "%s/pod", dir);
@@ -94,17 +105,32 @@ int main(void)
 	is_int(onl_route4_default(pod, eth, ip("10.99.0.1")), 0, "default route again");
 	is_int(onl_addr4_node(pod, &found), 0, "address of the node found");
 	is_int((int)(found.s_addr == ip("10.99.0.2").s_addr), 1, "by its default route");
-	is_int(onl_open(ONL_NETFILTER, &nf), 0, "netfilter socket");
-	is_int(onl_nft_table_has(nf, "orlop-t0"), 0, "no table");
-	is_int(onl_nft_masquerade(nf, "orlop-t0", ip("10.99.0.0"), 24), 0, "masquerade");
-	is_int(onl_nft_masquerade(nf, "orlop-t0", ip("10.99.0.0"), 24), 0, "masquerade again");
-	is_int(onl_nft_table_has(nf, "orlop-t0"), 1, "table is there");
-	is_int(onl_nft_table_del(nf, "orlop-t0"), 0, "table removed");
-	is_int(onl_nft_table_del(nf, "orlop-t0"), -ENOENT, "none left");
+	is_int(onl_link_master(nl, "vt1"), bridge, "the veth is a port of the bridge");
+	is_int(onl_addr6_add(pod, eth, &six, 64), 0, "an IPv6 address");
+	is_int(onl_addr6_add(pod, eth, &six, 64), 0, "and again");
+	is_int(onl_addr6_has(pod, eth, &six), 1, "has it");
+	is_int(onl_addr6_has(pod, eth, &gw6), 0, "has not another");
+	is_int(onl_route6_default(pod, eth, &gw6), 0, "IPv6 default route");
+	is_int(onl_route6_default(pod, eth, &gw6), 0, "and again");
+	is_int(onl_addr6_node(pod, &found6), 0, "IPv6 address of the node found");
+	ok(IN6_ARE_ADDR_EQUAL(&found6, &six), "by its default route");
+	is_int(onl_tbf_has(pod, eth), 0, "no limit");
+	is_int(onl_tbf_set(pod, eth, 1000000, 20000), 0, "a limit");
+	is_int(onl_tbf_set(pod, eth, UINT64_C(5000000000), 200000), 0, "another, beyond 32 bits");
+	is_int(onl_tbf_has(pod, eth), 1, "is there");
+	is_int(onl_watch_links(&watch), 0, "listening for links");
+	is_int(onl_link_del(nl, "t0"), 0, "the bridge is removed");
+	is_int(onl_watch_read(watch, gone, &seen), 0, "what was heard is read");
+	is_str(seen, "t0", "of the bridge only: its port is still there");
+	is_int(onl_link_master(nl, "vt1"), 0, "without a bridge");
+	is_int(onl_bridge_add(nl, "t0", 1400), 0, "the bridge again");
+	bridge = onl_link_index(nl, "t0");
+	is_int(onl_link_join(nl, onl_link_index(nl, "vt1"), bridge), 0, "the port joins it");
+	is_int(onl_link_master(nl, "vt1"), bridge, "and is there");
+	onl_close(watch);
 	is_int(onl_link_del(nl, "vt1"), 0, "veth removed");
 	is_int(onl_link_index(pod, "eth0"), -ENODEV, "its other end is gone too");
 	onl_close(pod);
-	onl_close(nf);
 	onl_close(nl);
 	umount2(path, MNT_DETACH);
 	unlink(path);

@@ -1,17 +1,12 @@
 /*
- * bridge.c - the class cni by a Linux bridge: the module, its ops, and the leases on disk.
+ * bridge.c - the class cni by a Linux bridge: the module and its ops.
  *
- * A pod's address is a lease: a file named after the sandbox in the leases directory, written
- * before the link is made and removed after it is gone, so that whatever is cut off in between is
- * found again by gc. Ops run on workers and take one lock: each is a handful of netlink messages.
+ * Ops run on workers and take one lock: each is a handful of netlink messages.
  */
 #include "bridge.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,7 +16,6 @@
 
 #include "base/obuf.h"
 #include "base/ocleanup.h"
-#include "base/ofile.h"
 #include "base/omem.h"
 
 /* What add, del and check are asked for; copied, NUL-terminated. */
@@ -59,75 +53,22 @@ static int attach_parse(const struct bridge *b, const struct orlop_req *req, str
 	return 0;
 }
 
-static void lease_path(const struct bridge *b, const char *id, char *out, size_t size)
+/* The address of @host in either family with its prefix length: "10.244.0.7/24". */
+static void text_addr(const struct bridge *b, uint32_t host, bool six, bool prefix, char out[INET6_ADDRSTRLEN + 4])
 {
-	snprintf(out, size, "%s/%s", b->dir, id);
+	struct in_addr a4 = lease_addr(&b->leases, host);
+	struct in6_addr a6 = lease_addr6(&b->leases, host);
+
+	inet_ntop(six ? AF_INET6 : AF_INET, six ? (void *)&a6 : (void *)&a4, out, INET6_ADDRSTRLEN);
+	if (prefix)
+		snprintf(out + strlen(out), 5, "/%u", six ? b->leases.prefix6 : b->leases.prefix4);
 }
 
-static int lease_write(const struct bridge *b, const struct lease *l, struct orlop_error *err)
+/* Families in the order in which the subnets were given. */
+static bool has_family(const struct bridge *b, int nth, bool *ret_six)
 {
-	char path[4096 + LEASE_ID_MAX];
-	char text[16];
-	int n = snprintf(text, sizeof(text), "%u\n", l->host);
-	int e;
-
-	lease_path(b, l->id, path, sizeof(path));
-	e = ofile_write(AT_FDCWD, path, text, (size_t)n, 0600);
-	return e ? orlop_fail(err, -e, 0, "", "cannot write %s", path) : 0;
-}
-
-static void lease_end(struct bridge *b, struct lease *l)
-{
-	char path[4096 + LEASE_ID_MAX];
-
-	lease_path(b, l->id, path, sizeof(path));
-	(void)unlink(path);
-	lease_drop(&b->leases, l);
-}
-
-/* The leases of an earlier life. A file that makes no sense is removed and said. */
-static int leases_load(struct bridge *b, struct orlop_error *err)
-{
-	struct dirent *d;
-	DIR *dir;
-	int e = ofile_mkdir_p(b->dir, 0700);
-
-	if (e)
-		return orlop_fail(err, -e, 0, "", "cannot make %s", b->dir);
-	dir = opendir(b->dir);
-	if (!dir)
-		return orlop_fail(err, errno, 0, "", "cannot read %s", b->dir);
-	while ((d = readdir(dir))) {
-		struct obuf text;
-		char *end;
-		unsigned long host;
-
-		if (d->d_name[0] == '.')
-			continue;
-		obuf_init(&text);
-		e = ofile_read(dirfd(dir), d->d_name, 32, &text);
-		host = e ? 0 : strtoul(obuf_cstr(&text), &end, 10);
-		if (!e)
-			e = *end != '\n' ? -EINVAL
-					 : lease_adopt(&b->leases, d->d_name, (uint32_t)host, NULL);
-		obuf_done(&text);
-		if (e == -ENOMEM)
-			break;
-		if (e) {
-			OLOG(b->h, WARN, "lease_ignored", "file=%s/%s errno=%d", b->dir, d->d_name, -e);
-			(void)unlinkat(dirfd(dir), d->d_name, 0);
-		}
-		e = 0;
-	}
-	closedir(dir);
-	return e ? orlop_fail(err, -e, 0, "", "no memory for leases") : 0;
-}
-
-static void text_addr(const struct bridge *b, uint32_t host, char out[INET_ADDRSTRLEN])
-{
-	struct in_addr a = lease_addr(&b->leases, host);
-
-	inet_ntop(AF_INET, &a, out, INET_ADDRSTRLEN);
+	*ret_six = (nth == 0) == b->leases.first6;
+	return *ret_six ? b->leases.prefix6 : b->leases.prefix4;
 }
 
 static void answer(struct bridge *b, struct orlop_call *call, const struct obuf *json)
@@ -146,52 +87,96 @@ static void answer(struct bridge *b, struct orlop_call *call, const struct obuf 
 static void result_put(const struct bridge *b, const struct lease *l, const struct attach_req *a,
 		       struct obuf *out)
 {
-	char addr[INET_ADDRSTRLEN];
-	char gw[INET_ADDRSTRLEN];
+	char addr[INET6_ADDRSTRLEN + 4];
+	char gw[INET6_ADDRSTRLEN + 4];
+	const char *comma = "";
 	char veth[16];
 	uint8_t mac[6];
+	bool six;
 
-	text_addr(b, l->host, addr);
-	text_addr(b, 1, gw);
 	veth_name(l->id, veth);
-	pod_mac(lease_addr(&b->leases, l->host), mac);
+	pod_mac(&b->leases, l->host, mac);
 	obuf_printf(out, "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"%s\"},{\"name\":\"%s\"},"
 		    "{\"name\":\"%s\",\"mac\":\"%02x:%02x:%02x:%02x:%02x:%02x\",\"sandbox\":",
 		    b->name, veth, a->ifname, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 	obuf_put_json_cstr(out, a->netns);
-	obuf_printf(out, "}],\"ips\":[{\"address\":\"%s/%u\",\"gateway\":\"%s\",\"interface\":2}],"
-		    "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"%s\"}],\"dns\":{}}",
-		    addr, b->leases.prefix, gw, gw);
+	obuf_puts(out, "}],\"ips\":[");
+	for (int i = 0; i < 2; i++) {
+		if (!has_family(b, i, &six))
+			continue;
+		text_addr(b, l->host, six, true, addr);
+		text_addr(b, 1, six, false, gw);
+		obuf_printf(out, "%s{\"address\":\"%s\",\"gateway\":\"%s\",\"interface\":2}", comma, addr, gw);
+		comma = ",";
+	}
+	obuf_puts(out, "],\"routes\":[");
+	comma = "";
+	for (int i = 0; i < 2; i++) {
+		if (!has_family(b, i, &six))
+			continue;
+		text_addr(b, 1, six, false, gw);
+		obuf_printf(out, "%s{\"dst\":\"%s\",\"gw\":\"%s\"}", comma, six ? "::/0" : "0.0.0.0/0", gw);
+		comma = ",";
+	}
+	obuf_puts(out, "],\"dns\":{}}");
 }
 
-/* Lock held. */
-static int add_locked(struct bridge *b, const struct attach_req *a, struct obuf *out,
+/* A port of this machine is one pod's. Who is gone has none: a machine that was started again, say. */
+static int ports_free(struct bridge *b, const struct lease *self, const struct lease_want *want, struct orlop_error *err)
+{
+	const struct lease_port *port;
+	struct lease *other;
+	char text[80];
+
+	while ((other = lease_conflict(&b->leases, self, want, &port))) {
+		if (other->want.netns && !netns_lives(other->want.netns) && !lease_end(b, other))
+			continue;
+		lease_port_text(port, text, sizeof(text));
+		return orlop_fail(err, EADDRINUSE, 0, "", "host port %s is in use by pod %s", text,
+				  other->want.pod ? other->want.pod : other->id);
+	}
+	return 0;
+}
+
+static int lease_make(struct bridge *b, const char *id, struct lease **ret, struct orlop_error *err)
+{
+	int e = lease_take(&b->leases, id, ret);
+
+	if (e == -EADDRNOTAVAIL && leases_reap(b))
+		e = lease_take(&b->leases, id, ret);
+	if (e == -EADDRNOTAVAIL)
+		return orlop_fail(err, EADDRNOTAVAIL, 0, "", "bridge %s: all %u pod addresses are in use", b->name,
+				  b->leases.n_hosts - 1);
+	return e ? orlop_fail(err, -e, 0, "", "bridge %s: no lease for %s", b->name, id) : 0;
+}
+
+/* Lock held. @want is given to the lease, or left. */
+static int add_locked(struct bridge *b, const struct attach_req *a, struct lease_want *want, struct obuf *out,
 		      struct orlop_error *err)
 {
 	struct lease *l = lease_find(&b->leases, a->id);
 	int e;
 
+	b->torn_down = false;
 	if (l && !pod_check(b, l, a->netns, a->ifname, NULL)) {
 		result_put(b, l, a, out);
 		return 0;
 	}
-	if (!l) {
-		e = lease_take(&b->leases, a->id, &l);
-		if (e == -EADDRNOTAVAIL)
-			return orlop_fail(err, EADDRNOTAVAIL, 0, "",
-					  "bridge %s: all %u pod addresses are in use", b->name,
-					  b->leases.n_hosts - 1);
-		if (e)
-			return orlop_fail(err, -e, 0, "", "bridge %s: no lease for %s", b->name, a->id);
-		e = lease_write(b, l, err);
-		if (e) {
-			lease_drop(&b->leases, l);
-			return e;
-		}
-	}
-	e = pod_attach(b, l, a->netns, a->ifname, err);
+	e = ports_free(b, l, want, err);
+	if (!e && !l)
+		e = lease_make(b, a->id, &l, err);
+	else if (!e)
+		rules_del(b, l);
+	if (e)
+		return e;
+	want_done(&l->want);
+	l->want = *want;
+	memset(want, 0, sizeof(*want));
+	e = lease_write(b, l, err);
+	if (!e)
+		e = pod_attach(b, l, err);
 	if (e) {
-		lease_end(b, l);
+		(void)lease_end(b, l);
 		return e;
 	}
 	result_put(b, l, a, out);
@@ -202,16 +187,27 @@ static int op_add(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 		  struct orlop_error *err)
 {
 	struct bridge *b = ctx;
+	struct lease_want want = { .pod = NULL };
 	struct attach_req a;
 	struct obuf out;
 	int e = attach_parse(b, req, &a, true, err);
 
-	if (e)
+	if (!e)
+		e = want_read(orlop_msg_bytes(b->h, &req->msg, ORLOP_CNI_T_ARGS), &want, err);
+	if (!e) {
+		strcpy(want.ifname, a.ifname);
+		want.netns = omem_strdup(a.netns);
+		e = want.netns ? 0 : orlop_fail(err, ENOMEM, 0, "", "no memory");
+	}
+	if (e) {
+		want_done(&want);
 		return e;
+	}
 	obuf_init(&out);
 	pthread_mutex_lock(&b->lock);
-	e = add_locked(b, &a, &out, err);
+	e = add_locked(b, &a, &want, &out, err);
 	pthread_mutex_unlock(&b->lock);
+	want_done(&want);
 	if (!e && (e = obuf_err(&out)))
 		orlop_fail(err, -e, 0, "", "no memory for a result");
 	if (!e)
@@ -231,10 +227,8 @@ static int op_del(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 	if (e)
 		return e;
 	pthread_mutex_lock(&b->lock);
-	e = pod_detach(b, a.id);
 	l = lease_find(&b->leases, a.id);
-	if (!e && l)
-		lease_end(b, l);
+	e = l ? lease_end(b, l) : pod_detach(b, a.id);
 	pthread_mutex_unlock(&b->lock);
 	if (e)
 		return orlop_fail(err, -e, 0, "", "cannot remove the link of %s", a.id);
@@ -286,10 +280,8 @@ static int op_gc(void *ctx, const struct orlop_req *req, struct orlop_call *call
 	}
 	for (l = b->leases.first; l; l = next) {
 		next = l->next;
-		if (l->seen || pod_detach(b, l->id))
-			continue;
-		lease_end(b, l);
-		n++;
+		if (!l->seen && !lease_end(b, l))
+			n++;
 	}
 	pthread_mutex_unlock(&b->lock);
 	if (n)
@@ -298,26 +290,48 @@ static int op_gc(void *ctx, const struct orlop_req *req, struct orlop_call *call
 	return 0;
 }
 
+static void status_put(struct bridge *b, const struct orlop_error *why, struct obuf *out)
+{
+	char net[INET6_ADDRSTRLEN + 4];
+	char gw[INET6_ADDRSTRLEN + 4];
+	const char *comma = "";
+	bool six;
+
+	has_family(b, 0, &six);
+	text_addr(b, 0, six, true, net);
+	text_addr(b, 1, six, false, gw);
+	obuf_printf(out, "{\"ready\":%s,\"message\":", b->index > 0 ? "true" : "false");
+	obuf_put_json_cstr(out, b->index > 0 ? "" : why->msg[0] ? why->msg : "the bridge is gone");
+	obuf_printf(out, ",\"gateway\":\"%s\",\"podCIDR\":\"%s\",\"podCIDRs\":[", gw, net);
+	for (int i = 0; i < 2; i++) {
+		if (!has_family(b, i, &six))
+			continue;
+		text_addr(b, 0, six, true, net);
+		obuf_printf(out, "%s\"%s\"", comma, net);
+		comma = ",";
+	}
+	obuf_printf(out, "],\"bridge\":\"%s\",\"mtu\":%u,\"leases\":%u}", b->name, b->mtu, b->leases.n);
+}
+
 static int op_status(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		     struct orlop_error *err)
 {
 	struct bridge *b = ctx;
-	char net[INET_ADDRSTRLEN];
-	char gw[INET_ADDRSTRLEN];
+	struct orlop_error why = ORLOP_ERROR_INIT;
 	struct obuf out;
 	int e;
 
 	(void)req;
 	obuf_init(&out);
 	pthread_mutex_lock(&b->lock);
-	text_addr(b, 0, net);
-	text_addr(b, 1, gw);
-	b->index = onl_link_index(b->nl, b->name);
-	obuf_printf(&out, "{\"ready\":%s,\"message\":\"%s\",\"gateway\":\"%s\",\"podCIDR\":\"%s/%u\","
-		    "\"bridge\":\"%s\",\"leases\":%u}",
-		    b->index > 0 ? "true" : "false", b->index > 0 ? "" : "the bridge is gone", gw, net,
-		    b->leases.prefix, b->name, b->leases.n);
+	/* asked now and then: what cannot be heard, like rules that were removed, is made again here */
+	if (b->torn_down)
+		b->index = onl_link_index(b->nl, b->name);
+	else
+		(void)bridge_ensure(b, &why);
+	status_put(b, &why, &out);
 	pthread_mutex_unlock(&b->lock);
+	orlop_error_done(&why);
 	e = obuf_err(&out);
 	if (!e)
 		answer(b, call, &out);
@@ -340,6 +354,7 @@ static int op_teardown(void *ctx, const struct orlop_req *req, struct orlop_call
 		orlop_fail(err, -e, 0, "", "cannot remove bridge %s", b->name);
 	else
 		(void)rmdir(b->dir);
+	b->torn_down = b->torn_down || !e;
 	pthread_mutex_unlock(&b->lock);
 	if (!e)
 		b->h->call_done(call, 0, NULL, NULL);
@@ -368,19 +383,27 @@ static int bridge_init(const struct orlop_host *h, void **ret_ctx, struct orlop_
 	b->dir = h->param(h, "leases");
 	b->mtu = (uint32_t)h->param_int(h, "mtu");
 	b->masquerade = h->param_bool(h, "masquerade");
+	snprintf(b->table, sizeof(b->table), "orlop-%s", b->name);
 	pthread_mutex_init(&b->lock, NULL);
 	if (!*b->name || strlen(b->name) >= IFNAMSIZ || strchr(b->name, '/'))
 		e = orlop_fail(err, EINVAL, 0, "", "bridge = \"%s\": not a link name", b->name);
 	else if ((e = leases_init(&b->leases, h->param(h, "subnet"))))
 		orlop_fail(err, -e, 0, "",
-			   "subnet = \"%s\": not an IPv4 network of /8 to /30 like 10.244.0.0/24",
+			   "subnet = \"%s\": want an IPv4 network of /8 to /30 like 10.244.0.0/24, an IPv6 network of /16 to /126 "
+			   "like fd00:10:244::/64, or both with a comma",
 			   h->param(h, "subnet"));
 	else if ((e = onl_open(ONL_ROUTE, &b->nl)))
 		orlop_fail(err, -e, 0, "", "netlink socket");
 	else
 		e = leases_load(b, err);
-	if (!e)
+	if (!e) {
+		/* what runs decides: a machine that was started again has none of these */
+		(void)leases_reap(b);
 		e = bridge_ensure(b, err);
+	}
+	/* the leases as they are now, whatever the rules were */
+	if (!e)
+		e = rules_ensure(b, true, err);
 	if (e) {
 		bridge_fini(b);
 		return e;
@@ -392,9 +415,20 @@ static int bridge_init(const struct orlop_host *h, void **ret_ctx, struct orlop_
 static int bridge_start(void *ctx, struct orlop_error *err)
 {
 	struct bridge *b = ctx;
+	int e = mend_start(b, err);
 
-	(void)err;
+	if (e) {
+		mend_stop(b);
+		return e;
+	}
 	b->h->ready(b->h);
+	return 0;
+}
+
+static int bridge_stop(void *ctx, struct orlop_error *err)
+{
+	(void)err;
+	mend_stop(ctx);
 	return 0;
 }
 
@@ -410,9 +444,9 @@ static void bridge_health(void *ctx, struct orlop_health *health)
 
 static const struct orlop_param bridge_params[] = {
 	{ "bridge", ORLOP_PARAM_STRING, 0, "orlop0", "name of the bridge link" },
-	{ "subnet", ORLOP_PARAM_STRING, 0, "10.244.0.0/24", "addresses of this machine's pods" },
+	{ "subnet", ORLOP_PARAM_STRING, 0, "10.244.0.0/24", "addresses of this machine's pods: IPv4, IPv6, or both with a comma" },
 	{ "leases", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "directory of address leases" },
-	{ "mtu", ORLOP_PARAM_INT, 0, "0", "of bridge and pods in bytes, 0: the kernel's default" },
+	{ "mtu", ORLOP_PARAM_INT, 0, "0", "of bridge and pods in bytes, 0: that of the default route" },
 	{ "masquerade", ORLOP_PARAM_BOOL, 0, "true", "hide pods behind the node when they leave the subnet" },
 };
 
@@ -437,5 +471,6 @@ ORLOP_MODULE("bridge", "cni", "0.1", "caps=net_admin,net_raw,sys_admin\0files=*\
 	.ops = &bridge_ops,
 	.init = bridge_init,
 	.start = bridge_start,
+	.stop = bridge_stop,
 	.fini = bridge_fini,
 	.health = bridge_health);

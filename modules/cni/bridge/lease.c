@@ -8,27 +8,62 @@
 
 #include "base/omem.h"
 
-int leases_init(struct leases *l, const char *cidr)
+#define HOSTS6_MAX	65534u	/* of a wide subnet as many as a machine could have pods */
+
+/* One of them, of a family that we have not yet. */
+static int subnet_add(struct leases *l, const char *cidr, size_t len)
 {
-	const char *slash = strchr(cidr, '/');
-	char text[INET_ADDRSTRLEN];
-	struct in_addr a;
+	const char *slash = memchr(cidr, '/', len);
+	const bool six = memchr(cidr, ':', len) != NULL;
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr a6;
+	struct in_addr a4;
 	char *end;
 	long prefix;
 
-	memset(l, 0, sizeof(*l));
-	if (!slash || (size_t)(slash - cidr) >= sizeof(text))
+	if (!slash || (size_t)(slash - cidr) >= sizeof(text) || (six ? l->prefix6 : l->prefix4))
 		return -EINVAL;
 	memcpy(text, cidr, (size_t)(slash - cidr));
 	text[slash - cidr] = '\0';
 	prefix = strtol(slash + 1, &end, 10);
-	if (*end || end == slash + 1 || prefix < 8 || prefix > 30 || inet_pton(AF_INET, text, &a) != 1)
+	if (end != cidr + len || end == slash + 1 || slash[1] == '-' || slash[1] == '+')
 		return -EINVAL;
-	l->prefix = (uint8_t)prefix;
-	l->net = ntohl(a.s_addr) & ~((1u << (32 - prefix)) - 1);
-	if (l->net != ntohl(a.s_addr))
+	if (six) {
+		if (prefix < 16 || prefix > 126 || inet_pton(AF_INET6, text, &a6) != 1)
+			return -EINVAL;
+		for (long bit = prefix; bit < 128; bit++)
+			if (a6.s6_addr[bit / 8] & (0x80u >> (bit % 8)))
+				return -EINVAL;
+		l->net6 = a6;
+		l->prefix6 = (uint8_t)prefix;
+		l->first6 = !l->prefix4;
+		return 0;
+	}
+	if (prefix < 8 || prefix > 30 || inet_pton(AF_INET, text, &a4) != 1)
 		return -EINVAL;
-	l->n_hosts = (1u << (32 - prefix)) - 2;
+	l->prefix4 = (uint8_t)prefix;
+	l->net4 = ntohl(a4.s_addr);
+	return l->net4 & ((1u << (32 - prefix)) - 1) ? -EINVAL : 0;
+}
+
+int leases_init(struct leases *l, const char *cidrs)
+{
+	const char *comma = strchr(cidrs, ',');
+	uint32_t n6;
+	int e;
+
+	memset(l, 0, sizeof(*l));
+	e = subnet_add(l, cidrs, comma ? (size_t)(comma - cidrs) : strlen(cidrs));
+	if (!e && comma) {
+		comma += strspn(comma, ", ");
+		e = subnet_add(l, comma, strlen(comma));
+	}
+	if (e)
+		return e;
+	n6 = l->prefix6 > 112 ? (1u << (128 - l->prefix6)) - 2 : HOSTS6_MAX;
+	l->n_hosts = l->prefix4 ? (1u << (32 - l->prefix4)) - 2 : n6;
+	if (l->prefix6 && n6 < l->n_hosts)
+		l->n_hosts = n6;
 	l->last = 1;
 	l->used = omem_zalloc(l->n_hosts / 8 + 1);
 	return l->used ? 0 : -ENOMEM;
@@ -126,10 +161,21 @@ void lease_drop(struct leases *l, struct lease *lease)
 	*pp = lease->next;
 	l->used[lease->host / 8] &= (uint8_t)~(1u << (lease->host % 8));
 	l->n--;
+	want_done(&lease->want);
 	omem_free(lease);
 }
 
 struct in_addr lease_addr(const struct leases *l, uint32_t host)
 {
-	return (struct in_addr){ .s_addr = htonl(l->net + host) };
+	return (struct in_addr){ .s_addr = htonl(l->net4 + host) };
+}
+
+struct in6_addr lease_addr6(const struct leases *l, uint32_t host)
+{
+	struct in6_addr a = l->net6;
+
+	/* an offset has at most 24 bits and the last bits of a network are zero */
+	for (int i = 15; i >= 12; i--, host >>= 8)
+		a.s6_addr[i] |= (uint8_t)host;
+	return a;
 }

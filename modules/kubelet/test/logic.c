@@ -146,7 +146,7 @@ static void test_hosts(void)
 	struct config_world w = { .pod = pod, .node_name = "n1", .cluster_dns = "10.96.0.10", .cluster_domain = "cluster.local" };
 	struct obuf b = OBUF_INIT;
 
-	config_hosts(&w, "10.0.0.2", "", &b);
+	config_hosts(&w, "10.0.0.2", NULL, "", &b);
 	ok(strstr(obuf_cstr(&b), "10.0.0.2\th.s.ns.svc.cluster.local\th\n"), "/etc/hosts names the pod");
 	ok(strstr(obuf_cstr(&b), "1.2.3.4\tx\ty\n"), "and its aliases");
 	obuf_reset(&b);

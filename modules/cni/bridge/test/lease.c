@@ -11,12 +11,15 @@
 int main(void)
 {
 	static const char *const bad[] = { "", "10.0.0.0", "10.0.0.0/", "10.0.0.0/7", "10.0.0.0/31",
-					   "10.0.0.1/24", "300.0.0.0/24", "10.0.0.0/24x" };
+					   "10.0.0.1/24", "300.0.0.0/24", "10.0.0.0/24x", "10.0.0.0/-8",
+					   "fd00::/127", "fd00::/15", "fd00::1/64", "fd00::/64x", "10.0.0.0/24,",
+					   "10.0.0.0/24,10.1.0.0/24", "fd00::/64,fd01::/64", "10.0.0.0/24,fd00::/64,x" };
 	struct leases l;
 	struct lease *a;
 	struct lease *b;
 	char id[32];
-	char text[INET_ADDRSTRLEN];
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr six;
 	uint32_t i;
 	int e;
 
@@ -60,5 +63,24 @@ int main(void)
 	is_int(l.n, 2, "two leases");
 	leases_done(&l);
 	is_int(l.n, 0, "none");
+
+	is_int(leases_init(&l, "fd00:10::/64,10.244.0.0/24"), 0, "both families");
+	ok(l.first6 && l.prefix4 == 24 && l.prefix6 == 64, "in the order given");
+	is_int(l.n_hosts, 254, "as many as the smaller has");
+	lease_take(&l, "one", &a);
+	six = lease_addr6(&l, a->host);
+	is_str(inet_ntop(AF_INET6, &six, text, sizeof(text)), "fd00:10::2", "the same offset in both");
+	leases_done(&l);
+	is_int(leases_init(&l, "10.0.0.0/8, fd00::/126"), 0, "a tiny one");
+	is_int(l.n_hosts, 2, "has room for one pod");
+	leases_done(&l);
+	is_int(leases_init(&l, "fd00::/48"), 0, "IPv6 only");
+	for (i = 0, e = 0; i < 1000 && !e; i++) {
+		snprintf(id, sizeof(id), "pod-%u", i);
+		e = lease_take(&l, id, &a);
+	}
+	six = lease_addr6(&l, a->host);
+	is_str(inet_ntop(AF_INET6, &six, text, sizeof(text)), "fd00::3e9", "the thousandth pod's address");
+	leases_done(&l);
 	return done_testing();
 }
