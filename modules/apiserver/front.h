@@ -192,6 +192,11 @@ bool proxy_kubelet_addr(struct ashard *sh, const char *node, char *buf, size_t s
 void relay_begin(struct front *f);
 void relay_done(struct ashard *sh);
 
+/* ---- http/usage.c ---- */
+
+/* metrics.k8s.io: authorized, the verb is served. */
+void usage_begin(struct front *f);
+
 /* ---- auth/ ---- */
 
 /* Fills f->who (in the arena). 0, or -EACCES: 401 with @err. */

@@ -56,8 +56,8 @@ struct cg_fs {
 bool cgroup_is_v2(void);
 /* @cgroup begins with '/'; "/" is the machine. */
 void cgroup_stat(const char *cgroup, struct cg_stat *ret);
-/* Interfaces that process @pid sees, without lo. */
-uint32_t cgroup_net(int32_t pid, struct cg_net_if *ret, uint32_t max);
+/* Interfaces that process @pid sees, without lo and those whose names begin with @without ("": none). */
+uint32_t cgroup_net(int32_t pid, const char *without, struct cg_net_if *ret, uint32_t max);
 /* Of the file system of @path. */
 void fs_stat(const char *path, struct cg_fs *ret);
 /* What is in a directory: bytes on disk and inodes added to @bytes and @inodes. Stays in its file system. */

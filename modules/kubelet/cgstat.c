@@ -229,7 +229,7 @@ void cgroup_stat(const char *cgroup, struct cg_stat *s)
 	}
 }
 
-uint32_t cgroup_net(int32_t pid, struct cg_net_if *v, uint32_t max)
+uint32_t cgroup_net(int32_t pid, const char *without, struct cg_net_if *v, uint32_t max)
 {
 	char text[TEXT];
 	char *line;
@@ -244,7 +244,8 @@ uint32_t cgroup_net(int32_t pid, struct cg_net_if *v, uint32_t max)
 		char name[32];
 
 		if (sscanf(line, " %31[^:]: %llu %llu %llu %llu %*u %*u %*u %*u %llu %llu %llu %llu", name, &f[0], &f[1],
-			   &f[2], &f[3], &f[4], &f[5], &f[6], &f[7]) != 9 || !strcmp(name, "lo"))
+			   &f[2], &f[3], &f[4], &f[5], &f[6], &f[7]) != 9 || !strcmp(name, "lo") ||
+		    (*without && !strncmp(name, without, strlen(without))))
 			continue;
 		memset(i, 0, sizeof(*i));
 		snprintf(i->name, sizeof(i->name), "%.15s", name);

@@ -71,7 +71,7 @@ static void read_node_net(struct stats *s)
 	char *line;
 	char *text;
 
-	s->n_net = cgroup_net((int32_t)getpid(), s->net, CG_NET_MAX);
+	s->n_net = cgroup_net((int32_t)getpid(), "veth", s->net, CG_NET_MAX);
 	if (!ofile_read(AT_FDCWD, "/proc/net/route", 65536, &b)) {
 		text = obuf_steal(&b, NULL);
 		for (line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
@@ -114,7 +114,7 @@ static void read_pod(struct stats *s, struct stats_pod *p)
 	for (i = 0; i < p->n_ctrs; i++) {
 		cgroup_stat(p->ctrs[i].cgroup, &p->ctrs[i].cg);
 		if (s->what & STATS_NET && !p->n_net && !p->host_network)
-			p->n_net = cgroup_net(p->ctrs[i].cg.pid, p->net, CG_NET_MAX);
+			p->n_net = cgroup_net(p->ctrs[i].cg.pid, "", p->net, CG_NET_MAX);
 	}
 	if (s->what & STATS_FS)
 		read_disks(p);

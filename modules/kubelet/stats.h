@@ -113,7 +113,8 @@ void stats_read(struct stats *s);
 
 /* ---- statsummary.c, statprom.c: as upstream writes them (pure) ---------------------------------------- */
 
-void summary_write(const struct stats *s, bool only_cpu_and_memory, struct obuf *out);
+/* @window: tell also over which time rates are: for our own API server. */
+void summary_write(const struct stats *s, bool only_cpu_and_memory, bool window, struct obuf *out);
 void prom_resource(const struct stats *s, struct obuf *out);
 void prom_cadvisor(const struct stats *s, struct obuf *out);
 

@@ -22,6 +22,7 @@ struct ask {
 	struct ohttp_req *r;		/* NULL: the client is gone */
 	enum ask_kind	kind;
 	bool		few;
+	bool		window;
 };
 
 static void reply(struct ohttp_req *r, const char *type, struct obuf *take_b)
@@ -50,7 +51,7 @@ static void taken(void *arg, const struct stats *s)
 		server_text(a->r, 503, "statistics are not there");
 	} else if (a->r) {
 		if (a->kind == ASK_SUMMARY)
-			summary_write(s, a->few, &b);
+			summary_write(s, a->few, a->window, &b);
 		else if (a->kind == ASK_CADVISOR)
 			prom_cadvisor(s, &b);
 		else
@@ -72,6 +73,7 @@ static void take(struct server *s, struct ohttp_req *r, enum ask_kind kind)
 	a->r = r;
 	a->kind = kind;
 	a->few = kind == ASK_SUMMARY && query_flag(ohttp_query(r), "only_cpu_and_memory");
+	a->window = query_flag(ohttp_query(r), "window");
 	if (kind == ASK_SUMMARY)
 		what = a->few ? STATS_RATE : STATS_RATE | STATS_FS | STATS_NET;
 	else if (kind == ASK_CADVISOR)

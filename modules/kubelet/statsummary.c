@@ -22,14 +22,22 @@ static void put_u64(struct obuf *b, const char *key, uint64_t v)
 	obuf_printf(b, ",\"%s\":%llu", key, (unsigned long long)v);
 }
 
-static void put_cpu(struct obuf *b, const struct cg_stat *c, bool rated, uint64_t nano)
+/* @window_ns: over which the rate is; 0: not told, as upstream's summary does not. */
+static void put_cpu_window(struct obuf *b, const struct cg_stat *c, bool rated, uint64_t nano, int64_t window_ns)
 {
 	obuf_puts(b, ",\"cpu\":{");
 	put_time(b, "time", c->time_ns);
 	if (rated)
 		put_u64(b, "usageNanoCores", nano);
 	put_u64(b, "usageCoreNanoSeconds", c->cpu_ns);
+	if (window_ns)
+		put_u64(b, "usageWindowNanoSeconds", (uint64_t)window_ns);
 	obuf_putc(b, '}');
+}
+
+static void put_cpu(struct obuf *b, const struct cg_stat *c, bool rated, uint64_t nano)
+{
+	put_cpu_window(b, c, rated, nano, 0);
 }
 
 static void put_memory(struct obuf *b, const struct cg_stat *c, bool with_available)
@@ -110,7 +118,7 @@ static void put_system(struct obuf *b, const char *name, int64_t start_ns, const
 	obuf_putc(b, '}');
 }
 
-static void put_node(const struct stats *s, bool few, struct obuf *b)
+static void put_node(const struct stats *s, bool few, bool window, struct obuf *b)
 {
 	obuf_puts(b, "{\"node\":{\"nodeName\":");
 	obuf_put_json_cstr(b, s->k->node_name);
@@ -119,7 +127,7 @@ static void put_node(const struct stats *s, bool few, struct obuf *b)
 	put_system(b, "pods", s->boot_ns, &s->all_pods, s->all_pods_rated, s->all_pods_nano_cores, !s->self.ok);
 	obuf_puts(b, "],");
 	put_time(b, "startTime", s->boot_ns);
-	put_cpu(b, &s->node, s->node_rated, s->node_nano_cores);
+	put_cpu_window(b, &s->node, s->node_rated, s->node_nano_cores, window ? s->window_ns : 0);
 	put_memory(b, &s->node, true);
 	if (!few) {
 		put_net(b, s->node.time_ns, s->net, s->n_net, s->net_default);
@@ -214,11 +222,11 @@ static void put_pod(const struct stats *s, const struct stats_pod *p, bool few, 
 	obuf_putc(b, '}');
 }
 
-void summary_write(const struct stats *s, bool few, struct obuf *b)
+void summary_write(const struct stats *s, bool few, bool window, struct obuf *b)
 {
 	uint32_t i;
 
-	put_node(s, few, b);
+	put_node(s, few, window, b);
 	obuf_puts(b, ",\"pods\":[");
 	for (i = 0; i < s->n_pods; i++) {
 		if (i)

@@ -606,6 +606,10 @@ static void serve_resource(struct front *f)
 			    "only the following media types are accepted: application/json, application/yaml");
 		return;
 	}
+	if (bytes_is(f->rt.group, "metrics.k8s.io")) {
+		usage_begin(f);
+		return;
+	}
 	if (rq->verb != REG_WATCH && !admit(f, rq->verb >= REG_CREATE))
 		return;
 	if (rq->verb < REG_CREATE) {
