@@ -71,6 +71,7 @@ static const struct conf_module list[] = {
 		{ "node_ip", "\"%I\"" },
 		{ "root", "\"%D/kubelet\"" },
 		{ "log_dir", "\"%D/log/pods\"" },
+		{ "static_pods", "\"%D/manifests\"" },
 		{ "cgroup_root", "\"%G\"" },
 		{ "listen", "\"0.0.0.0:%K\"" },
 		{ "tls_cert", "\"%D/pki/kubelet.crt\"" },

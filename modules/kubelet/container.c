@@ -19,6 +19,7 @@
 void ctr_free(struct ctr *c)
 {
 	probes_stop(c);
+	ctr_stop_forget(c);
 	ojson_unref(c->last);
 	omem_free(c->name);
 	omem_free(c->id);
@@ -227,6 +228,37 @@ static void unstarted_remove(struct ctr *c)
 	rt_call(c->pod->k, ORLOP_RUNTIME_REMOVE_CONTAINER, c->pod->key, rt_id("containerId", c->id), 0, unstarted_removed, c);
 }
 
+static void poststart_done(struct ctr *c, const char *why)
+{
+	struct pod *p = c->pod;
+	int64_t grace = ojson_get_i64(ojson_get(p->obj, "spec"), "terminationGracePeriodSeconds", 30);
+
+	c->hook = NULL;
+	if (p->k->stopping || c->state != C_RUNNING)
+		return;
+	if (why) {
+		/* what it said is for the status, which not everybody may read */
+		pod_event(p, c, "Warning", "FailedPostStartHook", "PostStartHook failed");
+		ctr_wait(c, "PostStartHookError", why);
+		ctr_stop(c, grace, "FailedPostStartHook");
+	} else {
+		c->starting = false;
+		probes_start(c);
+	}
+	pod_kick(p);
+}
+
+/* Until its hook has ended a container is not running for anybody else. */
+static void poststart(struct ctr *c)
+{
+	if (OJSON_AT(ctr_spec(c), "lifecycle", "postStart")) {
+		c->hook = hook_start(c, "postStart", 0, poststart_done);
+		c->starting = c->hook != NULL;
+	}
+	if (!c->starting)
+		probes_start(c);
+}
+
 static void started(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
 {
 	struct ctr *c = arg;
@@ -263,7 +295,7 @@ static void started(void *arg, int status, const struct ojson *res, const struct
 		/* The runtime's moment if it says it, so that a restarted kubelet tells the same. */
 		c->started_ns = ojson_get_i64(res, "startedAt", kubelet_now(p->k));
 		c->state = C_RUNNING;
-		probes_start(c);
+		poststart(c);
 	}
 	ctr_step_end(c);
 }

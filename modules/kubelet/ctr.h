@@ -15,4 +15,17 @@ void ctr_create(struct ctr *c, const struct ojson *env, const struct config_moun
 /* The host's file behind terminationMessagePath. Caller frees. */
 char *ctr_term_path(const struct ctr *c, uint32_t attempt);
 
+/* ---- hook.c ------------------------------------------------------------------------------------ */
+
+/* @why NULL: it has done its work. */
+typedef void (*hook_fn)(struct ctr *c, const char *why);
+/* "postStart", "preStop". @timeout_s 0: as long as it likes. NULL: there is none, or no memory. */
+struct hook *hook_start(struct ctr *c, const char *which, int64_t timeout_s, hook_fn fn);
+/* Nobody is told; a command that runs in the container goes on. Accepts NULL. */
+void hook_cancel(struct hook *h);
+
+/* ---- ctrstop.c --------------------------------------------------------------------------------- */
+
+void ctr_stop_forget(struct ctr *c);
+
 #endif

@@ -1,11 +1,10 @@
 /*
- * ctrend.c - how a container ends: noticed, asked for, and what it says with its last breath.
+ * ctrend.c - how a container ends: noticed, and what it says with its last breath.
  */
 #include "ctr.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -88,6 +87,7 @@ void ctr_apply_status(struct ctr *c, const struct ojson *st)
 	c->ready = false;
 	c->started = false;
 	probes_stop(c);
+	ctr_stop_forget(c);
 	message_read(c);
 }
 
@@ -120,6 +120,7 @@ static void checked(void *arg, int status, const struct ojson *res, const struct
 		c->ready = false;
 		c->started = false;
 		probes_stop(c);
+		ctr_stop_forget(c);
 		text_set(&c->exit_reason, "ContainerStatusUnknown");
 		text_set(&c->exit_message, "The container could not be located when the pod was terminated");
 		server_ctr_ended(p->k, c);
@@ -143,99 +144,4 @@ void ctr_check(struct ctr *c)
 	c->checking = true;
 	pod_ref(c->pod);
 	rt_call(c->pod->k, ORLOP_RUNTIME_CONTAINER_STATUS, 0, rt_id("containerId", c->id), 0, checked, c);
-}
-
-static void stopped(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
-{
-	struct ctr *c = arg;
-
-	(void)res;
-	(void)msg;
-	if (status < 0 && !c->pod->k->stopping) {
-		OLOG(c->pod->k->h, WARN, "container_not_stopped", "pod=%s/%s container=%s why=\"%s\" retrying=1",
-		     c->pod->ns, c->pod->name, c->name, why);
-		c->stop_sent = false;
-	}
-	ctr_check(c);
-	pod_unref(c->pod);
-}
-
-/* Takes @grace_s in seconds; the event says why. */
-static void stop_send(struct ctr *c)
-{
-	struct pod *p = c->pod;
-	struct ojson *body = rt_id("containerId", c->id);
-
-	(void)ojson_set_i64(body, "timeout", c->stop_grace_s);
-	pod_ref(p);
-	/* no order key: it may take as long as the grace, and others must not wait for it */
-	rt_call(p->k, ORLOP_RUNTIME_STOP_CONTAINER, 0, body, (uint64_t)(c->stop_grace_s + 60) * NS_PER_S, stopped, c);
-}
-
-struct hook {
-	struct ctr	*c;
-	int64_t		began;
-};
-
-static void hook_done(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
-{
-	struct hook *h = arg;
-	struct ctr *c = h->c;
-	struct pod *p = c->pod;
-	int64_t used = (kubelet_now(p->k) - h->began) / (int64_t)NS_PER_S;
-
-	(void)msg;
-	if (!p->k->stopping && (status < 0 || ojson_get_i64(res, "exitCode", 0)))
-		pod_event(p, c, "Warning", "FailedPreStopHook", "PreStopHook failed%s%s", *why ? ": " : "", why);
-	c->stop_grace_s = c->stop_grace_s > used + 2 ? c->stop_grace_s - used : 2;
-	omem_free(h);
-	if (c->state == C_RUNNING && !p->k->stopping)
-		stop_send(c);
-	pod_unref(p);
-}
-
-/* exec hooks; sleep is a matter of a longer grace. True: it has begun, the stop follows. */
-static bool prestop(struct ctr *c)
-{
-	const struct ojson *hook = OJSON_AT(ctr_spec(c), "lifecycle", "preStop");
-	struct ojson *cmd = OJSON_AT(hook, "exec", "command");
-	struct ojson *body;
-	struct hook *h;
-
-	if (!cmd || c->stop_grace_s <= 0)
-		return false;
-	h = OMEM_NEW(struct hook);
-	body = rt_id("containerId", c->id);
-	if (!h || !body) {
-		omem_free(h);
-		ojson_unref(body);
-		return false;
-	}
-	h->c = c;
-	h->began = kubelet_now(c->pod->k);
-	(void)ojson_set(body, "cmd", ojson_ref(cmd));
-	(void)ojson_set_i64(body, "timeout", c->stop_grace_s);
-	pod_ref(c->pod);
-	rt_call(c->pod->k, ORLOP_RUNTIME_EXEC_SYNC, 0, body, (uint64_t)(c->stop_grace_s + 10) * NS_PER_S, hook_done, h);
-	return true;
-}
-
-void ctr_stop(struct ctr *c, int64_t grace_s, const char *fmt, ...)
-{
-	char text[300];
-	bool again = c->stop_sent;
-	va_list ap;
-
-	if (!c->id || c->state != C_RUNNING || (c->stop_sent && grace_s >= c->stop_grace_s))
-		return;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	c->stop_sent = true;
-	c->stop_grace_s = grace_s;
-	probes_stop(c);
-	if (!again)
-		pod_event(c->pod, c, "Normal", "Killing", "%s", text);
-	if (again || !prestop(c))
-		stop_send(c);
 }

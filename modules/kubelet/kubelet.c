@@ -2,6 +2,7 @@
  * kubelet.c - the class kubelet: parameters, what is followed in the cache, start and end.
  */
 #include "kubelet.h"
+#include "statics.h"
 #include "limits.h"
 #include "stats.h"
 
@@ -72,6 +73,8 @@ static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct
 	p = pod_of(k, o);
 	if (p)
 		pod_vanished(p);
+	else if (is_ours(k, o))
+		mirror_gone(k, okube_uid(o));
 }
 
 static void look_again(void *arg)
@@ -101,9 +104,10 @@ static void pods_resync(void *arg)
 		struct orlop_bytes name = { p->name, strlen(p->name) };
 		struct orlop_object *o = p->orphan ? NULL : k->h->snapshot_get(s, ns, name);
 
-		if (!p->orphan && (!o || pod_of(k, o) != p))
+		if (!p->orphan && !p->is_static && (!o || pod_of(k, o) != p))
 			pod_vanished(p);
 	}
+	mirror_resync(k, s);
 	k->h->snapshot_close(s);
 	kubelet_maybe_run(k);
 }
@@ -167,7 +171,7 @@ void kubelet_maybe_run(struct kubelet *k)
 		return;
 	/* pods first: containers are taken over by pods that are known */
 	if (!k->adopted) {
-		if (okube_informer_synced(k->in_pods) && !k->relisting)
+		if (okube_informer_synced(k->in_pods) && static_ready(k) && !k->relisting)
 			adopt_start(k);
 		return;
 	}
@@ -245,6 +249,7 @@ static void kubelet_fini(void *ctx)
 	rt_events_stop(k);
 	node_stop(k);
 	node_free(k);
+	static_free(k);
 	evict_free(k);
 	gc_free(k);
 	stats_free(k);
@@ -309,6 +314,8 @@ static int kubelet_start(void *ctx, struct orlop_error *err)
 	int e = server_start(k, err);
 
 	if (!e)
+		e = static_start(k, err);
+	if (!e)
 		e = okube_informer_new(k->h, "pods", pod_changed, pods_resynced, k, &k->in_pods, err);
 	if (!e)
 		e = inform(k, "services", nothing_changed, &k->in_services, err);
@@ -343,6 +350,7 @@ static int kubelet_stop(void *ctx, struct orlop_error *err)
 		server_stop(k);
 	rt_events_stop(k);
 	node_stop(k);
+	static_stop(k);
 	k->h->timer_clear(k->missed);
 	informers_free(k);
 	OMAP_FOREACH(&k->pods, e) {
@@ -388,6 +396,7 @@ static const struct orlop_param kubelet_params[] = {
 	{ "node_ip", ORLOP_PARAM_STRING, 0, "", "its InternalIP; empty: the address of the default route" },
 	{ "root", ORLOP_PARAM_STRING, 0, "/var/lib/kubelet", "directory of volumes and pods' own files" },
 	{ "log_dir", ORLOP_PARAM_STRING, 0, "/var/log/pods", "directory of containers' logs" },
+	{ "static_pods", ORLOP_PARAM_STRING, 0, "", "folder of manifests of pods that run without the API; empty: none" },
 	{ "cgroup_root", ORLOP_PARAM_STRING, 0, "kubepods", "cgroup that holds all pods" },
 	{ "cluster_dns", ORLOP_PARAM_STRING, 0, "", "address of the cluster's name server; empty: the host's are used" },
 	{ "cluster_domain", ORLOP_PARAM_STRING, 0, "cluster.local", "domain of Services" },

@@ -55,7 +55,11 @@ enum ctr_state {
 	C_EXITED,		/* with a reason: waits to be started again */
 };
 
+/* How far a stop has come (ctrstop.c). */
+enum stop_step { STOP_NONE, STOP_HOOK, STOP_TURN, STOP_SENT };
+
 struct probe;
+struct hook;
 
 struct ctr {
 	struct pod	*pod;
@@ -68,7 +72,13 @@ struct ctr {
 	bool		check_again;
 	bool		stop_sent;
 	bool		kill_why_spec;	/* stopped because its spec changed or a probe failed */
-	int64_t		stop_grace_s;	/* sent with the last stop */
+	enum stop_step	stop_step;
+	int64_t		stop_grace_s;	/* as last asked for */
+	int64_t		stop_until_ns;	/* wall: the grace is over */
+	bool		stop_short;	/* asked for once more, with less of it */
+	bool		starting;	/* runs, but its postStart hook has not ended (or has failed) */
+	struct hook	*hook;		/* postStart or preStop */
+	struct orlop_timer *hook_timer;
 	char		*id;		/* runtime's; of the running or last container */
 	char		*prev_id;	/* ended before that one: for logs --previous */
 	char		*image_ref;	/* imageID of status */
@@ -126,6 +136,11 @@ struct pod {
 	bool		gone;		/* not in the API any more */
 	bool		done;		/* nothing is left */
 	bool		orphan;		/* found running, never seen in the API */
+	bool		is_static;	/* of a manifest on this machine; gone: the manifest is */
+	bool		again;		/* its manifest has come back while it ends */
+	bool		mirror_busy;	/* its mirror is being created */
+	char		*mirror_uid;	/* NULL: there is none */
+	int64_t		mirror_retry_ns;
 
 	enum sb_state	sb;
 	char		*sb_id;
@@ -171,6 +186,7 @@ struct pod {
 struct server;
 struct prober;
 struct node;
+struct statics;
 struct limits;
 struct evictor;
 struct collector;
@@ -210,6 +226,7 @@ struct kubelet {
 	struct node	*node;
 	struct server	*server;
 	struct prober	*prober;
+	struct statics	*statics;	/* NULL: no folder is set */
 	struct limits	*limits;
 	struct evictor	*evictor;
 	struct collector *gc;
@@ -233,6 +250,8 @@ struct pod *pod_get(struct kubelet *k, const char *uid);
 struct pod *pod_by_name(struct kubelet *k, struct orlop_bytes ns, struct orlop_bytes name);
 /* The API has it (also: changed it). */
 void pod_update(struct kubelet *k, const struct orlop_object *o);
+/* A manifest of this machine says so. */
+void pod_static(struct kubelet *k, struct ojson *take_obj);
 /* A pod of which only traces on this machine are known. */
 struct pod *pod_orphan(struct kubelet *k, const char *uid, const char *ns, const char *name);
 void pod_kick(struct pod *p);
@@ -290,6 +309,8 @@ void ctr_start_created(struct ctr *c);
 /* It may have ended: ask. */
 void ctr_check(struct ctr *c);
 void ctr_stop(struct ctr *c, int64_t grace_s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Somebody has ended: may it go now? */
+void ctr_stop_turn(struct ctr *c);
 void ctr_free(struct ctr *c);
 bool ctr_alive(const struct ctr *c);
 /* Shall an ended container be started again? */
@@ -513,6 +534,8 @@ void logline_tail(const char *p, size_t len, uint32_t lines, size_t bytes, struc
 /* The container runs: begin its probes. Sets ready and started of those that have none. */
 void probes_start(struct ctr *c);
 void probes_stop(struct ctr *c);
+/* It is being stopped: readiness is still asked for, nothing kills it any more. */
+void probes_spare(struct ctr *c);
 void prober_free(struct kubelet *k);
 /* Counts of results, as /metrics/probes shows them. */
 void probes_metrics(const struct kubelet *k, struct obuf *out);

@@ -1,7 +1,7 @@
 /*
  * pod.c - pods by uid, and the one function that decides what each needs next.
  */
-#include "kubelet.h"
+#include "statics.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -100,6 +100,7 @@ void pod_free(struct pod *p)
 	omem_free(p->vol_error);
 	omem_free(p->fail_reason);
 	omem_free(p->fail_message);
+	omem_free(p->mirror_uid);
 	omem_free(p);
 }
 
@@ -117,6 +118,8 @@ void pod_forget(struct pod *p)
 	if (omap_get_cstr(&p->k->pods, p->uid) == p)
 		omap_del(&p->k->pods, p->uid, strlen(p->uid));
 	p->k->h->timer_clear(p->timer);
+	if (p->is_static)
+		mirror_forget(p);
 	pod_unref(p);
 }
 
@@ -250,6 +253,31 @@ static void status_recall(struct pod *p)
 	}
 }
 
+void pod_static(struct kubelet *k, struct ojson *take_obj)
+{
+	const char *uid = okube_meta(take_obj, "uid");
+	struct pod *p = pod_get(k, uid);
+
+	if (p) {
+		/* its manifest has come back while it ends: it is begun anew when that is over */
+		p->again |= p->gone;
+		ojson_unref(take_obj);
+		return;
+	}
+	p = pod_new(k, uid, okube_meta(take_obj, "namespace"), okube_meta(take_obj, "name"));
+	if (!p) {
+		ojson_unref(take_obj);
+		return;
+	}
+	p->is_static = true;
+	p->obj = take_obj;
+	if (ctrs_make(p))
+		OLOG(k->h, WARN, "pod_not_kept", "pod=%s/%s why=\"no memory\"", p->ns, p->name);
+	if (k->in_pods)
+		okube_informer_relist(k->in_pods);	/* its mirror may be there already */
+	pod_kick(p);
+}
+
 void pod_update(struct kubelet *k, const struct orlop_object *o)
 {
 	struct ojson *obj = okube_parse(o);
@@ -258,6 +286,11 @@ void pod_update(struct kubelet *k, const struct orlop_object *o)
 	bool first = !p || p->orphan;
 	bool meta;
 
+	if (obj && mirror_is(obj)) {
+		mirror_seen(k, obj);
+		ojson_unref(obj);
+		return;
+	}
 	if (obj && !p)
 		p = pod_new(k, uid, okube_meta(obj, "namespace"), okube_meta(obj, "name"));
 	if (!obj || !p) {
@@ -354,6 +387,8 @@ static void run_sync(struct pod *p)
 {
 	uint32_t i;
 
+	if (p->is_static && static_waits(p))
+		return;
 	volumes_sync(p);
 	if (p->vol == VOL_READY || p->vol == VOL_WRITING || p->vol == VOL_TOKENS)
 		sandbox_sync(p);
@@ -402,6 +437,8 @@ static void pod_sync(struct pod *p)
 	}
 	if (p->done)
 		return;
+	if (p->is_static)
+		mirror_sync(p);
 	report_sync(p);
 	if (p->wake_ns)
 		p->k->h->timer_set(p->timer, p->wake_ns > now ? (uint64_t)(p->wake_ns - now) : 1, 0);

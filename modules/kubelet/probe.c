@@ -6,27 +6,19 @@
  * stands until a probe says otherwise, so that nothing flaps.
  * Source: pkg/kubelet/prober (worker.go, prober.go), pkg/probe/{http,tcp,exec}.
  */
-#include "kubelet.h"
+#include "ask.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include <orlop/inline/log.h>
 
 #include "base/ostr.h"
-#include "http/oclient.h"
-#include "tls/otls.h"
+
+#define OUTPUT_MAX	10240u
 
 enum { P_STARTUP, P_READINESS, P_LIVENESS, N_PROBES };
-
-struct prober {
-	struct ohttp_client *plain;
-	struct ohttp_client *secure;
-	struct otls_ctx	*tls;
-};
 
 struct probe {
 	struct ctr	*c;
@@ -41,8 +33,9 @@ struct probe {
 	int64_t		failure_max;
 	int64_t		successes;
 	int64_t		failures;
-	struct ohttp_creq *creq;
-	int		code;		/* HTTP status, 0: none */
+	struct http_ask	*http;
+	struct grpc_ask	*grpc;
+	char		addr[300];	/* of a tcpSocket */
 };
 
 static const char *const spec_keys[N_PROBES] = { "startupProbe", "readinessProbe", "livenessProbe" };
@@ -61,6 +54,13 @@ static void probe_free(struct probe *b)
 	if (!b)
 		return;
 	b->dead = true;
+	if (b->http || b->grpc) {
+		http_ask_cancel(b->http);
+		grpc_ask_cancel(b->grpc);
+		b->http = NULL;
+		b->grpc = NULL;
+		probe_unref(b);
+	}
 	b->c->pod->k->h->timer_free(b->timer);
 	b->timer = NULL;
 	probe_unref(b);
@@ -80,6 +80,20 @@ void probes_stop(struct ctr *c)
 
 		c->probes[i] = NULL;
 		probe_free(b);
+	}
+}
+
+void probes_spare(struct ctr *c)
+{
+	int i;
+
+	for (i = 0; i < N_PROBES; i++) {
+		struct probe *b = i == P_READINESS ? NULL : c->probes[i];
+
+		if (b) {
+			c->probes[i] = NULL;
+			probe_free(b);
+		}
 	}
 }
 
@@ -154,18 +168,32 @@ static void result(struct probe *b, bool good, const char *why)
 static void exec_done(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
 {
 	struct probe *b = arg;
+	struct ctr *c = b->c;
 	int64_t code = ojson_get_i64(res, "exitCode", 0);
 	const char *out = ojson_get_cstr(res, "stdout", "");
-	char text[300];
+	const char *err = ojson_get_cstr(res, "stderr", "");
+	struct obuf text = OBUF_INIT;
 
 	(void)msg;
-	if (status < 0)
-		snprintf(text, sizeof(text), "%s", why);
-	else
-		snprintf(text, sizeof(text), "%s", *out ? out : ojson_get_cstr(res, "stderr", ""));
-	if (status == -ETIMEDOUT)
-		snprintf(text, sizeof(text), "command timed out after %llds", (long long)b->timeout_s);
-	result(b, status >= 0 && !code, text);
+	if (status == -ETIMEDOUT) {
+		obuf_puts(&text, "command \"");
+		OJSON_FOREACH_ELEM(i, w, OJSON_AT(probe_spec(c, b->kind), "exec", "command"))
+			obuf_printf(&text, "%s%s", i ? " " : "", ojson_cstr(w, ""));
+		obuf_printf(&text, "\" timed out after %llds", (long long)b->timeout_s);
+	} else if (status < 0) {
+		/* it was not asked: neither good nor bad */
+		b->busy = false;
+		if (!b->dead && c->state == C_RUNNING && !c->pod->k->stopping && !c->stop_sent)
+			pod_event(c->pod, c, "Warning", "Unhealthy", "%s probe errored and resulted in unknown state: rpc error: code = Unknown desc = %s",
+				  words[b->kind], why);
+		probe_unref(b);
+		return;
+	} else {
+		obuf_append(&text, out, strnlen(out, OUTPUT_MAX));
+		obuf_append(&text, err, strnlen(err, OUTPUT_MAX - text.len));
+	}
+	result(b, status >= 0 && !code, obuf_cstr(&text));
+	obuf_done(&text);
 	probe_unref(b);
 }
 
@@ -182,45 +210,16 @@ static void exec_ask(struct probe *b, const struct ojson *action)
 	rt_call(c->pod->k, ORLOP_RUNTIME_EXEC_SYNC, 0, body, (uint64_t)(b->timeout_s + 5) * NS_PER_S, exec_done, b);
 }
 
-/* A port by number or by the name of one of the container's. 0: none. */
-static int64_t port_of(const struct ctr *c, const struct ojson *port)
-{
-	const char *name = ojson_cstr(port, NULL);
-	int64_t n;
-
-	if (!name)
-		return ojson_i64(port, 0);
-	if (!ostr_to_i64(name, strlen(name), &n))
-		return n;
-	OJSON_FOREACH_ELEM(i, p, ojson_get(ctr_spec(c), "ports")) {
-		if (!strcmp(ojson_get_cstr(p, "name", ""), name))
-			return ojson_get_i64(p, "containerPort", 0);
-	}
-	return 0;
-}
-
-static bool address_of(struct probe *b, const struct ojson *action, char *out, size_t size)
-{
-	const char *ip = b->c->pod->ip ? b->c->pod->ip : "";
-	const char *host = ojson_get_cstr(action, "host", ip);
-	int64_t port = port_of(b->c, ojson_get(action, "port"));
-
-	if (!*host)
-		host = ip;
-	if (!*host || port < 1 || port > 65535)
-		return false;
-	snprintf(out, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, (int)port);
-	return true;
-}
-
 static void tcp_done(void *arg, int32_t fd)
 {
 	struct probe *b = arg;
-	char text[300];
+	char text[500];
 
 	if (fd >= 0)
 		close(fd);
-	snprintf(text, sizeof(text), "dial tcp: %s", fd < 0 ? strerrordesc_np(-fd) : "");
+	snprintf(text, sizeof(text), "dial tcp %s: %s", b->addr, fd == -ETIMEDOUT ? "i/o timeout"
+		 : fd == -ECONNREFUSED ? "connect: connection refused" : fd == -EHOSTUNREACH ? "connect: no route to host"
+		 : fd < 0 ? strerrordesc_np(-fd) : "");
 	result(b, fd >= 0, text);
 	probe_unref(b);
 }
@@ -229,6 +228,7 @@ static void tcp_ask(struct probe *b, const char *addr)
 {
 	const struct orlop_host *h = b->c->pod->k->h;
 
+	snprintf(b->addr, sizeof(b->addr), "%s", addr);
 	b->refs++;
 	if (h->connect(h, addr, (uint64_t)b->timeout_s * NS_PER_S, tcp_done, b)) {
 		b->busy = false;
@@ -236,127 +236,47 @@ static void tcp_ask(struct probe *b, const char *addr)
 	}
 }
 
-/* The head tells all: the rest of the answer is not waited for. */
-static void http_judge(void *arg)
+static void http_done(void *arg, const struct http_answer *r)
 {
 	struct probe *b = arg;
-	char text[120];
+	char text[700];
 
-	ohttp_creq_cancel(b->creq);
-	b->creq = NULL;
-	snprintf(text, sizeof(text), "HTTP probe failed with statuscode: %d", b->code);
-	result(b, b->code >= 200 && b->code < 400, text);
+	b->http = NULL;
+	if (!r->status)
+		snprintf(text, sizeof(text), "%s", r->why);
+	else
+		snprintf(text, sizeof(text), "HTTP probe failed with statuscode: %d", r->status);
+	if (r->elsewhere && !b->dead)
+		pod_event(b->c->pod, b->c, "Warning", "ProbeWarning", "%s probe warning: Probe terminated redirects, Response body: %.*s",
+			  words[b->kind], (int)(r->body.len > 512 ? 512 : r->body.len), r->body.p);
+	result(b, r->status >= 200 && r->status < 400, text);
 	probe_unref(b);
 }
 
-static void http_head(void *arg, struct ohttp_creq *r, const struct ohttp_response *res)
+static void http_begin(struct probe *b, const struct ojson *action, const char *addr)
 {
-	struct probe *b = arg;
-	const struct orlop_host *h = b->c->pod->k->h;
-
-	(void)r;
-	if (b->code)
-		return;
-	b->code = res->status;
-	(void)h->post(h, http_judge, b);
-}
-
-static void http_data(void *arg, struct ohttp_creq *r, const char *p, size_t len)
-{
-	(void)arg;
-	(void)r;
-	(void)p;
-	(void)len;
-}
-
-static void http_upgraded(void *arg, struct ohttp_creq *r, struct ohttp_stream *take_s)
-{
-	struct probe *b = arg;
-
-	(void)r;
-	b->creq = NULL;
-	ohttp_stream_abort(take_s);
-}
-
-static void http_end(void *arg, struct ohttp_creq *r, int err, const char *why)
-{
-	struct probe *b = arg;
-	char text[300];
-
-	(void)r;
-	(void)err;
-	b->creq = NULL;
-	if (b->code)
-		return;		/* judged already, or about to be */
-	snprintf(text, sizeof(text), "Get: %s", why);
-	result(b, false, text);
-	probe_unref(b);
-}
-
-static const struct ohttp_client_ops http_ops = {
-	.head = http_head, .data = http_data, .upgraded = http_upgraded, .end = http_end,
-};
-
-static struct prober *prober_of(struct kubelet *k)
-{
-	struct otls_config cfg = { .insecure = 1, .min_version = 12 };	/* as upstream: nobody checks probes' certificates */
-	struct prober *pr = k->prober;
-
-	if (pr)
-		return pr;
-	pr = OMEM_NEW(struct prober);
-	if (!pr)
-		return NULL;
-	k->prober = pr;
-	if (ohttp_client_new(k->h, NULL, &pr->plain) || otls_client_new(&cfg, &pr->tls, NULL) ||
-	    ohttp_client_new(k->h, pr->tls, &pr->secure))
-		OLOG(k->h, WARN, "no_http_probes", "why=\"no client\"");
-	return pr;
-}
-
-void prober_free(struct kubelet *k)
-{
-	struct prober *pr = k->prober;
-
-	if (!pr)
-		return;
-	k->prober = NULL;
-	ohttp_client_free(pr->plain);
-	ohttp_client_free(pr->secure);
-	otls_ctx_free(pr->tls);
-	omem_free(pr);
-}
-
-static void http_ask(struct probe *b, const struct ojson *action, const char *addr)
-{
-	struct kubelet *k = b->c->pod->k;
-	struct prober *pr = prober_of(k);
-	bool tls = !strcasecmp(ojson_get_cstr(action, "scheme", "HTTP"), "HTTPS");
-	struct ohttp_client *client = pr ? tls ? pr->secure : pr->plain : NULL;
-	const char *path = ojson_get_cstr(action, "path", "/");
-	struct ohttp_header hdr[20];
-	struct ohttp_client_request q = { .addr = addr, .method = "GET", .headers = hdr,
-					  .timeout_ns = (uint64_t)b->timeout_s * NS_PER_S };
-	bool agent = false;
-	char target[2048];
-
-	hdr[q.n_headers++] = ohttp_header_cstr("Connection", "close");
-	OJSON_FOREACH_ELEM(i, h, ojson_get(action, "httpHeaders")) {
-		const char *name = ojson_get_cstr(h, "name", "");
-
-		if (!strcasecmp(name, "Host"))
-			q.host = ojson_get_cstr(h, "value", "");
-		else if (*name && q.n_headers < 18)
-			hdr[q.n_headers++] = ohttp_header_cstr(name, ojson_get_cstr(h, "value", ""));
-		agent |= !strcasecmp(name, "User-Agent");
-	}
-	if (!agent)
-		hdr[q.n_headers++] = ohttp_header_cstr("User-Agent", "kube-probe/1.36");
-	snprintf(target, sizeof(target), "%s%s", *path == '/' ? "" : "/", path);
-	q.target = target;
-	b->code = 0;
 	b->refs++;
-	if (!client || ohttp_client_send(client, &q, &http_ops, b, &b->creq)) {
+	b->http = http_ask(b->c->pod->k, action, addr, "kube-probe/1.36", (uint64_t)b->timeout_s * NS_PER_S, http_done, b);
+	if (!b->http) {
+		result(b, false, "the request could not be sent");
+		probe_unref(b);
+	}
+}
+
+static void grpc_done(void *arg, const char *why)
+{
+	struct probe *b = arg;
+
+	b->grpc = NULL;
+	result(b, !why, why ? why : "");
+	probe_unref(b);
+}
+
+static void grpc_begin(struct probe *b, const struct ojson *action, const char *addr)
+{
+	b->refs++;
+	b->grpc = grpc_ask(b->c->pod->k->h, addr, ojson_get_cstr(action, "service", ""), b->timeout_s, grpc_done, b);
+	if (!b->grpc) {
 		b->busy = false;
 		probe_unref(b);
 	}
@@ -380,11 +300,13 @@ static void ask(void *arg)
 	if (!a)
 		a = ojson_get(spec, "tcpSocket");
 	if (!a)
-		a = ojson_get(spec, "grpc");	/* that it listens is all that is asked */
-	if (!address_of(b, a, addr, sizeof(addr)))
+		a = ojson_get(spec, "grpc");
+	if (!ask_address(b->c, a, addr, sizeof(addr)))
 		result(b, false, "no address or port to ask");
 	else if (ojson_get(spec, "httpGet"))
-		http_ask(b, a, addr);
+		http_begin(b, a, addr);
+	else if (ojson_get(spec, "grpc"))
+		grpc_begin(b, a, addr);
 	else
 		tcp_ask(b, addr);
 }

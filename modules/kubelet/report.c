@@ -129,6 +129,8 @@ void report_sync(struct pod *p)
 	struct ojson *st;
 	uint32_t i;
 
+	if (p->is_static && !p->mirror_uid)
+		return;
 	if (p->orphan || p->gone || p->sending || !p->ctrs || p->td >= TD_API)
 		return;
 	/* just taken over: its address is being asked for, and nothing else may have changed */
@@ -153,7 +155,7 @@ void report_sync(struct pod *p)
 		return;
 	}
 	patch = ojson_new_object();
-	(void)ojson_set_cstr(ojson_ensure_object(patch, "metadata"), "uid", p->uid);
+	(void)ojson_set_cstr(ojson_ensure_object(patch, "metadata"), "uid", p->is_static ? p->mirror_uid : p->uid);
 	(void)ojson_set(patch, "status", ojson_ref(st));
 	ojson_unref(p->sent);
 	p->sent = st;

@@ -11,6 +11,8 @@
 
 #include "base/otime.h"
 
+#define MESSAGES_MAX	(12u * 1024)
+
 static bool initialized(const struct pod *p)
 {
 	uint32_t i;
@@ -63,7 +65,7 @@ const char *status_phase(const struct pod *p, bool final)
 				init_pending = true;
 		} else if (c->kind == CTR_EPHEMERAL) {
 			continue;
-		} else if (c->state == C_RUNNING) {
+		} else if (c->state == C_RUNNING && !c->starting) {
 			running++;
 		} else if (c->state == C_EXITED) {
 			stopped++;
@@ -129,7 +131,8 @@ static struct ojson *container_status(const struct pod *p, const struct ctr *c, 
 	char time[OTIME_BUF];
 	char id[160];
 	bool has_init = p->n_ctrs && p->ctrs[0]->kind != CTR_MAIN;
-	bool shows_waiting = c->state == C_WAITING || (c->state == C_EXITED && c->reason);
+	bool again = c->state == C_EXITED && c->reason && ctr_restarts(c);
+	bool shows_waiting = c->state == C_WAITING || again || (c->state == C_RUNNING && c->starting);
 
 	if (!state || !last) {
 		ojson_unref(s);
@@ -140,7 +143,7 @@ static struct ojson *container_status(const struct pod *p, const struct ctr *c, 
 		return ojson_ref(told_end(p, c));
 	}
 	(void)ojson_set_cstr(s, "name", c->name);
-	if (c->state == C_RUNNING) {
+	if (c->state == C_RUNNING && !c->starting) {
 		otime_format(c->started_ns, time);
 		(void)ojson_set_cstr(ojson_ensure_object(state, "running"), "startedAt", time);
 	} else if (shows_waiting && !in->final) {
@@ -158,7 +161,7 @@ static struct ojson *container_status(const struct pod *p, const struct ctr *c, 
 		(void)ojson_set_cstr(t, "reason", "ContainerStatusUnknown");
 		(void)ojson_set_cstr(t, "message", "The container could not be located when the pod was terminated");
 	}
-	if (c->state == C_EXITED && shows_waiting && !in->final)
+	if (again && !in->final)
 		(void)ojson_set(last, "terminated", ctr_terminated(c));
 	else if (c->last)
 		(void)ojson_set(last, "terminated", ojson_ref(c->last));
@@ -337,8 +340,39 @@ static void ip_list(struct ojson *st, const char *one, const char *many, const c
 	}
 }
 
+static bool is_alive(const struct pod *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i]->state == C_RUNNING || p->ctrs[i]->busy)
+			return true;
+	return false;
+}
+
+/* All last words of a pod together have a limit, as upstream's status manager keeps it. */
+static void shorten(struct ojson *list, size_t max)
+{
+	static const char *const states[] = { "state", "lastState" };
+
+	OJSON_FOREACH_ELEM(i, s, list) {
+		size_t k;
+
+		for (k = 0; k < 2; k++) {
+			struct ojson *t = OJSON_AT(s, states[k], "terminated");
+			struct orlop_bytes b = ojson_get_bytes(t, "message");
+
+			while (b.len > max && max && ((unsigned char)b.p[max] & 0xc0) == 0x80)
+				max--;
+			if (b.len > max)
+				(void)ojson_set(t, "message", ojson_new_string(b.p, max));
+		}
+	}
+}
+
 struct ojson *status_make(const struct pod *p, const struct status_input *in)
 {
+	static const char *const lists[] = { "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses" };
 	const struct ojson *now = ojson_get(p->obj, "status");
 	struct ojson *st = ojson_new_object();
 	const char *phase = status_phase(p, in->final);
@@ -349,9 +383,11 @@ struct ojson *status_make(const struct pod *p, const struct status_input *in)
 
 	if (!st)
 		return NULL;
-	/* what has finished stays finished */
+	/* what has finished stays finished; and nothing has while something of it runs */
 	if (!strcmp(had, "Succeeded") || !strcmp(had, "Failed"))
 		phase = had;
+	else if ((!strcmp(phase, "Succeeded") || !strcmp(phase, "Failed")) && is_alive(p))
+		phase = *had ? had : "Pending";
 	if (generation(p))
 		(void)ojson_set_i64(st, "observedGeneration", generation(p));
 	(void)ojson_set_cstr(st, "phase", phase);
@@ -370,6 +406,8 @@ struct ojson *status_make(const struct pod *p, const struct status_input *in)
 	for (i = 0; i < p->n_ctrs; i++)
 		(void)ojson_append(ojson_ensure_array(st, ctr_status_list(p->ctrs[i])),
 				   container_status(p, p->ctrs[i], in));
+	for (i = 0; i < 3; i++)
+		shorten(ojson_get(st, lists[i]), p->n_ctrs ? MESSAGES_MAX / p->n_ctrs : MESSAGES_MAX);
 	(void)ojson_set_cstr(st, "qosClass", qos_name(qos_class(p->obj)));
 	return st;
 }

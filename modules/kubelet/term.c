@@ -26,7 +26,7 @@ static int64_t grace_of(const struct pod *p)
 	if (ojson_get(meta, "deletionGracePeriodSeconds"))
 		g = ojson_get_i64(meta, "deletionGracePeriodSeconds", g);
 	/* removed by force, or behind our back */
-	if (p->gone && !p->orphan && !ojson_get(meta, "deletionGracePeriodSeconds"))
+	if (p->gone && !p->orphan && !p->is_static && !ojson_get(meta, "deletionGracePeriodSeconds"))
 		g = g < 2 ? g : 2;
 	if (p->fail_grace && p->fail_grace < g)
 		g = p->fail_grace;
@@ -34,7 +34,7 @@ static int64_t grace_of(const struct pod *p)
 }
 
 /* False: some container lives or is still on its way. */
-static bool stop_kind(struct pod *p, bool sidecars, int64_t grace)
+static bool stop_all(struct pod *p, int64_t grace)
 {
 	bool all = true;
 	uint32_t i;
@@ -42,13 +42,12 @@ static bool stop_kind(struct pod *p, bool sidecars, int64_t grace)
 	for (i = 0; i < p->n_ctrs; i++) {
 		struct ctr *c = p->ctrs[i];
 
-		if ((c->kind == CTR_SIDECAR) != sidecars)
-			continue;
 		if (c->busy) {
 			all = false;
 		} else if (c->state == C_RUNNING) {
 			all = false;
 			ctr_stop(c, grace, "Stopping container %s", c->name);
+			ctr_stop_turn(c);
 			if (!c->stop_sent)	/* the last try failed */
 				pod_wake_at(p, kubelet_now(p->k) + RETRY_NS);
 		}
@@ -277,7 +276,7 @@ void term_sync(struct pod *p)
 	bool deleting = p->gone || p->orphan || okube_deleting(p->obj);
 	int64_t grace = grace_of(p);
 
-	if (!stop_kind(p, false, grace) || !stop_kind(p, true, grace))
+	if (!stop_all(p, grace))
 		return;
 	if (!deleting) {
 		/* failed by our own decision: like a pod that has finished */
@@ -299,7 +298,7 @@ void term_sync(struct pod *p)
 
 void finished_sync(struct pod *p)
 {
-	if (!stop_kind(p, false, grace_of(p)) || !stop_kind(p, true, grace_of(p)))
+	if (!stop_all(p, grace_of(p)))
 		return;
 	if (p->sb_id)
 		teardown(p, TD_CTRS);
