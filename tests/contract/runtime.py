@@ -272,5 +272,6 @@ def main():
         subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % CGROUP, shell=True, check=False)
 
 
-main()
-done()
+if __name__ == "__main__":
+    main()
+    done()

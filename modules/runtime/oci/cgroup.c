@@ -4,6 +4,10 @@
  * v2: one hierarchy. v1 and hybrid: the controllers are v1; crun before 1.9 refuses when it sees
  * the v2 mount beside them, so it is hidden in a mount namespace of its own
  * (libraries.md measured it; `crun --version` is not trusted, hiding never hurts).
+ *
+ * Moving a process takes a lock that is free for readers (fork, exit); when nobody moved one for a
+ * while, its first writer waits for an RCU grace period, 12 of the 30 ms that a container took to be
+ * made. cgroup_warm() is such a writer, which moves nothing, while the rest is being prepared.
  */
 #include "oci.h"
 
@@ -61,8 +65,46 @@ int cgroup_write(const struct oci *o, const char *controller, const char *cgroup
 	return ofile_poke(AT_FDCWD, path, text, strlen(text));
 }
 
+static void warm_work(void *arg)
+{
+	struct oci *o = arg;
+	struct obuf b = OBUF_INIT;
+	char text[24];
+	char path[4096];
+	char *p;
+
+	/* "9:name=systemd:/path" of the first hierarchy, or "0::/path": where we are already */
+	if (!ofile_read(AT_FDCWD, "/proc/thread-self/cgroup", 65536, &b) && (p = strchr(b.data, ':'))) {
+		char *name = p + 1;
+		char *at = strchr(name, ':');
+
+		if (at && o->cgroups == OCI_CGROUPS_V1 && at > name) {
+			*at++ = '\0';
+			at[strcspn(at, "\n")] = '\0';
+			snprintf(path, sizeof(path), CGROUP_ROOT "/%.100s%.3000s/tasks",
+				 !strncmp(name, "name=", 5) ? name + 5 : name, at);
+			snprintf(text, sizeof(text), "%d", (int)gettid());
+			(void)ofile_poke(AT_FDCWD, path, text, strlen(text));
+		}
+	}
+	obuf_done(&b);
+}
+
+static void warm_done(void *arg)
+{
+	struct oci *o = arg;
+
+	o->warming = false;
+}
+
+void cgroup_warm(struct oci *o)
+{
+	if (!o->warming && o->cgroups == OCI_CGROUPS_V1 && !o->h->work(o->h, 0, warm_work, warm_done, o))
+		o->warming = true;
+}
+
 /* rmdir of a cgroup and what is below it; cgroups have no other files to remove. */
-static void remove_tree(const char *path)
+static int remove_tree(const char *path)
 {
 	cleanup_dir DIR *dp = opendir(path);
 	struct dirent *d;
@@ -71,28 +113,29 @@ static void remove_tree(const char *path)
 	while (dp && (d = readdir(dp)))
 		if (d->d_type == DT_DIR && d->d_name[0] != '.' &&
 		    (size_t)snprintf(sub, sizeof(sub), "%s/%s", path, d->d_name) < sizeof(sub))
-			remove_tree(sub);
-	(void)rmdir(path);
+			(void)remove_tree(sub);
+	return rmdir(path) && errno != ENOENT ? -errno : 0;
 }
 
-void cgroup_remove(struct oci *o, const char *cgroup)
+int cgroup_remove(const struct oci *o, const char *cgroup)
 {
 	cleanup_dir DIR *dp = NULL;
 	struct dirent *d;
 	char path[4096];
+	int busy = 0;
 
 	if (!*cgroup || strstr(cgroup, ".."))
-		return;
+		return 0;
 	if (o->cgroups == OCI_CGROUPS_V2) {
 		snprintf(path, sizeof(path), CGROUP_ROOT "/%s", cgroup);
-		remove_tree(path);
-		return;
+		return remove_tree(path);
 	}
 	dp = opendir(CGROUP_ROOT);
 	while (dp && (d = readdir(dp))) {
 		if (d->d_type != DT_DIR || d->d_name[0] == '.')
 			continue;	/* links like cpu → cpu,cpuacct are seen once */
 		snprintf(path, sizeof(path), CGROUP_ROOT "/%.255s/%.3000s", d->d_name, cgroup);
-		remove_tree(path);
+		busy = remove_tree(path) ? -EBUSY : busy;
 	}
+	return busy;
 }

@@ -1,6 +1,6 @@
 m := runtime/oci
 MODULES += $(m)
-$(m)_srcs := oci.c proc.c state.c sandbox.c container.c stop.c spec.c user.c exec.c attach.c forward.c stats.c update.c events.c cgroup.c \
+$(m)_srcs := oci.c proc.c state.c sandbox.c container.c create.c stop.c spec.c user.c exec.c attach.c forward.c stats.c update.c events.c cgroup.c \
 	image.c pull.c imgref.c rootfs.c reply.c orphan.c
 $(m)_deps := json base
 $(m)_logic := imgref.c spec.c

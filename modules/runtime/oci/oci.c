@@ -175,7 +175,7 @@ static void oci_fini(void *ctx)
 
 static int dirs_make(struct oci *o, struct orlop_error *err)
 {
-	static const char *const dirs[] = { "exits", "run", "l" };
+	static const char *const dirs[] = { "exits", "run", "l", "trash" };
 	size_t i;
 	int e = ofile_mkdir_p(o->root, 0711);
 
@@ -311,6 +311,7 @@ static int oci_start(void *ctx, struct orlop_error *err)
 	OMAP_FOREACH(&o->containers, e)
 		container_check_exit(o, e->value);
 	orphans_start(o);
+	trash_start(o);
 	OLOG(o->h, INFO, "runtime", "program=%s sandboxes=%u containers=%u images=%u", o->runtime,
 	     omap_count(&o->sandboxes), omap_count(&o->containers), omap_count(&o->images));
 	o->h->ready(o->h);

@@ -106,6 +106,7 @@ struct oci {
 	bool		hybrid;
 	uint32_t	spawn_flags;	/* for conmon and the runtime */
 	uint64_t	caps;		/* bounding set */
+	bool		warming;	/* cgroup_warm */
 	struct omap	sandboxes;	/* id → struct sandbox */
 	struct omap	containers;	/* id → struct container */
 	struct omap	images;		/* id → struct image */
@@ -233,8 +234,10 @@ void cgroup_detect(struct oci *o);
 void cgroup_file(const struct oci *o, const char *controller, const char *cgroup, const char *file, char *buf, size_t size);
 int cgroup_read(const struct oci *o, const char *controller, const char *cgroup, const char *file, struct obuf *out);
 int cgroup_write(const struct oci *o, const char *controller, const char *cgroup, const char *file, const char *text);
-/* Remove the cgroups of a pod once they are empty (all hierarchies). */
-void cgroup_remove(struct oci *o, const char *path);
+/* Somebody is about to move a process into a cgroup: make that quick. */
+void cgroup_warm(struct oci *o);
+/* Remove a cgroup and what is below it in all hierarchies. 0, or -EBUSY: processes are in there. */
+int cgroup_remove(const struct oci *o, const char *path);
 
 /* ---- image.c, pull.c, imgref.c --------------------------------------------------------------------- */
 
@@ -279,6 +282,9 @@ int conmon_tell(struct oci *o, const char *id, int what, unsigned int a, unsigne
 
 #define OCI_OP(name) \
 	int name(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
+
+/* Delete what a former daemon had put away. */
+void trash_start(struct oci *o);
 
 OCI_OP(op_run_sandbox);
 OCI_OP(op_stop_sandbox);

@@ -34,6 +34,7 @@ int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, 
 	char work[4096];
 	struct obuf opt;
 	size_t n = ojson_count(layers);
+	size_t at;
 	size_t i;
 	int e;
 
@@ -52,8 +53,17 @@ int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, 
 	e = obuf_err(&opt);
 	if (!e && opt.len >= 4096)
 		e = -E2BIG;
-	if (!e && mount("overlay", merged, "overlay", 0, opt.data))
-		e = -errno;
+	/*
+	 * volatile: nothing in there outlives the machine (a reboot ends the container, and its successor
+	 * has a layer of its own), but unmounting without it writes the whole disk's cache out.
+	 */
+	at = opt.len;
+	obuf_puts(&opt, ",volatile");
+	if (!e && !(e = obuf_err(&opt)) && mount("overlay", merged, "overlay", 0, opt.data)) {
+		obuf_truncate(&opt, at);
+		if (mount("overlay", merged, "overlay", 0, obuf_cstr(&opt)))	/* before Linux 5.10 */
+			e = -errno;
+	}
 	obuf_done(&opt);
 	if (e)
 		return orlop_fail(err, -e, 0, "", "mount of the root filesystem in %s (%zu layers)", dir, n);

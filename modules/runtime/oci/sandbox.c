@@ -143,6 +143,7 @@ OCI_OP(op_run_sandbox)
 	j = job_new(o, s, call);
 	e = j ? omap_put_cstr(&o->sandboxes, s->id, s) : -ENOMEM;
 	if (!e) {
+		cgroup_warm(o);
 		e = o->h->work(o->h, 0, run_work, run_done, j);
 		if (e)
 			omap_del(&o->sandboxes, s->id, strlen(s->id));
@@ -161,7 +162,7 @@ static void stop_work(void *arg)
 	struct sandbox_job *j = arg;
 
 	ns_unpin(j->dir);
-	cgroup_remove(j->o, j->cgroup);
+	(void)cgroup_remove(j->o, j->cgroup);
 }
 
 static void stop_done(void *arg)

@@ -1,0 +1,439 @@
+/*
+ * create.c - a container comes into being.
+ *
+ * worker (overlay, user, config.json) → conmon, which runs `crun create` and reports the pid on its
+ * sync pipe → state on disk → answer.
+ */
+#include "oci.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <orlop/inline/error.h>
+#include <orlop/inline/log.h>
+
+#include "base/ocleanup.h"
+#include "base/ofile.h"
+#include "base/omem.h"
+
+/* A container on its way into being. Texts are copies for the worker. */
+struct create_job {
+	struct oci	*o;
+	struct container *c;
+	struct orlop_call *call;
+	char		*dir;
+	char		*container;	/* JSON */
+	char		*sandbox;	/* JSON */
+	char		*image;		/* JSON of the image config */
+	char		*layers;	/* JSON array */
+	char		*ns_dir;	/* of the sandbox */
+	bool		net;
+	bool		ipc;
+	char		*cgroup;
+	uint64_t	caps;
+	struct orlop_error err;
+	int		result;
+	/* conmon */
+	int		sync_fd;
+	struct orlop_fdwatch *sync_watch;
+	struct orlop_child *child;
+	struct obuf	sync;
+};
+
+static void create_free(struct create_job *j)
+{
+	if (j->sync_watch)
+		j->o->h->fd_unwatch(j->sync_watch);
+	if (j->sync_fd >= 0)
+		close(j->sync_fd);
+	if (j->child)
+		j->o->h->child_free(j->child);
+	obuf_done(&j->sync);
+	omem_free(j->dir);
+	omem_free(j->container);
+	omem_free(j->sandbox);
+	omem_free(j->image);
+	omem_free(j->layers);
+	omem_free(j->ns_dir);
+	omem_free(j->cgroup);
+	omem_free(j);
+}
+
+static void wipe_work(void *arg)
+{
+	struct create_job *j = arg;
+
+	rootfs_unmount(j->dir);
+	(void)ofile_remove_tree(AT_FDCWD, j->dir);
+}
+
+static void wipe_done(void *arg)
+{
+	struct create_job *j = arg;
+	struct oci *o = j->o;
+
+	omap_del(&o->containers, j->c->id, strlen(j->c->id));
+	container_free(j->c);
+	reply_error(o, j->call, &j->err);
+	create_free(j);
+}
+
+/* It came to nothing: clean up, then answer with j->err. */
+static void create_fail(struct create_job *j)
+{
+	if (j->o->h->work(j->o->h, 0, wipe_work, wipe_done, j)) {
+		wipe_work(j);
+		wipe_done(j);
+	}
+}
+
+static int parse_text(const char *text, struct ojson **ret)
+{
+	return text ? ojson_parse(text, strlen(text), ret, NULL) : -ENOMEM;
+}
+
+static int config_write(struct create_job *j, const struct ojson *image, const struct ojson *container,
+			const struct ojson *sandbox)
+{
+	char rootfs[4096];
+	char paths[3][4096];
+	struct user_found user;
+	struct spec_input in = { .image = image, .container = container, .sandbox = sandbox };
+	cleanup_ojson struct ojson *spec = NULL;
+	cleanup_free char *text = NULL;
+	size_t len;
+	int e;
+
+	snprintf(rootfs, sizeof(rootfs), "%s/rootfs", j->dir);
+	e = user_find(rootfs, ojson_cstr(OJSON_AT(image, "config", "User"), ""),
+		      OJSON_AT(container, "linux", "securityContext"), &user, &j->err);
+	if (e)
+		return e;
+	snprintf(paths[0], sizeof(paths[0]), "%s/ns/net", j->ns_dir);
+	snprintf(paths[1], sizeof(paths[1]), "%s/ns/ipc", j->ns_dir);
+	snprintf(paths[2], sizeof(paths[2]), "%s/ns/uts", j->ns_dir);
+	in.netns = j->net ? paths[0] : NULL;
+	in.ipcns = j->ipc ? paths[1] : NULL;
+	in.utsns = paths[2];
+	in.cgroup_path = j->cgroup;
+	in.cgroup_v2 = j->o->cgroups == OCI_CGROUPS_V2;
+	in.caps = j->caps;
+	in.uid = user.uid;
+	in.gid = user.gid;
+	in.groups = user.groups;
+	in.n_groups = user.n_groups;
+	in.home = user.home;
+	e = spec_make(&in, &spec, &j->err);
+	if (e)
+		return e;
+	text = ojson_text(spec, 0, &len);
+	snprintf(rootfs, sizeof(rootfs), "%s/config.json", j->dir);
+	e = text ? ofile_write(AT_FDCWD, rootfs, text, len, 0600) : -ENOMEM;
+	return e ? orlop_fail(&j->err, -e, 0, "", "cannot write %s", rootfs) : 0;
+}
+
+static void create_work(void *arg)
+{
+	struct create_job *j = arg;
+	cleanup_ojson struct ojson *image = NULL;
+	cleanup_ojson struct ojson *layers = NULL;
+	cleanup_ojson struct ojson *container = NULL;
+	cleanup_ojson struct ojson *sandbox = NULL;
+	int e = ofile_mkdir_p(j->dir, 0711);
+
+	if (!e)
+		e = parse_text(j->image, &image);
+	if (!e)
+		e = parse_text(j->layers, &layers);
+	if (!e)
+		e = parse_text(j->container, &container);
+	if (!e)
+		e = parse_text(j->sandbox, &sandbox);
+	if (e) {
+		j->result = orlop_fail(&j->err, -e, 0, "", "cannot prepare %s", j->dir);
+		return;
+	}
+	j->result = rootfs_mount(j->o->root, j->dir, layers, &j->err);
+	if (!j->result)
+		j->result = config_write(j, image, container, sandbox);
+}
+
+static void create_finish(struct create_job *j)
+{
+	struct oci *o = j->o;
+	struct container *c = j->c;
+	struct ojson *out;
+	int e;
+
+	c->busy = false;
+	c->state = OCI_CREATED;
+	c->pid_start = pid_start_time(c->pid);
+	e = container_save(o, c);
+	if (e) {
+		orlop_fail(&j->err, -e, 0, "", "cannot write the state of container %s", c->id);
+		create_fail(j);
+		return;
+	}
+	event_add(o, "CONTAINER_CREATED_EVENT", c->id, c->sandbox);
+	out = ojson_new_object();
+	if (out)
+		(void)ojson_set_cstr(out, "containerId", c->id);
+	reply_json(o, j->call, out, NULL);
+	create_free(j);
+}
+
+/* conmon says {"data": PID} or {"data": -1, "message": …}, then closes. */
+static void sync_readable(void *arg, int32_t fd, uint32_t events)
+{
+	struct create_job *j = arg;
+	cleanup_ojson struct ojson *said = NULL;
+	char buf[4096];
+	ssize_t n = read(fd, buf, sizeof(buf));
+	int64_t pid;
+
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0) {
+		obuf_append(&j->sync, buf, (size_t)n);
+		if (j->sync.len < 65536 && !memchr(j->sync.data, '\n', j->sync.len))
+			return;
+	}
+	j->o->h->fd_unwatch(j->sync_watch);
+	j->sync_watch = NULL;
+	if (!j->sync.len || ojson_parse(j->sync.data, j->sync.len, &said, NULL)) {
+		orlop_fail(&j->err, EIO, 0, "", "conmon ended without telling a container");
+		create_fail(j);
+		return;
+	}
+	pid = ojson_get_i64(said, "data", ojson_get_i64(said, "pid", -1));
+	if (pid <= 0) {
+		const char *msg = ojson_get_cstr(said, "message", "no reason given");
+		size_t len = strcspn(msg, "\n");
+
+		orlop_fail(&j->err, EIO, 0, "", "failed to create containerd task: %s: %.*s",
+			   j->o->is_crun ? "crun" : "runc", (int)(len > 400 ? 400 : len), msg);
+		create_fail(j);
+		return;
+	}
+	j->c->pid = (int)pid;
+	create_finish(j);
+}
+
+static int conmon_start(struct create_job *j)
+{
+	struct oci *o = j->o;
+	const struct container *c = j->c;
+	cleanup_free char *pidfile = path_of(o, "containers/%s/pid", c->id);
+	cleanup_free char *conmon_pid = path_of(o, "containers/%s/conmon.pid", c->id);
+	cleanup_free char *persist = path_of(o, "containers/%s/persist", c->id);
+	cleanup_free char *exits = path_of(o, "exits");
+	cleanup_free char *run = path_of(o, "run");
+	cleanup_free char *log = omem_printf("k8s-file:%s", *c->log_path ? c->log_path : "/dev/null");
+	const char *argv[40];
+	const char *env[4];
+	char sync_env[32];
+	char start_env[32];
+	struct orlop_spawn s = { .size = sizeof(s) };
+	int32_t fds[5];
+	int sync[2];
+	int start[2];
+	int n = 0;
+	int e;
+
+	if (!pidfile || !conmon_pid || !persist || !exits || !run || !log)
+		return orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
+	(void)mkdir(persist, 0700);
+	argv[n++] = o->conmon;
+	argv[n++] = "--api-version";
+	argv[n++] = "1";
+	argv[n++] = "-c";
+	argv[n++] = c->id;
+	argv[n++] = "-u";
+	argv[n++] = c->id;
+	argv[n++] = "-r";
+	argv[n++] = o->runtime;
+	argv[n++] = "-b";
+	argv[n++] = j->dir;
+	argv[n++] = "-p";
+	argv[n++] = pidfile;
+	argv[n++] = "-P";
+	argv[n++] = conmon_pid;
+	argv[n++] = "-l";
+	argv[n++] = log;
+	argv[n++] = "--exit-dir";
+	argv[n++] = exits;
+	argv[n++] = "--persist-dir";
+	argv[n++] = persist;
+	argv[n++] = "--runtime-arg";
+	argv[n++] = "--root";
+	argv[n++] = "--runtime-arg";
+	argv[n++] = run;
+	argv[n++] = "--full-attach";
+	argv[n++] = "--no-sync-log";
+	argv[n++] = "--no-new-keyring";
+	argv[n++] = "--log-level";
+	argv[n++] = "error";
+	if (ojson_get_bool(c->config, "tty", false))
+		argv[n++] = "-t";
+	if (ojson_get_bool(c->config, "stdin", false)) {
+		argv[n++] = "-i";
+		if (!ojson_get_bool(c->config, "stdinOnce", false))
+			argv[n++] = "--leave-stdin-open";
+	}
+	argv[n] = NULL;
+	if (pipe2(sync, O_CLOEXEC))
+		return orlop_fail(&j->err, errno, 0, "", "pipe for conmon");
+	if (pipe2(start, O_CLOEXEC)) {
+		e = errno;
+		close(sync[0]);
+		close(sync[1]);
+		return orlop_fail(&j->err, e, 0, "", "pipe for conmon");
+	}
+	(void)fcntl(sync[0], F_SETFL, O_NONBLOCK);
+	snprintf(sync_env, sizeof(sync_env), "_OCI_SYNCPIPE=3");
+	snprintf(start_env, sizeof(start_env), "_OCI_STARTPIPE=4");
+	env[0] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	env[1] = sync_env;
+	env[2] = start_env;
+	env[3] = NULL;
+	fds[0] = -1;
+	fds[1] = -1;
+	fds[2] = -1;
+	fds[3] = sync[1];
+	fds[4] = start[0];
+	s.argv = argv;
+	s.env = env;
+	s.fds = fds;
+	s.n_fds = 5;
+	s.flags = o->spawn_flags | ORLOP_SPAWN_SETSID | ORLOP_SPAWN_DETACH;
+	j->sync_fd = sync[0];
+	e = o->h->spawn(o->h, &s, NULL, NULL, &j->child, &j->err);
+	close(sync[1]);
+	close(start[0]);
+	/* it waits for a byte before it makes the container: it is where it should be already */
+	if (!e && write(start[1], "x", 1) != 1)
+		e = orlop_fail(&j->err, errno, 0, "", "conmon does not listen");
+	close(start[1]);
+	if (!e)
+		e = o->h->fd_watch(o->h, j->sync_fd, ORLOP_FD_READ, sync_readable, j, &j->sync_watch);
+	return e;
+}
+
+static void create_prepared(void *arg)
+{
+	struct create_job *j = arg;
+
+	if (!j->result)
+		j->result = conmon_start(j);
+	if (j->result)
+		create_fail(j);
+}
+
+static char *text_of(const struct ojson *j)
+{
+	return j ? ojson_text(j, 0, NULL) : omem_strdup("{}");
+}
+
+static struct create_job *create_new(struct oci *o, struct container *c, const struct sandbox *s,
+				     const struct image *img)
+{
+	struct create_job *j = OMEM_NEW(struct create_job);
+
+	if (!j)
+		return NULL;
+	j->o = o;
+	j->c = c;
+	j->sync_fd = -1;
+	j->err.size = sizeof(j->err);
+	j->net = !s->host_net;
+	j->ipc = !s->host_ipc;
+	j->caps = o->caps;
+	j->dir = path_of(o, "containers/%s", c->id);
+	j->ns_dir = path_of(o, "sandboxes/%s", s->id);
+	j->cgroup = container_cgroup(o, c);
+	j->container = text_of(c->config);
+	j->sandbox = text_of(s->config);
+	j->image = text_of(img->config);
+	j->layers = ojson_text(img->layers, 0, NULL);
+	if (!j->dir || !j->ns_dir || !j->cgroup || !j->container || !j->sandbox || !j->image ||
+	    !j->layers) {
+		create_free(j);
+		return NULL;
+	}
+	return j;
+}
+
+static struct container *container_new(struct oci *o, const struct sandbox *s, struct ojson *config,
+				       const struct image *img)
+{
+	struct container *c = OMEM_NEW(struct container);
+	const char *dir = ojson_get_cstr(s->config, "logDirectory", "");
+	const char *log = ojson_get_cstr(config, "logPath", "");
+
+	if (!c)
+		return NULL;
+	olist_init(&c->waits);
+	id_new(o, c->id);
+	memcpy(c->sandbox, s->id, sizeof(c->sandbox));
+	c->config = ojson_ref(config);
+	c->created_ns = o->h->now_wall(o->h);
+	c->busy = true;
+	c->image_id = omem_strdup(img->id);
+	c->image_ref = omem_strdup(ojson_count(img->digests) ? ojson_cstr(ojson_index(img->digests, 0), "")
+							      : img->id);
+	c->log_path = *dir && *log ? omem_printf("%s/%s", dir, log) : omem_strdup("");
+	if (!c->image_id || !c->image_ref || !c->log_path) {
+		container_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+OCI_OP(op_create_container)
+{
+	struct oci *o = ctx;
+	cleanup_ojson struct ojson *r = NULL;
+	struct create_job *j;
+	struct container *c;
+	struct sandbox *s;
+	struct image *img;
+	struct ojson *config;
+	const char *ref;
+	int e = req_parse(o, req, &r, err);
+
+	if (e)
+		return e;
+	s = sandbox_get(o, r, err);
+	if (!s)
+		return -ENOENT;
+	if (!s->ready)
+		return orlop_fail(err, EINVAL, 0, "", "sandbox %s is not ready", s->id);
+	config = ojson_get_object(r, "config");
+	ref = ojson_cstr(OJSON_AT(config, "image", "image"), "");
+	img = image_find(o, ref);
+	if (!img)
+		return orlop_fail(err, ENOENT, 404, "NotFound", "image \"%s\" not found", ref);
+	c = container_new(o, s, config, img);
+	j = c ? create_new(o, c, s, img) : NULL;
+	e = j ? omap_put_cstr(&o->containers, c->id, c) : -ENOMEM;
+	if (!e) {
+		j->call = call;
+		cgroup_warm(o);
+		e = o->h->work(o->h, 0, create_work, create_prepared, j);
+		if (e)
+			omap_del(&o->containers, c->id, strlen(c->id));
+	}
+	if (e) {
+		if (j)
+			create_free(j);
+		container_free(c);
+		return orlop_fail(err, -e, 0, "", "container could not be made");
+	}
+	return 0;
+}
