@@ -22,7 +22,6 @@ uint32_t core_host_lead_reclaim(struct core_shard *s);
 
 /* The cache, its hooks and the feeder: made and ended with the core. */
 int core_host_cache_new(struct core *c);
-void core_host_cache_start(struct core *c);	/* in the process of an isolated module */
 void core_host_cache_stop(struct core *c);	/* no feeding any more; main loop runs still */
 void core_host_cache_free(struct core *c);
 

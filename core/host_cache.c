@@ -83,6 +83,19 @@ static void hook_kick(void *ctx, uint64_t delay_ns)
 		}
 }
 
+static void cache_moved(void *arg)
+{
+	core_isolate_moved(arg);
+}
+
+static void hook_moved(void *ctx)
+{
+	struct core *c = ctx;
+
+	if (atomic_load_explicit(&c->hc->feeding, memory_order_relaxed))
+		(void)core_loop_post_node(c->main, &c->hc->moved, cache_moved, c);
+}
+
 /* ---- the feeder's world --------------------------------------------------------------------------- */
 
 static void feeder_replied(void *arg, int32_t status, const struct orlop_msg *msg,
@@ -117,9 +130,7 @@ static int feeder_request(void *ctx, uint32_t op, const struct orlop_msg *msg, u
 	f->cb = cb;
 	f->arg = arg;
 	c->hc->call = f;
-	/* In the process of an isolated module: of what it may read, the parent sees to that. */
-	r = c->up ? core_up_request(c->up, c->main, NULL, &send, feeder_replied, f, &f->req) :
-		core_link_request(c->self->shards[0].link, &send, feeder_replied, f, &f->req);
+	r = core_link_request(c->self->shards[0].link, &send, feeder_replied, f, &f->req);
 	if (r) {
 		c->hc->call = NULL;
 		omem_free(f);
@@ -137,10 +148,7 @@ static void feeder_cancel(void *ctx)
 	/* The answer still comes; nobody is told. */
 	f->cb = NULL;
 	c->hc->call = NULL;
-	if (f->hc->up)
-		core_up_request_cancel(f->req);
-	else
-		core_request_cancel(f->req);
+	core_request_cancel(f->req);
 }
 
 static void feeder_due(void *arg)
@@ -167,8 +175,8 @@ static struct orlop_bytes feeder_blob(const struct orlop_blob *b)
 
 int core_host_cache_new(struct core *c)
 {
-	struct core_cache_hooks hooks = { .ctx = c, .now = hook_now, .post = hook_post,
-					  .kick = hook_kick, .log = hook_log };
+	struct core_cache_hooks hooks = { .ctx = c, .now = hook_now, .post = hook_post, .kick = hook_kick,
+					  .log = hook_log, .moved = hook_moved };
 	struct core_feeder_io io = { .ctx = c, .request = feeder_request, .cancel = feeder_cancel,
 				     .timer = feeder_timer, .blob_bytes = feeder_blob, .log = hook_log };
 	int r;
@@ -187,16 +195,10 @@ int core_host_cache_new(struct core *c)
 		r = core_cache_new(&hooks, &c->cache);
 	if (r == 0)
 		r = core_feeder_new(c->cache, &io, &c->hc->feeder);
-	c->hc->up = c->up != NULL;
-	/* In the process of an isolated module: when it starts, if it reads anything. */
+	/* In the process of an isolated module its parent does it: isolate_feed.c. */
 	if (r == 0 && !c->up)
 		core_feeder_start(c->hc->feeder);
 	return r;
-}
-
-void core_host_cache_start(struct core *c)
-{
-	core_feeder_start(c->hc->feeder);
 }
 
 void core_host_cache_stop(struct core *c)

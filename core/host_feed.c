@@ -15,6 +15,7 @@
 #include "cache/cache.h"
 #include "cache/feed.h"
 #include "host_cache.h"
+#include "isolate.h"
 #include "log.h"
 
 struct orlop_feed {
@@ -63,8 +64,26 @@ static void wants_free(struct olist *l)
 	}
 }
 
+static int want_told(const struct orlop_feed_want *pub, struct olist *ret)
+{
+	struct feed_want *w = OMEM_NEW(struct feed_want);
+
+	if (!w)
+		return -ENOMEM;
+	if (core_want_copy(pub, &w->want)) {
+		omem_free(w);
+		return -ENOMEM;
+	}
+	w->instance = UINT32_MAX;
+	olist_append(ret, &w->node);
+	return 0;
+}
+
 static int wants_collect(struct core *c, struct olist *ret)
 {
+	for (const struct core_want *w = c->hc->told.first; w; w = w->next)
+		if (want_told(&w->pub, ret))
+			return -ENOMEM;
 	OLIST_FOREACH(at, &c->instances) {
 		struct core_instance *inst = OLIST_ENTRY(at, struct core_instance, node);
 
@@ -84,10 +103,10 @@ static int wants_collect(struct core *c, struct olist *ret)
 	return 0;
 }
 
-/* The wants of all but @instance, each once. Under core->lock. */
-static int wants_union(struct core_host_cache *hc, uint32_t instance, struct core_wants *ret)
+/* The wants of all but @instance, each once. */
+static int wants_union(const struct olist *l, uint32_t instance, struct core_wants *ret)
 {
-	OLIST_FOREACH(at, &hc->feed_wants) {
+	OLIST_FOREACH(at, l) {
 		struct feed_want *w = OLIST_ENTRY(at, struct feed_want, node);
 		const struct orlop_feed_want *pub = &w->want->pub;
 		struct core_want *copy;
@@ -133,7 +152,10 @@ static void wants_renew(void *arg)
 	struct olist now;
 	bool changed;
 
-	if (!hc || olist_empty(&hc->feed_watches))
+	if (!hc)
+		return;
+	core_isolate_wants(c);
+	if (olist_empty(&hc->feed_watches))
 		return;
 	olist_init(&now);
 	if (wants_collect(c, &now)) {
@@ -142,7 +164,7 @@ static void wants_renew(void *arg)
 		return;
 	}
 	pthread_mutex_lock(&c->lock);
-	changed = wants_union(hc, 0, &before) != 0;
+	changed = wants_union(&hc->feed_wants, 0, &before) != 0;
 	{
 		struct olist old;
 
@@ -151,7 +173,7 @@ static void wants_renew(void *arg)
 		olist_splice(&hc->feed_wants, &now);
 		olist_splice(&now, &old);
 	}
-	changed = wants_union(hc, 0, &after) != 0 || changed || !core_wants_equal(&before, &after);
+	changed = wants_union(&hc->feed_wants, 0, &after) != 0 || changed || !core_wants_equal(&before, &after);
 	OLIST_FOREACH(at, &hc->feed_watches) {
 		struct core_feed_watch *w = OLIST_ENTRY(at, struct core_feed_watch, node);
 
@@ -171,10 +193,48 @@ void core_host_wants_kick(struct core *c)
 		(void)core_loop_post_node(c->main, &c->hc->wants_kick, wants_renew, c);
 }
 
+int core_host_wants_of(struct core_instance *inst, struct core_wants *ret)
+{
+	for (char **p = inst->reads; p && *p; p++) {
+		struct core_want *w;
+		int r = core_want_parse(*p, param_text, inst, &w, NULL);
+
+		if (r == 0)
+			core_wants_add(ret, w);
+		if (r == -ENOMEM) {
+			core_wants_done(ret);
+			return r;
+		}
+	}
+	return 0;
+}
+
+int core_host_wants_others(struct core *c, uint32_t instance, struct core_wants *ret)
+{
+	struct olist now;
+	int r;
+
+	olist_init(&now);
+	r = wants_collect(c, &now);
+	if (r == 0)
+		r = wants_union(&now, instance, ret);
+	wants_free(&now);
+	return r;
+}
+
+void core_host_wants_told(struct core *c, struct core_wants *take_wants)
+{
+	core_wants_done(&c->hc->told);
+	c->hc->told = *take_wants;
+	take_wants->first = NULL;
+	core_host_wants_kick(c);
+}
+
 void core_host_feed_done(struct core_host_cache *hc)
 {
 	struct olist *at;
 
+	core_wants_done(&hc->told);
 	wants_free(&hc->feed_wants);
 	while ((at = olist_shift(&hc->feed_watches)))
 		omem_free(OLIST_ENTRY(at, struct core_feed_watch, node));
@@ -309,7 +369,7 @@ static void host_feed_want_list(const struct orlop_host *h,
 	int r;
 
 	pthread_mutex_lock(&inst->core->lock);
-	r = wants_union(inst->core->hc, inst->number, &l);
+	r = wants_union(&inst->core->hc->feed_wants, inst->number, &l);
 	pthread_mutex_unlock(&inst->core->lock);
 	if (r)
 		core_host_wants_kick(inst->core);

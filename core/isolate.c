@@ -83,6 +83,7 @@ static void child_clear(struct core_isolate *iso)
 		(void)close(iso->crash_fd);
 	iso->crash_fd = -1;
 	iso_leads_drop(iso);
+	iso_feed_stop(iso);
 }
 
 /* Everything is over: the loader frees the instance, and with it us. */
@@ -407,6 +408,7 @@ static void init_send(struct core_isolate *iso)
 {
 	iso->state = ISO_STARTING;
 	iso_resources_send(iso);
+	iso_feed_start(iso);
 	(void)core_iso_send(iso->chan, CORE_ISO_INIT, 0, NULL, 0);
 }
 
@@ -539,6 +541,8 @@ static void set_answered(void *arg, int status, const char *text, const struct o
 		(void)core_loader_set(p->iso->core, p->iso->inst->name, &p->cm, &changed, NULL);
 	else if (!p->fn)
 		core_log_text(p->iso->core->log, p->iso->inst->name, ORLOP_LOG_ERR, "param_refused", err->msg);
+	if (changed)
+		iso_feed_wants(p->iso);
 	(void)snprintf(count, sizeof(count), "%u", changed);
 	if (p->fn)
 		p->fn(p->arg, status, status ? text : count, err);
@@ -1022,18 +1026,6 @@ void core_isolates_free(struct core *c)
 	c->isolates = NULL;
 }
 
-/* Who feeds the cache must be where the cache is. */
-static int may_isolate(const struct core_isolate *iso, struct orlop_error *err)
-{
-	const struct core_modinfo *info = &iso->image->info;
-
-	for (char **p = info->provides; *p; p++)
-		if (strcmp(*p, "feed") == 0)
-			return orlop_fail(err, EINVAL, 0, "", "module %s feeds the cache of the daemon, which it cannot from "
-					  "a process of its own: use isolation = \"none\"", info->name);
-	return 0;
-}
-
 int core_isolate_new(struct core *c, const char *path, const struct core_config_module *cm,
 		     struct core_instance **ret, struct orlop_error *err)
 {
@@ -1059,11 +1051,9 @@ int core_isolate_new(struct core *c, const char *path, const struct core_config_
 	iso->metrics_fd = -1;
 	iso->crash_fd = -1;
 	iso->health = (struct orlop_health){ .size = sizeof(iso->health), .ok = 1 };
-	r = isolates_make(c) || cm_copy(&iso->cm, cm) || core_timer_new(c->main, NULL, timer_due, iso, &iso->timer) ?
-		orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", cm->module) :
+	r = isolates_make(c) || cm_copy(&iso->cm, cm) || core_timer_new(c->main, NULL, timer_due, iso, &iso->timer) ||
+		iso_feed_new(iso) ? orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", cm->module) :
 		image_make(iso, path, err);
-	if (r == 0)
-		r = may_isolate(iso, err);
 	if (r == 0)
 		r = core_instance_new(c, iso->image, &bare, &inst, err);
 	if (r) {
@@ -1117,6 +1107,8 @@ void core_isolate_free(struct core_isolate *iso)
 	iso_topics_free(iso);
 	omap_done(&iso->lent);
 	core_timer_free(iso->timer);
+	iso_feed_stop(iso);
+	core_timer_free(iso->feed_timer);
 	core_iso_meter_unref(iso->meter);
 	omem_free(iso->stats);
 	core_iso_desc_done(&iso->desc);

@@ -50,6 +50,10 @@ int core_isolate_stats(struct core_instance *inst, core_isolate_fn fn, void *arg
  */
 int core_isolate_set(struct core_instance *inst, const struct core_config_module *cm, core_isolate_fn fn,
 		     void *arg, struct orlop_error *err);
+/* The cache has moved: children hear of it. In a child: its parent does. */
+void core_isolate_moved(struct core *c);
+/* What the modules of this process read has changed: one that feeds hears of it. */
+void core_isolate_wants(struct core *c);
 /* The level of its log has changed. */
 void core_isolate_level(struct core_instance *inst, int32_t level);
 

@@ -95,8 +95,12 @@ static void on_init(struct core_up *up)
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	int r;
 
-	if (up->info.reads[0])
-		core_host_cache_start(up->core);
+	r = core_up_feed_start(up);
+	if (r) {
+		(void)orlop_fail(&err, -r, 0, "", "feed: %s", strerrordesc_np(-r));
+		loaded(up, r, NULL, &err);
+		return;
+	}
 	r = core_loader_load(up->core, up->spec.module, loaded, up, &err);
 
 	if (r)
@@ -250,6 +254,11 @@ static void on_message(void *arg, struct core_iso_in *in)
 		break;
 	case CORE_ISO_RESOURCE:
 		core_up_resource(up, in);
+		break;
+	case CORE_ISO_FEED:
+	case CORE_ISO_FED:
+	case CORE_ISO_WANTS:
+		core_up_feed_mail(up, in);
 		break;
 	case CORE_ISO_SET:
 		on_set(up, in);

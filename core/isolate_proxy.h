@@ -83,6 +83,10 @@ struct core_isolate {
 	struct olist	leads;
 	uint32_t	n_leads;
 	struct omap	lent;		/* addresses of sockets that it has, or will ask for again */
+	struct core_feed_out *feed_out;	/* of its cache; NULL: it reads nothing, or feeds itself */
+	struct core_feed_in *feed_in;	/* of ours, by one that feeds */
+	struct orlop_timer *feed_timer;
+	bool		feed_unsure;	/* what it reads could not be worked out: no memory */
 	struct orlop_health health;	/* as last told */
 	char		*stats;		/* as last told */
 	uint64_t	rev;
@@ -144,6 +148,15 @@ void iso_topics_free(struct core_isolate *iso);
 int iso_resources_watch(struct core_isolates *all);
 void iso_resources_send(struct core_isolate *iso);
 void iso_ask_register(struct core_isolate *iso, struct core_iso_in *in, struct orlop_error *err, int *ret);
+
+/* isolate_feed.c: its cache, or ours. */
+int iso_feed_new(struct core_isolate *iso);
+void iso_feed_start(struct core_isolate *iso);		/* its process is about to start the module */
+void iso_feed_stop(struct core_isolate *iso);		/* and has ended */
+void iso_feed_go(struct core_isolate *iso);
+void iso_feed_wants(struct core_isolate *iso);		/* what it reads may have changed */
+void iso_feed_wants_tell(struct core_isolate *iso);	/* what others read may have; to one that feeds */
+void iso_feed_mail(struct core_isolate *iso, struct core_iso_in *in);
 
 /* isolate_serve.c: what the child says. */
 void iso_message(void *arg, struct core_iso_in *in);

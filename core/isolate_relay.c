@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include <orlop/inline/error.h>
-#include <orlop/storage.h>
 
 #include "base/omem.h"
 #include "bus/bus.h"
@@ -52,7 +51,6 @@ struct iso_req {
 	struct core_isolate *iso;	/* NULL: the child that asked is gone */
 	uint64_t	id;
 	struct orlop_request *req;
-	bool		feed;		/* what it may not read is left out of the answer */
 };
 
 /* ---- to the child ------------------------------------------------------------------------------------- */
@@ -282,71 +280,6 @@ static bool acts_for_others(const struct core_instance *inst)
 	return false;
 }
 
-/* May it read this storage key? What has no resource of that name is nobody's. */
-static bool key_allowed(const struct core_instance *inst, struct orlop_bytes key)
-{
-	const char *slash = key.p ? memchr(key.p, '/', key.len) : NULL;
-	size_t n = slash ? (size_t)(slash - key.p) : 0;
-
-	for (char **p = inst->reads; n && p && *p; p++)
-		if ((*p)[0] == '*' || (strncmp(*p, key.p, n) == 0 && ((*p)[n] == '\0' || (*p)[n] == ';')))
-			return true;
-	return false;
-}
-
-/*
- * The feed of a child is an answer of the storage without what its modinfo does not declare. The last
- * key stays, as one that is gone: the next page begins behind it.
- */
-static int feed_filter(struct core_isolate *iso, const struct orlop_msg *msg, struct orlop_msgw *w)
-{
-	const struct orlop_host *h = &iso->inst->shards[0].host;
-	struct orlop_bytes items = orlop_msg_bytes(h, msg, ORLOP_STORAGE_T_ITEMS);
-	char *out = omem_alloc(items.len + 64);
-	size_t n = 0;
-
-	if (!out)
-		return -ENOMEM;
-	for (size_t at = 0; items.p && at + sizeof(struct orlop_storage_item) <= items.len;) {
-		struct orlop_storage_item it;
-		struct orlop_bytes key;
-		size_t len;
-		bool last;
-
-		memcpy(&it, items.p + at, sizeof(it));
-		len = (size_t)it.key_len + it.value_len;
-		if (len > items.len - at - sizeof(it))
-			break;
-		key = (struct orlop_bytes){ items.p + at + sizeof(it), it.key_len };
-		len = (sizeof(it) + len + 7) & ~(size_t)7;
-		last = at + len >= items.len;
-		if (key_allowed(iso->inst, key)) {
-			size_t have = len < items.len - at ? len : items.len - at;
-
-			memcpy(out + n, items.p + at, have);
-			memset(out + n + have, 0, len - have);
-			n += len;
-		} else if (last) {
-			it.flags |= ORLOP_ITEM_DELETED;
-			it.value_len = 0;
-			len = (sizeof(it) + it.key_len + 7) & ~(size_t)7;
-			memset(out + n, 0, len);
-			memcpy(out + n, &it, sizeof(it));
-			memcpy(out + n + sizeof(it), key.p, key.len);
-			n += len;
-			break;
-		}
-		at += len;
-	}
-	orlop_msgw_init(w, h);
-	orlop_msgw_u64(w, ORLOP_STORAGE_T_REV, orlop_msg_u64(msg, ORLOP_STORAGE_T_REV, 0));
-	if (orlop_msg_u64(msg, ORLOP_STORAGE_T_MORE, 0))
-		orlop_msgw_u64(w, ORLOP_STORAGE_T_MORE, 1);
-	orlop_msgw_bytes(w, ORLOP_STORAGE_T_ITEMS, out, n);
-	omem_free(out);
-	return w->err;
-}
-
 static void refuse(struct core_isolate *iso, uint64_t id, int r, const char *why)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
@@ -364,24 +297,15 @@ static void req_answered(void *arg, int32_t status, const struct orlop_msg *msg,
 	struct iso_req *q = arg;
 	struct core_isolate *iso = q->iso;
 	struct core_iso_mail m = { .status = status, .flags = flags, .err = err, .msg = msg };
-	struct orlop_msg filtered;
-	struct orlop_msgw w;
 	bool done = !(flags & ORLOP_REPLY_MORE);
 	int r = 0;
 
 	if (iso && iso->chan) {
-		if (q->feed && status >= 0 && msg) {
-			if (feed_filter(iso, msg, &w))
-				m.status = -ENOMEM;
-			filtered = orlop_msgw_msg(&w);
-			m.msg = m.status < 0 ? NULL : &filtered;
-		}
+		/* What the answer speaks of is read there before it. */
+		iso_feed_go(iso);
 		r = core_iso_mail_send(iso->chan, CORE_ISO_ANSWER, q->id, &m);
-		if (m.msg == msg)
-			for (uint32_t i = 0; msg && i < msg->n_fds; i++)
-				msg->fds[i] = -1;	/* sent, and closed here */
-		if (q->feed && status >= 0 && msg)
-			orlop_msgw_done(&w);
+		for (uint32_t i = 0; msg && i < msg->n_fds; i++)
+			msg->fds[i] = -1;	/* sent, and closed here */
 		if (r && r != -EPIPE)
 			refuse(iso, q->id, r, "the answer cannot be passed on to its process");
 	}
@@ -396,19 +320,15 @@ static void req_answered(void *arg, int32_t status, const struct orlop_msg *msg,
 		core_request_cancel(q->req);
 }
 
-/* "storage" is for those who say that they need it, and for the feed of the child's cache. */
-static bool may_ask(const struct core_isolate *iso, const struct core_iso_got *g, bool *ret_feed)
+/* "storage" is for those who say that they need it. */
+static bool may_ask(const struct core_isolate *iso, const struct core_iso_got *g)
 {
-	bool storage = strncmp(g->to, "storage", 7) == 0 && (g->to[7] == '\0' || g->to[7] == '/');
-
-	*ret_feed = false;
-	if (!storage)
+	if (strncmp(g->to, "storage", 7) != 0 || (g->to[7] != '\0' && g->to[7] != '/'))
 		return true;
 	for (char **p = iso->inst->needs; p && *p; p++)
 		if (strncmp(*p, "storage", 7) == 0)
 			return true;
-	*ret_feed = g->mail.op == ORLOP_STORAGE_RANGE || g->mail.op == ORLOP_STORAGE_CHANGES;
-	return *ret_feed;
+	return false;
 }
 
 static bool name_allowed(struct core_isolate *iso, const char *to)
@@ -424,7 +344,6 @@ static void on_request(struct core_isolate *iso, struct core_iso_got *g)
 	struct orlop_send send = { .size = sizeof(send), .op = g->mail.op, .to = g->to, .key = g->mail.key,
 				   .trace = g->mail.trace, .timeout_ns = UINT64_MAX };
 	struct iso_req *q;
-	bool feed;
 	int r;
 
 	if (!g->to || omap_has(&iso->req_ids, &g->id, sizeof(g->id))) {
@@ -435,7 +354,7 @@ static void on_request(struct core_isolate *iso, struct core_iso_got *g)
 		refuse(iso, g->id, -ENOSPC, "it has asked at too many addresses, or at one that is too long");
 		return;
 	}
-	if (!may_ask(iso, g, &feed)) {
+	if (!may_ask(iso, g)) {
 		refuse(iso, g->id, -EACCES, "its modinfo does not say needs=storage");
 		return;
 	}
@@ -451,7 +370,6 @@ static void on_request(struct core_isolate *iso, struct core_iso_got *g)
 	}
 	q->iso = iso;
 	q->id = g->id;
-	q->feed = feed;
 	olist_append(&iso->reqs, &q->node);
 	if (g->mail.msg)
 		send.msg = g->msg;

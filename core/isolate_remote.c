@@ -219,6 +219,8 @@ static void call_answered(void *arg, int32_t status, const struct orlop_msg *msg
 	struct core_iso_mail end = { .status = 0 };
 
 	if (!k->over) {
+		/* What one that feeds answers is read by others, who have it from us. */
+		core_up_feed_go(k->up);
 		end.status = core_iso_mail_send(k->up->chan, CORE_ISO_ANSWER, k->id, &m);
 		for (uint32_t i = 0; msg && i < msg->n_fds; i++)
 			msg->fds[i] = -1;	/* sent, and closed here */

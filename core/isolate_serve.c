@@ -16,6 +16,7 @@
 #include "base/ocleanup.h"
 #include "base/omem.h"
 #include "host.h"
+#include "host_cache.h"
 #include "loader.h"
 #include "log.h"
 #include "metrics.h"
@@ -77,6 +78,8 @@ static void on_describe(struct core_isolate *iso, struct core_iso_in *in)
 	} else {
 		core_iso_desc_done(&d);
 	}
+	/* Parameters are known now, and with them what it reads. */
+	core_host_wants_kick(iso->core);
 	iso_mapped(iso);
 }
 
@@ -404,6 +407,10 @@ void iso_message(void *arg, struct core_iso_in *in)
 	case CORE_ISO_PUBLISH:
 	case CORE_ISO_SUBSCRIBE:
 		iso_mail(iso, in);
+		break;
+	case CORE_ISO_FEED:
+	case CORE_ISO_FED:
+		iso_feed_mail(iso, in);
 		break;
 	case CORE_ISO_ASK_METRICS:
 		ask_metrics(iso, in);

@@ -34,12 +34,21 @@ struct core_up {
 	/* isolate_resources.c; main loop */
 	struct omap	resources;	/* name → what was registered, as the parent said it */
 	uint64_t	resources_gen;
+	/* isolate_feed.c; main loop */
+	struct core_feed_in *feed_in;
+	struct core_feed_out *feed_out;	/* of a module that feeds: for the parent's cache */
+	struct orlop_timer *feed_timer;
 };
 
 struct core_iso_got;
 /* isolate_topics.c */
 void core_up_fill_topics(struct orlop_host *h);
 void core_up_heard(struct core_up *up, struct core_iso_got *g);		/* main loop */
+
+/* isolate_feed.c; main loop */
+int core_up_feed_start(struct core_up *up);
+void core_up_feed_mail(struct core_up *up, struct core_iso_in *in);
+void core_up_feed_go(struct core_up *up);
 
 void core_up_mail(struct core_up *up, struct core_iso_in *in);		/* main loop */
 void core_up_resource(struct core_up *up, struct core_iso_in *in);	/* main loop */

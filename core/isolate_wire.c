@@ -12,7 +12,9 @@
 
 #include "base/omem.h"
 #include "config.h"
+#include "wants.h"
 
+#define MATCHES_MAX	16u
 #define LOOPS_MAX	256u
 
 int core_iso_read(const void *p, size_t len, struct core_iso_in *ret)
@@ -219,6 +221,92 @@ void core_iso_spec_done(struct core_iso_spec *s)
 	omem_free(s->config);
 	omem_free(s->data_dir);
 	memset(s, 0, sizeof(*s));
+}
+
+/* ---- WANTS ------------------------------------------------------------------------------------------- */
+
+void core_iso_put_wants(struct orlop_msgw *w, const struct core_wants *wants)
+{
+	for (const struct core_want *x = wants->first; x; x = x->next) {
+		uint32_t at = orlop_msgw_begin(w, CORE_ISO_T_WANT);
+
+		orlop_msgw_str(w, CORE_ISO_T_NAME, x->pub.resource);
+		put_str(w, CORE_ISO_T_VALUE, x->pub.ns);
+		orlop_msgw_u64(w, CORE_ISO_T_FLAGS, x->pub.flags);
+		for (uint32_t i = 0; i < x->pub.n_matches; i++) {
+			uint32_t in = orlop_msgw_begin(w, CORE_ISO_T_MATCH);
+
+			orlop_msgw_u64(w, CORE_ISO_T_NUM, x->pub.matches[i].label);
+			orlop_msgw_str(w, CORE_ISO_T_NAME, x->pub.matches[i].name);
+			orlop_msgw_str(w, CORE_ISO_T_VALUE, x->pub.matches[i].value);
+			orlop_msgw_end(w, in);
+		}
+		orlop_msgw_end(w, at);
+	}
+}
+
+static int get_match(struct orlop_bytes body, struct orlop_feed_match *ret)
+{
+	struct orlop_msg m = nested(body);
+	char *name = core_iso_str(&m, CORE_ISO_T_NAME);
+	char *value = core_iso_str(&m, CORE_ISO_T_VALUE);
+
+	if (!name || !value) {
+		omem_free(name);
+		omem_free(value);
+		return -EPROTO;
+	}
+	ret->size = sizeof(*ret);
+	ret->label = orlop_msg_u64(&m, CORE_ISO_T_NUM, 0) != 0;
+	ret->name = name;
+	ret->value = value;
+	return 0;
+}
+
+static int get_want(struct orlop_bytes body, struct core_wants *to)
+{
+	struct orlop_feed_match matches[MATCHES_MAX];
+	struct orlop_feed_want pub = { .size = sizeof(pub), .match_size = sizeof(matches[0]), .matches = matches };
+	struct orlop_msg m = nested(body);
+	char *resource = core_iso_str(&m, CORE_ISO_T_NAME);
+	struct core_want *copy;
+	struct orlop_msgr r;
+	char *ns = NULL;
+	int e = resource && get_str(&m, CORE_ISO_T_VALUE, &ns) ? 0 : -EPROTO;
+
+	pub.resource = resource;
+	pub.ns = ns;
+	pub.flags = (uint32_t)orlop_msg_u64(&m, CORE_ISO_T_FLAGS, 0);
+	orlop_msgr_init(&r, NULL, NULL, body);
+	while (e == 0 && orlop_msgr_next(&r)) {
+		if (r.tag != CORE_ISO_T_MATCH || r.type != ORLOP_T_MSG)
+			continue;
+		e = pub.n_matches < MATCHES_MAX ? get_match(r.bytes, &matches[pub.n_matches]) : -EPROTO;
+		pub.n_matches += e == 0;
+	}
+	if (e == 0)
+		e = core_want_copy(&pub, &copy);
+	if (e == 0)
+		core_wants_add(to, copy);
+	for (uint32_t i = 0; i < pub.n_matches; i++) {
+		omem_free((char *)(uintptr_t)matches[i].name);
+		omem_free((char *)(uintptr_t)matches[i].value);
+	}
+	omem_free(ns);
+	omem_free(resource);
+	return e;
+}
+
+int core_iso_get_wants(const struct orlop_msg *m, struct core_wants *ret)
+{
+	struct orlop_msgr r;
+	int e = 0;
+
+	orlop_msgr_init(&r, NULL, NULL, m->body);
+	while (e == 0 && orlop_msgr_next(&r))
+		if (r.tag == CORE_ISO_T_WANT && r.type == ORLOP_T_MSG)
+			e = get_want(r.bytes, ret);
+	return e;
 }
 
 /* ---- DESCRIBE ----------------------------------------------------------------------------------------- */

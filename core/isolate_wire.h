@@ -12,7 +12,7 @@
 #include <orlop/module.h>
 
 #define CORE_ISO_MAGIC		0x31534f49u	/* "IOS1" in memory: OIS backwards, 1 */
-#define CORE_ISO_VERSION	1u
+#define CORE_ISO_VERSION	2u
 #define CORE_ISO_BODY_MAX	(3 * ORLOP_MSG_MAX)	/* fields, a message, small blobs */
 #define CORE_ISO_FDS_MAX	(ORLOP_MSG_MAX_BLOBS + ORLOP_MSG_MAX_FDS)
 #define CORE_ISO_PARAMS_MAX	1024u
@@ -31,6 +31,7 @@ enum core_iso_type {
 	CORE_ISO_LEVEL,		/* NUM: log level */
 	CORE_ISO_RESOURCE,	/* a resource there is: as ASK_REGISTER; the last of a list: NUM 1, nothing else */
 	CORE_ISO_HOLD,		/* NUM 1: leave new connections in the backlog, 0: no longer */
+	CORE_ISO_WANTS,		/* WANT…: what others read; to one that feeds */
 	/* child to parent */
 	CORE_ISO_DESCRIBE = 64,	/* the module's descriptor, before any of its functions ran */
 	CORE_ISO_READY,		/* OK TEXT REV */
@@ -48,6 +49,8 @@ enum core_iso_type {
 	CORE_ISO_CREDIT,	/* id of the request; NUM parts with REV bytes have been consumed */
 	CORE_ISO_PUBLISH,	/* TO topic, and a message: from a child to the bus, from there to a child */
 	CORE_ISO_SUBSCRIBE,	/* TO topic; from a child */
+	CORE_ISO_FEED,		/* bytes of a stream: feed_wire.h */
+	CORE_ISO_FED,		/* NUM bytes of it have been taken */
 	/* child to parent, with a socket for the one answer: descriptor 0 */
 	CORE_ISO_ASK_LISTEN = 96, /* NAME address → REPLY NUM errno TEXT; descriptor */
 
@@ -107,6 +110,8 @@ enum {
 	CORE_ISO_T_BLOB,	/* its length, the highest bit: as a file; repeated */
 	CORE_ISO_T_MORE,
 	CORE_ISO_T_FDS,		/* how many << 16 | a bit for each that is there: some may be -1 */
+	CORE_ISO_T_WANT,	/* message: NAME resource, VALUE namespace, FLAGS, MATCH…; repeated */
+	CORE_ISO_T_MATCH,	/* message: NUM 1: a label, NAME, VALUE; repeated */
 };
 
 #define CORE_ISO_HAS_OPS	0x01u
@@ -181,6 +186,14 @@ void core_iso_put_spec(struct orlop_msgw *w, const struct core_iso_spec *s);
 /* 0, -EPROTO, -ENOMEM. core_iso_spec_done() frees. */
 int core_iso_get_spec(const struct orlop_msg *m, struct core_iso_spec *ret);
 void core_iso_spec_done(struct core_iso_spec *s);
+
+/* ---- WANTS ------------------------------------------------------------------------------------------ */
+
+struct core_wants;
+
+void core_iso_put_wants(struct orlop_msgw *w, const struct core_wants *wants);
+/* Added to @ret. 0, -EPROTO, -ENOMEM. */
+int core_iso_get_wants(const struct orlop_msg *m, struct core_wants *ret);
 
 /* ---- DESCRIBE -------------------------------------------------------------------------------------- */
 

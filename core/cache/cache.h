@@ -43,6 +43,8 @@ struct core_cache_hooks {
 	void		(*kick)(void *ctx, uint64_t delay_ns);
 	/* Optional: one line. @level ORLOP_LOG_*. */
 	void		(*log)(void *ctx, int32_t level, const char *event, const char *text);
+	/* Optional: something that can be read has moved, if only a revision. Often; see feed_out.h. */
+	void		(*moved)(void *ctx);
 };
 
 /* @hooks is copied. 0 or -ENOMEM. */
@@ -95,6 +97,16 @@ void core_cache_object_unref(struct orlop_object *o);
 
 int core_cache_wait(struct orlop_resource *r, uint64_t rev, uint64_t timeout_ns, orlop_wait_fn cb,
 		    void *arg);
+
+/* ---- for who feeds another process: feed_out.h -------------------------------------------------- */
+
+/* The handle reads its resource as it is fed, registered or not. Right after open. */
+void core_cache_set_raw(struct orlop_resource *r);
+/* Is its revision everything's that storage feeds? Else it has one of its own. */
+bool core_cache_joint(struct orlop_resource *r);
+/* Names of the resources there are, registered or not; until @fn says false. They only become more. */
+void core_cache_names(struct core_cache *c, bool (*fn)(void *arg, const char *name), void *arg);
+uint32_t core_cache_n_names(struct core_cache *c);
 
 /* ---- the registry ------------------------------------------------------------------------------ */
 

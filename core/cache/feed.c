@@ -40,6 +40,7 @@ static void own_begin(struct core_res *res)
 	atomic_store_explicit(&res->own, true, memory_order_release);
 	(void)pthread_mutex_unlock(&res->lock);
 	res->own_listing = false;
+	res->own_replaying = false;
 	res->own_torn = false;
 	core_res_live_update(res);
 }
@@ -91,9 +92,10 @@ void core_feed_close(struct core_feed *f)
 	res = f->res;
 	core_cache_begin(f->c);
 	/* What is not published cannot be taken back piece by piece; the next list makes it right. */
-	if (res->dirty || res->own_listing)
+	if (res->dirty || res->own_listing || res->own_replaying)
 		res->own_torn = true;
 	res->own_listing = false;
+	res->own_replaying = false;
 	res->feed = NULL;
 	core_cache_pause(f->c);
 	omem_free(f);
@@ -138,8 +140,8 @@ static bool known(struct core_res *res, struct orlop_bytes key, uint64_t rev)
 	return true;
 }
 
-int core_feed_put(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name,
-		  struct orlop_bytes record, uint64_t rev)
+static int feed_set(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name,
+		    struct orlop_bytes record, uint64_t rev, bool always)
 {
 	char buf[FEED_KEY_MAX];
 	struct core_object *obj;
@@ -149,7 +151,7 @@ int core_feed_put(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes
 	if (rev == 0 || !feed_key(buf, ns, name, &key))
 		return -EINVAL;
 	core_cache_begin(f->c);
-	if (!known(f->res, key, rev)) {
+	if ((always && !f->res->own_listing) || !known(f->res, key, rev)) {
 		r = core_object_parse(key, ns.len, record, rev, &obj);
 		if (r == 0) {
 			r = core_res_put(f->res, obj);
@@ -159,6 +161,18 @@ int core_feed_put(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes
 	}
 	core_cache_pause(f->c);
 	return r;
+}
+
+int core_feed_put(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name,
+		  struct orlop_bytes record, uint64_t rev)
+{
+	return feed_set(f, ns, name, record, rev, false);
+}
+
+int core_feed_set(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name,
+		  struct orlop_bytes record, uint64_t rev)
+{
+	return feed_set(f, ns, name, record, rev, true);
 }
 
 int core_feed_put_object(struct core_feed *f, struct core_object *take_obj)
@@ -212,8 +226,7 @@ static void revision_move(struct core_res *res, uint64_t rev)
 static int feed_publish(struct core_res *res, uint64_t rev, bool list)
 {
 	uint64_t base = atomic_load_explicit(&res->rev, memory_order_relaxed);
-	bool reset = !atomic_load_explicit(&res->live, memory_order_relaxed) || !res->own_fed ||
-		     (list && (res->own_lost || rev < base));
+	bool reset = !(res->own_fed || res->own_replaying) || (list && (res->own_lost || rev < base));
 	int r;
 
 	if (!list && rev < base)
@@ -233,7 +246,8 @@ static int feed_publish(struct core_res *res, uint64_t rev, bool list)
 			return r;
 	}
 	if (list) {
-		res->own_fed = true;
+		res->own_fed = res->own_fed || !res->own_replay;
+		res->own_replaying = !res->own_fed;
 		res->own_listing = false;
 		res->own_torn = false;
 		atomic_store_explicit(&res->err, 0, memory_order_release);
@@ -269,7 +283,7 @@ int core_feed_commit(struct core_feed *f, uint64_t rev)
 	int r = -EINVAL;
 
 	core_cache_begin(f->c);
-	if (res->own_fed && !res->own_listing && !res->own_torn)
+	if ((res->own_fed || res->own_replaying) && !res->own_listing && !res->own_torn)
 		r = feed_publish(res, rev, false);
 	feed_published(res, r);
 	return r;
@@ -283,6 +297,8 @@ int core_feed_list_begin(struct core_feed *f, uint32_t flags)
 	if (!res->own_listing)
 		res->own_lost = false;
 	res->own_listing = true;
+	res->own_replaying = false;
+	res->own_replay = (flags & CORE_FEED_REPLAY) != 0;
 	if (flags & ORLOP_FEED_LOST)
 		res->own_lost = true;
 	res->mark = ++f->c->last_mark;
@@ -303,6 +319,33 @@ int core_feed_list_end(struct core_feed *f, uint64_t rev)
 	}
 	feed_published(res, r);
 	return r;
+}
+
+void core_feed_replayed(struct core_feed *f)
+{
+	struct core_res *res = f->res;
+
+	core_cache_begin(f->c);
+	if (res->own_replaying) {
+		res->own_replaying = false;
+		res->own_fed = true;
+		core_res_live_update(res);
+		core_wake_later(res);
+	}
+	feed_published(res, 0);
+}
+
+void core_feed_progress(struct core_cache *c, struct core_feed *const *v, uint32_t n, uint64_t rev)
+{
+	core_cache_begin(c);
+	for (uint32_t i = 0; i < n; i++) {
+		struct core_res *res = v[i] ? v[i]->res : NULL;
+
+		if (res && res->own_fed && !res->own_listing && !res->own_torn && !res->dirty)
+			revision_move(res, rev);
+	}
+	core_cache_pause(c);
+	core_wake_waiters(c);
 }
 
 void core_feed_fail(struct core_feed *f, int32_t err)

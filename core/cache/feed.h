@@ -1,7 +1,7 @@
 /*
  * feed.h - one resource of the cache fed by somebody else than storage, with revisions of its own.
  *
- * Modules get it as host->feed_*(); the feed of an isolated module uses it directly. It is the same
+ * Modules get it as host->feed_*(); what comes from another process uses it directly (core/feed_in.c). It is the same
  * cache: what is put goes into the generation being made, and is visible by commit or the end of a
  * list, whole. A resource has at most one feed. Storage leaves a resource that has a feed alone, and
  * takes it back with the first list it makes after the feed was closed.
@@ -30,8 +30,18 @@ int core_feed_put(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes
 int core_feed_del(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name, uint64_t rev);
 int core_feed_commit(struct core_feed *f, uint64_t rev);
 int core_feed_list_begin(struct core_feed *f, uint32_t flags);
+/* The first list is of the past: readers see nothing before core_feed_replayed(), and journals reach back to it. */
+#define CORE_FEED_REPLAY	0x80000000u
 int core_feed_list_end(struct core_feed *f, uint64_t rev);
 void core_feed_fail(struct core_feed *f, int32_t err);
+
+/* As core_feed_put(), but outside a list it is a change even if its revision has gone back. */
+int core_feed_set(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name,
+		  struct orlop_bytes record, uint64_t rev);
+/* What was replayed has come to the present. */
+void core_feed_replayed(struct core_feed *f);
+/* Those of @v that are whole are as new as @rev: they move together, as what storage feeds does. */
+void core_feed_progress(struct core_cache *c, struct core_feed *const *v, uint32_t n, uint64_t rev);
 
 /* A finished object instead of a record; the reference is taken in any case. 0 or -ENOMEM. */
 int core_feed_put_object(struct core_feed *f, struct core_object *take_obj);

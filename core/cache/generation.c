@@ -268,7 +268,7 @@ void core_gen_publish(struct core_res *res, uint64_t rev, bool reset)
 	res->gen = g;
 	atomic_store_explicit(&res->rev, rev, memory_order_release);
 	/* A cursor of the same number may be from before: whoever holds one lists first. */
-	if (reset && rev <= res->rev_high && atomic_load_explicit(&res->live, memory_order_relaxed))
+	if (reset && rev <= res->rev_high && core_res_there(res))
 		OLIST_FOREACH(at, &res->handles)
 			OLIST_ENTRY(at, struct orlop_resource, node)->relist = true;
 	if (rev > res->rev_high)

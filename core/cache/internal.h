@@ -145,8 +145,10 @@ struct core_res {
 
 	/* W: of its own feed */
 	struct core_feed *feed;		/* NULL: it was closed */
-	bool		own_fed;	/* its first list is in */
+	atomic_bool	own_fed;	/* its first list is in; W to write */
+	bool		own_replaying;	/* … but of the past: readers see nothing yet */
 	bool		own_listing;
+	bool		own_replay;	/* … of the past, if it is the first */
 	bool		own_lost;	/* … whose end makes cursors stale */
 	bool		own_torn;	/* a feed ended midway: the next one lists first */
 	uint32_t	mark;		/* of its last list */
@@ -184,6 +186,7 @@ struct orlop_resource {
 	struct olist	node;		/* R: res->handles */
 	orlop_note_fn	cb;		/* R */
 	void		*arg;
+	bool		raw;		/* reads what is fed, registered or not */
 	bool		relist;		/* R: its cursors are stale, whatever they say */
 	bool		pending;	/* R: a hint is under way */
 	bool		unsent;		/* R: … or about to be */
@@ -253,6 +256,21 @@ static inline uint64_t core_res_rev(const struct core_res *res, uint64_t applied
 	if (res->local || atomic_load_explicit(&res->own, memory_order_relaxed))
 		return rev;
 	return rev > applied ? rev : applied;
+}
+
+/* Has it been fed? Then there is something to read, for who need not know what it is. */
+static inline bool core_res_there(const struct core_res *res)
+{
+	if (res->local)
+		return true;
+	return atomic_load_explicit(&res->own, memory_order_acquire) ?
+		atomic_load_explicit(&res->own_fed, memory_order_acquire) :
+		atomic_load_explicit(&res->c->fed, memory_order_acquire);
+}
+
+static inline bool core_res_readable(const struct orlop_resource *r)
+{
+	return r->raw ? core_res_there(r->res) : atomic_load_explicit(&r->res->live, memory_order_acquire);
 }
 
 /* Finds or makes. NULL: no memory. Takes C. */

@@ -233,6 +233,69 @@ int core_object_restamp(const struct core_object *from, uint64_t rev, struct cor
 	return 0;
 }
 
+/* Where the value of `"metadata":` ends; all of it if that is not what stands there. */
+static size_t metadata_end(struct orlop_bytes json)
+{
+	static const char head[] = "\"metadata\":{";
+	uint32_t depth = 1;
+	bool text = false;
+
+	if (json.len < sizeof(head) - 1 || memcmp(json.p, head, sizeof(head) - 1) != 0)
+		return json.len;
+	for (size_t i = sizeof(head) - 1; i < json.len; i++) {
+		char c = json.p[i];
+
+		if (text) {
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				text = false;
+		} else if (c == '"') {
+			text = true;
+		} else if (c == '{') {
+			depth++;
+		} else if (c == '}' && --depth == 0) {
+			return i + 1;
+		}
+	}
+	return json.len;
+}
+
+void core_object_record(const struct core_object *o, bool metadata, struct obuf *b)
+{
+	struct orlop_record rec = { .magic = ORLOP_RECORD_MAGIC, .header_len = sizeof(rec), .format = 1,
+				    .rv_off = o->rv_off };
+	char rv[RV_MAX];
+	size_t rv_end = o->rv_off + rv_format(rv, o->pub.rev);
+	size_t end = metadata ? metadata_end(o->pub.json) : o->pub.json.len;
+	uint32_t n = 0;
+
+	if (end < rv_end)
+		end = o->pub.json.len;
+	for (; n < o->pub.n_index; n++) {
+		const struct orlop_index_entry *e = &o->pub.index[n];
+
+		if (metadata && e->index >= ORLOP_INDEX_FIRST_FIELD)
+			break;		/* sorted: nothing but fields from here on */
+		rec.index_len += (uint32_t)(ENTRY_HEAD + e->key.len + e->value.len);
+	}
+	rec.n_index = (uint16_t)n;
+	rec.json_len = (uint32_t)(end - (rv_end - o->rv_off));
+	obuf_append(b, &rec, sizeof(rec));
+	for (uint32_t i = 0; i < n; i++) {
+		const struct orlop_index_entry *e = &o->pub.index[i];
+		uint16_t head[4] = { (uint16_t)e->index, (uint16_t)e->key.len };
+		uint32_t value_len = (uint32_t)e->value.len;
+
+		memcpy(&head[2], &value_len, sizeof(value_len));
+		obuf_append(b, head, ENTRY_HEAD);
+		obuf_append(b, e->key.p, e->key.len);
+		obuf_append(b, e->value.p, e->value.len);
+	}
+	obuf_append(b, o->pub.json.p, o->rv_off);
+	obuf_append(b, o->pub.json.p + rv_end, end - rv_end);
+}
+
 void core_object_put(struct core_object *o)
 {
 	if (o && oref_put(&o->ref))

@@ -9,11 +9,13 @@
 #ifndef CORE_CACHE_OBJECT_H
 #define CORE_CACHE_OBJECT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <orlop/cache.h>
 
+#include "base/obuf.h"
 #include "base/oref.h"
 
 struct core_object {
@@ -59,6 +61,13 @@ int core_object_parse(struct orlop_bytes key, size_t ns_len, struct orlop_bytes 
 
 /* The same object with another revision: what a delete leaves. 0 or -ENOMEM. */
 int core_object_restamp(const struct core_object *o, uint64_t rev, struct core_object **ret);
+
+/*
+ * The record that it was made from, without what only the API server needs of it (schema, offset of
+ * managedFields); @metadata: of its metadata alone, without fields as indexes. Appended to @b, whose
+ * error sticks.
+ */
+void core_object_record(const struct core_object *o, bool metadata, struct obuf *b);
 
 static inline struct core_object *core_object_get(struct core_object *o)
 {

@@ -13,8 +13,7 @@
 uint64_t core_cache_rev(struct orlop_resource *r, int32_t *ret_synced)
 {
 	uint64_t applied = atomic_load_explicit(&r->c->applied, memory_order_acquire);
-	bool live = atomic_load_explicit(&r->res->live, memory_order_acquire) &&
-		    !atomic_load_explicit(&r->res->err, memory_order_relaxed);
+	bool live = core_res_readable(r) && !atomic_load_explicit(&r->res->err, memory_order_relaxed);
 
 	if (ret_synced)
 		*ret_synced = live;
@@ -31,6 +30,33 @@ bool core_cache_fed(struct core_cache *c)
 	return atomic_load_explicit(&c->fed, memory_order_acquire);
 }
 
+void core_cache_set_raw(struct orlop_resource *r)
+{
+	r->raw = true;
+}
+
+bool core_cache_joint(struct orlop_resource *r)
+{
+	return !r->res->local && !atomic_load_explicit(&r->res->own, memory_order_acquire);
+}
+
+void core_cache_names(struct core_cache *c, bool (*fn)(void *arg, const char *name), void *arg)
+{
+	for (struct core_res *res = core_res_first(c); res; res = res->next)
+		if (!res->local && !fn(arg, res->name))
+			return;
+}
+
+uint32_t core_cache_n_names(struct core_cache *c)
+{
+	uint32_t n;
+
+	(void)pthread_mutex_lock(&c->lock);
+	n = omap_count(&c->names);
+	(void)pthread_mutex_unlock(&c->lock);
+	return n;
+}
+
 /* ---- journal ----------------------------------------------------------------------------------- */
 
 int32_t core_cache_journal_read(struct orlop_resource *r, uint64_t *cursor,
@@ -45,7 +71,7 @@ int32_t core_cache_journal_read(struct orlop_resource *r, uint64_t *cursor,
 		n = -atomic_load_explicit(&res->err, memory_order_relaxed);
 	else if (r->relist && *cursor)
 		n = -ESTALE;
-	else if (atomic_load_explicit(&res->live, memory_order_relaxed))
+	else if (core_res_readable(r))
 		n = core_journal_copy(&res->journal, core_res_rev(res, applied), res->rev_high, cursor,
 				      ret, max);
 	else
@@ -87,9 +113,10 @@ int core_cache_snapshot_open(struct orlop_resource *r, struct orlop_snapshot **r
 	applied = atomic_load_explicit(&r->c->applied, memory_order_acquire);
 	(void)pthread_mutex_lock(&res->lock);
 	r->relist = false;
-	if (atomic_load_explicit(&res->live, memory_order_relaxed) && res->gen) {
-		s->gen = res->gen;
-		oref_get(&s->gen->ref);
+	if (core_res_readable(r)) {
+		s->gen = res->gen;	/* none: it never had an object */
+		if (s->gen)
+			oref_get(&s->gen->ref);
 		s->rev = core_res_rev(res, applied);
 	}
 	olist_append(&res->snapshots, &s->node);

@@ -328,7 +328,7 @@ static int res_register(struct core_res *res, struct resource_info *take_info)
 {
 	/* Its journal goes on over the registration. */
 	bool known = atomic_load_explicit(&res->own, memory_order_relaxed) ?
-		     atomic_load_explicit(&res->live, memory_order_relaxed) :
+		     res->own_fed || res->own_replaying :
 		     res->c->replaying || atomic_load_explicit(&res->c->fed, memory_order_relaxed);
 	bool unfinished = core_res_unfinished(res);
 	uint64_t kept = res->kept;

@@ -144,9 +144,11 @@ void core_wake_watchers(struct core_cache *c)
 		}
 		(void)pthread_mutex_unlock(&c->lock);
 		if (!res)
-			return;
+			break;
 		res_notify(res, true);
 	}
+	if (c->hooks.moved)
+		c->hooks.moved(c->hooks.ctx);
 }
 
 void core_cache_watch(struct orlop_resource *r, orlop_note_fn cb, void *arg)

@@ -62,8 +62,7 @@ static bool journals(struct core_res *res)
 	struct core_cache *c = res->c;
 
 	if (atomic_load_explicit(&res->own, memory_order_relaxed))
-		return !(res->own_listing && res->own_lost) &&
-		       atomic_load_explicit(&res->live, memory_order_relaxed);
+		return !(res->own_listing && res->own_lost) && (res->own_fed || res->own_replaying);
 	return !c->listing && (c->replaying || atomic_load_explicit(&c->fed, memory_order_relaxed));
 }
 
@@ -277,12 +276,10 @@ static bool trim_passing(struct core_cache *c, uint64_t now_ns)
 
 void core_res_live_update(struct core_res *res)
 {
-	bool fed = atomic_load_explicit(&res->own, memory_order_relaxed) ? res->own_fed :
-		   atomic_load_explicit(&res->c->fed, memory_order_relaxed);
 	bool live;
 
 	(void)pthread_mutex_lock(&res->lock);
-	live = res->info && (res->local || fed);
+	live = res->info && core_res_there(res);
 	atomic_store_explicit(&res->live, live, memory_order_release);
 	(void)pthread_mutex_unlock(&res->lock);
 }
@@ -291,7 +288,7 @@ bool core_res_unfinished(const struct core_res *res)
 {
 	if (!atomic_load_explicit(&res->own, memory_order_relaxed))
 		return res->c->listing;
-	return res->own_listing || res->own_torn || res->dirty;
+	return res->own_listing || res->own_torn || res->own_replaying || res->dirty;
 }
 
 int core_res_publish(struct core_res *res, uint64_t rev, bool reset)

@@ -81,7 +81,7 @@ static void test_packets(void)
 	is_int(core_iso_read(buf, sizeof(h) + 7, &in), -EPROTO, "cut");
 	is_int(core_iso_read(buf, sizeof(h) + 9, &in), -EPROTO, "too long");
 	is_int(core_iso_read(buf, 3, &in), -EPROTO, "no head");
-	h.version = 2;
+	h.version = CORE_ISO_VERSION + 1;
 	memcpy(buf, &h, sizeof(h));
 	is_int(core_iso_read(buf, sizeof(h) + 8, &in), -EPROTO, "another version");
 }

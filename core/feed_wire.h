@@ -1,0 +1,52 @@
+/*
+ * feed_wire.h - one process's cache, as far as another wants it: what goes between feed_out.h and feed_in.h.
+ *
+ * A stream of bytes, cut anywhere into packets: frames of a head and what it says. Both ends are the same
+ * program on the same machine. A resource is named once (OPEN) and has a number from then on; what
+ * stands between two COMMITs, or LIST and END, becomes visible at once.
+ *
+ *	OPEN  LIST PUT… END  (PUT|DEL)… COMMIT  (PUT|DEL)… COMMIT …
+ *	OPEN  LIST(REPLAY) PUT… END  (PUT|DEL)… COMMIT … COMMIT(LIVE)	with what happened before
+ */
+#ifndef CORE_FEED_WIRE_H
+#define CORE_FEED_WIRE_H
+
+#include <stdint.h>
+
+enum core_feed_type {
+	CORE_FEED_OPEN = 1,	/* @res is what follows; the next number each time */
+	CORE_FEED_LIST,		/* all there is follows */
+	CORE_FEED_PUT,		/* an object as of @rev: core_feed_key, namespace, name, record */
+	CORE_FEED_DEL,		/* it is gone as of @rev: core_feed_key, namespace, name */
+	CORE_FEED_END,		/* of the list, as of @rev */
+	CORE_FEED_COMMIT,	/* up to @rev */
+	CORE_FEED_FAIL,		/* readers get errno @rev; 0: no longer */
+	CORE_FEED_PROGRESS,	/* all that are JOINT and whole are as of @rev */
+};
+
+#define CORE_FEED_F_LOST	0x01u	/* LIST: what happened before it is not known */
+#define CORE_FEED_F_REPLAY	0x02u	/* LIST: of the past, what happened since follows */
+#define CORE_FEED_F_JOINT	0x04u	/* LIST: PROGRESS is about it */
+#define CORE_FEED_F_LIVE	0x08u	/* COMMIT: the end of a replay */
+
+struct core_feed_frame {
+	uint32_t	len;	/* of all of it */
+	uint8_t		type;
+	uint8_t		flags;
+	uint16_t	res;
+	uint64_t	rev;
+};
+
+struct core_feed_key {
+	uint16_t	ns_len;
+	uint16_t	name_len;
+	uint32_t	reserved0;
+};
+
+#define CORE_FEED_RES_MAX	16384u
+#define CORE_FEED_FRAME_MAX	(UINT32_C(520) << 20)
+/* So much may be under way; how much has arrived is told in quarters of it. */
+#define CORE_FEED_WINDOW	(UINT32_C(512) << 10)
+#define CORE_FEED_PACKET	(UINT32_C(64) << 10)
+
+#endif

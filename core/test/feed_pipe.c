@@ -1,0 +1,880 @@
+/*
+ * test/feed_pipe.c - a cache out of another one: the same objects, revisions and journal, cut to what is wanted;
+ * who is slow, who begins anew, what goes back, what makes no sense; and by chance, each change once.
+ */
+#define OTAP_FAULTS
+#include "cache/test/support.h"
+
+#include <orlop/inline/error.h>
+
+#include "base/omem.h"
+#include "base/otap.h"
+#include "cache/feed.h"
+#include "feed_in.h"
+#include "feed_out.h"
+#include "feed_wire.h"
+
+/* ---- a pipe between two caches ------------------------------------------------------------------- */
+
+struct packet {
+	struct packet	*next;
+	size_t		len;
+	char		p[];
+};
+
+static struct pipe {
+	struct t_loop	la, lb;
+	struct core_cache *a, *b;
+	struct core_feed_out *out;
+	struct core_feed_in *in;
+	struct packet	*first, **tail;
+	size_t		queued;		/* bytes */
+	uint64_t	acks;		/* withheld */
+	bool		no_acks;
+	int		retry_out, retry_in;
+	int		broken;
+} P;
+
+static int p_send(void *ctx, const char *p, size_t len)
+{
+	struct packet *k = malloc(sizeof(*k) + len);
+
+	(void)ctx;
+	k->next = NULL;
+	k->len = len;
+	memcpy(k->p, p, len);
+	*P.tail = k;
+	P.tail = &k->next;
+	P.queued += len;
+	return 0;
+}
+
+static void p_retry_out(void *ctx)
+{
+	(void)ctx;
+	P.retry_out++;
+}
+
+static void p_retry_in(void *ctx)
+{
+	(void)ctx;
+	P.retry_in++;
+}
+
+static void p_ack(void *ctx, uint64_t bytes)
+{
+	(void)ctx;
+	P.acks += bytes;
+}
+
+/* Delivers @n packets, or all; false: there was none. */
+static bool deliver(int n)
+{
+	bool any = false;
+
+	while (P.first && n--) {
+		struct packet *k = P.first;
+
+		P.first = k->next;
+		if (!P.first)
+			P.tail = &P.first;
+		P.queued -= k->len;
+		if (core_feed_in_data(P.in, k->p, k->len))
+			P.broken++;
+		free(k);
+		any = true;
+	}
+	return any;
+}
+
+static bool acked(void)
+{
+	uint64_t n = P.acks;
+
+	if (!n || P.no_acks)
+		return false;
+	P.acks = 0;
+	core_feed_out_acked(P.out, n);
+	return true;
+}
+
+/* Until nothing moves any more. */
+static void settle(void)
+{
+	bool more = true;
+
+	core_feed_out_go(P.out);
+	while (more) {
+		more = deliver(-1);
+		more = acked() || more;
+		if (P.retry_out) {
+			P.retry_out = 0;
+			core_feed_out_go(P.out);
+			more = true;
+		}
+		if (P.retry_in) {
+			P.retry_in = 0;
+			P.broken += core_feed_in_go(P.in) != 0;
+			more = true;
+		}
+	}
+	(void)t_run(&P.lb);
+	(void)t_run(&P.la);
+}
+
+static struct core_wants wants(const char *text)
+{
+	struct core_wants l = { NULL };
+	char copy[512];
+	char *at = copy;
+	char *one;
+
+	snprintf(copy, sizeof(copy), "%s", text);
+	while ((one = strsep(&at, ","))) {
+		struct core_want *w;
+
+		if (core_want_parse(one, NULL, NULL, &w, NULL))
+			otap_bail_out("no such want");
+		core_wants_add(&l, w);
+	}
+	return l;
+}
+
+static void out_begin(const char *text)
+{
+	const struct core_feed_out_io io = { .send = p_send, .retry = p_retry_out };
+	struct core_wants w = wants(text);
+
+	if (core_feed_out_new(P.a, &P.la, "test", &io, &P.out))
+		otap_bail_out("no memory");
+	core_feed_out_want(P.out, &w);
+}
+
+static void in_begin(void)
+{
+	const struct core_feed_in_io io = { .ack = p_ack, .retry = p_retry_in };
+
+	if (core_feed_in_new(P.b, "test", &io, &P.in))
+		otap_bail_out("no memory");
+}
+
+static void pipe_end(void)
+{
+	core_feed_out_free(P.out);
+	core_feed_in_free(P.in);
+	P.out = NULL;
+	P.in = NULL;
+	while (P.first) {
+		struct packet *k = P.first;
+
+		P.first = k->next;
+		free(k);
+	}
+	P.tail = &P.first;
+	P.queued = 0;
+	P.acks = 0;
+	P.retry_in = P.retry_out = 0;
+}
+
+static const char *const fields[] = { "spec.nodeName", NULL };
+
+static void begin(const char *text)
+{
+	memset(&P, 0, sizeof(P));
+	P.tail = &P.first;
+	P.a = t_cache(&P.la, 0);
+	P.b = t_cache(&P.lb, 0);
+	t_register(P.a, "pods", fields, NULL);
+	t_register(P.a, "nodes", NULL, NULL);
+	t_register(P.b, "pods", fields, NULL);
+	t_register(P.b, "nodes", NULL, NULL);
+	out_begin(text);
+	in_begin();
+}
+
+static void end(void)
+{
+	pipe_end();
+	(void)t_run(&P.la);
+	(void)t_run(&P.lb);
+	core_cache_free(P.a);
+	core_cache_free(P.b);
+}
+
+/* ---- looking -------------------------------------------------------------------------------------- */
+
+/* The changes after *@cursor: "+a@5 =b@6 -c@7"; or the error. */
+static const char *changes(struct orlop_resource *r, uint64_t *cursor)
+{
+	static char text[2][4096];
+	static int turn;
+	char *to = text[turn ^= 1];
+	struct orlop_change v[128];
+	int32_t n = core_cache_journal_read(r, cursor, v, 128);
+	size_t at = 0;
+
+	to[0] = '\0';
+	if (n < 0)
+		snprintf(to, sizeof(text[0]), "%s", strerrorname_np(-n));
+	for (int32_t i = 0; i < n; i++) {
+		at += (size_t)snprintf(to + at, sizeof(text[0]) - at, "%s%c%.*s@%llu", i ? " " : "", " +=-"[v[i].type],
+				       (int)v[i].object->name.len, v[i].object->name.p, (unsigned long long)v[i].rev);
+		core_cache_object_unref(v[i].object);
+		core_cache_object_unref(v[i].prev);
+	}
+	return to;
+}
+
+/* "name=JSON" of each, without spaces; and the revision. */
+static const char *content(struct orlop_resource *r, bool json)
+{
+	static char text[2][65536];
+	static int turn;
+	char *to = text[turn ^= 1];
+	struct orlop_snapshot *s;
+	struct orlop_iter *it;
+	struct orlop_object *o;
+	size_t at = 0;
+	int e = core_cache_snapshot_open(r, &s);
+
+	to[0] = '\0';
+	if (e) {
+		snprintf(to, sizeof(text[0]), "%s", strerrorname_np(-e));
+		return to;
+	}
+	if (json)
+		at += (size_t)snprintf(to, sizeof(text[0]), "@%llu", (unsigned long long)core_cache_snapshot_rev(s));
+	if (core_cache_iter_open(s, NULL, &it) == 0) {
+		while ((o = core_cache_iter_next(it)))
+			at += (size_t)snprintf(to + at, sizeof(text[0]) - at, "%s%.*s%s%.*s", at ? " " : "",
+					       (int)o->name.len, o->name.p, json ? "=" : "",
+					       json ? (int)o->json.len : 0, o->json.p);
+		core_cache_iter_close(it);
+	}
+	core_cache_snapshot_close(s);
+	return to;
+}
+
+static uint64_t rev_of(struct orlop_resource *r)
+{
+	int32_t synced;
+	uint64_t rev = core_cache_rev(r, &synced);
+
+	return synced ? rev : 0;
+}
+
+static int pod(const char *key, int v, uint64_t rev, const char *app, const char *node)
+{
+	struct t_entry e[] = { { 0, "app", app }, { ORLOP_INDEX_FIRST_FIELD, "", node } };
+	int r;
+
+	core_cache_begin(P.a);
+	r = t_put_entries(P.a, key, v, rev, app ? e : e + 1, app ? 2 : 1);
+	if (r) {
+		core_cache_pause(P.a);
+		return r;
+	}
+	return core_cache_commit(P.a, rev);
+}
+
+/* ---- fed from storage ------------------------------------------------------------------------------- */
+
+struct waited {
+	int		n;
+	int32_t		status;
+};
+
+static void on_wait(void *arg, int32_t status)
+{
+	struct waited *w = arg;
+
+	w->n++;
+	w->status = status;
+}
+
+static void test_first(void)
+{
+	struct orlop_resource *ra, *rb, *nb;
+	uint64_t ca = 10, cb = 10, old = 9;
+	struct waited w = { .n = 0 };
+
+	begin("pods,nodes");
+	ra = t_open(P.a, &P.la, "pods");
+	rb = t_open(P.b, &P.lb, "pods");
+	nb = t_open(P.b, &P.lb, "nodes");
+	settle();
+	is_int((int)rev_of(rb), 0, "nothing is fed: nothing is read");
+	core_cache_begin(P.a);
+	core_cache_list_begin(P.a);
+	(void)t_put(P.a, "pods/d/a", 1, 3);
+	(void)t_put(P.a, "pods/d/b", 1, 4);
+	(void)t_put(P.a, "pods/d/c", 1, 5);
+	(void)core_cache_list_end(P.a);
+	(void)core_cache_commit(P.a, 10);
+	(void)t_change(P.a, "pods/d/a", 2, 11);
+	(void)t_change(P.a, "pods/d/b", -1, 12);
+	(void)t_change(P.a, "pods/d/d", 1, 13);
+	(void)t_change(P.a, "pods/d/a", 3, 14);
+	settle();
+	is_str(content(rb, true), content(ra, true), "the same objects at the same revision");
+	is_str(changes(rb, &cb), changes(ra, &ca), "and what happened before");
+	is_str(changes(rb, &old), "ESTALE", "what was before that is not known there either");
+	is_int((int)rev_of(nb), 14, "a resource without objects");
+	is_int(core_cache_wait(nb, 16, UINT64_MAX, on_wait, &w), 0, "one waits for it");
+	(void)t_change(P.a, "pods/d/e", 1, 15);
+	(void)t_change(P.a, "others/d/e", 1, 16);
+	settle();
+	is_str(changes(rb, &cb), "+e@15", "a change");
+	is_int((int)rev_of(rb), 16, "revisions go on with what somebody else changed");
+	ok(w.n == 1 && w.status == 0, "who waits for it is told");
+	is_str(content(rb, true), content(ra, true), "still the same");
+	(void)t_change(P.a, "pods/d/e", -1, 17);
+	(void)t_change(P.a, "pods/d/e", 1, 18);
+	settle();
+	is_str(changes(rb, &cb), "-e@17 +e@18", "gone and back: both");
+	core_cache_close(ra);
+	core_cache_close(rb);
+	core_cache_close(nb);
+	end();
+}
+
+/* A new process gets all of it again: its readers come back with what they had. */
+static void test_restart(void)
+{
+	struct orlop_resource *rb;
+	uint64_t cb = 11;
+	int32_t synced;
+
+	begin("pods");
+	t_fed(P.a, 10);
+	for (uint64_t rev = 11; rev <= 20; rev++)
+		(void)t_change(P.a, "pods/d/a", (int)rev, rev);
+	core_feed_out_go(P.out);
+	(void)deliver(1);
+	pipe_end();
+	core_cache_free(P.b);
+	P.b = t_cache(&P.lb, 0);
+	out_begin("pods");
+	in_begin();
+	rb = t_open(P.b, &P.lb, "pods");
+	settle();
+	is_int((int)core_cache_rev(rb, &synced) + synced, 0, "not registered there yet");
+	t_register(P.b, "pods", fields, NULL);
+	is_str(changes(rb, &cb), "=a@12 =a@13 =a@14 =a@15 =a@16 =a@17 =a@18 =a@19 =a@20",
+	       "who was there before goes on as soon as it is");
+	is_int((int)rev_of(rb), 20, "at the revision there is");
+	core_cache_close(rb);
+	end();
+}
+
+/* One that feeds comes again, to a cache that is read: its list is compared. */
+static void test_successor(void)
+{
+	struct orlop_resource *rb;
+	uint64_t cb = 0;
+
+	begin("pods");
+	t_fed(P.a, 10);
+	(void)t_change(P.a, "pods/d/a", 1, 11);
+	(void)t_change(P.a, "pods/d/b", 1, 12);
+	settle();
+	rb = t_open(P.b, &P.lb, "pods");
+	cb = 12;
+	pipe_end();
+	core_cache_free(P.a);
+	P.a = t_cache(&P.la, 0);
+	core_cache_begin(P.a);
+	core_cache_list_begin(P.a);
+	(void)t_put(P.a, "pods/d/b", 1, 12);
+	(void)t_put(P.a, "pods/d/c", 1, 14);
+	(void)core_cache_list_end(P.a);
+	(void)core_cache_commit(P.a, 15);
+	out_begin("pods");
+	in_begin();
+	core_feed_out_go(P.out);
+	is_str(content(rb, false), "a b", "what was fed stays until then");
+	settle();
+	is_str(changes(rb, &cb), "+c@14 -a@15", "readers meet the differences");
+	is_str(content(rb, false), "b c", "and that is what there is");
+	core_cache_close(rb);
+	end();
+}
+
+static void test_whole_revisions(void)
+{
+	struct orlop_resource *rb;
+	uint64_t cb = 10;
+	struct orlop_change *v = calloc(2000, sizeof(*v));
+	char key[64];
+	int32_t n;
+
+	begin("pods");
+	t_fed(P.a, 10);
+	settle();
+	rb = t_open(P.b, &P.lb, "pods");
+	core_cache_begin(P.a);
+	for (int i = 0; i < 1500; i++) {
+		snprintf(key, sizeof(key), "pods/d/p%04d", i);
+		(void)t_put(P.a, key, 1, 11);
+	}
+	(void)core_cache_commit(P.a, 11);
+	core_feed_out_go(P.out);
+	while (P.first || P.acks) {
+		(void)deliver(1);
+		n = core_cache_journal_read(rb, &cb, v, 2000);
+		if (n)
+			break;
+		(void)acked();
+	}
+	is_int(n, 1500, "a revision of 1,500 objects is seen at once");
+	for (int32_t i = 0; i < n; i++) {
+		core_cache_object_unref(v[i].object);
+		core_cache_object_unref(v[i].prev);
+	}
+	free(v);
+	core_cache_close(rb);
+	end();
+}
+
+/* ---- what is wanted ---------------------------------------------------------------------------------- */
+
+static void test_slices(void)
+{
+	struct orlop_resource *rb;
+	uint64_t cb = 10;
+
+	begin("pods;field=spec.nodeName=n1");
+	t_fed(P.a, 10);
+	(void)pod("pods/d/a", 1, 11, "x", "");
+	(void)pod("pods/d/b", 1, 12, "x", "n1");
+	settle();
+	rb = t_open(P.b, &P.lb, "pods");
+	is_str(content(rb, false), "b", "a field: what is on the node");
+	is_str(changes(rb, &cb), "+b@12", "as it happened");
+	(void)pod("pods/d/a", 2, 13, "x", "n1");
+	(void)pod("pods/d/b", 2, 14, "x", "n1");
+	(void)pod("pods/d/b", 3, 15, "x", "n2");
+	(void)pod("pods/d/b", 4, 16, "x", "n2");
+	(void)t_change(P.a, "pods/d/b", -1, 17);
+	(void)t_change(P.a, "pods/d/a", -1, 18);
+	settle();
+	is_str(changes(rb, &cb), "+a@13 =b@14 -b@15 -a@18", "it comes into the slice, leaves it, and goes");
+	is_int((int)rev_of(rb), 18, "the revision is everybody's");
+	core_cache_close(rb);
+	end();
+
+	begin("pods;namespace=e,pods;label=app=y");
+	t_fed(P.a, 10);
+	(void)pod("pods/d/a", 1, 11, "x", "");
+	(void)pod("pods/d/b", 1, 12, "y", "");
+	(void)pod("pods/e/c", 1, 13, NULL, "");
+	settle();
+	rb = t_open(P.b, &P.lb, "pods");
+	is_str(content(rb, false), "b c", "a namespace or a label");
+	{
+		struct core_wants w = wants("pods;label=app=x");
+
+		cb = 13;
+		core_feed_out_want(P.out, &w);
+	}
+	settle();
+	is_str(changes(rb, &cb), "ESTALE", "something else is wanted: cursors of before are stale");
+	is_str(content(rb, false), "a", "it is there");
+	core_cache_close(rb);
+	end();
+
+	begin("*;metadata,nodes");
+	t_fed(P.a, 10);
+	(void)pod("pods/d/a", 7, 11, "x", "n1");
+	(void)t_change(P.a, "nodes//n1", 5, 12);
+	settle();
+	rb = t_open(P.b, &P.lb, "pods");
+	is_str(content(rb, true), "@12 a=\"metadata\":{\"resourceVersion\":\"11\",\"name\":\"a\"}", "metadata alone");
+	core_cache_close(rb);
+	rb = t_open(P.b, &P.lb, "nodes");
+	is_str(content(rb, true), "@12 n1=\"metadata\":{\"resourceVersion\":\"12\",\"name\":\"n1\"},\"v\":5", "the other whole");
+	core_cache_close(rb);
+	end();
+}
+
+/* ---- who is slow ------------------------------------------------------------------------------------- */
+
+static void test_window(void)
+{
+	struct orlop_resource_info info = { .size = sizeof(info), .name = "pods", .plural = "pods", .version = "v1",
+					    .kind = "Pod", .journal_bytes = 100000 };
+	struct orlop_resource *ra, *rb;
+	uint64_t cb = 10;
+	size_t most = 0;
+	char key[64];
+
+	begin("pods");
+	(void)core_cache_register(P.a, &info, NULL);
+	ra = t_open(P.a, &P.la, "pods");
+	rb = t_open(P.b, &P.lb, "pods");
+	t_fed(P.a, 10);
+	settle();
+	P.no_acks = true;
+	for (uint64_t rev = 11; rev < 12000; rev++) {
+		snprintf(key, sizeof(key), "pods/d/p%llu", (unsigned long long)rev % 100);
+		(void)t_change(P.a, key, (int)rev, rev);
+		core_feed_out_go(P.out);
+		if (P.queued > most)
+			most = P.queued;
+	}
+	ok(most <= CORE_FEED_WINDOW + CORE_FEED_PACKET, "%zu bytes under way at most", most);
+	(void)deliver(-1);
+	ok(rev_of(rb) < 11000, "it is behind");
+	P.no_acks = false;
+	settle();
+	is_str(content(rb, true), content(ra, true), "when it reads on it has all");
+	is_str(changes(rb, &cb), "ESTALE", "but not what happened meanwhile");
+	core_cache_close(ra);
+	core_cache_close(rb);
+	end();
+}
+
+static void test_large(void)
+{
+	struct orlop_resource *ra, *rb;
+	size_t len = 3u << 20;
+	char *buf = malloc(sizeof(struct orlop_record) + len);
+	struct orlop_record rec = { .magic = ORLOP_RECORD_MAGIC, .header_len = sizeof(rec), .format = 1, .rv_off = 12,
+				    .json_len = (uint32_t)len };
+	struct orlop_snapshot *s;
+	struct orlop_object *o;
+
+	memset(buf + sizeof(rec), 'x', len);
+	memcpy(buf + sizeof(rec), "\"metadata\":{\"name\":\"a\"},\"v\":\"", 30);
+	memcpy(buf, &rec, sizeof(rec));
+	begin("pods");
+	t_fed(P.a, 10);
+	core_cache_begin(P.a);
+	(void)core_cache_put(P.a, t_bytes("pods/d/a"), (struct orlop_bytes){ buf, sizeof(rec) + len }, 11);
+	(void)core_cache_commit(P.a, 11);
+	settle();
+	ra = t_open(P.a, &P.la, "pods");
+	rb = t_open(P.b, &P.lb, "pods");
+	(void)core_cache_snapshot_open(rb, &s);
+	o = core_cache_snapshot_get(s, t_bytes("d"), t_bytes("a"));
+	ok(o && o->json.len == len + strlen("\"resourceVersion\":\"11\","), "an object of more than the window");
+	core_cache_snapshot_close(s);
+	core_cache_close(ra);
+	core_cache_close(rb);
+	free(buf);
+	end();
+}
+
+/* ---- what goes back ------------------------------------------------------------------------------------ */
+
+static void test_back(void)
+{
+	struct orlop_resource *ra, *rb;
+	uint64_t cb;
+
+	begin("pods,nodes");
+	ra = t_open(P.a, &P.la, "pods");
+	rb = t_open(P.b, &P.lb, "pods");
+	t_fed(P.a, 10);
+	(void)t_change(P.a, "pods/d/a", 1, 11);
+	(void)t_change(P.a, "pods/d/b", 1, 12);
+	settle();
+	cb = 12;
+	core_cache_begin(P.a);
+	core_cache_list_begin(P.a);
+	(void)t_put(P.a, "pods/d/a", 1, 11);
+	(void)core_cache_list_end(P.a);
+	(void)core_cache_commit(P.a, 11);
+	(void)t_change(P.a, "nodes//n", 1, 13);
+	settle();
+	is_str(content(rb, true), content(ra, true), "the storage has lost a revision, and gone on");
+	is_str(changes(rb, &cb), "ESTALE", "which readers are told");
+	core_cache_close(ra);
+	core_cache_close(rb);
+	end();
+}
+
+/* ---- resources with a feed of their own ------------------------------------------------------------------ */
+
+static int fput(struct core_feed *f, const char *name, int v, uint64_t rev)
+{
+	struct orlop_bytes rec = t_record(name, v, NULL, 0);
+	int r = core_feed_put(f, t_bytes("d"), t_bytes(name), rec, rev);
+
+	free((void *)(uintptr_t)rec.p);
+	return r;
+}
+
+static void test_own(void)
+{
+	struct orlop_resource *ra, *rb;
+	struct core_feed *f;
+	uint64_t cb;
+
+	begin("*");
+	ra = t_open(P.a, &P.la, "pods");
+	rb = t_open(P.b, &P.lb, "pods");
+	(void)core_feed_open(P.a, "pods", "up", &f, NULL);
+	(void)core_feed_list_begin(f, 0);
+	(void)fput(f, "a", 1, 5);
+	(void)core_feed_list_end(f, 20);
+	(void)fput(f, "b", 1, 22);
+	(void)core_feed_commit(f, 22);
+	settle();
+	cb = 20;
+	is_str(content(rb, true), content(ra, true), "what a module feeds");
+	is_str(changes(rb, &cb), "+b@22", "with what happened since its list");
+	(void)core_feed_commit(f, 30);
+	settle();
+	is_int((int)rev_of(rb), 30, "a revision without changes");
+	core_feed_fail(f, EACCES);
+	settle();
+	is_str(content(rb, true), "EACCES", "it may not be read any more");
+	(void)core_feed_list_begin(f, 0);
+	(void)fput(f, "b", 1, 22);
+	(void)fput(f, "c", 1, 29);
+	(void)core_feed_list_end(f, 35);
+	settle();
+	is_str(content(rb, true), content(ra, true), "and may again");
+	is_str(changes(rb, &cb), "+c@35 -a@35", "a list compared: what it found late is of its revision");
+	(void)core_feed_list_begin(f, 0);
+	(void)fput(f, "c", 2, 28);
+	(void)fput(f, "b", 1, 22);
+	(void)core_feed_list_end(f, 40);
+	(void)fput(f, "c", 3, 41);
+	(void)core_feed_commit(f, 41);
+	settle();
+	is_str(changes(rb, &cb), "=c@40 =c@41", "one object twice, in order");
+	core_feed_close(f);
+	core_cache_close(ra);
+	core_cache_close(rb);
+	end();
+}
+
+/* ---- what makes no sense ---------------------------------------------------------------------------------- */
+
+static int give(const void *head, size_t len)
+{
+	int r;
+
+	in_begin();
+	r = core_feed_in_data(P.in, head, len);
+	core_feed_in_free(P.in);
+	P.in = NULL;
+	return r;
+}
+
+static void test_rubbish(void)
+{
+	struct core_feed_frame h = { .len = sizeof(h), .type = CORE_FEED_COMMIT };
+	char big[sizeof(h) + 300];
+	struct core_feed *f;
+
+	begin("pods");
+	core_feed_in_free(P.in);
+	is_int(give("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 32), -EPROTO, "no frame");
+	is_int(give(&h, sizeof(h)), -EPROTO, "a resource that was not opened");
+	h.len = 3;
+	is_int(give(&h, sizeof(h)), -EPROTO, "shorter than its head");
+	h.len = CORE_FEED_FRAME_MAX + 1;
+	is_int(give(&h, sizeof(h)), -EPROTO, "longer than any");
+	memset(big, 'x', sizeof(big));
+	h = (struct core_feed_frame){ .len = sizeof(big), .type = CORE_FEED_OPEN };
+	memcpy(big, &h, sizeof(h));
+	is_int(give(big, sizeof(big)), -EPROTO, "a name that is too long");
+	h = (struct core_feed_frame){ .len = sizeof(h) + 9, .type = CORE_FEED_OPEN };
+	memcpy(big, &h, sizeof(h));
+	memcpy(big + sizeof(h), "resources", 9);
+	is_int(give(big, h.len), -EPROTO, "one that belongs to the core");
+	memcpy(big + sizeof(h), "pods", 4);
+	h.len = sizeof(h) + 4;
+	memcpy(big, &h, sizeof(h));
+	(void)core_feed_open(P.b, "pods", "other", &f, NULL);
+	in_begin();
+	is_int(core_feed_in_data(P.in, big, h.len), 0, "one that another feeds");
+	ok(P.retry_in, "waits for that");
+	core_feed_close(f);
+	is_int(core_feed_in_go(P.in), 0, "it is gone");
+	h = (struct core_feed_frame){ .len = sizeof(h), .type = CORE_FEED_END, .rev = 5 };
+	is_int(core_feed_in_data(P.in, (char *)&h, sizeof(h)), -EPROTO, "the end of no list");
+	core_feed_in_free(P.in);
+	P.in = NULL;
+	end();
+}
+
+/* ---- by chance ------------------------------------------------------------------------------------------- */
+
+static uint64_t rnd_state;
+
+static unsigned rnd(unsigned n)
+{
+	rnd_state ^= rnd_state << 13;
+	rnd_state ^= rnd_state >> 7;
+	rnd_state ^= rnd_state << 17;
+	return (unsigned)(rnd_state >> 20) % n;
+}
+
+struct watcher {
+	struct orlop_resource *r;
+	uint64_t	cursor;
+	char		*said;
+	size_t		len;
+	bool		stale;
+};
+
+static void watch(struct watcher *w, const char *ns)
+{
+	struct orlop_change v[8];
+	int32_t n;
+
+	if (!rev_of(w->r))
+		return;
+	while ((n = core_cache_journal_read(w->r, &w->cursor, v, 8)) > 0)
+		for (int32_t i = 0; i < n; i++) {
+			const struct orlop_object *o = v[i].object;
+
+			if (!ns || (o->ns.len == 1 && o->ns.p[0] == ns[0]))
+				w->len += (size_t)sprintf(w->said + w->len, "%c%.*s@%llu:%u ", " +=-"[v[i].type], (int)o->name.len,
+							  o->name.p, (unsigned long long)v[i].rev, (unsigned)o->json.len);
+			core_cache_object_unref(v[i].object);
+			core_cache_object_unref(v[i].prev);
+		}
+	if (n < 0)
+		w->stale = true;
+}
+
+/* Two watchers, one at each cache, from the same revision on: they are told the same. */
+static bool chance(uint64_t seed)
+{
+	const char *ns = seed % 3 == 0 ? "e" : NULL;
+	struct watcher wa = { .said = malloc(1 << 20) }, wb = { .said = malloc(1 << 20) };
+	uint64_t rev = 10;
+	bool good;
+
+	rnd_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+	begin(ns ? "pods;namespace=e,nodes" : "*");
+	t_fed(P.a, rev);
+	wa.r = t_open(P.a, &P.la, "pods");
+	wb.r = t_open(P.b, &P.lb, "pods");
+	wa.cursor = wb.cursor = rev;
+	wa.said[0] = wb.said[0] = '\0';
+	for (int i = 0; i < 400; i++) {
+		char key[32];
+
+		switch (rnd(8)) {
+		case 0:
+		case 1:
+		case 2:
+			core_cache_begin(P.a);
+			rev++;
+			for (unsigned k = 0; k <= rnd(4); k++) {
+				snprintf(key, sizeof(key), rnd(5) ? "pods/%c/p%u" : "nodes/%c/n%u", "de"[rnd(2)], rnd(9));
+				if (rnd(4))
+					(void)t_put(P.a, key, (int)rnd(100000), rev);
+				else
+					(void)core_cache_del(P.a, t_bytes(key), rev);
+			}
+			(void)core_cache_commit(P.a, rev + (rnd(3) ? 0 : rnd(3)));
+			rev = core_cache_applied(P.a);
+			break;
+		case 3:
+			core_feed_out_go(P.out);
+			break;
+		case 4:
+			(void)deliver(1);
+			break;
+		case 5:
+			(void)acked();
+			break;
+		case 6:
+			watch(&wa, ns);
+			watch(&wb, NULL);
+			break;
+		default:
+			if (rnd(20) == 0 && wb.len == 0) {
+				/* Its process dies, before anybody there had read. */
+				pipe_end();
+				core_cache_close(wb.r);
+				core_cache_free(P.b);
+				P.b = t_cache(&P.lb, 0);
+				t_register(P.b, "pods", fields, NULL);
+				wb.r = t_open(P.b, &P.lb, "pods");
+				out_begin(ns ? "pods;namespace=e,nodes" : "*");
+				in_begin();
+			}
+		}
+		if (rev_of(wb.r) > rev_of(wa.r))
+			P.broken++;
+	}
+	settle();
+	watch(&wa, ns);
+	watch(&wb, NULL);
+	good = !P.broken && !wa.stale && !wb.stale && strcmp(wa.said, wb.said) == 0 && rev_of(wb.r) == rev;
+	if (!good)
+		diag("seed %llu broken=%d stale=%d,%d rev=%llu of %llu\n%s\n%s", (unsigned long long)seed, P.broken, wa.stale,
+		     wb.stale, (unsigned long long)rev_of(wb.r), (unsigned long long)rev, wa.said, wb.said);
+	core_cache_close(wa.r);
+	core_cache_close(wb.r);
+	free(wa.said);
+	free(wb.said);
+	end();
+	return good;
+}
+
+static void test_chance(void)
+{
+	uint64_t n = getenv("SEEDS") ? strtoull(getenv("SEEDS"), NULL, 10) : 300;
+	uint64_t bad = 0;
+
+	for (uint64_t i = 1; i <= n && !bad; i++)
+		bad = chance(i) ? 0 : i;
+	is_int((int)bad, 0, "%llu histories: every change once and in order, the revision at the end", (unsigned long long)n);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------ */
+
+static void test_memory(void)
+{
+	bool all = true;
+	long n = 0;
+
+	do {
+		struct orlop_resource *ra, *rb;
+		uint64_t cb = 10;
+
+		begin("pods;label=app=x,*;metadata");
+		ra = t_open(P.a, &P.la, "pods");
+		rb = t_open(P.b, &P.lb, "pods");
+		t_fed(P.a, 10);
+		(void)pod("pods/d/a", 1, 11, "x", "n1");
+		otap_fail_nth(++n);
+		settle();
+		otap_fail_nth(0);
+		(void)pod("pods/d/b", 1, 12, "x", "n1");
+		(void)t_change(P.a, "pods/d/a", -1, 13);
+		settle();
+		all = all && (P.broken || strcmp(content(rb, false), "b") == 0);
+		all = all && (P.broken || strcmp(changes(rb, &cb), "+a@11 +b@12 -a@13") == 0);
+		core_cache_close(ra);
+		core_cache_close(rb);
+		end();
+	} while (otap_faulted() && n < 2000);
+	ok(all, "each of %ld allocations fails: it goes on, or says so", n - 1);
+}
+
+int main(void)
+{
+	test_first();
+	test_restart();
+	test_successor();
+	test_whole_revisions();
+	test_slices();
+	test_window();
+	test_large();
+	test_back();
+	test_own();
+	test_rubbish();
+	test_chance();
+	test_memory();
+	return done_testing();
+}
