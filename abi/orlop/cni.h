@@ -33,7 +33,10 @@ enum {
 
 /*
  * add/del/check: CONTAINER_ID (the sandbox id), NETNS (path of the pinned namespace), IFNAME
- * (absent: "eth0"), ARGS (JSON: {"namespace","name","uid","hostPorts":[…],"bandwidth":{…}}).
+ * (absent: "eth0"), ARGS (JSON: {"namespace","name","uid","hostPorts":[…],"bandwidth":{…}};
+ * hostPorts: the ports of the pod's containers that have a hostPort, as in their spec; bandwidth:
+ * {"ingressRate","egressRate"} in bits a second, 0: any). The answer of add has an address of each
+ * family, the pod's first one first; that of status may have "podCIDRs":[…] likewise.
  * gc: KEEP (bytes, repeated): sandbox ids that live.
  */
 #define ORLOP_CNI_T_CONTAINER_ID	1	/* bytes */
