@@ -8,6 +8,7 @@
  *
  * Change list of the ABI, newest first. Members are only ever appended.
  *   1.1  runtime: sandbox_stats
+ *   1.1  the class scheduler-plugin (scheduler-plugin.h)
  *   1.0  frozen: from here on a module that was built loads, whatever is added (tests/abi/)
  *   0.1  storage: op check, one format of snapshots; admin: TAP, MODULE_DEBUG, descriptors with requests
  *   0.1  rights of an isolated module: caps=, files=, net=, exec=, uid=, memory= of the modinfo

@@ -1,5 +1,5 @@
 /*
- * default.c - the module scheduler/default: follows pods and nodes, and gives pending pods a node.
+ * default.c - the module scheduler/default: gives pending pods a node.
  *
  * One loop, no lock. A pass (run) takes pods from the queue while there is room for their writes,
  * decides each on the table of nodes as it is at that moment, and counts it there (assumed) before
@@ -22,7 +22,6 @@
 #include "json/oscan.h"
 
 #define PASS_PODS 128u	/* then the loop gets its turn */
-#define RELIST_NS UINT64_C(1000000000)
 
 static void run(void *arg);
 
@@ -43,276 +42,6 @@ static void on_timer(void *arg)
 	sd_kick(arg);
 }
 
-/* ---- the table of pods ----------------------------------------------------------------------- */
-
-/* Names are at most 253 bytes and namespaces 63: what is longer is no pod. */
-struct key {
-	size_t		len;
-	char		text[400];
-};
-
-static bool key_of(struct key *k, struct orlop_bytes ns, struct orlop_bytes name)
-{
-	k->len = ns.len + 1 + name.len;
-	if (k->len > sizeof(k->text))
-		return false;
-	if (ns.len)
-		memcpy(k->text, ns.p, ns.len);
-	k->text[ns.len] = '/';
-	if (name.len)
-		memcpy(k->text + ns.len + 1, name.p, name.len);
-	return true;
-}
-
-struct sd_pod *sd_pod_find(struct sd *s, struct orlop_bytes ns, struct orlop_bytes name)
-{
-	struct key k;
-
-	return key_of(&k, ns, name) ? omap_get(&s->pods, k.text, k.len) : NULL;
-}
-
-static void pod_free(struct sd *s, struct sd_pod *p)
-{
-	sd_queue_remove(&s->queue, p);
-	sd_pod_unplace(&s->cluster, p);
-	sd_spec_free(p->spec);
-	omem_free(p->load);
-	omem_free(p->uid);
-	omem_free(p);
-}
-
-static void pod_drop(struct sd *s, struct sd_pod *p)
-{
-	struct key k;
-
-	if (key_of(&k, p->ns, p->name))
-		omap_del(&s->pods, k.text, k.len);
-	pod_free(s, p);
-}
-
-static struct sd_pod *pod_new(struct sd *s, const struct orlop_object *o, struct orlop_bytes uid)
-{
-	struct sd_pod *p = OMEM_NEW(struct sd_pod);
-	struct omap_entry *e;
-	struct key k;
-
-	if (!p)
-		return NULL;
-	olist_init(&p->on_node);
-	olist_init(&p->waiting);
-	p->uid = omem_strndup(uid.p ? uid.p : "", uid.len);
-	if (!p->uid || !key_of(&k, o->ns, o->name) || omap_put(&s->pods, k.text, k.len, p, NULL)) {
-		omem_free(p->uid);
-		omem_free(p);
-		return NULL;
-	}
-	e = omap_find(&s->pods, k.text, k.len);
-	p->ns = (struct orlop_bytes){ e->key, o->ns.len };
-	p->name = (struct orlop_bytes){ e->key + o->ns.len + 1, o->name.len };
-	return p;
-}
-
-/* What of a pod decides what is done with it. All borrowed from its JSON. */
-struct view {
-	struct orlop_bytes spec;
-	struct orlop_bytes node;
-	struct orlop_bytes scheduler;
-	int32_t priority;
-	bool deleting;
-	bool over;
-};
-
-static void view_get(struct orlop_bytes members, struct view *v)
-{
-	struct oscan_iter it, jt;
-	struct orlop_bytes x;
-
-	memset(v, 0, sizeof(*v));
-	for (oscan_begin_members(&it, members); oscan_next(&it) > 0;) {
-		if (oscan_string_is_cstr(it.key, "metadata")) {
-			v->deleting = oscan_get(it.value, "deletionTimestamp", &x) &&
-				      oscan_type(x) == OSCAN_STRING;
-		} else if (oscan_string_is_cstr(it.key, "spec")) {
-			v->spec = it.value;
-			for (oscan_begin(&jt, it.value); oscan_next(&jt) > 0;) {
-				if (oscan_string_is_cstr(jt.key, "nodeName"))
-					(void)oscan_plain(jt.value, &v->node);
-				else if (oscan_string_is_cstr(jt.key, "schedulerName"))
-					(void)oscan_plain(jt.value, &v->scheduler);
-				else if (oscan_string_is_cstr(jt.key, "priority"))
-					v->priority = (int32_t)oscan_i64(jt.value, 0);
-			}
-		} else if (oscan_string_is_cstr(it.key, "status")) {
-			v->over = oscan_get(it.value, "phase", &x) &&
-				  (oscan_string_is_cstr(x, "Succeeded") ||
-				   oscan_string_is_cstr(x, "Failed"));
-		}
-	}
-}
-
-static bool same_spec(const struct orlop_object *a, struct orlop_bytes spec)
-{
-	struct orlop_bytes v;
-
-	return a && OSCAN_FIND_MEMBERS(a->json, &v, "spec") &&
-	       ostr_eq(v.p, v.len, spec.p, spec.len);
-}
-
-/* A pod with a node: counted there. */
-static int pod_bound(struct sd *s, struct sd_pod *p, const struct view *v,
-		     const struct orlop_object *prev)
-{
-	bool there = p->node && ostr_eq(p->node->name.p, p->node->name.len, v->node.p, v->node.len);
-	struct sd_load *l;
-	int r;
-
-	if (there && p->state == SD_BOUND && same_spec(prev, v->spec))
-		return 0;
-	sd_queue_remove(&s->queue, p);
-	if (!(there && p->state == SD_ASSUMED)) {
-		r = sd_load_new(v->spec, &l);
-		if (r)
-			return r;
-		sd_pod_unplace(&s->cluster, p);
-		omem_free(p->load);
-		p->load = l;
-		r = sd_pod_place(&s->cluster, p, v->node);
-		if (r)
-			return r;
-	}
-	p->state = SD_BOUND;
-	p->priority = v->priority;
-	sd_spec_free(p->spec);
-	p->spec = NULL;
-	return 0;
-}
-
-/* A pod that is ours to place. */
-static int pod_pending(struct sd *s, struct sd_pod *p, const struct view *v,
-		       const struct orlop_object *prev)
-{
-	struct sd_spec *spec;
-	struct sd_load *l;
-	int r;
-
-	if (p->state == SD_ASSUMED || (p->state == SD_PENDING && same_spec(prev, v->spec)))
-		return 0;
-	r = sd_spec_new(v->spec, &spec);
-	if (r)
-		return r;
-	r = sd_load_new(v->spec, &l);
-	if (r) {
-		sd_spec_free(spec);
-		return r;
-	}
-	sd_queue_remove(&s->queue, p);
-	sd_pod_unplace(&s->cluster, p);
-	sd_spec_free(p->spec);
-	omem_free(p->load);
-	p->spec = spec;
-	p->load = l;
-	p->state = SD_PENDING;
-	p->priority = v->priority;
-	(void)sd_queue_add(&s->queue, p, s->h->now_mono(s->h));
-	if (p->queued == SD_GATED && s->leading)
-		sd_report_gated(s, p);
-	return 0;
-}
-
-/* What was not taken in for want of memory is read again soon, with everything else. */
-static void relist_later(struct sd *s, const char *what, const struct orlop_object *o)
-{
-	OLOG(s->h, ERR, "no_memory", "%s=%.*s, reading all again in a second", what, (int)o->name.len,
-	     o->name.p);
-	if (!s->relist_ns)
-		s->relist_ns = s->h->now_mono(s->h) + RELIST_NS;
-}
-
-static void on_pod(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
-{
-	struct orlop_bytes uid = okube_uid(o);
-	struct sd *s = arg;
-	struct sd_pod *p = sd_pod_find(s, o->ns, o->name);
-	struct view v;
-	int r;
-
-	sd_kick(s);
-	if (p && (type == ORLOP_CHANGE_DELETED || !ostr_is(uid.p, uid.len, p->uid))) {
-		pod_drop(s, p);
-		p = NULL;
-	}
-	if (type == ORLOP_CHANGE_DELETED)
-		return;
-	view_get(o->json, &v);
-	if (v.over ||
-	    (!v.node.len && (v.deleting || !ostr_is(v.scheduler.p, v.scheduler.len, s->name)))) {
-		if (p)
-			pod_drop(s, p);
-		return;
-	}
-	if (!p)
-		p = pod_new(s, o, uid);
-	r = !p ? -ENOMEM : v.node.len ? pod_bound(s, p, &v, prev) : pod_pending(s, p, &v, prev);
-	if (r)
-		relist_later(s, "pod", o);
-}
-
-/* After a pass over all pods: those that vanished meanwhile are forgotten. */
-static void on_pods_listed(void *arg)
-{
-	struct sd *s = arg;
-	struct orlop_snapshot *snap;
-	struct omap_entry *e;
-	uint32_t at = 0;
-
-	sd_kick(s);
-	if (s->h->snapshot_open(okube_informer_resource(s->in_pods), &snap))
-		return;
-	while ((e = omap_next(&s->pods, &at))) {
-		struct sd_pod *p = e->value;
-
-		if (!s->h->snapshot_get(snap, p->ns, p->name))
-			pod_drop(s, p);
-	}
-	s->h->snapshot_close(snap);
-}
-
-/* ---- nodes ----------------------------------------------------------------------------------- */
-
-static void on_node(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
-{
-	struct sd *s = arg;
-
-	sd_kick(s);
-	if (type == ORLOP_CHANGE_DELETED) {
-		sd_node_gone(&s->cluster, o->name);
-		return;
-	}
-	if (prev && sd_node_get(&s->cluster, o->name) && !sd_node_differs(prev->json, o->json))
-		return;
-	if (sd_node_set(&s->cluster, o->name, o->json))
-		relist_later(s, "node", o);
-}
-
-static void on_nodes_listed(void *arg)
-{
-	struct sd *s = arg;
-	struct orlop_snapshot *snap;
-	struct orlop_bytes none = { "", 0 };
-	uint32_t i = 0;
-
-	sd_kick(s);
-	if (s->h->snapshot_open(okube_informer_resource(s->in_nodes), &snap))
-		return;
-	while (i < s->cluster.n) {
-		if (s->h->snapshot_get(snap, none, s->cluster.v[i]->name))
-			i++;
-		else
-			sd_node_gone(&s->cluster, s->cluster.v[i]->name);
-	}
-	s->h->snapshot_close(snap);
-}
-
 /* ---- scheduling ------------------------------------------------------------------------------ */
 
 void sd_give_back(struct sd *s, struct sd_pod *p)
@@ -322,12 +51,14 @@ void sd_give_back(struct sd *s, struct sd_pod *p)
 	(void)sd_queue_retry(&s->queue, p, s->h->now_mono(s->h));
 }
 
-static void no_node(struct sd *s, struct sd_pod *p, const struct sd_diag *d, uint64_t now)
+void sd_no_node(struct sd *s, struct sd_pod *p, struct sd_diag *d, uint64_t now)
 {
 	struct obuf text = OBUF_INIT;
+	struct sd_diag dry;
 
 	s->n_unschedulable++;
-	s->h->metric_add(s->m_unschedulable, 1);
+	p->rejected = d->plugins;
+	sd_preempting(s, p, d, &dry);
 	sd_queue_unschedulable(&s->queue, p, now);
 	sd_diag_write(d, p, &text);
 	if (!obuf_err(&text))
@@ -336,32 +67,81 @@ static void no_node(struct sd *s, struct sd_pod *p, const struct sd_diag *d, uin
 	obuf_done(&text);
 }
 
-static void schedule_one(struct sd *s, struct sd_pod *p, uint64_t now)
+void sd_place_on(struct sd *s, struct sd_pod *p, struct orlop_bytes node, uint64_t now)
 {
-	struct sd_diag d;
-	struct sd_node *n = sd_decide(&s->cluster, p, &d);
-	struct orlop_bytes node;
-
-	if (!n) {
-		no_node(s, p, &d, now);
-		return;
-	}
-	node = n->name;
 	if (sd_pod_place(&s->cluster, p, node)) {
 		(void)sd_queue_retry(&s->queue, p, now);
 		return;
 	}
 	p->state = SD_ASSUMED;
+	if (s->queue.n_topology)
+		sd_queue_pod_moved(&s->queue, &s->cluster, p, true, now);
 	if (sd_write_bind(s, p, node))
 		sd_give_back(s, p);
 }
 
-static void gauges(struct sd *s)
+/* Claims that cannot be used keep a pod waiting whatever the nodes are. Source: plugins/volumebinding. */
+static bool claims_ready(struct sd *s, const struct sd_pod *p, struct sd_diag *d, char *why, size_t size)
 {
-	s->h->metric_set(s->m_pending[0], s->queue.active.n);
-	s->h->metric_set(s->m_pending[1], s->queue.backoff.n);
-	s->h->metric_set(s->m_pending[2], s->queue.n_unschedulable);
-	s->h->metric_set(s->m_pending[3], s->queue.n_gated);
+	struct orlop_snapshot *snap;
+	bool ready = true;
+
+	if (!p->spec->n_claims || p->profile->no_filter & SD_BIT(SD_P_VOLUMES))
+		return true;
+	if (s->h->snapshot_open(s->claims, &snap))
+		return true;
+	for (uint32_t i = 0; ready && i < p->spec->n_claims; i++) {
+		struct orlop_bytes name = p->spec->claims[i], v;
+		struct orlop_object *o = s->h->snapshot_get(snap, p->ns, name);
+
+		ready = false;
+		if (!o)
+			(void)snprintf(why, size, "persistentvolumeclaim \"%.*s\" not found", (int)name.len, name.p);
+		else if (OSCAN_FIND_MEMBERS(o->json, &v, "metadata", "deletionTimestamp"))
+			(void)snprintf(why, size, "persistentvolumeclaim \"%.*s\" is being deleted", (int)name.len,
+				       name.p);
+		else if (!OSCAN_FIND_MEMBERS(o->json, &v, "spec", "volumeName") || v.len <= 2)
+			(void)snprintf(why, size, "pod has unbound immediate PersistentVolumeClaims");
+		else
+			ready = true;
+	}
+	s->h->snapshot_close(snap);
+	if (ready)
+		return true;
+	memset(d, 0, sizeof(*d));
+	d->n_nodes = s->cluster.n;
+	d->plugins = SD_BIT(SD_P_VOLUMES);
+	d->pre = why;
+	return false;
+}
+
+static void schedule_one(struct sd *s, struct sd_pod *p)
+{
+	uint64_t began = s->h->now_mono(s->h), now;
+	struct sd_node *to = NULL;
+	struct sd_diag d;
+	char why[400];
+	uint32_t n;
+
+	if (s->cluster.n && !claims_ready(s, p, &d, why, sizeof(why))) {
+		sd_no_node(s, p, &d, began);
+		sd_metrics_result(s, SD_UNSCHEDULABLE_RESULT, s->h->now_mono(s->h) - began);
+		return;
+	}
+	n = sd_candidates(&s->cluster, p, &d);
+	if (n && sd_plugins_ask(s, p, n, &d, p->ask_all || n < sd_enough_for(&s->cluster, p)))
+		return;
+	to = sd_choose(&s->cluster, s->cluster.cand, n);
+	now = s->h->now_mono(s->h);
+	if (to) {
+		sd_metrics_result(s, SD_SCHEDULED, now - began);
+		sd_place_on(s, p, to->name, now);
+	} else if (d.err) {
+		(void)sd_queue_retry(&s->queue, p, now);
+	} else {
+		sd_no_node(s, p, &d, now);
+		sd_metrics_result(s, SD_UNSCHEDULABLE_RESULT, s->h->now_mono(s->h) - began);
+	}
 }
 
 static void run(void *arg)
@@ -376,17 +156,21 @@ static void run(void *arg)
 	now = s->h->now_mono(s->h);
 	if (s->relist_ns && now >= s->relist_ns) {
 		s->relist_ns = 0;
+		okube_informer_relist(s->in_namespaces);
 		okube_informer_relist(s->in_nodes);
 		okube_informer_relist(s->in_pods);
 	}
 	sd_queue_wake_for(&s->queue, &s->cluster, now);
 	next = sd_queue_tick(&s->queue, now);
-	for (uint32_t i = 0; i < PASS_PODS && sd_write_room(s) && (p = sd_queue_pop(&s->queue));
+	if (s->queue.active.n || s->n_others_loaded)
+		sd_plugins_find(s);
+	for (uint32_t i = 0; i < PASS_PODS && sd_write_room(s) && sd_plugins_room(s) &&
+			     (p = sd_queue_pop(&s->queue));
 	     i++)
-		schedule_one(s, p, now);
+		schedule_one(s, p);
 	sd_write_flush(s);
-	gauges(s);
-	if (s->queue.active.n && sd_write_room(s))
+	sd_metrics_gauges(s);
+	if (s->queue.active.n && sd_write_room(s) && sd_plugins_room(s))
 		sd_kick(s);
 	if (s->queue.backoff.n && (!next || s->queue.backoff.v[0]->backoff_ns < next))
 		next = s->queue.backoff.v[0]->backoff_ns;
@@ -398,6 +182,17 @@ static void run(void *arg)
 		s->h->timer_set(s->timer, next > now ? next - now : 1, 0);
 	else
 		s->h->timer_clear(s->timer);
+}
+
+/* A claim came, went or was bound: pods that waited for one look again. */
+static void on_claims(void *arg, struct orlop_resource *res, uint64_t rev)
+{
+	struct sd *s = arg;
+
+	(void)res;
+	(void)rev;
+	sd_queue_wake_rejected(&s->queue, SD_BIT(SD_P_VOLUMES), s->h->now_mono(s->h));
+	sd_kick(s);
 }
 
 static void on_lead(void *arg, int32_t gained, uint64_t token)
@@ -422,34 +217,22 @@ static void sd_free(struct sd *s)
 		s->h->lead_drop(s->lead);
 	okube_informer_free(s->in_pods);
 	okube_informer_free(s->in_nodes);
+	okube_informer_free(s->in_namespaces);
 	s->h->timer_free(s->timer);
 	sd_write_done(s);
+	sd_plugins_done(s);
 	OMAP_FOREACH(&s->pods, e)
-	pod_free(s, e->value);
+	sd_pod_free(s, e->value);
 	omap_done(&s->pods);
+	sd_preempting_done(s);
+	sd_profiles_done(s);
+	sd_owners_close(s);
+	s->h->resource_close(s->budgets);
+	s->h->resource_close(s->claims);
 	sd_queue_done(&s->queue);
 	sd_cluster_done(&s->cluster);
 	omem_free(s->lead_name);
 	omem_free(s);
-}
-
-static void metrics_make(struct sd *s)
-{
-	static const char *const queues[4] = { "queue=\"active\"", "queue=\"backoff\"",
-					       "queue=\"unschedulable\"", "queue=\"gated\"" };
-	static const char attempts[] = "scheduler_schedule_attempts_total";
-	static const char help[] = "Attempts to schedule pods, by result.";
-	const struct orlop_host *h = s->h;
-
-	(void)h->metric_new(h, ORLOP_METRIC_COUNTER, attempts, "result=\"scheduled\"", help, NULL,
-			    0, &s->m_scheduled);
-	(void)h->metric_new(h, ORLOP_METRIC_COUNTER, attempts, "result=\"unschedulable\"", help,
-			    NULL, 0, &s->m_unschedulable);
-	(void)h->metric_new(h, ORLOP_METRIC_COUNTER, attempts, "result=\"error\"", help, NULL, 0,
-			    &s->m_error);
-	for (int i = 0; i < 4; i++)
-		(void)h->metric_new(h, ORLOP_METRIC_GAUGE, "scheduler_pending_pods", queues[i],
-				    "Pods that wait, by queue.", NULL, 0, &s->m_pending[i]);
 }
 
 static int sd_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
@@ -467,6 +250,7 @@ static int sd_init(const struct orlop_host *h, void **ret_ctx, struct orlop_erro
 	sd_queue_init(&s->queue);
 	sd_write_init(s);
 	omap_init(&s->pods);
+	olist_init(&s->asks);
 	s->cluster.percent = (uint32_t)h->param_int(h, "percentage_of_nodes");
 	s->lead_name = omem_printf("scheduler/%s", s->name);
 	r = s->lead_name ? h->timer_new(h, on_timer, s, &s->timer) : -ENOMEM;
@@ -474,7 +258,12 @@ static int sd_init(const struct orlop_host *h, void **ret_ctx, struct orlop_erro
 		sd_free(s);
 		return orlop_fail(err, -r, 0, "", "no memory");
 	}
-	metrics_make(s);
+	r = sd_profiles_read(s, err);
+	if (r) {
+		sd_free(s);
+		return r;
+	}
+	sd_metrics_make(s);
 	*ret_ctx = s;
 	return 0;
 }
@@ -482,12 +271,22 @@ static int sd_init(const struct orlop_host *h, void **ret_ctx, struct orlop_erro
 static int sd_start(void *ctx, struct orlop_error *err)
 {
 	struct sd *s = ctx;
-	int r = okube_informer_new(s->h, "nodes", on_node, on_nodes_listed, s, &s->in_nodes, err);
+	int r = sd_owners_open(s, err);
 
 	if (!r)
-		r = okube_informer_new(s->h, "pods", on_pod, on_pods_listed, s, &s->in_pods, err);
+		r = s->h->resource_open(s->h, "poddisruptionbudgets.policy", &s->budgets, err);
+	if (!r)
+		r = s->h->resource_open(s->h, "persistentvolumeclaims", &s->claims, err);
+	if (!r)
+		r = okube_informer_new(s->h, "namespaces", sd_on_namespace, sd_on_namespaces_listed, s,
+				       &s->in_namespaces, err);
+	if (!r)
+		r = okube_informer_new(s->h, "nodes", sd_on_node, sd_on_nodes_listed, s, &s->in_nodes, err);
+	if (!r)
+		r = okube_informer_new(s->h, "pods", sd_on_pod, sd_on_pods_listed, s, &s->in_pods, err);
 	if (r)
 		return r;
+	s->h->resource_watch(s->claims, on_claims, s);
 	r = s->h->lead(s->h, s->lead_name, on_lead, s, &s->lead);
 	if (r)
 		return orlop_fail(err, -r, 0, "", "leadership %s", s->lead_name);
@@ -509,7 +308,12 @@ static int sd_stop(void *ctx, struct orlop_error *err)
 	sd_write_finish(s);
 	okube_informer_free(s->in_pods);
 	okube_informer_free(s->in_nodes);
-	s->in_pods = s->in_nodes = NULL;
+	okube_informer_free(s->in_namespaces);
+	s->in_pods = s->in_nodes = s->in_namespaces = NULL;
+	sd_owners_close(s);
+	s->h->resource_close(s->budgets);
+	s->h->resource_close(s->claims);
+	s->budgets = s->claims = NULL;
 	return 0;
 }
 
@@ -573,10 +377,15 @@ static const struct orlop_param params[] = {
 	  "pods with this spec.schedulerName are ours" },
 	{ "percentage_of_nodes", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "0",
 	  "of nodes to find feasible before the best is taken, 1 ... 100; 0: by their number" },
+	{ "profiles", ORLOP_PARAM_STRING, 0, "",
+	  "JSON array of profiles as KubeSchedulerConfiguration has them, each with its schedulerName" },
+	{ "plugins", ORLOP_PARAM_STRING, ORLOP_PARAM_LIVE, "*",
+	  "modules of class scheduler-plugin to ask: NAME[:WEIGHT] ..., *: all that are loaded" },
 };
 
 ORLOP_MODULE("default", "scheduler", "0.1",
-	     "license=Apache-2.0\0needs=api\0reads=pods,nodes\0user=system:kube-scheduler",
+	     "license=Apache-2.0\0needs=api\0reads=pods,nodes,namespaces,services,replicationcontrollers,replicasets.apps,"
+	     "statefulsets.apps,poddisruptionbudgets.policy,persistentvolumeclaims\0user=system:kube-scheduler",
 	     .license = "Apache-2.0", .summary = "gives pending pods a node",
 	     .flags = ORLOP_MOD_UNLOADABLE, .n_params = sizeof(params) / sizeof(params[0]),
 	     .params = params, .ops = &ops, .init = sd_init, .start = sd_start, .stop = sd_stop,

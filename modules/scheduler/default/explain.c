@@ -15,6 +15,7 @@
 static int explain_object(struct sd *s, const struct orlop_object *o, struct obuf *ret)
 {
 	struct sd_pod *known = sd_pod_find(s, o->ns, o->name);
+	struct orlop_bytes labels = { NULL, 0 };
 	struct sd_pod p = { .ns = o->ns, .name = o->name };
 	struct sd_node *on = known ? known->node : NULL;
 	struct orlop_bytes node = { NULL, 0 };
@@ -26,7 +27,15 @@ static int explain_object(struct sd *s, const struct orlop_object *o, struct obu
 	r = sd_spec_new(spec, &p.spec);
 	if (r)
 		return r;
+	p.profile = &s->profiles[0];
 	r = sd_load_new(spec, &p.load);
+	(void)OSCAN_FIND_MEMBERS(o->json, &labels, "metadata", "labels");
+	if (!r)
+		r = sd_labels_new(labels, &p.labels);
+	if (!r)
+		r = sd_terms_new(&s->cluster, &p, spec, &p.terms);
+	if (!r)
+		r = sd_spreads_of(s, &p, spec, o, &p.spreads);
 	if (!r && on) {
 		name = omem_strndup(on->name.p, on->name.len);
 		node = (struct orlop_bytes){ name, on->name.len };
@@ -41,6 +50,9 @@ static int explain_object(struct sd *s, const struct orlop_object *o, struct obu
 	if (name && sd_pod_place(&s->cluster, known, node))
 		okube_informer_relist(s->in_pods);
 	omem_free(name);
+	sd_spreads_free(&s->cluster, p.spreads);
+	sd_terms_free(&s->cluster, p.terms);
+	omem_free(p.labels);
 	omem_free(p.load);
 	sd_spec_free(p.spec);
 	return r;

@@ -1,5 +1,5 @@
 /* filter.c - may this pod run on that node? Upstream's default filters, in upstream's order. */
-#include "sched.h"
+#include "cycle.h"
 
 #include <string.h>
 
@@ -25,7 +25,7 @@ bool sd_tolerates(const struct sd_toleration *t, uint32_t n, const struct sd_tai
 	return false;
 }
 
-static bool tolerates_hard(const struct sd_spec *s, const struct sd_node *n)
+bool sd_node_tolerated(const struct sd_spec *s, const struct sd_node *n)
 {
 	for (uint32_t i = 0; i < n->n_taints; i++)
 		if (n->taints[i].effect != SD_PREFER_NO_SCHEDULE &&
@@ -44,71 +44,27 @@ static bool tolerates_cordon(const struct sd_spec *s)
 
 /* ---- affinity -------------------------------------------------------------------------------- */
 
-static const struct sd_label *label_find(const struct sd_node *n, struct orlop_bytes key)
-{
-	uint32_t lo = 0, hi = n->n_labels;
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		int d = ostr_cmp(n->labels[mid].key.p, n->labels[mid].key.len, key.p, key.len);
-
-		if (d == 0)
-			return &n->labels[mid];
-		if (d < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
-}
-
-static bool expr_matches(const struct sd_expr *e, const struct orlop_bytes *value)
-{
-	int64_t v;
-
-	switch (e->op) {
-	case SD_IN:
-	case SD_NOT_IN:
-		for (uint32_t i = 0; value && i < e->n; i++)
-			if (eq(e->values[i], *value))
-				return e->op == SD_IN;
-		return e->op == SD_NOT_IN;
-	case SD_EXISTS:
-		return value != NULL;
-	case SD_NOT_EXISTS:
-		return value == NULL;
-	case SD_GT:
-	case SD_LT:
-		if (!value || ostr_to_i64(value->p, value->len, &v))
-			return false;
-		return e->op == SD_GT ? v > e->number : v < e->number;
-	case SD_OP_BAD:
-		break;
-	}
-	return false;
-}
-
 bool sd_term_matches(const struct sd_term *t, const struct sd_node *n)
 {
 	if (!t->n_exprs && !t->n_fields)
 		return false;
 	for (uint32_t i = 0; i < t->n_exprs; i++) {
-		const struct sd_label *l = label_find(n, t->exprs[i].key);
+		const struct sd_label *l = sd_label_find(n->labels, n->n_labels, t->exprs[i].key);
 
-		if (!expr_matches(&t->exprs[i], l ? &l->value : NULL))
+		if (!sd_expr_matches(&t->exprs[i], l ? &l->value : NULL))
 			return false;
 	}
 	for (uint32_t i = 0; i < t->n_fields; i++)
 		if (!ostr_is(t->fields[i].key.p, t->fields[i].key.len, "metadata.name") ||
-		    !expr_matches(&t->fields[i], &n->name))
+		    !sd_expr_matches(&t->fields[i], &n->name))
 			return false;
 	return true;
 }
 
-static bool affinity_matches(const struct sd_spec *s, const struct sd_node *n)
+bool sd_node_wanted(const struct sd_spec *s, const struct sd_node *n)
 {
 	for (uint32_t i = 0; i < s->n_selector; i++) {
-		const struct sd_label *l = label_find(n, s->selector[i].key);
+		const struct sd_label *l = sd_label_find(n->labels, n->n_labels, s->selector[i].key);
 
 		if (!l || !eq(l->value, s->selector[i].value))
 			return false;
@@ -197,23 +153,25 @@ static bool fits(const struct sd_load *l, const struct sd_node *n, struct sd_why
 enum sd_plugin sd_filter(const struct sd_pod *p, const struct sd_node *n, struct sd_why *why)
 {
 	const struct sd_spec *s = p->spec;
+	uint64_t off = p->profile ? p->profile->no_filter : 0;
 	struct sd_why none;
 
 	if (!why)
 		why = &none;
 	why->unresolvable = true;
-	if (n->unschedulable && !tolerates_cordon(s))
+	if (n->unschedulable && !(off & SD_BIT(SD_P_UNSCHEDULABLE)) && !tolerates_cordon(s))
 		return why->plugin = SD_P_UNSCHEDULABLE;
-	if (s->node_name.len && !eq(s->node_name, n->name))
+	if (s->node_name.len && !(off & SD_BIT(SD_P_NODE_NAME)) && !eq(s->node_name, n->name))
 		return why->plugin = SD_P_NODE_NAME;
-	if (n->n_hard && !tolerates_hard(s, n))
+	if (n->n_hard && !(off & SD_BIT(SD_P_TAINTS)) && !sd_node_tolerated(s, n))
 		return why->plugin = SD_P_TAINTS;
-	if ((s->n_selector || s->has_required) && !affinity_matches(s, n))
+	if ((s->n_selector || s->has_required) && !(off & SD_BIT(SD_P_AFFINITY)) &&
+	    !sd_node_wanted(s, n))
 		return why->plugin = SD_P_AFFINITY;
 	why->unresolvable = false;
-	if (p->load->n_ports && !ports_free(p->load, n))
+	if (p->load->n_ports && !(off & SD_BIT(SD_P_PORTS)) && !ports_free(p->load, n))
 		return why->plugin = SD_P_PORTS;
-	if (!fits(p->load, n, why))
+	if (!(off & SD_BIT(SD_P_FIT)) && !fits(p->load, n, why))
 		return why->plugin = SD_P_FIT;
 	return why->plugin = SD_FEASIBLE;
 }

@@ -1,10 +1,11 @@
 /* node.c - the table of nodes: what each offers, what is taken, which pods are counted on it. */
-#include "sched.h"
+#include "cycle.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ohash.h"
 #include "base/omem.h"
 #include "base/ostr.h"
 #include "json/oscan.h"
@@ -15,6 +16,11 @@ void sd_cluster_init(struct sd_cluster *c, uint64_t seed)
 	omap_init(&c->nodes);
 	omap_init(&c->images);
 	olist_init(&c->dirty);
+	olist_init(&c->anywhere);
+	olist_init(&c->idle);
+	omap_init(&c->matches);
+	omap_init(&c->by_label);
+	omap_init(&c->namespaces);
 	c->rng = seed | 1;
 }
 
@@ -38,6 +44,7 @@ static void node_free(struct sd_cluster *c, struct sd_node *n)
 	for (uint32_t i = 0; i < n->n_ext; i++)
 		omem_free(n->ext[i].own);
 	omem_free(n->ext);
+	omem_free(n->domain);
 	oarena_done(&n->mem);
 	if (!olist_empty(&n->dirty)) {
 		olist_del(&n->dirty);
@@ -51,13 +58,16 @@ void sd_cluster_done(struct sd_cluster *c)
 	OMAP_FOREACH(&c->nodes, e)
 	node_free(c, e->value);
 	omap_done(&c->nodes);
+	sd_match_done(c);
+	sd_topo_done(c);
+	sd_cycle_done(c);
 	omap_done_with(&c->images, omem_free);
 	omem_free(c->v);
 	omem_free(c->cand);
 	memset(c, 0, sizeof(*c));
 }
 
-static struct sd_node *node_ensure(struct sd_cluster *c, struct orlop_bytes name)
+struct sd_node *sd_node_ensure(struct sd_cluster *c, struct orlop_bytes name)
 {
 	struct omap_entry *e = omap_find(&c->nodes, name.p, name.len);
 	struct sd_node *n;
@@ -68,6 +78,7 @@ static struct sd_node *node_ensure(struct sd_cluster *c, struct orlop_bytes name
 	if (!n)
 		return NULL;
 	olist_init(&n->pods);
+	olist_init(&n->nominated);
 	olist_init(&n->dirty);
 	oarena_init(&n->mem, 0);
 	if (omap_add(&c->nodes, name.p, name.len, n)) {
@@ -80,9 +91,9 @@ static struct sd_node *node_ensure(struct sd_cluster *c, struct orlop_bytes name
 }
 
 /* Nobody names it any more: forget it. */
-static void node_drop_if_unused(struct sd_cluster *c, struct sd_node *n)
+void sd_node_drop_if_unused(struct sd_cluster *c, struct sd_node *n)
 {
-	if (n->present || n->n_pods)
+	if (n->present || n->n_pods || !olist_empty(&n->nominated))
 		return;
 	omap_del(&c->nodes, n->name.p, n->name.len);
 	node_free(c, n);
@@ -178,7 +189,7 @@ static void taints_read(struct sd_node *n, struct orlop_bytes list, int *err)
 	}
 }
 
-static struct sd_ext *ext_ensure(struct sd_node *n, struct orlop_bytes name, int *err)
+struct sd_ext *sd_ext_ensure(struct sd_node *n, struct orlop_bytes name, int *err)
 {
 	struct sd_ext *v;
 	char *own;
@@ -219,7 +230,7 @@ static void allocatable_read(struct sd_node *n, struct orlop_bytes map, int *err
 			n->alloc_ephemeral = sd_quantity(it.value);
 		else if (ostr_is(name.p, name.len, "pods"))
 			n->alloc_pods = sd_quantity(it.value);
-		else if ((e = ext_ensure(n, name, err)))
+		else if ((e = sd_ext_ensure(n, name, err)))
 			e->alloc = sd_quantity(it.value);
 	}
 }
@@ -300,8 +311,14 @@ static int node_list(struct sd_cluster *c, struct sd_node *n)
 		c->cand = cand;
 		c->cap = cap;
 	}
+	n->domain = omem_alloc_array(c->cap_topos ? c->cap_topos : 1, sizeof(*n->domain));
+	if (!n->domain)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < c->cap_topos; i++)
+		n->domain[i] = SD_NO_DOMAIN;
 	n->slot = c->n;
 	n->present = true;
+	n->fresh = true;
 	c->v[c->n++] = n;
 	return 0;
 }
@@ -310,17 +327,25 @@ int sd_node_set(struct sd_cluster *c, struct orlop_bytes name, struct orlop_byte
 {
 	struct orlop_bytes labels = { NULL, 0 }, taints = { NULL, 0 }, alloc = { NULL, 0 },
 			   images = { NULL, 0 }, v;
-	struct sd_node *n = node_ensure(c, name);
+	struct sd_node *n = sd_node_ensure(c, name);
 	struct oscan_iter it;
+	bool moved;
 	int err;
 
 	if (!n)
 		return -ENOMEM;
 	err = node_list(c, n);
 	if (err) {
-		node_drop_if_unused(c, n);
+		sd_node_drop_if_unused(c, n);
 		return err;
 	}
+	for (oscan_begin_members(&it, members); oscan_next(&it) > 0;)
+		if (oscan_string_is_cstr(it.key, "metadata"))
+			(void)oscan_get(it.value, "labels", &labels);
+	moved = n->fresh ||
+		n->labels_hash != ohash_fnv1a64(OHASH_FNV64_INIT, labels.p ? labels.p : "", labels.len);
+	if (moved && !n->fresh)
+		sd_topo_node_off(c, n);
 	images_drop(c, n->images, n->image_names, n->n_images);
 	oarena_done(&n->mem);
 	oarena_init(&n->mem, 0);
@@ -331,9 +356,7 @@ int sd_node_set(struct sd_cluster *c, struct orlop_bytes name, struct orlop_byte
 	n->image_names = NULL;
 	n->unschedulable = false;
 	for (oscan_begin_members(&it, members); oscan_next(&it) > 0;) {
-		if (oscan_string_is_cstr(it.key, "metadata")) {
-			(void)oscan_get(it.value, "labels", &labels);
-		} else if (oscan_string_is_cstr(it.key, "spec")) {
+		if (oscan_string_is_cstr(it.key, "spec")) {
 			(void)oscan_get(it.value, "taints", &taints);
 			n->unschedulable = oscan_get(it.value, "unschedulable", &v) &&
 					   oscan_bool(v, false);
@@ -350,6 +373,15 @@ int sd_node_set(struct sd_cluster *c, struct orlop_bytes name, struct orlop_byte
 		taints_read(n, taints, &err);
 	allocatable_read(n, alloc, &err);
 	images_read(c, n, images, &err);
+	if (moved) {
+		n->fresh = false;
+		c->topology_moved = true;
+		n->labels_hash = ohash_fnv1a64(OHASH_FNV64_INIT, labels.p ? labels.p : "", labels.len);
+		if (sd_topo_node_on(c, n))
+			err = -ENOMEM;
+	}
+	if (err)
+		n->labels_hash ^= 1; /* read again, all of it is done again */
 	sd_node_dirty(c, n);
 	if (err)
 		n->unschedulable = true; /* half known: better not used until it is read again */
@@ -362,6 +394,8 @@ void sd_node_gone(struct sd_cluster *c, struct orlop_bytes name)
 
 	if (!n || !n->present)
 		return;
+	sd_topo_node_off(c, n);
+	c->topology_moved = true;
 	n->present = false;
 	c->v[n->slot] = c->v[--c->n];
 	c->v[n->slot]->slot = n->slot;
@@ -369,7 +403,7 @@ void sd_node_gone(struct sd_cluster *c, struct orlop_bytes name)
 		olist_del(&n->dirty);
 		c->n_dirty--;
 	}
-	node_drop_if_unused(c, n);
+	sd_node_drop_if_unused(c, n);
 }
 
 struct sd_node *sd_node_get(struct sd_cluster *c, struct orlop_bytes name)
@@ -392,66 +426,4 @@ bool sd_node_differs(struct orlop_bytes a, struct orlop_bytes b)
 {
 	return !same(a, b, "spec", NULL) || !same(a, b, "metadata", "labels") ||
 	       !same(a, b, "status", "allocatable") || !same(a, b, "status", "images");
-}
-
-/* ---- pods on nodes --------------------------------------------------------------------------- */
-
-/* Thousands of absurd pods on one node may wrap it round; that is no undefined behaviour. */
-static void add(int64_t *to, int64_t v, int sign)
-{
-	*to = (int64_t)((uint64_t)*to + (sign > 0 ? (uint64_t)v : -(uint64_t)v));
-}
-
-static int count_pod(struct sd_node *n, const struct sd_load *l, int sign)
-{
-	int err = 0;
-
-	for (uint32_t i = 0; i < l->n_ext; i++) {
-		struct sd_ext *e = ext_ensure(n, l->ext[i].name, &err);
-
-		if (!e) {
-			while (i--)
-				add(&ext_ensure(n, l->ext[i].name, &err)->used, l->ext[i].v, -sign);
-			return err;
-		}
-		add(&e->used, l->ext[i].v, sign);
-	}
-	add(&n->used_cpu_milli, l->cpu_milli, sign);
-	add(&n->used_memory, l->memory, sign);
-	add(&n->used_ephemeral, l->ephemeral, sign);
-	add(&n->nz_cpu_milli, l->nz_cpu_milli, sign);
-	add(&n->nz_memory, l->nz_memory, sign);
-	n->n_ports += (uint32_t)sign * l->n_ports;
-	n->n_pods += (uint32_t)sign;
-	return 0;
-}
-
-int sd_pod_place(struct sd_cluster *c, struct sd_pod *p, struct orlop_bytes node)
-{
-	struct sd_node *n = node_ensure(c, node);
-	int r;
-
-	if (!n)
-		return -ENOMEM;
-	r = count_pod(n, p->load, 1);
-	if (r) {
-		node_drop_if_unused(c, n);
-		return r;
-	}
-	olist_append(&n->pods, &p->on_node);
-	p->node = n;
-	return 0;
-}
-
-void sd_pod_unplace(struct sd_cluster *c, struct sd_pod *p)
-{
-	struct sd_node *n = p->node;
-
-	if (!n)
-		return;
-	(void)count_pod(n, p->load, -1);
-	olist_del(&p->on_node);
-	p->node = NULL;
-	sd_node_dirty(c, n);
-	node_drop_if_unused(c, n);
 }

@@ -5,7 +5,7 @@
  * five minutes. Its back-off doubles from one second to ten; it counts from the last attempt.
  * Times are monotonic and come from the caller.
  */
-#include "sched.h"
+#include "cycle.h"
 
 #include <errno.h>
 #include <string.h>
@@ -116,6 +116,7 @@ void sd_queue_remove(struct sd_queue *q, struct sd_pod *p)
 	case SD_UNSCHEDULABLE:
 		olist_del(&p->waiting);
 		q->n_unschedulable--;
+		q->n_topology -= (p->rejected & SD_WAKE_TOPOLOGY) != 0;
 		break;
 	case SD_GATED:
 		olist_del(&p->waiting);
@@ -131,6 +132,7 @@ static void wait_unschedulable(struct sd_queue *q, struct sd_pod *p)
 {
 	olist_append(&q->unschedulable, &p->waiting);
 	q->n_unschedulable++;
+	q->n_topology += (p->rejected & SD_WAKE_TOPOLOGY) != 0;
 	p->queued = SD_UNSCHEDULABLE;
 }
 
@@ -252,11 +254,87 @@ uint64_t sd_queue_tick(struct sd_queue *q, uint64_t now)
 	return next;
 }
 
-/* Beyond so many comparisons waking everybody is cheaper than choosing. */
+/* ---- what could help whom -------------------------------------------------------------------- */
+
+void sd_queue_wake_rejected(struct sd_queue *q, uint64_t plugins, uint64_t now)
+{
+	OLIST_FOREACH_SAFE(at, next, &q->unschedulable)
+	{
+		struct sd_pod *p = OLIST_ENTRY(at, struct sd_pod, waiting);
+		bool last = q->unschedulable.prev == at;
+
+		if (p->rejected & plugins)
+			sd_queue_wake(q, p, now);
+		if (last)
+			return; /* what follows was put back for want of memory */
+	}
+}
+
+/* Pod @q came to a node, or left it: may that help @p? */
+static bool may_help(struct sd_cluster *c, const struct sd_pod *p, const struct sd_pod *q, bool came)
+{
+	for (uint32_t i = 0; p->spreads && i < p->spreads->n; i++)
+		if (p->spreads->v[i].hard && sd_match_has(c, p->spreads->v[i].match, q))
+			return true;
+	if (came)
+		return p->terms && p->terms->all && sd_match_has(c, p->terms->all, q);
+	for (uint32_t i = 0; p->terms && i < p->terms->n; i++)
+		if (p->terms->v[i].kind == SD_AVOID && sd_match_has(c, p->terms->v[i].match, q))
+			return true;
+	for (uint32_t i = 0; q->terms && i < q->terms->n; i++)
+		if (q->terms->v[i].kind == SD_AVOID && sd_match_has(c, q->terms->v[i].match, p))
+			return true;
+	return false;
+}
+
+/* Beyond so many comparisons a pass waking everybody is cheaper than choosing. */
 #define WAKE_COMPARE_MAX UINT64_C(2000000)
+#define MOVED_MAX	 UINT64_C(200000)
+
+void sd_queue_pod_moved(struct sd_queue *q, struct sd_cluster *c, const struct sd_pod *moved, bool came,
+			uint64_t now)
+{
+	if (!q->n_topology || c->topology_moved)
+		return;
+	q->compared += q->n_unschedulable;
+	if (q->compared > MOVED_MAX) {
+		c->topology_moved = true;
+		return;
+	}
+	OLIST_FOREACH_SAFE(at, next, &q->unschedulable)
+	{
+		struct sd_pod *p = OLIST_ENTRY(at, struct sd_pod, waiting);
+		bool last = q->unschedulable.prev == at;
+
+		if ((p->rejected & SD_WAKE_TOPOLOGY) && may_help(c, p, moved, came))
+			sd_queue_wake(q, p, now);
+		if (last)
+			return;
+	}
+}
+
+static bool dirty_helps(struct sd_cluster *c, struct sd_pod *p)
+{
+	struct sd_cycle *cy;
+
+	if (p->rejected & SD_BIT(SD_P_OTHER))
+		return true;
+	cy = sd_cycle_begin(c, p);
+	if (!cy)
+		return true;
+	OLIST_FOREACH(d, &c->dirty)
+	if (sd_cycle_filter(cy, OLIST_ENTRY(d, struct sd_node, dirty), NULL) == SD_FEASIBLE)
+		return true;
+	return false;
+}
 
 void sd_queue_wake_for(struct sd_queue *q, struct sd_cluster *c, uint64_t now)
 {
+	q->compared = 0;
+	if (c->topology_moved) {
+		c->topology_moved = false;
+		sd_queue_wake_rejected(q, SD_WAKE_TOPOLOGY, now);
+	}
 	if (!c->n_dirty)
 		return;
 	if ((uint64_t)q->n_unschedulable * c->n_dirty > WAKE_COMPARE_MAX) {
@@ -267,16 +345,11 @@ void sd_queue_wake_for(struct sd_queue *q, struct sd_cluster *c, uint64_t now)
 	OLIST_FOREACH_SAFE(at, next, &q->unschedulable)
 	{
 		struct sd_pod *p = OLIST_ENTRY(at, struct sd_pod, waiting);
+		bool last = q->unschedulable.prev == at;
 
-		OLIST_FOREACH(d, &c->dirty)
-		{
-			if (sd_filter(p, OLIST_ENTRY(d, struct sd_node, dirty), NULL) ==
-			    SD_FEASIBLE) {
-				sd_queue_wake(q, p, now);
-				break;
-			}
-		}
-		if (q->unschedulable.prev == at && p->queued == SD_UNSCHEDULABLE)
+		if (dirty_helps(c, p))
+			sd_queue_wake(q, p, now);
+		if (last)
 			break;
 	}
 	sd_clean(c);

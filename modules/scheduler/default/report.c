@@ -127,17 +127,39 @@ static bool condition_now(struct orlop_bytes members, struct orlop_bytes *ret)
 	return false;
 }
 
+static struct orlop_bytes nominated(const struct sd_pod *p)
+{
+	return p->nominated ? p->nominated->name : (struct orlop_bytes){ "", 0 };
+}
+
+static bool nominated_is(struct orlop_bytes members, const struct sd_pod *p)
+{
+	struct orlop_bytes v = { "\"\"", 2 }, n = nominated(p);
+
+	(void)OSCAN_FIND_MEMBERS(members, &v, "status", "nominatedNodeName");
+	return oscan_string_is(v, n.p, n.len);
+}
+
+static void nominated_put(struct obuf *b, const struct sd_pod *p)
+{
+	obuf_puts(b, "\"nominatedNodeName\":");
+	if (p->nominated)
+		obuf_put_json_string(b, p->nominated->name.p, p->nominated->name.len);
+	else
+		obuf_puts(b, "null");
+}
+
 static void condition_write(struct sd *s, const struct sd_pod *p, const struct orlop_object *o,
 			    const char *reason, struct orlop_bytes message)
 {
 	struct orlop_bytes now = { "{}", 2 }, since, gen;
 	struct orlop_bytes why = { reason, strlen(reason) };
-	bool there = condition_now(o->json, &now);
+	bool there = condition_now(o->json, &now), same_node = nominated_is(o->json, p);
 	struct orlop_bytes no = { "False", 5 };
 	struct obuf b = OBUF_INIT;
 	char time[OTIME_BUF];
 
-	if (there && string_at_is(now, "status", no) && string_at_is(now, "reason", why) &&
+	if (same_node && there && string_at_is(now, "status", no) && string_at_is(now, "reason", why) &&
 	    string_at_is(now, "message", message))
 		return;
 	obuf_puts(&b, "{\"metadata\":{\"uid\":");
@@ -158,7 +180,12 @@ static void condition_write(struct sd *s, const struct sd_pod *p, const struct o
 	}
 	if (OSCAN_FIND_MEMBERS(o->json, &gen, "metadata", "generation"))
 		obuf_printf(&b, ",\"observedGeneration\":%lld", (long long)oscan_i64(gen, 0));
-	obuf_puts(&b, "}]}}");
+	obuf_puts(&b, "}]");
+	if (!same_node) {
+		obuf_putc(&b, ',');
+		nominated_put(&b, p);
+	}
+	obuf_puts(&b, "}}");
 	if (!obuf_err(&b))
 		(void)sd_write_other(s, SD_W_CONDITION, p, p->name,
 				     (struct orlop_bytes){ b.data, b.len });
@@ -173,6 +200,7 @@ static void condition(struct sd *s, struct sd_pod *p, const char *reason,
 	struct orlop_snapshot *snap;
 	struct orlop_object *o;
 
+	hash = ohash_fnv1a64(hash, nominated(p).p, nominated(p).len);
 	if (p->said == hash || s->h->snapshot_open(okube_informer_resource(s->in_pods), &snap))
 		return;
 	o = s->h->snapshot_get(snap, p->ns, p->name);
@@ -208,4 +236,25 @@ void sd_report_gated(struct sd *s, struct sd_pod *p)
 	static const char text[] = "Scheduling is blocked due to non-empty scheduling gates";
 
 	condition(s, p, "SchedulingGated", (struct orlop_bytes){ text, sizeof(text) - 1 });
+}
+
+void sd_report_preempted(struct sd *s, struct sd_pod *victim, const struct sd_pod *by,
+			 struct orlop_bytes message)
+{
+	(void)by;
+	event(s, victim, "Normal", "Preempted", message);
+}
+
+void sd_report_nominated(struct sd *s, struct sd_pod *p)
+{
+	struct obuf b = OBUF_INIT;
+
+	obuf_puts(&b, "{\"metadata\":{\"uid\":");
+	obuf_put_json_cstr(&b, p->uid);
+	obuf_puts(&b, "},\"status\":{");
+	nominated_put(&b, p);
+	obuf_puts(&b, "}}");
+	if (!obuf_err(&b))
+		(void)sd_write_other(s, SD_W_CONDITION, p, p->name, (struct orlop_bytes){ b.data, b.len });
+	obuf_done(&b);
 }

@@ -105,6 +105,7 @@ struct sd_spec {
 	uint32_t	n_tolerations;
 	uint32_t	n_images;
 	uint32_t	n_gates;
+	uint32_t	n_claims;	/* PersistentVolumeClaims among the volumes */
 	uint32_t	n_only;
 	bool		has_required;	/* an empty list of terms matches nothing */
 	bool		only;		/* metadata.name restricts it to the @n_only nodes named */
@@ -115,6 +116,7 @@ struct sd_spec {
 	struct sd_toleration *tolerations;
 	struct orlop_bytes *images;	/* normalized: with tag */
 	struct orlop_bytes *only_names;
+	struct orlop_bytes *claims;
 };
 
 /* 0 or -ENOMEM */
@@ -122,6 +124,19 @@ int sd_spec_new(struct orlop_bytes spec, struct sd_spec **ret);
 void sd_spec_free(struct sd_spec *s);	/* accepts NULL */
 
 /* ---- pods ---------------------------------------------------------------------------------------- */
+
+/* One allocation; sorted by key. */
+struct sd_labels {
+	uint32_t	n;
+	uint32_t	reserved0;
+	struct sd_label	v[];
+};
+
+/* @map: JSON object. 0 (*ret NULL: there are none) or -ENOMEM. */
+int sd_labels_new(struct orlop_bytes map, struct sd_labels **ret);
+const struct sd_label *sd_label_find(const struct sd_label *v, uint32_t n, struct orlop_bytes key);
+/* @value NULL: there is no such label. */
+bool sd_expr_matches(const struct sd_expr *e, const struct orlop_bytes *value);
 
 enum sd_state {
 	SD_IGNORED,		/* not ours, or over */
@@ -138,10 +153,25 @@ struct sd_pod {
 	char		*uid;
 	struct sd_load	*load;
 	struct sd_spec	*spec;		/* while pending or assumed */
+	struct sd_labels *labels;	/* NULL: none */
+	struct sd_terms	*terms;		/* topology.h; NULL: no pod affinity */
+	struct sd_spreads *spreads;	/* while pending or assumed; NULL: none */
+	const struct sd_profile *profile; /* while pending or assumed; NULL: upstream's defaults */
 	struct sd_node	*node;		/* counted there */
 	struct olist	on_node;
+	struct sd_node	*nominated;	/* victims went there for its sake */
+	struct olist	on_nominated;
 	enum sd_state	state;
 	int32_t		priority;
+	int32_t		counted_priority;	/* at its node */
+	bool		deleting;
+	uint64_t	start_ns;	/* wall, 0: not started */
+	uint64_t	rejected;	/* bit of each plugin that refused a node when it was last tried */
+
+	struct ask	*ask;		/* plugin.c: plugins are being asked about it */
+	bool		ask_all;	/* about all nodes */
+	uint64_t	labels_hash;
+	uint64_t	first_ns;	/* when it was queued first */
 
 	/* queue.c */
 	enum sd_queued	queued;
@@ -202,12 +232,16 @@ struct sd_node {
 	uint32_t	n_ext;
 	bool		unschedulable;
 	bool		present;	/* else only pods name it */
+	bool		fresh;		/* it has no domains yet */
 	struct sd_taint	*taints;
 	struct sd_label	*labels;	/* sorted by key */
 	struct sd_ext	*ext;
 
 	struct orlop_bytes name;	/* key of the table */
+	uint32_t	*domain;	/* per topology; NULL: not present */
 	struct olist	pods;
+	struct olist	nominated;	/* pods for which room was made here */
+	uint64_t	labels_hash;
 	uint32_t	slot;		/* in sd_cluster.v, if present */
 	uint32_t	n_images;
 	struct sd_image	**images;	/* sorted by address */
@@ -215,6 +249,8 @@ struct sd_node {
 	struct oarena	mem;		/* taints, labels, image names */
 	struct olist	dirty;		/* may now have room for somebody */
 };
+
+#define SD_PRIORITIES 32u
 
 struct sd_cluster {
 	struct omap	nodes;		/* name → sd_node */
@@ -227,8 +263,28 @@ struct sd_cluster {
 	uint64_t	rng;
 	struct olist	dirty;
 	uint32_t	n_dirty;
+	bool		topology_moved;	/* domains or namespaces changed: that may help anybody */
 	struct sd_cand	*cand;		/* scratch of decide.c, cap entries */
+
+	/* topology.h */
+	struct sd_topo	**topos;
+	uint32_t	n_topos;
+	uint32_t	cap_topos;
+	struct omap	matches;	/* what it says → sd_match */
+	struct omap	by_label;	/* key, 0, value → sd_bucket */
+	struct olist	anywhere;	/* matches without such a label */
+	struct olist	idle;
+	uint32_t	n_idle;
+	uint32_t	n_holds;
+	uint32_t	n_ns_select;	/* matches that look at labels of namespaces */
+	struct omap	namespaces;	/* name → sd_labels, those that have some */
+	struct sd_cycle	*cycle;		/* cycle.h: scratch */
+	struct { int32_t priority; uint32_t n; } priorities[SD_PRIORITIES];
+	uint32_t	n_priorities;
+	bool		priorities_lost;	/* there were more: nothing is known */
 };
+
+#define SD_WAKE_TOPOLOGY (SD_BIT(SD_P_SPREAD) | SD_BIT(SD_P_POD_AFFINITY))
 
 void sd_cluster_init(struct sd_cluster *c, uint64_t seed);
 void sd_cluster_done(struct sd_cluster *c);	/* pods must be gone */
@@ -244,7 +300,20 @@ int sd_node_set(struct sd_cluster *c, struct orlop_bytes name, struct orlop_byte
 void sd_node_gone(struct sd_cluster *c, struct orlop_bytes name);
 struct sd_node *sd_node_get(struct sd_cluster *c, struct orlop_bytes name);	/* NULL: not present */
 void sd_node_dirty(struct sd_cluster *c, struct sd_node *n);
+/* Between node.c and place.c. An entry for a name that may not be present. NULL: no memory. */
+struct sd_node *sd_node_ensure(struct sd_cluster *c, struct orlop_bytes name);
+void sd_node_drop_if_unused(struct sd_cluster *c, struct sd_node *n);
+struct sd_ext *sd_ext_ensure(struct sd_node *n, struct orlop_bytes name, int *err);
 void sd_clean(struct sd_cluster *c);		/* no node is dirty any more */
+
+/* Count a node's pods as if @p were there too, or no longer: for what-if. 0 or -ENOMEM. */
+int sd_try(struct sd_cluster *c, struct sd_pod *p, struct sd_node *n, int by);
+
+/* Is any pod placed that has less than this priority? */
+bool sd_has_below(const struct sd_cluster *c, int32_t priority);
+
+/* Room on a node is kept for a pod until it is bound; NULL: no longer. */
+void sd_pod_nominate(struct sd_cluster *c, struct sd_pod *p, struct orlop_bytes node);
 
 /* Does anything that decides differ between two versions of a node? */
 bool sd_node_differs(struct orlop_bytes a, struct orlop_bytes b);
@@ -264,8 +333,21 @@ enum sd_plugin {
 	SD_P_AFFINITY,
 	SD_P_PORTS,
 	SD_P_FIT,
+	SD_P_VOLUMES,		/* VolumeBinding */
+	SD_P_SPREAD,
+	SD_P_POD_AFFINITY,
+	/* these score only */
+	SD_P_BALANCED,
+	SD_P_IMAGES,
+	SD_P_PREEMPTION,
+	SD_P_OTHER,		/* modules of class scheduler-plugin */
 	SD_N_PLUGINS,
 };
+
+#define SD_BIT(plugin) (UINT64_C(1) << (plugin))
+
+/* The ways in which InterPodAffinity and PodTopologySpread refuse. */
+enum sd_how { SD_HOW_NEED, SD_HOW_AVOID, SD_HOW_AVOIDED, SD_HOW_SKEW, SD_HOW_NO_LABEL, SD_N_HOWS };
 
 #define SD_FIT_PODS	0x1u
 #define SD_FIT_CPU	0x2u
@@ -277,26 +359,45 @@ struct sd_why {
 	enum sd_plugin	plugin;
 	uint32_t	fit;		/* SD_FIT_* */
 	uint64_t	ext;		/* bit i: load->ext[i] (the 64th stands for all behind it) */
+	enum sd_how	how;		/* SD_P_SPREAD, SD_P_POD_AFFINITY */
 	bool		unresolvable;	/* evicting pods would not help */
+	const char	*text;		/* SD_P_VOLUMES, SD_P_OTHER: in words */
 };
 
-/* The first plugin that refuses; SD_FEASIBLE: none. @why may be NULL. */
+/*
+ * The first plugin that refuses; SD_FEASIBLE: none. @why may be NULL. Only what the node itself decides;
+ * sd_cycle_filter() (cycle.h) looks at everything.
+ */
 enum sd_plugin sd_filter(const struct sd_pod *p, const struct sd_node *n, struct sd_why *why);
 
 bool sd_term_matches(const struct sd_term *t, const struct sd_node *n);
 bool sd_tolerates(const struct sd_toleration *t, uint32_t n, const struct sd_taint *taint);
 
 /* All nodes that were looked at, by reason. */
+#define SD_TEXTS 32
 struct sd_diag {
 	uint32_t	n_nodes;
 	uint32_t	count[SD_N_PLUGINS];	/* FIT: not used, see below */
 	uint32_t	fit[4];
 	uint32_t	ext[64];
+	uint32_t	how[SD_N_HOWS];
 	uint32_t	elsewhere;	/* not among those that metadata.name allows */
 	uint32_t	unresolvable;
+	uint64_t	plugins;	/* SD_BIT of each that refused */
+	int		err;		/* -ENOMEM: nothing is known */
+	uint32_t	n_texts;
+	struct { const char *text; uint32_t n; } texts[SD_TEXTS];
+	/* what preemption found */
+	uint32_t	no_victims;
+	bool		preempted;	/* room is being made: nothing more to say */
+	const char	*pre;		/* why no node was even looked at */
+	const char	*not_eligible;
+	struct sd_diag	*dry;		/* reasons of nodes where even that would not do; NULL: none */
 };
 
 void sd_diag_add(struct sd_diag *d, const struct sd_why *why);
+/* @n nodes, refused in words; @text lives as long as @d. */
+void sd_diag_text(struct sd_diag *d, const char *text, uint32_t n);
 /* "0/3 nodes are available: …" with what preemption would say. */
 void sd_diag_write(const struct sd_diag *d, const struct sd_pod *p, struct obuf *b);
 /* One node's reason, as explain shows it. */
@@ -309,10 +410,10 @@ struct sd_cand {
 	int64_t		score;
 	int64_t		prefer;		/* intolerable PreferNoSchedule taints, then points */
 	int64_t		affinity;	/* sum of weights */
+	int64_t		pods;		/* InterPodAffinity: sum of weights */
+	int64_t		spread;		/* PodTopologySpread; -1: the node has not all labels */
 };
 
-/* Fills score of each; upstream's default weights. */
-void sd_score(struct sd_cluster *c, const struct sd_pod *p, struct sd_cand *v, uint32_t n);
 
 /* One plugin each, 0 … 100 */
 int64_t sd_least_allocated(const struct sd_load *l, const struct sd_node *n);
@@ -322,8 +423,12 @@ int64_t sd_balanced(const struct sd_load *l, const struct sd_node *n);
 
 /* How many feasible nodes are enough, of @n. */
 uint32_t sd_enough(uint32_t percent, uint32_t n);
+uint32_t sd_enough_for(const struct sd_cluster *c, const struct sd_pod *p);
 /* The node for a pod, or NULL and the reasons. */
 struct sd_node *sd_decide(struct sd_cluster *c, const struct sd_pod *p, struct sd_diag *ret_diag);
+/* The same in two steps: feasible nodes, scored, in c->cand; their number. Then the best of them. */
+uint32_t sd_candidates(struct sd_cluster *c, const struct sd_pod *p, struct sd_diag *ret_diag);
+struct sd_node *sd_choose(struct sd_cluster *c, const struct sd_cand *v, uint32_t n);
 /* JSON for op explain. */
 void sd_explain(struct sd_cluster *c, const struct sd_pod *p, struct obuf *b);
 
@@ -346,6 +451,8 @@ struct sd_queue {
 	struct olist	gated;
 	uint32_t	n_unschedulable;
 	uint32_t	n_gated;
+	uint32_t	n_topology;	/* unschedulable, because of where other pods are */
+	uint64_t	compared;	/* since the last pass */
 	uint64_t	seq;
 };
 
@@ -365,6 +472,11 @@ void sd_queue_wake_all(struct sd_queue *q, uint64_t now);
 void sd_queue_remove(struct sd_queue *q, struct sd_pod *p);
 /* Ended back-offs become active, those forgotten for five minutes too. Next time to come, 0: none. */
 uint64_t sd_queue_tick(struct sd_queue *q, uint64_t now);
+/* Those that one of these plugins (SD_BIT) refused. */
+void sd_queue_wake_rejected(struct sd_queue *q, uint64_t plugins, uint64_t now);
+/* A pod came to a node or leaves one: wakes those that it stood in the way of, or that want it near. */
+void sd_queue_pod_moved(struct sd_queue *q, struct sd_cluster *c, const struct sd_pod *moved, bool came,
+			uint64_t now);
 /* Wakes those that the dirty nodes can help, then no node is dirty. */
 void sd_queue_wake_for(struct sd_queue *q, struct sd_cluster *c, uint64_t now);
 

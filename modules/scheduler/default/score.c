@@ -1,18 +1,17 @@
 /*
- * score.c - which of the feasible nodes is best: upstream's default plugins with their weights.
+ * score.c - which of the feasible nodes is best: upstream's plugins, weighed as the profile says.
  *
- *	TaintToleration 3, NodeAffinity 2, NodeResourcesFit (LeastAllocated) 1,
- *	NodeResourcesBalancedAllocation 1, ImageLocality 1
- *
+ * Each plugin gives 0 to 100. Default weights: TaintToleration 3, NodeAffinity 2, PodTopologySpread 2,
+ * InterPodAffinity 2, NodeResourcesFit (LeastAllocated), NodeResourcesBalancedAllocation, ImageLocality 1.
  * Source: pkg/scheduler/apis/config/v1/default_plugins.go and the plugins' own files.
  */
-#include "sched.h"
+#include "cycle.h"
 
-#define W_TAINTS   3
-#define W_AFFINITY 2
-#define W_LEAST    1
-#define W_BALANCED 1
-#define W_IMAGES   1
+#include <errno.h>
+#include <math.h>
+
+#include "base/ostr.h"
+
 #define MAX_SCORE  100
 
 #define MB         (INT64_C(1) << 20)
@@ -141,34 +140,164 @@ static int64_t locality(const struct sd_node *n, struct sd_image *const *im, uin
 	return MAX_SCORE * (sum - IMAGES_MIN) / (most - IMAGES_MIN);
 }
 
-void sd_score(struct sd_cluster *c, const struct sd_pod *p, struct sd_cand *v, uint32_t n)
+/* ---- other ways to fill nodes ---------------------------------------------------------------- */
+
+struct share {
+	int64_t		asked;		/* what would be taken with the pod */
+	int64_t		alloc;		/* 0: does not count */
+};
+
+/* NodeResourcesFit counts at least 100m and 200Mi a container of cpu and memory; @exact: what is asked for. */
+static struct share share_of(const struct sd_load *l, const struct sd_node *n, struct orlop_bytes name,
+			     bool exact)
 {
+	if (ostr_is(name.p, name.len, "cpu"))
+		return (struct share){ exact ? n->used_cpu_milli + l->cpu_milli
+					     : n->nz_cpu_milli + l->nz_cpu_milli,
+				       n->alloc_cpu_milli };
+	if (ostr_is(name.p, name.len, "memory"))
+		return (struct share){ (exact ? n->used_memory + l->memory : n->nz_memory + l->nz_memory) >> 10,
+				       n->alloc_memory >> 10 };
+	if (ostr_is(name.p, name.len, "ephemeral-storage"))
+		return (struct share){ (n->used_ephemeral + l->ephemeral) >> 10, n->alloc_ephemeral >> 10 };
+	for (uint32_t i = 0; i < l->n_ext; i++) {
+		if (!ostr_eq(l->ext[i].name.p, l->ext[i].name.len, name.p, name.len))
+			continue;
+		for (uint32_t k = 0; k < n->n_ext; k++)
+			if (ostr_eq(n->ext[k].name.p, n->ext[k].name.len, name.p, name.len))
+				return (struct share){ n->ext[k].used + l->ext[i].v, n->ext[k].alloc };
+	}
+	return (struct share){ 0, 0 }; /* a kind that the pod does not ask for does not count */
+}
+
+/* The profile's line of utilization → score, between its points. */
+static int64_t on_line(const struct sd_profile *f, int64_t at)
+{
+	for (uint32_t i = 0; i < f->n_points; i++) {
+		if (at > f->points[i].at)
+			continue;
+		if (i == 0)
+			return f->points[0].score;
+		return f->points[i - 1].score + (f->points[i].score - f->points[i - 1].score) *
+							(at - f->points[i - 1].at) /
+							(f->points[i].at - f->points[i - 1].at);
+	}
+	return f->n_points ? f->points[f->n_points - 1].score : 0;
+}
+
+static int64_t share_score(const struct sd_profile *f, const struct share *s)
+{
+	bool over = s->asked > s->alloc;
+
+	switch (f->strategy) {
+	case SD_LEAST:
+		return least(s->asked, s->alloc);
+	case SD_MOST:
+		return (over ? s->alloc : s->asked) * MAX_SCORE / s->alloc;
+	case SD_RATIO:
+		break;
+	}
+	return on_line(f, over ? MAX_SCORE : s->asked * MAX_SCORE / s->alloc);
+}
+
+static int64_t fit_score(const struct sd_profile *f, const struct sd_load *l, const struct sd_node *n)
+{
+	int64_t sum = 0, weights = 0;
+
+	for (uint32_t i = 0; i < f->n_resources; i++) {
+		struct share s = share_of(l, n, f->resources[i].name, false);
+		int64_t one;
+
+		if (s.alloc <= 0)
+			continue;
+		one = share_score(f, &s);
+		if (f->strategy == SD_RATIO && one <= 0)
+			continue;
+		sum += one * f->resources[i].weight;
+		weights += f->resources[i].weight;
+	}
+	if (!weights)
+		return 0;
+	return f->strategy == SD_RATIO ? (2 * sum + weights) / (2 * weights) : sum / weights;
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+/* What each node gets by itself, and what is to be seen beside the others. */
+static void score_each(struct sd_cycle *cy, struct sd_cand *v, uint32_t n)
+{
+	const struct sd_profile *f = cy->profile;
+	const struct sd_pod *p = cy->p;
+	bool plain = f->strategy == SD_LEAST && !f->n_resources;
+	bool balanced = f->weight[SD_P_BALANCED] && (p->load->cpu_milli || p->load->memory);
 	struct sd_image *images[IMAGES_LOOKED_AT];
-	uint32_t n_images = images_known(c, p->spec, images);
-	bool best_effort = !p->load->cpu_milli && !p->load->memory;
-	int64_t most_taints = 0, most_affinity = 0;
+	uint32_t n_images = f->weight[SD_P_IMAGES] ? images_known(cy->c, p->spec, images) : 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct sd_node *node = v[i].node;
 
-		v[i].score = W_LEAST * sd_least_allocated(p->load, node);
-		if (!best_effort)
-			v[i].score += W_BALANCED * sd_balanced(p->load, node);
+		v[i].score = f->weight[SD_P_FIT] *
+			     (plain ? sd_least_allocated(p->load, node) : fit_score(f, p->load, node));
+		if (balanced)
+			v[i].score += f->weight[SD_P_BALANCED] * sd_balanced(p->load, node);
 		if (n_images)
-			v[i].score += W_IMAGES *
-				      locality(node, images, n_images, p->spec->n_images, c->n);
-		v[i].prefer = node->n_prefer ? intolerable(p->spec, node) : 0;
-		if (v[i].prefer > most_taints)
-			most_taints = v[i].prefer;
+			v[i].score += f->weight[SD_P_IMAGES] *
+				      locality(node, images, n_images, p->spec->n_images, cy->c->n);
+		v[i].prefer = node->n_prefer && f->weight[SD_P_TAINTS] ? intolerable(p->spec, node) : 0;
 		v[i].affinity = p->spec->n_preferred ? preferred(p->spec, node) : 0;
-		if (v[i].affinity > most_affinity)
-			most_affinity = v[i].affinity;
+		v[i].pods = cy->like.n ? sd_affinity_score(cy, node) : 0;
 	}
-	for (uint32_t i = 0; i < n && (most_taints || most_affinity); i++) {
-		if (most_taints)
-			v[i].score += W_TAINTS *
-				      (MAX_SCORE - MAX_SCORE * v[i].prefer / most_taints);
-		if (most_affinity)
-			v[i].score += W_AFFINITY * (MAX_SCORE * v[i].affinity / most_affinity);
+}
+
+static void score_taints(const struct sd_profile *f, struct sd_cand *v, uint32_t n)
+{
+	int64_t most = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		most = v[i].prefer > most ? v[i].prefer : most;
+	for (uint32_t i = 0; most && i < n; i++)
+		v[i].score += f->weight[SD_P_TAINTS] * (MAX_SCORE - MAX_SCORE * v[i].prefer / most);
+}
+
+static void score_affinity(const struct sd_profile *f, struct sd_cand *v, uint32_t n)
+{
+	int64_t most = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		most = v[i].affinity > most ? v[i].affinity : most;
+	for (uint32_t i = 0; most && i < n; i++)
+		v[i].score += f->weight[SD_P_AFFINITY] * (MAX_SCORE * v[i].affinity / most);
+}
+
+static void score_pods(const struct sd_profile *f, struct sd_cand *v, uint32_t n)
+{
+	int64_t least_pods = INT64_MAX, most = INT64_MIN;
+
+	for (uint32_t i = 0; i < n; i++) {
+		most = v[i].pods > most ? v[i].pods : most;
+		least_pods = v[i].pods < least_pods ? v[i].pods : least_pods;
 	}
+	for (uint32_t i = 0; most > least_pods && i < n; i++)
+		v[i].score += f->weight[SD_P_POD_AFFINITY] *
+			      (int64_t)(MAX_SCORE * ((double)(v[i].pods - least_pods) /
+						     (double)(most - least_pods)));
+}
+
+void sd_cycle_score(struct sd_cycle *cy, struct sd_cand *v, uint32_t n)
+{
+	const struct sd_profile *f = cy->profile;
+	const struct sd_pod *p = cy->p;
+
+	cy->like.n = 0;
+	if (f->weight[SD_P_POD_AFFINITY])
+		sd_affinity_score_begin(cy);
+	score_each(cy, v, n);
+	score_taints(f, v, n);
+	if (p->spec->n_preferred && f->weight[SD_P_AFFINITY])
+		score_affinity(f, v, n);
+	if (cy->like.n)
+		score_pods(f, v, n);
+	if (f->weight[SD_P_SPREAD] && sd_spread_score(cy, v, n))
+		for (uint32_t i = 0; i < n; i++)
+			v[i].score += f->weight[SD_P_SPREAD] * v[i].spread;
 }

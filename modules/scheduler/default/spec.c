@@ -7,11 +7,11 @@
 #include "base/omem.h"
 #include "base/ostr.h"
 #include "json/oscan.h"
+#include "parse.h"
 
 #define WEIGHT_MAX 100 /* as validation has it */
 
-/* The content of a JSON string, copied; empty for anything else. A failed copy is told by @err. */
-static struct orlop_bytes text(struct oarena *mem, struct orlop_bytes v, int *err)
+struct orlop_bytes sd_text(struct oarena *mem, struct orlop_bytes v, int *err)
 {
 	struct orlop_bytes t = { "", 0 };
 	struct obuf b = OBUF_INIT;
@@ -33,14 +33,13 @@ static struct orlop_bytes text(struct oarena *mem, struct orlop_bytes v, int *er
 	return (struct orlop_bytes){ p, t.len };
 }
 
-static struct orlop_bytes text_at(struct oarena *mem, struct orlop_bytes obj, const char *key,
-				  int *err)
+struct orlop_bytes sd_text_at(struct oarena *mem, struct orlop_bytes obj, const char *key, int *err)
 {
 	struct orlop_bytes v = { "", 0 };
 
 	if (!oscan_get(obj, key, &v))
 		return v;
-	return text(mem, v, err);
+	return sd_text(mem, v, err);
 }
 
 static enum sd_op op_of(struct orlop_bytes v)
@@ -53,8 +52,16 @@ static enum sd_op op_of(struct orlop_bytes v)
 	return SD_OP_BAD;
 }
 
-/* An array of n elements in @mem, NULL if n is 0 or there is no memory. */
-static void *array(struct oarena *mem, size_t n, size_t size, int *err)
+struct orlop_bytes sd_copy(struct oarena *mem, struct orlop_bytes v, int *err)
+{
+	char *p = oarena_strndup(mem, v.len ? v.p : "", v.len);
+
+	if (!p)
+		*err = -ENOMEM;
+	return (struct orlop_bytes){ p ? p : "", p ? v.len : 0 };
+}
+
+void *sd_array(struct oarena *mem, size_t n, size_t size, int *err)
 {
 	void *p = n ? oarena_zalloc(mem, n * size) : NULL;
 
@@ -68,20 +75,20 @@ static void expr_read(struct oarena *mem, struct orlop_bytes v, struct sd_expr *
 	struct orlop_bytes list = { NULL, 0 }, op = { NULL, 0 };
 	struct oscan_iter it;
 
-	e->key = text_at(mem, v, "key", err);
+	e->key = sd_text_at(mem, v, "key", err);
 	e->op = oscan_get(v, "operator", &op) ? op_of(op) : SD_OP_BAD;
 	if (!oscan_get(v, "values", &list) || oscan_type(list) != OSCAN_ARRAY)
 		list = (struct orlop_bytes){ "[]", 2 };
-	e->values = array(mem, oscan_count(list), sizeof(*e->values), err);
+	e->values = sd_array(mem, oscan_count(list), sizeof(*e->values), err);
 	for (oscan_begin(&it, list); e->values && oscan_next(&it) > 0;)
-		e->values[e->n++] = text(mem, it.value, err);
+		e->values[e->n++] = sd_text(mem, it.value, err);
 	if ((e->op == SD_GT || e->op == SD_LT) &&
 	    (e->n != 1 || ostr_to_i64(e->values[0].p, e->values[0].len, &e->number)))
 		e->op = SD_OP_BAD;
 }
 
-static struct sd_expr *exprs_read(struct oarena *mem, struct orlop_bytes term, const char *key,
-				  uint32_t *n, int *err)
+struct sd_expr *sd_exprs_read(struct oarena *mem, struct orlop_bytes term, const char *key,
+			      uint32_t *n, int *err)
 {
 	struct orlop_bytes list;
 	struct oscan_iter it;
@@ -90,16 +97,50 @@ static struct sd_expr *exprs_read(struct oarena *mem, struct orlop_bytes term, c
 	*n = 0;
 	if (!oscan_get(term, key, &list) || oscan_type(list) != OSCAN_ARRAY)
 		return NULL;
-	v = array(mem, oscan_count(list), sizeof(*v), err);
+	v = sd_array(mem, oscan_count(list), sizeof(*v), err);
 	for (oscan_begin(&it, list); v && oscan_next(&it) > 0;)
 		expr_read(mem, it.value, &v[(*n)++], err);
 	return v;
 }
 
+struct sd_expr *sd_selector_read(struct oarena *mem, struct orlop_bytes selector, uint32_t *n, int *err)
+{
+	struct orlop_bytes labels = { NULL, 0 };
+	uint32_t n_exprs = 0;
+	struct sd_expr *more = sd_exprs_read(mem, selector, "matchExpressions", &n_exprs, err);
+	struct oscan_iter it;
+	struct sd_expr *v;
+	size_t n_labels;
+
+	*n = 0;
+	if (!oscan_get(selector, "matchLabels", &labels) || oscan_type(labels) != OSCAN_OBJECT)
+		labels = (struct orlop_bytes){ "{}", 2 };
+	n_labels = oscan_count(labels);
+	v = sd_array(mem, n_labels + n_exprs, sizeof(*v), err);
+	if (!v)
+		return NULL;
+	for (oscan_begin(&it, labels); *n < n_labels && oscan_next(&it) > 0;) {
+		struct sd_expr *e = &v[*n];
+
+		e->op = SD_IN;
+		e->key = sd_text(mem, it.key, err);
+		e->values = sd_array(mem, 1, sizeof(*e->values), err);
+		if (!e->values)
+			return v;
+		e->values[0] = sd_text(mem, it.value, err);
+		e->n = 1;
+		*n += 1;
+	}
+	if (n_exprs)
+		memcpy(v + *n, more, n_exprs * sizeof(*v));
+	*n += n_exprs;
+	return v;
+}
+
 static void term_read(struct oarena *mem, struct orlop_bytes v, struct sd_term *t, int *err)
 {
-	t->exprs = exprs_read(mem, v, "matchExpressions", &t->n_exprs, err);
-	t->fields = exprs_read(mem, v, "matchFields", &t->n_fields, err);
+	t->exprs = sd_exprs_read(mem, v, "matchExpressions", &t->n_exprs, err);
+	t->fields = sd_exprs_read(mem, v, "matchFields", &t->n_fields, err);
 }
 
 static void affinity_read(struct sd_spec *s, struct orlop_bytes affinity, int *err)
@@ -113,7 +154,7 @@ static void affinity_read(struct sd_spec *s, struct orlop_bytes affinity, int *e
 		s->has_required = true;
 		s->n_required = 0;
 		if (oscan_get(v, "nodeSelectorTerms", &list) && oscan_type(list) == OSCAN_ARRAY) {
-			s->required = array(&s->mem, oscan_count(list), sizeof(*s->required), err);
+			s->required = sd_array(&s->mem, oscan_count(list), sizeof(*s->required), err);
 			for (oscan_begin(&it, list); s->required && oscan_next(&it) > 0;)
 				term_read(&s->mem, it.value, &s->required[s->n_required++], err);
 		}
@@ -122,7 +163,7 @@ static void affinity_read(struct sd_spec *s, struct orlop_bytes affinity, int *e
 		       "preferredDuringSchedulingIgnoredDuringExecution") &&
 	    oscan_type(list) == OSCAN_ARRAY) {
 		s->n_preferred = 0;
-		s->preferred = array(&s->mem, oscan_count(list), sizeof(*s->preferred), err);
+		s->preferred = sd_array(&s->mem, oscan_count(list), sizeof(*s->preferred), err);
 		for (oscan_begin(&it, list); s->preferred && oscan_next(&it) > 0;) {
 			struct sd_term *t = &s->preferred[s->n_preferred++];
 
@@ -152,17 +193,32 @@ static void tolerations_read(struct sd_spec *s, struct orlop_bytes list, int *er
 	struct oscan_iter it;
 
 	s->n_tolerations = 0;
-	s->tolerations = array(&s->mem, oscan_count(list), sizeof(*s->tolerations), err);
+	s->tolerations = sd_array(&s->mem, oscan_count(list), sizeof(*s->tolerations), err);
 	for (oscan_begin(&it, list); s->tolerations && oscan_next(&it) > 0;) {
 		struct sd_toleration *t = &s->tolerations[s->n_tolerations++];
 		struct orlop_bytes v;
 
-		t->key = text_at(&s->mem, it.value, "key", err);
-		t->value = text_at(&s->mem, it.value, "value", err);
+		t->key = sd_text_at(&s->mem, it.value, "key", err);
+		t->value = sd_text_at(&s->mem, it.value, "value", err);
 		t->effect = effect_of(it.value);
 		t->exists = oscan_get(it.value, "operator", &v) &&
 			    oscan_string_is_cstr(v, "Exists");
 	}
+}
+
+static void volumes_read(struct sd_spec *s, struct orlop_bytes list, int *err)
+{
+	struct orlop_bytes name;
+	struct oscan_iter it;
+
+	s->n_claims = 0;
+	for (oscan_begin(&it, list); oscan_next(&it) > 0;)
+		s->n_claims += OSCAN_FIND(it.value, &name, "persistentVolumeClaim", "claimName");
+	s->claims = sd_array(&s->mem, s->n_claims, sizeof(*s->claims), err);
+	s->n_claims = 0;
+	for (oscan_begin(&it, list); s->claims && oscan_next(&it) > 0;)
+		if (OSCAN_FIND(it.value, &name, "persistentVolumeClaim", "claimName"))
+			s->claims[s->n_claims++] = sd_text(&s->mem, name, err);
 }
 
 static void selector_read(struct sd_spec *s, struct orlop_bytes map, int *err)
@@ -170,12 +226,12 @@ static void selector_read(struct sd_spec *s, struct orlop_bytes map, int *err)
 	struct oscan_iter it;
 
 	s->n_selector = 0;
-	s->selector = array(&s->mem, oscan_count(map), sizeof(*s->selector), err);
+	s->selector = sd_array(&s->mem, oscan_count(map), sizeof(*s->selector), err);
 	for (oscan_begin(&it, map); s->selector && oscan_next(&it) > 0;) {
 		struct sd_label *l = &s->selector[s->n_selector++];
 
-		l->key = text(&s->mem, it.key, err);
-		l->value = text(&s->mem, it.value, err);
+		l->key = sd_text(&s->mem, it.key, err);
+		l->value = sd_text(&s->mem, it.value, err);
 	}
 }
 
@@ -201,9 +257,9 @@ static void images_read(struct sd_spec *s, struct orlop_bytes containers, int *e
 	struct oscan_iter it;
 
 	s->n_images = 0;
-	s->images = array(&s->mem, oscan_count(containers), sizeof(*s->images), err);
+	s->images = sd_array(&s->mem, oscan_count(containers), sizeof(*s->images), err);
 	for (oscan_begin(&it, containers); s->images && oscan_next(&it) > 0;) {
-		struct orlop_bytes name = text_at(&s->mem, it.value, "image", err);
+		struct orlop_bytes name = sd_text_at(&s->mem, it.value, "image", err);
 
 		if (name.len)
 			s->images[s->n_images++] = image_name(&s->mem, name, err);
@@ -227,7 +283,7 @@ static void only_read(struct sd_spec *s, int *err)
 	}
 	if (!n)
 		return;
-	s->only_names = array(&s->mem, n, sizeof(*s->only_names), err);
+	s->only_names = sd_array(&s->mem, n, sizeof(*s->only_names), err);
 	if (!s->only_names)
 		return;
 	s->only = true;
@@ -271,8 +327,10 @@ int sd_spec_new(struct orlop_bytes spec, struct sd_spec **ret)
 			selector_read(s, it.value, &err);
 		else if (oscan_string_is_cstr(it.key, "affinity"))
 			affinity_read(s, it.value, &err);
+		else if (oscan_string_is_cstr(it.key, "volumes"))
+			volumes_read(s, it.value, &err);
 		else if (oscan_string_is_cstr(it.key, "nodeName"))
-			s->node_name = text(&s->mem, it.value, &err);
+			s->node_name = sd_text(&s->mem, it.value, &err);
 		else if (oscan_string_is_cstr(it.key, "schedulingGates"))
 			s->n_gates = (uint32_t)oscan_count(it.value);
 		else if (oscan_string_is_cstr(it.key, "preemptionPolicy"))

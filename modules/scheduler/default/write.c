@@ -25,7 +25,7 @@
 void sd_write_init(struct sd *s)
 {
 	olist_init(&s->urgent);
-	olist_init(&s->others);
+	olist_init(&s->others_wait);
 	olist_init(&s->batches);
 }
 
@@ -49,7 +49,7 @@ static void batch_free(struct sd_batch *b)
 void sd_write_done(struct sd *s)
 {
 	list_free(&s->urgent);
-	list_free(&s->others);
+	list_free(&s->others_wait);
 	while (!olist_empty(&s->batches))
 		batch_free(OLIST_ENTRY(olist_first(&s->batches), struct sd_batch, list));
 }
@@ -129,12 +129,12 @@ int sd_write_other(struct sd *s, enum sd_kind kind, const struct sd_pod *p,
 	struct orlop_bytes none = { "", 0 };
 	struct sd_write *w;
 
-	if (kind != SD_W_CONDITION && s->n_others >= EVENTS_MAX)
+	if (kind != SD_W_CONDITION && kind != SD_W_DELETE && s->n_others >= EVENTS_MAX)
 		return 0;
 	w = write_new(kind, p->ns, p->name, uid_of(p), none, object, body);
 	if (!w)
 		return -ENOMEM;
-	olist_append(&s->others, &w->list);
+	olist_append(&s->others_wait, &w->list);
 	s->n_others++;
 	return 0;
 }
@@ -159,9 +159,10 @@ static void bind_answered(struct sd *s, const struct sd_write *w, uint32_t code,
 		p = NULL;
 	if (code < 300) {
 		s->n_scheduled++;
-		s->h->metric_add(s->m_scheduled, 1);
-		if (p)
+		if (p) {
+			sd_metrics_bound(s, p);
 			sd_report_scheduled(s, p, w->node);
+		}
 		return;
 	}
 	if (!p || p->state != SD_ASSUMED)
@@ -182,7 +183,7 @@ static void bind_answered(struct sd *s, const struct sd_write *w, uint32_t code,
 		obuf_done(&text);
 	}
 	s->n_errors++;
-	s->h->metric_add(s->m_error, 1);
+	s->h->metric_add(s->m.attempts[SD_ERROR], 1);
 	sd_give_back(s, p);
 }
 
@@ -220,6 +221,17 @@ static void lookup_answered(struct sd *s, const struct sd_write *w, int32_t stat
 	sd_give_back(s, p);
 }
 
+/* Nobody knows whether the victim was deleted; its uid makes asking twice harmless. */
+static void delete_again(struct sd *s, const struct sd_write *w)
+{
+	struct sd_write *again = write_new(w->kind, w->ns, w->name, w->uid, w->node, w->object, w->body);
+
+	if (!again)
+		return;
+	olist_append(&s->others_wait, &again->list);
+	s->n_others++;
+}
+
 static void write_answered(struct sd *s, const struct sd_write *w, int32_t status, uint32_t code,
 			   struct orlop_bytes reason, struct orlop_bytes body)
 {
@@ -239,6 +251,10 @@ static void write_answered(struct sd *s, const struct sd_write *w, int32_t statu
 		p = sd_pod_find(s, w->ns, w->name);
 		if (p && (status < 0 || code >= 300))
 			p->said = 0; /* say it again next time */
+		/* fall through */
+	case SD_W_DELETE:
+		if (status < 0)
+			delete_again(s, w);
 		/* fall through */
 	case SD_W_EVENT:
 	case SD_W_EVENT_COUNT:
@@ -307,6 +323,7 @@ static void write_put(struct orlop_msgw *m, const struct sd_write *w)
 		[SD_W_BIND] = { "create", "pods", "binding", NULL },
 		[SD_W_LOOKUP] = { "get", "pods", NULL, NULL },
 		[SD_W_CONDITION] = { "patch", "pods", "status", OKUBE_STRATEGIC_PATCH },
+		[SD_W_DELETE] = { "delete", "pods", NULL, NULL },
 		[SD_W_EVENT] = { "create", "events", NULL, NULL },
 		[SD_W_EVENT_COUNT] = { "patch", "events", NULL, OKUBE_MERGE_PATCH },
 	};
@@ -335,7 +352,7 @@ static struct sd_write *write_next(struct sd *s)
 		s->n_urgent--;
 		return OLIST_ENTRY(at, struct sd_write, list);
 	}
-	at = olist_shift(&s->others);
+	at = olist_shift(&s->others_wait);
 	if (!at)
 		return NULL;
 	s->n_others--;
@@ -346,7 +363,7 @@ static void write_back(struct sd *s, struct sd_write *w)
 {
 	bool urgent = w->kind <= SD_W_LOOKUP;
 
-	olist_push(urgent ? &s->urgent : &s->others, &w->list);
+	olist_push(urgent ? &s->urgent : &s->others_wait, &w->list);
 	*(urgent ? &s->n_urgent : &s->n_others) += 1;
 }
 

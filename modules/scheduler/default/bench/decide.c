@@ -87,6 +87,7 @@ static void measure(const char *what, const char *more, uint32_t n_nodes, uint32
 		if (!p || sd_spec_new(text, &p->spec) || sd_load_new(text, &p->load))
 			die();
 		olist_init(&p->on_node);
+	olist_init(&p->on_nominated);
 		to = sd_decide(&c, p, &d);
 		if (to && sd_pod_place(&c, p, to->name) == 0)
 			placed++;

@@ -53,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	sd_cluster_init(&c, 1);
 	olist_init(&p.on_node);
+	olist_init(&p.on_nominated);
 	olist_init(&p.waiting);
 	check(sd_node_set(&c, name, node) == 0);
 	check(sd_node_set(&c, name, node) == 0);

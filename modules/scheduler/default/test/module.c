@@ -104,7 +104,7 @@ static void test_bind(void)
 	fakehost_run(fh);
 	is_str(on("late"), "n1", "a pod that comes later too");
 	is_int(fakehost_api_count(fh, "patch"), 0, "nothing else is written");
-	is_int((long long)fakehost_metric(fh, "scheduler_schedule_attempts_total", "result=\"scheduled\""), 2, "both are counted");
+	is_int((long long)fakehost_metric(fh, "scheduler_schedule_attempts_total", "profile=\"default-scheduler\",result=\"scheduled\""), 2, "both are counted");
 	end("plain");
 }
 

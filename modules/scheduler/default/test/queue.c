@@ -18,6 +18,7 @@ static void pod_init(struct sd_pod *p, const char *spec, int32_t priority)
 {
 	memset(p, 0, sizeof(*p));
 	olist_init(&p->on_node);
+	olist_init(&p->on_nominated);
 	olist_init(&p->waiting);
 	p->priority = priority;
 	if (sd_spec_new(text(spec), &p->spec) || sd_load_new(text(spec), &p->load))
