@@ -3,7 +3,7 @@
  *
  * Source: pkg/kubelet/kuberuntime (kuberuntime_sandbox.go, kuberuntime_container.go, labels.go).
  */
-#include "kubelet.h"
+#include "security.h"
 
 #include <string.h>
 
@@ -143,11 +143,7 @@ static void namespaces(const struct config_world *w, struct ojson *sc)
 	(void)ojson_set_cstr(o, "pid", spec_bool(w, "hostPID") ? "NODE" :
 			     spec_bool(w, "shareProcessNamespace") ? "POD" : "CONTAINER");
 	(void)ojson_set_cstr(o, "ipc", spec_bool(w, "hostIPC") ? "NODE" : "POD");
-}
-
-static void set_i64_value(struct ojson *to, const char *key, int64_t v)
-{
-	(void)ojson_set_i64(ojson_ensure_object(to, key), "value", v);
+	security_userns_put(w->pod, w->userns, o);
 }
 
 static void pod_labels(const struct config_world *w, struct ojson *labels)
@@ -188,56 +184,14 @@ struct ojson *config_sandbox(const struct config_world *w)
 	cgroup_parent(w->cgroup_root, w->pod, w->uid, &b);
 	(void)ojson_set_cstr(j, "cgroupParent", obuf_cstr(&b));
 	obuf_done(&b);
-	OJSON_FOREACH_ELEM(i, s, ojson_get(psc, "sysctls"))
-		(void)ojson_set_cstr(ojson_ensure_object(j, "sysctls"), ojson_get_cstr(s, "name", ""),
-				     ojson_get_cstr(s, "value", ""));
+	OJSON_FOREACH_ELEM(i, s, ojson_get(psc, "sysctls")) {
+		char name[256];
+
+		security_sysctl_name(ojson_get_cstr(s, "name", ""), name, sizeof(name));
+		(void)ojson_set_cstr(ojson_ensure_object(j, "sysctls"), name, ojson_get_cstr(s, "value", ""));
+	}
 	namespaces(w, ojson_ensure_object(j, "securityContext"));
 	return c;
-}
-
-/* The container's word, else the pod's. */
-static const struct ojson *either(const struct ojson *sc, const struct ojson *psc, const char *key)
-{
-	const struct ojson *v = ojson_get(sc, key);
-
-	return v ? v : ojson_get(psc, key);
-}
-
-static void security(const struct config_world *w, const struct ojson *spec, struct ojson *out)
-{
-	const struct ojson *sc = ojson_get(spec, "securityContext");
-	const struct ojson *psc = OJSON_AT(w->pod, "spec", "securityContext");
-	const struct ojson *caps = ojson_get(sc, "capabilities");
-	const struct ojson *v;
-	struct ojson *groups;
-
-	namespaces(w, out);
-	(void)ojson_set_bool(out, "privileged", ojson_get_bool(sc, "privileged", false));
-	(void)ojson_set_bool(out, "readonlyRootfs", ojson_get_bool(sc, "readOnlyRootFilesystem", false));
-	(void)ojson_set_bool(out, "noNewPrivs", !ojson_get_bool(sc, "allowPrivilegeEscalation", true));
-	if ((v = either(sc, psc, "runAsUser")))
-		set_i64_value(out, "runAsUser", ojson_i64(v, 0));
-	if ((v = either(sc, psc, "runAsGroup")))
-		set_i64_value(out, "runAsGroup", ojson_i64(v, 0));
-	if (caps) {
-		struct ojson *c = ojson_ensure_object(out, "capabilities");
-
-		if (ojson_get(caps, "add"))
-			(void)ojson_set(c, "addCapabilities", ojson_ref(ojson_get(caps, "add")));
-		if (ojson_get(caps, "drop"))
-			(void)ojson_set(c, "dropCapabilities", ojson_ref(ojson_get(caps, "drop")));
-	}
-	groups = ojson_ensure_array(out, "supplementalGroups");
-	OJSON_FOREACH_ELEM(i, g, ojson_get(psc, "supplementalGroups"))
-		(void)ojson_append(groups, ojson_ref(g));
-	if ((v = ojson_get(psc, "fsGroup")))
-		(void)ojson_append(groups, ojson_new_i64(ojson_i64(v, 0)));
-	if ((v = either(sc, psc, "seccompProfile")) && !strcmp(ojson_get_cstr(v, "type", ""), "RuntimeDefault"))
-		(void)ojson_set_cstr(ojson_ensure_object(out, "seccomp"), "profileType", "RuntimeDefault");
-	if (!strcmp(ojson_get_cstr(sc, "procMount", ""), "Unmasked")) {
-		(void)ojson_ensure_array(out, "maskedPaths");
-		(void)ojson_ensure_array(out, "readonlyPaths");
-	}
 }
 
 static void expanded(struct ojson *to, const char *key, const struct ojson *list, const struct ojson *env)
@@ -321,6 +275,7 @@ struct ojson *config_container(const struct config_world *w, const struct ojson 
 	(void)ojson_set_bool(c, "tty", ojson_get_bool(spec, "tty", false));
 	j = ojson_ensure_object(c, "linux");
 	(void)ojson_set(j, "resources", resources_linux(w->pod, spec, w->memory));
-	security(w, spec, ojson_ensure_object(j, "securityContext"));
+	namespaces(w, ojson_ensure_object(j, "securityContext"));
+	security_container(w->pod, spec, w->root ? w->root : "", ojson_ensure_object(j, "securityContext"));
 	return c;
 }

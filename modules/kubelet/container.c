@@ -5,6 +5,7 @@
  * step looks whether the pod is being ended meanwhile and stops there.
  */
 #include "ctr.h"
+#include "security.h"
 
 #include <errno.h>
 #include <string.h>
@@ -26,6 +27,7 @@ void ctr_free(struct ctr *c)
 	omem_free(c->prev_id);
 	omem_free(c->image_ref);
 	omem_free(c->image_id);
+	omem_free(c->image_user);
 	omem_free(c->exit_reason);
 	omem_free(c->exit_message);
 	omem_free(c->reason);
@@ -377,7 +379,7 @@ void ctr_create(struct ctr *c, const struct ojson *env, const struct config_moun
 	struct config_world w = { .pod = p->obj, .uid = p->uid, .node_name = k->node_name, .log_dir = logs,
 				  .cgroup_root = k->cgroup_root, .pod_dir = dir, .cluster_dns = k->cluster_dns,
 				  .cluster_domain = k->cluster_domain, .memory = node_machine(k)->memory,
-				  .attempt = p->sb_attempt };
+				  .attempt = p->sb_attempt, .root = k->root, .userns = userns_take(p) };
 	const struct ojson *spec = ctr_spec(c);
 	struct ojson *body = rt_id("podSandboxId", p->sb_id);
 	struct ojson *config = dir && logs && spec

@@ -3,6 +3,7 @@
  * and the files that a worker writes for it.
  */
 #include "ctr.h"
+#include "security.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -290,31 +291,6 @@ static int own_files(struct prep *j, const struct ctr *c, const struct ojson *sp
 	return e;
 }
 
-/* runAsNonRoot, as far as it can be told from outside. */
-static bool user_refused(const struct ctr *c, const struct ojson *spec, char *text, size_t size)
-{
-	const struct ojson *sc = ojson_get(spec, "securityContext");
-	const struct ojson *psc = OJSON_AT(c->pod->obj, "spec", "securityContext");
-	const struct ojson *want = ojson_get(sc, "runAsNonRoot") ? ojson_get(sc, "runAsNonRoot")
-								 : ojson_get(psc, "runAsNonRoot");
-	const struct ojson *uid = ojson_get(sc, "runAsUser") ? ojson_get(sc, "runAsUser") : ojson_get(psc, "runAsUser");
-	const char *what = NULL;
-
-	if (!ojson_bool(want, false))
-		return false;
-	if (uid && !ojson_i64(uid, 0))
-		what = "container's runAsUser breaks non-root policy";
-	else if (!uid && c->image_user_named)
-		what = "container has runAsNonRoot and image has non-numeric user, cannot verify user is non-root";
-	else if (!uid && c->image_uid <= 0)
-		what = "container has runAsNonRoot and image will run as root";
-	if (!what)
-		return false;
-	snprintf(text, size, "%s (pod: \"%s_%s(%s)\", container: %s)", what, c->pod->name, c->pod->ns, c->pod->uid,
-		 c->name);
-	return true;
-}
-
 static struct ojson *ref_get(void *arg, char kind, const char *name)
 {
 	struct pod *p = arg;
@@ -396,7 +372,6 @@ void image_ready(struct ctr *c)
 	struct pod *p = c->pod;
 	const struct ojson *spec = ctr_spec(c);
 	struct prep *j;
-	char text[500];
 	int e;
 
 	if (ctr_interrupted(c))
@@ -408,8 +383,7 @@ void image_ready(struct ctr *c)
 		return;
 	}
 	j->c = c;
-	if (user_refused(c, spec, text, sizeof(text))) {
-		obuf_puts(&j->err, text);
+	if (security_user_refused(p->obj, spec, c->image_uid, c->image_user, &j->err)) {
 		e = -EPERM;
 	} else {
 		e = environment(j, c, spec);

@@ -265,24 +265,30 @@ static void judge(struct kubelet *k)
 		node_tell(k);
 }
 
+/* A pod that may use only so much of the disk. */
+static bool any_limit(const struct kubelet *k)
+{
+	OMAP_FOREACH(&k->pods, e) {
+		const struct pod *p = e->value;
+
+		if (p->obj && !p->finished && !p->term && p->sb == SB_READY && evict_has_limit(p->obj))
+			return true;
+	}
+	return false;
+}
+
 static void look_done(void *arg)
 {
 	struct look *l = arg;
 	struct kubelet *k = l->k;
 	struct evictor *e = k->evictor;
-	bool walk = false;
 
 	if (e && !k->stopping) {
 		memcpy(e->seen, l->seen, sizeof(e->seen));
 		e->looking = false;
 		judge(k);
 		gc_disk_seen(k, e->seen[SIG_IMAGEFS].capacity, e->seen[SIG_IMAGEFS].available);
-		OMAP_FOREACH(&k->pods, it) {
-			const struct pod *p = it->value;
-
-			walk |= p->obj && !p->finished && !p->term && p->sb == SB_READY && evict_has_limit(p->obj);
-		}
-		if (walk) {
+		if (any_limit(k)) {
 			e->looking = true;
 			stats_take(k, STATS_FS, walked, k);
 		} else {
@@ -305,7 +311,7 @@ void evict_look(struct kubelet *k)
 	const char *image = node_image_dir(k);
 	struct look *l;
 
-	if (!e || e->looking || k->stopping)
+	if (!e || e->looking || k->stopping || (!k->limits->n && !any_limit(k)))
 		return;
 	l = OMEM_NEW(struct look);
 	if (!l)

@@ -51,7 +51,7 @@ static void image_taken(struct ctr *c, const struct ojson *image)
 	text_set(&c->image_ref, ojson_count(digests) ? ojson_cstr(ojson_index(digests, 0), "")
 						      : ojson_get_cstr(image, "id", ""));
 	c->image_uid = uid ? strtoll(uid, NULL, 10) : n ? ojson_i64(n, -1) : -1;
-	c->image_user_named = *ojson_get_cstr(image, "username", "") != '\0';
+	text_set(&c->image_user, *ojson_get_cstr(image, "username", "") ? ojson_get_cstr(image, "username", "") : NULL);
 	c->image_size = (uint64_t)ojson_get_i64(image, "size", 0);
 }
 

@@ -4,6 +4,7 @@
 #include "kubelet.h"
 #include "statics.h"
 #include "limits.h"
+#include "qos.h"
 #include "stats.h"
 
 #include <errno.h>
@@ -182,6 +183,7 @@ void kubelet_maybe_run(struct kubelet *k)
 	k->running = true;
 	OLOG(k->h, INFO, "kubelet_running", "node=%s pods=%u", k->node_name, omap_count(&k->pods));
 	adopt_cleanup(k);
+	qos_changed(k);
 	OMAP_FOREACH(&k->pods, e)
 		pod_kick(e->value);
 }
@@ -288,6 +290,7 @@ static int kubelet_init(const struct orlop_host *h, void **ret_ctx, struct orlop
 	k->cluster_dns = h->param(h, "cluster_dns");
 	k->cluster_domain = h->param(h, "cluster_domain");
 	k->proxy = h->param_bool(h, "proxy");
+	k->cgroups_per_qos = h->param_bool(h, "cgroups_per_qos");
 	k->limits = OMEM_NEW(struct limits);
 	k->node_name = *h->param(h, "node_name") ? omem_strdup(h->param(h, "node_name")) : node_name_default();
 	if (k->limits && (e = limits_read(k, k->limits, err)))
@@ -418,6 +421,7 @@ static const struct orlop_param kubelet_params[] = {
 	{ "kube_reserved", ORLOP_PARAM_STRING, 0, "", "what is not for pods: cpu=100m,memory=100Mi,ephemeral-storage=1Gi" },
 	{ "system_reserved", ORLOP_PARAM_STRING, 0, "", "the same, for the rest of the system" },
 	{ "max_pods", ORLOP_PARAM_INT, 0, "110", "pods that may run here" },
+	{ "cgroups_per_qos", ORLOP_PARAM_BOOL, 0, "true", "cgroups for classes and pods, with their limits" },
 	{ "pod_max_pids", ORLOP_PARAM_INT, 0, "-1", "processes and threads of a pod; -1: no limit" },
 	{ "image_gc_high_threshold", ORLOP_PARAM_INT, 0, "85", "percent of the disk in use from which images are removed" },
 	{ "image_gc_low_threshold", ORLOP_PARAM_INT, 0, "80", "percent down to which they are" },

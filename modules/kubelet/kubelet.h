@@ -100,7 +100,7 @@ struct ctr {
 	char		*pull_error;
 	int64_t		retry_ns;	/* wall: not before; 0 */
 	int64_t		image_uid;	/* -1: not a number or not known */
-	bool		image_user_named;
+	char		*image_user;	/* NULL: it has none, or a number */
 	int64_t		pull_began_ns;
 	uint64_t	image_size;
 	bool		ready;
@@ -167,6 +167,11 @@ struct pod {
 	char		*fail_reason;	/* evicted, DeadlineExceeded … */
 	char		*fail_message;
 	int64_t		fail_grace;	/* for its containers then; 0: its own */
+	int64_t		userns;		/* first of its users on the host; 0: not asked yet, -1: none (userns.c) */
+	bool		cg_ready;	/* its cgroup (qos.c) */
+	bool		cg_busy;
+	bool		cg_failed;
+	int64_t		cg_retry_ns;
 	bool		disruption;	/* the condition DisruptionTarget tells of it */
 	enum td_step	td;
 	bool		td_busy;
@@ -228,6 +233,11 @@ struct kubelet {
 	struct prober	*prober;
 	struct statics	*statics;	/* NULL: no folder is set */
 	struct limits	*limits;
+	bool		cgroups_per_qos;
+	bool		qos_made;	/* the cgroups of the classes (qos.c) */
+	bool		qos_busy;
+	bool		qos_again;
+	int64_t		qos_shares;	/* of the burstable pods */
 	struct evictor	*evictor;
 	struct collector *gc;
 	struct stats_memory *stats;	/* NULL: nobody has asked yet */
@@ -448,6 +458,8 @@ struct config_world {
 	const char	*cluster_domain;
 	int64_t		memory;
 	uint32_t	attempt;
+	const char	*root;		/* the kubelet's */
+	int64_t		userns;		/* the pod's first user on the host, -1: the host's users */
 };
 
 /* PodSandboxConfig */

@@ -1,7 +1,8 @@
 /*
  * sandbox.c - a pod's sandbox and its network: made, found again, given up.
  */
-#include "kubelet.h"
+#include "qos.h"
+#include "security.h"
 
 #include <errno.h>
 #include <string.h>
@@ -231,11 +232,16 @@ static void make(struct pod *p)
 	struct config_world w = { .pod = p->obj, .uid = p->uid, .node_name = p->k->node_name, .log_dir = logs,
 				  .cgroup_root = p->k->cgroup_root, .pod_dir = dir,
 				  .cluster_dns = p->k->cluster_dns, .cluster_domain = p->k->cluster_domain,
-				  .memory = node_machine(p->k)->memory, .attempt = p->sb_attempt };
+				  .memory = node_machine(p->k)->memory, .attempt = p->sb_attempt, .root = p->k->root,
+				  .userns = userns_take(p) };
 	struct ojson *req = ojson_new_object();
 	struct ojson *config = dir && logs ? config_sandbox(&w) : NULL;
 
-	if (!req || !config) {
+	if (security_userns(p->obj) && w.userns < 0) {
+		ojson_unref(req);
+		ojson_unref(config);
+		failed(p, "no range of users is free for it");
+	} else if (!req || !config) {
 		ojson_unref(req);
 		ojson_unref(config);
 		failed(p, "no memory");
@@ -263,6 +269,8 @@ void sandbox_sync(struct pod *p)
 		p->sb_retry_ns = INT64_MAX;
 		return;
 	}
+	if (!qos_pod_ready(p))
+		return;		/* its answer kicks */
 	make(p);
 	if (p->sb == SB_NONE)
 		pod_wake_at(p, p->sb_retry_ns);

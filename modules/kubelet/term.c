@@ -6,6 +6,7 @@
  * Source: pkg/kubelet/pod_workers.go and kubelet.go (SyncTerminatingPod, SyncTerminatedPod).
  */
 #include "kubelet.h"
+#include "qos.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -143,6 +144,7 @@ struct files_job {
 	struct pod	*p;
 	char		*dir;
 	char		*logs;
+	char		*cgroup;	/* NULL: not known */
 	int		result;
 };
 
@@ -150,6 +152,8 @@ static void files_work(void *arg)
 {
 	struct files_job *j = arg;
 
+	if (j->cgroup)
+		cgroup_remove(j->cgroup);
 	j->result = volumes_remove(j->dir);
 	if (!j->result)
 		j->result = ofile_remove_tree(AT_FDCWD, j->logs);
@@ -163,19 +167,27 @@ static void files_done(void *arg)
 
 	omem_free(j->dir);
 	omem_free(j->logs);
+	omem_free(j->cgroup);
 	omem_free(j);
+	if (!p->k->stopping)
+		qos_changed(p->k);
 	td_answer(p, e, "remove files", e ? strerrordesc_np(-e) : "", p->gone ? TD_DONE : TD_API);
 }
 
 static void files_remove(struct pod *p)
 {
 	struct files_job *j = OMEM_NEW(struct files_job);
+	struct obuf b = OBUF_INIT;
 
 	if (!j)
 		return;
 	j->p = p;
 	j->dir = pod_dir(p);
 	j->logs = pod_log_dir(p);
+	if (!p->orphan && p->k->cgroups_per_qos) {
+		cgroup_parent(p->k->cgroup_root, p->obj, p->uid, &b);
+		j->cgroup = obuf_steal(&b, NULL);
+	}
 	pod_ref(p);
 	if (!j->dir || !j->logs || p->k->h->work(p->k->h, p->key, files_work, files_done, j)) {
 		j->result = -ENOMEM;
@@ -210,7 +222,7 @@ static void api_delete(struct pod *p)
 
 static void teardown(struct pod *p, enum td_step last)
 {
-	if (p->td_busy || p->sb == SB_MAKING || p->sb == SB_ATTACHING || p->vol == VOL_WRITING)
+	if (p->td_busy || p->sb == SB_MAKING || p->sb == SB_ATTACHING || p->vol == VOL_WRITING || p->cg_busy)
 		return;		/* its answer kicks */
 	if (p->td == TD_NONE)
 		p->td = TD_CNI;

@@ -414,6 +414,7 @@ static KIT_UNUSED void kit_begin(void)
 	fakehost_param(kit.fh, "node_name", "n1");
 	fakehost_param(kit.fh, "node_ip", "192.0.2.1");
 	fakehost_param(kit.fh, "root", path[0]);
+	fakehost_param(kit.fh, "cgroups_per_qos", "false");
 	fakehost_param(kit.fh, "log_dir", path[1]);
 	fakehost_resource(kit.fh, "pods", 1, "spec.nodeName", "status.phase", NULL);
 	fakehost_resource(kit.fh, "services", 1, NULL);

@@ -141,13 +141,13 @@ int main(int argc, char **argv)
 			    .n_modules = sizeof(control) / sizeof(control[0]) });
 	for (uint32_t i = 0; i < b.nodes; i++) {
 		char name[20];
-		char kubelet[160];
+		char kubelet[240];
 		char cni[60];
 		struct sim_module node[] = { { "sim:runtime", NULL, NULL }, { "sim:cni", NULL, cni }, { "kubelet", NULL, kubelet } };
 		struct sim_proc *p;
 
 		(void)snprintf(name, sizeof(name), "n%u", i);
-		(void)snprintf(kubelet, sizeof(kubelet), "node_name=%s;node_ip=192.0.%u.%u;root=$dir/kubelet;log_dir=$dir/log",
+		(void)snprintf(kubelet, sizeof(kubelet), "node_name=%s;node_ip=192.0.%u.%u;root=$dir/kubelet;log_dir=$dir/log;cgroups_per_qos=false;eviction_hard=",
 			       name, i / 250, i % 250 + 1);
 		(void)snprintf(cni, sizeof(cni), "subnet=10.%u.%u.0/24", 1 + i / 250, i % 250);
 		p = sim_proc_add(b.w, &(struct sim_proc_spec){ .name = name, .modules = node, .n_modules = 3,

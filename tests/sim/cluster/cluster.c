@@ -192,13 +192,13 @@ static void build(struct cluster *c)
 		(void)member_add(c, "cp", ROLE_STORE | ROLE_API | ROLE_CONTROL, list, n, NULL, NULL);
 	}
 	for (i = 0; i < c->k.n_nodes; i++) {
-		char kubelet[200];
+		char kubelet[240];
 		char cni[60];
 		char api[16] = "cp";
 		struct sim_module node[3] = { { "sim:runtime", NULL, NULL }, { "sim:cni", NULL, cni }, { "kubelet", NULL, kubelet } };
 
 		snprintf(name, sizeof(name), "n%u", i + 1);
-		snprintf(kubelet, sizeof(kubelet), "node_name=%s;node_ip=192.0.2.%u;root=$dir/kubelet;log_dir=$dir/log", name, i + 1);
+		snprintf(kubelet, sizeof(kubelet), "node_name=%s;node_ip=192.0.2.%u;root=$dir/kubelet;log_dir=$dir/log;cgroups_per_qos=false;eviction_hard=", name, i + 1);
 		snprintf(cni, sizeof(cni), "subnet=10.1.%u.0/26", i + 1);
 		if (c->k.separate)
 			snprintf(api, sizeof(api), "api%u", 1 + i % c->k.n_apis);
