@@ -252,6 +252,7 @@ static void kubelet_fini(void *ctx)
 	node_stop(k);
 	node_free(k);
 	static_free(k);
+	rotate_free(k);
 	evict_free(k);
 	gc_free(k);
 	stats_free(k);
@@ -294,6 +295,8 @@ static int kubelet_init(const struct orlop_host *h, void **ret_ctx, struct orlop
 	k->limits = OMEM_NEW(struct limits);
 	k->node_name = *h->param(h, "node_name") ? omem_strdup(h->param(h, "node_name")) : node_name_default();
 	if (k->limits && (e = limits_read(k, k->limits, err)))
+		;	/* said */
+	else if ((e = rotate_init(k, err)))
 		;	/* said */
 	else if (!k->node_name)
 		e = orlop_fail(err, EINVAL, 0, "", "node_name is not set and this machine has no host name");
@@ -354,6 +357,7 @@ static int kubelet_stop(void *ctx, struct orlop_error *err)
 	rt_events_stop(k);
 	node_stop(k);
 	static_stop(k);
+	rotate_stop(k);
 	k->h->timer_clear(k->missed);
 	informers_free(k);
 	OMAP_FOREACH(&k->pods, e) {
@@ -400,6 +404,8 @@ static const struct orlop_param kubelet_params[] = {
 	{ "root", ORLOP_PARAM_STRING, 0, "/var/lib/kubelet", "directory of volumes and pods' own files" },
 	{ "log_dir", ORLOP_PARAM_STRING, 0, "/var/log/pods", "directory of containers' logs" },
 	{ "static_pods", ORLOP_PARAM_STRING, 0, "", "folder of manifests of pods that run without the API; empty: none" },
+	{ "container_log_max_size", ORLOP_PARAM_STRING, 0, "10Mi", "a log larger than this is put aside and begun anew" },
+	{ "container_log_max_files", ORLOP_PARAM_INT, 0, "5", "files of one container's log, the present one included" },
 	{ "cgroup_root", ORLOP_PARAM_STRING, 0, "kubepods", "cgroup that holds all pods" },
 	{ "cluster_dns", ORLOP_PARAM_STRING, 0, "", "address of the cluster's name server; empty: the host's are used" },
 	{ "cluster_domain", ORLOP_PARAM_STRING, 0, "cluster.local", "domain of Services" },

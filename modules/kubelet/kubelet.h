@@ -192,6 +192,7 @@ struct server;
 struct prober;
 struct node;
 struct statics;
+struct rotator;
 struct limits;
 struct evictor;
 struct collector;
@@ -232,6 +233,7 @@ struct kubelet {
 	struct server	*server;
 	struct prober	*prober;
 	struct statics	*statics;	/* NULL: no folder is set */
+	struct rotator	*rotator;
 	struct limits	*limits;
 	bool		cgroups_per_qos;
 	bool		qos_made;	/* the cgroups of the classes (qos.c) */
@@ -540,6 +542,14 @@ struct logline {
 bool logline_parse(const char *line, size_t len, struct logline *ret);
 /* Text of the last lines (at most @lines, @bytes) of a log's end in @p. */
 void logline_tail(const char *p, size_t len, uint32_t lines, size_t bytes, struct obuf *out);
+
+/* ---- rotate.c ----------------------------------------------------------------------------------------------------------- */
+
+int rotate_init(struct kubelet *k, struct orlop_error *err);
+/* Something runs: its log will be looked at. */
+void rotate_wake(struct kubelet *k);
+void rotate_stop(struct kubelet *k);
+void rotate_free(struct kubelet *k);
 
 /* ---- probe.c -------------------------------------------------------------------------------------------------------------- */
 

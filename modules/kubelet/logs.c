@@ -32,7 +32,9 @@ struct follow {
 	struct pod	*p;
 	struct ctr	*c;
 	char		*id;		/* container whose log this is */
+	char		*path;
 	int		fd;
+	int		next_fd;	/* the file that came in its place, -1 */
 	int		watch_fd;
 	struct orlop_fdwatch *watch;
 	struct obuf	in;		/* an incomplete line */
@@ -48,6 +50,15 @@ struct follow {
 	int		stream;		/* 0 all, 1 stdout, 2 stderr */
 };
 
+static void follow_release(struct follow *f)
+{
+	obuf_done(&f->in);
+	omem_free(f->id);
+	omem_free(f->path);
+	pod_unref(f->p);
+	omem_free(f);
+}
+
 static void follow_free(struct follow *f)
 {
 	const struct orlop_host *h = f->s->k->h;
@@ -58,17 +69,17 @@ static void follow_free(struct follow *f)
 		close(f->watch_fd);
 	if (f->fd >= 0)
 		close(f->fd);
+	if (f->next_fd >= 0)
+		close(f->next_fd);
 	f->watch_fd = -1;
 	f->fd = -1;
+	f->next_fd = -1;
 	olist_del(&f->node);
 	if (f->posted) {
 		f->dead = true;
 		return;
 	}
-	obuf_done(&f->in);
-	omem_free(f->id);
-	pod_unref(f->p);
-	omem_free(f);
+	follow_release(f);
 }
 
 static void follow_end(struct follow *f)
@@ -147,6 +158,33 @@ static void pump_again(struct follow *f)
 		f->posted = false;
 }
 
+/*
+ * At the end of the file: is there another of its name? Nothing is written into the old one any more when the new one is
+ * there, but something may have been since we looked: it is read once more before we go over.
+ */
+static bool rotated(struct follow *f)
+{
+	struct stat now;
+	struct stat is;
+	int fd;
+
+	if (f->next_fd >= 0) {
+		close(f->fd);
+		f->fd = f->next_fd;
+		f->next_fd = -1;
+		if (f->watch_fd >= 0)
+			(void)inotify_add_watch(f->watch_fd, f->path, IN_MODIFY);
+		return true;
+	}
+	if (stat(f->path, &now) || fstat(f->fd, &is) || (now.st_ino == is.st_ino && now.st_dev == is.st_dev))
+		return false;
+	fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return false;
+	f->next_fd = fd;
+	return true;
+}
+
 static void pump(struct follow *f)
 {
 	char *room;
@@ -168,7 +206,9 @@ static void pump(struct follow *f)
 			follow_end(f);
 		return;
 	}
-	if (n < 0 || !f->follow || f->ended)
+	if (n == 0 && f->follow && rotated(f))
+		pump_again(f);
+	else if (n < 0 || !f->follow || f->ended)
 		follow_end(f);
 }
 
@@ -178,11 +218,7 @@ static void pump_posted(void *arg)
 
 	f->posted = false;
 	if (f->dead) {
-		f->dead = false;
-		obuf_done(&f->in);
-		omem_free(f->id);
-		pod_unref(f->p);
-		omem_free(f);
+		follow_release(f);
 		return;
 	}
 	pump(f);
@@ -420,6 +456,8 @@ void logs_serve(struct server *s, struct ohttp_req *r, struct pod *p, struct ctr
 	f->p = p;
 	f->c = c;
 	f->fd = fd;
+	f->next_fd = -1;
+	f->path = path;
 	f->watch_fd = -1;
 	f->follow = query_flag(q, "follow");
 	f->timestamps = query_flag(q, "timestamps");
@@ -434,12 +472,17 @@ void logs_serve(struct server *s, struct ohttp_req *r, struct pod *p, struct ctr
 	if (tail >= 0)
 		(void)lseek(fd, tail_position(fd, tail), SEEK_SET);
 	if (f->follow && !f->ended) {
+		char *dir = omem_strndup(path, (size_t)(strrchr(path, '/') - path));
+
 		f->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+		/* the folder, for the file that comes when this one is put aside */
 		if (f->watch_fd < 0 || inotify_add_watch(f->watch_fd, path, IN_MODIFY) < 0 ||
+		    !dir || inotify_add_watch(f->watch_fd, dir, IN_CREATE | IN_MOVED_TO) < 0 ||
 		    s->k->h->fd_watch(s->k->h, f->watch_fd, ORLOP_FD_READ, grown, f, &f->watch))
 			OLOG(s->k->h, WARN, "log_not_watched", "file=%s errno=%d", path, errno);
+		omem_free(dir);
 	}
-	omem_free(path);
 	ohttp_on_close(r, gone, f);
 	ohttp_on_writable(r, QUEUE_LOW, writable, f);
 	ohttp_reply_start(r, 200, &type, 1);

@@ -362,6 +362,7 @@ void probes_start(struct ctr *c)
 {
 	const struct ojson *before = told(c);
 
+	rotate_wake(c->pod->k);
 	c->started = !probe_spec(c, P_STARTUP) || ojson_get_bool(before, "started", false);
 	c->ready = c->started && (!probe_spec(c, P_READINESS) || ojson_get_bool(before, "ready", false));
 	if (c->started)
