@@ -141,12 +141,6 @@ static int check_role(const struct setup *s, struct orlop_error *err)
 	return 0;
 }
 
-/* A process of its own is fed from storage: beside uplink only what reads nothing can have one. */
-static bool can_isolate(const struct setup *s, const char *module)
-{
-	return !s->join || !strncmp(module, "runtime/", 8) || !strncmp(module, "cni/", 4);
-}
-
 /* Every name of --isolate is a module's. */
 int conf_check(const struct setup *s, struct orlop_error *err)
 {
@@ -164,9 +158,6 @@ int conf_check(const struct setup *s, struct orlop_error *err)
 		if (!known)
 			return orlop_fail(err, EINVAL, 0, "", "--isolate: there is no module %.*s; `orlop module list` "
 					  "names them, all means all", n > 60 ? 60 : n, p);
-		if (!can_isolate(s, p))
-			return orlop_fail(err, EINVAL, 0, "", "--isolate: with --join %.*s reads what uplink feeds, so it stays in "
-					  "the daemon; runtime and cni can have processes of their own", n, p);
 		p = p[n] ? p + n + 1 : NULL;
 	}
 	return 0;
@@ -174,7 +165,7 @@ int conf_check(const struct setup *s, struct orlop_error *err)
 
 static bool isolated(const struct setup *s, const char *module)
 {
-	return s->isolate && can_isolate(s, module) && (!strcmp(s->isolate, "all") || on_list(s->isolate, module));
+	return s->isolate && (!strcmp(s->isolate, "all") || on_list(s->isolate, module));
 }
 
 static void quoted(struct obuf *b, const char *text)

@@ -175,21 +175,6 @@ int core_feed_set(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes
 	return feed_set(f, ns, name, record, rev, true);
 }
 
-int core_feed_put_object(struct core_feed *f, struct core_object *take_obj)
-{
-	int r = 0;
-
-	core_cache_begin(f->c);
-	if (known(f->res, core_object_key(take_obj), take_obj->pub.rev))
-		core_object_put(take_obj);
-	else
-		r = core_res_put(f->res, take_obj);
-	if (r)
-		core_object_put(take_obj);
-	core_cache_pause(f->c);
-	return r;
-}
-
 int core_feed_del(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name, uint64_t rev)
 {
 	struct core_res *res = f->res;

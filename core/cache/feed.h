@@ -16,7 +16,6 @@
 
 struct core_cache;
 struct core_feed;
-struct core_object;
 
 /* @owner names who feeds, in messages; copied. -EBUSY: it has a feed, or storage is just listing it. */
 int core_feed_open(struct core_cache *c, const char *resource, const char *owner,
@@ -42,8 +41,5 @@ int core_feed_set(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes
 void core_feed_replayed(struct core_feed *f);
 /* Those of @v that are whole are as new as @rev: they move together, as what storage feeds does. */
 void core_feed_progress(struct core_cache *c, struct core_feed *const *v, uint32_t n, uint64_t rev);
-
-/* A finished object instead of a record; the reference is taken in any case. 0 or -ENOMEM. */
-int core_feed_put_object(struct core_feed *f, struct core_object *take_obj);
 
 #endif

@@ -244,7 +244,8 @@ static const struct orlop_api_ops ops = {
 	.lead = op_lead,
 };
 
-ORLOP_MODULE("uplink", "uplink", "0.1", "provides=api,feed,lead\0reads=*",
+ORLOP_MODULE("uplink", "uplink", "0.1", "provides=api,feed,lead\0reads=*\0net=inet\0"
+	"files=$kubeconfig/..,$ca/..,$cert/..,$key/..,$token_file/..",
 	.license = "Apache-2.0",
 	.summary = "works against a remote API server",
 	.n_params = sizeof(params) / sizeof(params[0]),
