@@ -33,7 +33,7 @@ static void leases_read(struct cni *c)
 		struct in_addr a;
 
 		if (s->ip[0] && inet_pton(AF_INET, s->ip, &a) == 1)
-			(void)lease_adopt(&c->l, s->id, ntohl(a.s_addr) - c->l.net, &l);
+			(void)lease_adopt(&c->l, s->id, ntohl(a.s_addr) - c->l.net4, &l);
 	}
 }
 
