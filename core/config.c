@@ -46,6 +46,7 @@ void core_config_module_done(struct core_config_module *m)
 	for (uint32_t i = 0; i < m->n_params; i++) {
 		omem_free(m->params[i].name);
 		omem_free(m->params[i].value);
+		omem_free(m->params[i].file);
 	}
 	omem_free(m->params);
 	omem_free(m->module);
@@ -85,6 +86,7 @@ int core_config_param_add(struct core_config_module *m, const char *name, const 
 	p->value = omem_strdup(value);
 	p->type = type;
 	p->line = line;
+	p->file = NULL;
 	p->carried = false;
 	if (!p->name || !p->value) {
 		omem_free(p->name);
@@ -118,6 +120,14 @@ static const char *type_word(const config_setting_t *s)
 	}
 }
 
+/* The file that a setting stands in: this one, or one that it includes. */
+static const char *file_of(const struct core_config *c, const config_setting_t *s)
+{
+	const char *file = config_setting_source_file(s);
+
+	return file ? file : c->path;
+}
+
 /* "FILE:LINE: name: " and the rest. */
 __attribute__((format(printf, 4, 5)))
 static int bad(const struct core_config *c, const config_setting_t *s, struct orlop_error *err,
@@ -130,7 +140,7 @@ static int bad(const struct core_config *c, const config_setting_t *s, struct or
 	va_start(ap, fmt);
 	(void)vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	return orlop_fail(err, EINVAL, 0, "", "%s:%u: %s%s%s", c->path, config_setting_source_line(s),
+	return orlop_fail(err, EINVAL, 0, "", "%s:%u: %s%s%s", file_of(c, s), config_setting_source_line(s),
 			  name ? name : "", name ? ": " : "", what);
 }
 
@@ -201,11 +211,15 @@ static int read_param(struct core_config *c, struct core_config_module *m, const
 	for (uint32_t i = 0; i < m->n_params; i++)
 		if (strcmp(m->params[i].name, config_setting_name(s)) == 0)
 			return bad(c, s, err, "given twice");
-	return core_config_param_add(m, config_setting_name(s), v, type,
-				     config_setting_source_line(s)) ? nomem(err) : 0;
+	if (core_config_param_add(m, config_setting_name(s), v, type, config_setting_source_line(s)))
+		return nomem(err);
+	if (!config_setting_source_file(s))
+		return 0;
+	m->params[m->n_params - 1].file = omem_strdup(config_setting_source_file(s));
+	return m->params[m->n_params - 1].file ? 0 : nomem(err);
 }
 
-static int read_module(struct core_config *c, const config_setting_t *s, struct core_config_module *m,
+static int read_module(struct core_config *c, const config_setting_t *s, struct core_config_module *m, bool change,
 		       struct orlop_error *err)
 {
 	int n = config_setting_length(s);
@@ -230,6 +244,11 @@ static int read_module(struct core_config *c, const config_setting_t *s, struct 
 					"its own)");
 			else
 				m->isolate = strcmp(v, "process") == 0;
+			m->isolate_said = true;
+		} else if (change && strcmp(name, "off") == 0) {
+			if (config_setting_type(e) != CONFIG_TYPE_BOOL)
+				return bad(c, e, err, "want true or false, not %s", type_word(e));
+			m->off = config_setting_get_bool(e);
 		} else if (strcmp(name, "params") == 0) {
 			if (config_setting_type(e) != CONFIG_TYPE_GROUP)
 				return bad(c, e, err, "want a group { name = value; … }, not %s",
@@ -237,7 +256,7 @@ static int read_module(struct core_config *c, const config_setting_t *s, struct 
 			for (int k = 0; k < config_setting_length(e) && r == 0; k++)
 				r = read_param(c, m, config_setting_get_elem(e, (unsigned)k), err);
 		} else {
-			r = bad(c, e, err, "unknown setting of a module; known: module, name, params, isolation");
+			r = bad(c, e, err, "unknown setting of a module; known: module, name, params, isolation%s", change ? ", off" : "");
 		}
 	}
 	if (r == 0 && !m->module)
@@ -245,7 +264,8 @@ static int read_module(struct core_config *c, const config_setting_t *s, struct 
 	return r;
 }
 
-static int read_modules(struct core_config *c, const config_setting_t *s, struct orlop_error *err)
+static int read_modules(struct core_config *c, const config_setting_t *s, bool change, struct core_config_module **ret,
+			uint32_t *ret_n, struct orlop_error *err)
 {
 	int n = config_setting_length(s);
 	int r = 0;
@@ -254,12 +274,12 @@ static int read_modules(struct core_config *c, const config_setting_t *s, struct
 		return bad(c, s, err, "want a list ( { module = …; }, … ), not %s", type_word(s));
 	if (n > 1024)
 		return bad(c, s, err, "%d modules, at most 1024", n);
-	c->modules = omem_zalloc_array((size_t)n, sizeof(*c->modules));
-	if (!c->modules)
+	*ret = omem_zalloc_array((size_t)n, sizeof(**ret));
+	if (!*ret)
 		return nomem(err);
 	for (int i = 0; i < n && r == 0; i++) {
-		c->n_modules++;
-		r = read_module(c, config_setting_get_elem(s, (unsigned)i), &c->modules[i], err);
+		++*ret_n;
+		r = read_module(c, config_setting_get_elem(s, (unsigned)i), &(*ret)[i], change, err);
 	}
 	return r;
 }
@@ -335,7 +355,9 @@ static int read_setting(struct core_config *c, const config_setting_t *s, struct
 	if (strcmp(name, "bus") == 0)
 		return read_bus(c, s, err);
 	if (strcmp(name, "modules") == 0)
-		return read_modules(c, s, err);
+		return read_modules(c, s, false, &c->modules, &c->n_modules, err);
+	if (strcmp(name, "change") == 0 || strcmp(name, "up") == 0)
+		return 0;	/* read_changes(); of `orlop up` */
 	if (strcmp(name, "loops") == 0) {
 		r = get_number(c, s, 0, 256, &v, err);
 		c->loops = (uint32_t)v;
@@ -362,7 +384,22 @@ static int read_setting(struct core_config *c, const config_setting_t *s, struct
 		return r;
 	}
 	return bad(c, s, err, "unknown setting; known: data_dir, module_dir, control, log_level, "
-		   "log_modules, loops, start_timeout_s, stop_timeout_s, drain_timeout_s, hang_timeout_s, bus, modules");
+		   "log_modules, loops, start_timeout_s, stop_timeout_s, drain_timeout_s, hang_timeout_s, bus, modules, change");
+}
+
+static int read_changes(struct core_config *c, const config_t *cfg, struct orlop_error *err)
+{
+	const config_setting_t *s = config_lookup(cfg, "change");
+	struct core_config_module *list = NULL;
+	uint32_t n = 0;
+	int r = s ? read_modules(c, s, true, &list, &n, err) : 0;
+
+	if (r == 0)
+		r = core_config_change(c, list, n, err);
+	for (uint32_t i = 0; i < n; i++)
+		core_config_module_done(&list[i]);
+	omem_free(list);
+	return r;
 }
 
 static int read_all(struct core_config *c, config_t *cfg, struct orlop_error *err)
@@ -375,6 +412,9 @@ static int read_all(struct core_config *c, config_t *cfg, struct orlop_error *er
 		if (r)
 			return r;
 	}
+	r = read_changes(c, cfg, err);
+	if (r)
+		return r;
 	if (!c->data_dir)
 		return orlop_fail(err, EINVAL, 0, "", "%s: data_dir is missing: add data_dir = "
 				  "\"/var/lib/orlop\";", c->path);
@@ -409,8 +449,8 @@ int core_config_read(const char *path, struct core_config **ret, struct orlop_er
 	}
 	config_init(&cfg);
 	if (config_read_string(&cfg, obuf_cstr(&text)) != CONFIG_TRUE)
-		r = orlop_fail(err, EINVAL, 0, "", "%s:%d: %s", path, config_error_line(&cfg),
-			       config_error_text(&cfg));
+		r = orlop_fail(err, EINVAL, 0, "", "%s:%d: %s", config_error_file(&cfg) ? config_error_file(&cfg) : path,
+			       config_error_line(&cfg), config_error_text(&cfg));
 	else
 		r = read_all(c, &cfg, err);
 	config_destroy(&cfg);
@@ -481,7 +521,7 @@ static int param_set(const char *file, const struct core_config_module *cm,
 		if (given->type && given->type != def->type) {
 			(void)snprintf(what, sizeof(what), "parameter %s: want %s", def->name,
 				       core_config_type_word(def->type));
-			return param_bad(file, cm, given->line, err, what);
+			return param_bad(given->file ? given->file : file, cm, given->line, err, what);
 		}
 	} else if (!text && (def->flags & ORLOP_PARAM_REQUIRED)) {
 		(void)snprintf(what, sizeof(what), "parameter %s is required (%s)", def->name,
@@ -493,7 +533,7 @@ static int param_set(const char *file, const struct core_config_module *cm,
 	if (core_config_value(def->type, text, &num)) {
 		(void)snprintf(what, sizeof(what), "parameter %s: \"%.60s\" is not %s", def->name, text,
 			       core_config_type_word(def->type));
-		return param_bad(file, cm, given ? given->line : cm->line, err, what);
+		return param_bad(given && given->file ? given->file : file, cm, given ? given->line : cm->line, err, what);
 	}
 	copy = omem_strdup(text);
 	atomic_init(&v->num, num);
@@ -522,7 +562,7 @@ int core_config_check(const char *file, const struct core_config_module *cm,
 		if (i == mod->n_params && !cm->params[k].carried) {
 			(void)snprintf(what, sizeof(what), "unknown parameter %.100s; see orlop module info %.60s",
 				       cm->params[k].name, cm->module);
-			r = param_bad(file, cm, cm->params[k].line, err, what);
+			r = param_bad(cm->params[k].file ? cm->params[k].file : file, cm, cm->params[k].line, err, what);
 		}
 	}
 	if (r) {

@@ -17,6 +17,13 @@
  *		{ module = "apiserver"; name = "api2"; params = { … }; isolation = "process"; }
  *	);
  *
+ *	@include "/etc/orlop/orlop.conf"	# another file, by its absolute path
+ *	up         = { … };			# for `orlop up`; not read here
+ *	change     = (				# of modules listed above, by name; what is not there is added
+ *		{ module = "cni/bridge"; params = { mtu = 1400; }; },
+ *		{ module = "scheduler/default"; off = true; }
+ *	);
+ *
  * A module is class/name, or class alone where a class has one implementation, or the path of a .so.
  * What is not known is an error, with file and line.
  */
@@ -36,6 +43,7 @@ struct core_config_param {
 	char		*value;		/* as text */
 	uint32_t	type;		/* ORLOP_PARAM_*; 0: text that may be any (command line) */
 	uint32_t	line;		/* 0: none */
+	char		*file;		/* NULL: the configuration file */
 	bool		carried;	/* from the module that is replaced: ignored if not known any more */
 };
 
@@ -44,6 +52,8 @@ struct core_config_module {
 	char		*name;		/* instance, NULL: class/name */
 	uint32_t	line;
 	bool		isolate;	/* in a process of its own */
+	bool		isolate_said;	/* of a change: by its own word */
+	bool		off;		/* of a change: not loaded */
 	bool		isolate_given;	/* of a replacement: not as the old one */
 	uint32_t	n_params;
 	struct core_config_param *params;
@@ -84,6 +94,8 @@ void core_config_free(struct core_config *c);
 void core_config_module_done(struct core_config_module *m);
 int core_config_param_add(struct core_config_module *m, const char *name, const char *value,
 			  uint32_t type, uint32_t line);
+/* change = ( … ) over modules = ( … ): change.c. @changes stay the caller's. */
+int core_config_change(struct core_config *c, const struct core_config_module *changes, uint32_t n, struct orlop_error *err);
 
 /*
  * core_config_check - one module's parameters against its table

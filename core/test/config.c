@@ -105,6 +105,46 @@ static void test_wrong(void)
 	obuf_done(&b);
 }
 
+/* A list, and what somebody wants otherwise in a file of their own. */
+static void test_change(void)
+{
+	static const char more[] = "up = { port = 1; };\nchange = (\n { module = \"a\";\n   params = { p = 2; q = \"x\"; }; },\n"
+				   " { module = \"b\"; off = true; },\n { name = \"c2\"; module = \"c\"; isolation = \"process\"; },\n"
+				   " { module = \"none\"; off = true; },\n { module = \"d\"; params = { r = true; }; } );\n";
+	struct core_config *c = NULL;
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	char other[sizeof(dir) + 16];
+	char text[512];
+
+	(void)snprintf(other, sizeof(other), "%s/more.conf", dir);
+	(void)ofile_write(AT_FDCWD, other, more, sizeof(more) - 1, 0600);
+	(void)snprintf(text, sizeof(text), "data_dir = \"/d\";\nmodules = ( { module = \"a\"; params = { o = 0; p = 1; }; }, { module = \"b\"; },"
+		       " { module = \"c\"; name = \"c2\"; params = { s = 1; }; } );\n@include \"%s\"\n", other);
+	is_int(read_text(text, &c, &err), 0, "a list and changes to it: %s", err.msg);
+	if (!c)
+		return;
+	is_int(c->n_modules, 3, "one module less, one more");
+	is_str(c->modules[0].module, "a", "the first");
+	is_int(c->modules[0].n_params, 3, "a parameter more");
+	is_str(c->modules[0].params[0].value, "0", "one stays");
+	is_str(c->modules[0].params[1].value, "2", "one is changed");
+	is_str(c->modules[0].params[1].file, other, "in that file");
+	is_int(c->modules[0].params[1].line, 4, "in that line");
+	ok(c->modules[1].isolate && c->modules[1].n_params == 1, "a word changes nothing else");
+	is_str(c->modules[2].module, "d", "the new one");
+	core_config_free(c);
+	(void)ofile_write(AT_FDCWD, other, "change = (\n{ module = \"a\"; of = true; } );\n", 41, 0600);
+	is_int(read_text(text, &c, &err), -EINVAL, "a mistake in it");
+	ok(strstr(err.msg, "more.conf:2: of: unknown setting of a module; known: module, name, params, isolation, off"), "is told with its file: %s",
+	   err.msg);
+	(void)ofile_write(AT_FDCWD, other, "change = ( ;\n)\n", 15, 0600);
+	is_int(read_text(text, &c, &err), -EINVAL, "a syntax error");
+	ok(strstr(err.msg, "more.conf:"), "too: %s", err.msg);
+	(void)unlink(other);
+	is_int(read_text(text, &c, &err), -EINVAL, "a file that is not there: %s", err.msg);
+	is_int(read_text("data_dir = \"/d\"; modules = ( { module = \"x\"; off = true; } );\n", &c, &err), -EINVAL, "off is for changes");
+}
+
 int main(void)
 {
 	if (!mkdtemp(dir))
@@ -112,6 +152,7 @@ int main(void)
 	(void)snprintf(path, sizeof(path), "%s/orlopd.conf", dir);
 	test_all();
 	test_wrong();
+	test_change();
 	(void)ofile_remove_tree(AT_FDCWD, dir);
 	return done_testing();
 }
