@@ -16,12 +16,14 @@
 
 #define QUEUE_HIGH	(256u * 1024)
 #define QUEUE_LOW	(32u * 1024)
+#define REFUSAL_MAX	4096u
 
 struct proxy {
 	struct front		*f;
 	struct ohttp_creq	*creq;
 	bool			started;
 	bool			paused;
+	int			refused;	/* the kubelet's status, if it gives no log; why comes into the front's body */
 	struct ohttp_header	*up_hdr;	/* of the kubelet's 101, in the front's arena */
 	size_t			n_up_hdr;
 	const char		*protocol;
@@ -228,6 +230,10 @@ static void on_head(void *arg, struct ohttp_creq *r, const struct ohttp_response
 	}
 	if (res->status == 200 && bytes_is(f->rt.sub, "log") && ows_wanted(f->req) && !ws_log_begin(p))
 		return;
+	if ((res->status < 200 || res->status > 206) && bytes_is(f->rt.sub, "log")) {
+		p->refused = res->status;
+		return;
+	}
 	n = front_headers(f, hdr, NULL);
 	if (type.p)
 		hdr[n++] = (struct ohttp_header){ { "Content-Type", 12 }, type };
@@ -242,6 +248,11 @@ static void on_data(void *arg, struct ohttp_creq *r, const char *data, size_t le
 
 	if (p->ws) {
 		ws_log_data(p, data, len);
+		return;
+	}
+	if (p->refused) {
+		if (p->f->body.len + len <= REFUSAL_MAX)
+			obuf_append(&p->f->body, data, len);
 		return;
 	}
 	if (ohttp_write_copy(p->f->req, data, len) < 0)
@@ -288,6 +299,23 @@ static void on_upgraded(void *arg, struct ohttp_creq *r, struct ohttp_stream *ta
 	proxy_free(p, 101);
 }
 
+/* As upstream's check of a kubelet's answer. */
+static void refuse(struct front *f, int status)
+{
+	struct obuf *b = &f->body;
+
+	while (b->len && (b->data[b->len - 1] == '\n' || b->data[b->len - 1] == '\r'))
+		b->len--;
+	if (status == 400)
+		front_error(f, 400, "BadRequest", "%.*s", (int)b->len, b->data ? b->data : "");
+	else if (status == 404)
+		front_error(f, 404, "NotFound", "the server could not find the requested resource ( pods/log %.*s)",
+			    OB(f->rt.name));
+	else
+		front_error(f, status, "InternalError", "Internal error occurred: %.*s", (int)b->len,
+			    b->data ? b->data : "");
+}
+
 static void on_end(void *arg, struct ohttp_creq *r, int err, const char *why)
 {
 	struct proxy *p = arg;
@@ -299,6 +327,13 @@ static void on_end(void *arg, struct ohttp_creq *r, int err, const char *why)
 		ows_close(p->ws, err ? 1011 : 1000, "");
 		p->ws = NULL;
 		ws_log_free(p);
+		return;
+	}
+	if (p->refused) {
+		int status = p->refused;
+
+		omem_free(p);
+		refuse(f, status);
 		return;
 	}
 	if (!p->started) {
