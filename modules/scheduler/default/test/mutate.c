@@ -16,6 +16,15 @@ static const char *const seeds[] = {
 	"{\"nodeSelectorTerms\":[" TERM "]},\"preferredDuringSchedulingIgnoredDuringExecution\":[{\"weight\":5,\"preference\":" TERM "}]}},"
 	"\"initContainers\":[{\"restartPolicy\":\"Always\",\"resources\":{\"requests\":{\"cpu\":\"1m\"}}}],\"containers\":[{}],"
 	"\"overhead\":{\"memory\":\"1Ki\"},\"resources\":{\"requests\":{\"memory\":\"3Gi\"}},\"preemptionPolicy\":\"Never\"}",
+	NODE "\n{\"labels\":{\"app\":\"web\"},\"affinity\":{\"podAffinity\":{\"requiredDuringSchedulingIgnoredDuringExecution\":[{\"topologyKey\":\"a\","
+	"\"labelSelector\":{\"matchLabels\":{\"app\":\"web\"}},\"namespaces\":[\"n\"],\"matchLabelKeys\":[\"app\"]}]},\"podAntiAffinity\":{\"preferredDuringSchedulingIgnoredDuringExecution\":"
+	"[{\"weight\":5,\"podAffinityTerm\":{\"topologyKey\":\"cores\",\"namespaceSelector\":{},\"labelSelector\":{\"matchExpressions\":[{\"key\":\"app\",\"operator\":\"Exists\"}]}}}]}},"
+	"\"tolerations\":[{\"operator\":\"Exists\"}],\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"300m\"}}}]}",
+	NODE "\n{\"labels\":{\"app\":\"web\"},\"tolerations\":[{\"operator\":\"Exists\"}],\"topologySpreadConstraints\":[{\"maxSkew\":1,\"topologyKey\":\"a\",\"whenUnsatisfiable\":\"DoNotSchedule\","
+	"\"labelSelector\":{\"matchLabels\":{\"app\":\"web\"}},\"minDomains\":2,\"nodeTaintsPolicy\":\"Honor\"},{\"maxSkew\":1,\"topologyKey\":\"cores\",\"whenUnsatisfiable\":\"ScheduleAnyway\"}],"
+	"\"budget\":{\"spec\":{\"selector\":{\"matchLabels\":{\"app\":\"web\"}}},\"status\":{\"disruptionsAllowed\":1,\"disruptedPods\":{\"x\":\"t\"}}},\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"200m\"}}}],"
+	"\"profile\":{\"schedulerName\":\"x\",\"plugins\":{\"score\":{\"disabled\":[{\"name\":\"*\"}],\"enabled\":[{\"name\":\"NodeResourcesFit\",\"weight\":3}]}},\"pluginConfig\":[{\"name\":\"NodeResourcesFit\","
+	"\"args\":{\"scoringStrategy\":{\"type\":\"RequestedToCapacityRatio\",\"requestedToCapacityRatio\":{\"shape\":[{\"utilization\":0,\"score\":0},{\"utilization\":100,\"score\":10}]}}}}]}}",
 };
 
 int main(void)
