@@ -33,6 +33,7 @@ static int normalize(struct oarena *a, struct orlop_bytes text, struct orlop_byt
 	cleanup_ojson struct ojson *j = NULL;
 	cleanup_obuf struct obuf b = OBUF_INIT;
 	int64_t index;
+	int r;
 
 	if (text.len < 2 || text.p[1] != ':')
 		return -EINVAL;
@@ -48,8 +49,9 @@ static int normalize(struct oarena *a, struct orlop_bytes text, struct orlop_byt
 		break;
 	case 'k':
 	case 'v':
-		if (ojson_parse(text.p + 2, text.len - 2, &j, NULL) < 0)
-			return -EINVAL;
+		r = ojson_parse(text.p + 2, text.len - 2, &j, NULL);
+		if (r < 0)
+			return r == -ENOMEM ? r : -EINVAL;
 		if (text.p[0] == 'k' && !ojson_is(j, OJSON_OBJECT))
 			return -EINVAL;
 		(void)ojson_write(j, OJSON_SORTED, &b);
@@ -141,7 +143,7 @@ int ofields_from_paths(struct oarena *a, const char *const *paths, const struct 
 	return 0;
 }
 
-static void print_pe(struct orlop_bytes pe, struct obuf *b)
+void ofields_print_pe(struct orlop_bytes pe, struct obuf *b)
 {
 	struct orlop_bytes v = { pe.p + 2, pe.len - 2 };
 	struct oscan_iter it;
@@ -182,7 +184,7 @@ static int each(const struct ofields *s, struct obuf *path, ofields_each_fn fn, 
 	int r = 0;
 
 	if (s->pe.len >= 2)
-		print_pe(s->pe, path);
+		ofields_print_pe(s->pe, path);
 	if (s->member)
 		r = obuf_err(path) < 0 ? obuf_err(path) : fn(arg, obuf_cstr(path), path->len);
 	for (uint32_t i = 0; r == 0 && i < s->n; i++)

@@ -6,6 +6,7 @@
  * values; elements of lists and maps are members themselves besides their fields.
  */
 #include "patch/ofields.h"
+#include "patch/place.h"
 
 #include "base/ocleanup.h"
 #include "base/ostr.h"
@@ -13,145 +14,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* How a value is owned: depends on its type and on the field that holds it. */
-enum shape {
-	LEAF,
-	MAP,		/* struct or map, field by field */
-	LIST_MAP,
-	LIST_SET,
-};
-
-struct place {
-	const struct oschema_type	*type;	/* NULL: unknown, a leaf */
-	const struct oschema_field	*field;	/* NULL: element of something */
-};
-
-struct walk {
-	struct oarena			*mem;
-	const struct oschema		*schema;
-};
-
-static enum shape shape_of(struct place p)
-{
-	if (p.type == NULL)
-		return LEAF;
-	switch (p.type->kind) {
-	case OSCHEMA_STRUCT:
-		if ((p.type->flags & OSCHEMA_T_ATOMIC) != 0 || (p.field != NULL && p.field->struct_atomic))
-			return LEAF;
-		return MAP;
-	case OSCHEMA_MAP:
-		return p.field != NULL && p.field->map_atomic ? LEAF : MAP;
-	case OSCHEMA_LIST:
-		if (p.field == NULL || p.field->list == OSCHEMA_LIST_ATOMIC)
-			return LEAF;
-		return p.field->list == OSCHEMA_LIST_SET ? LIST_SET : LIST_MAP;
-	default:
-		return LEAF;
-	}
-}
-
-static struct place place_member(const struct walk *w, struct place parent, const char *key,
-				 size_t len)
-{
-	struct place p = { NULL, NULL };
-
-	if (parent.type->kind == OSCHEMA_MAP) {
-		p.type = oschema_type_at(w->schema, parent.type->elem);
-		return p;
-	}
-	p.field = oschema_field_find(w->schema, parent.type, key, len);
-	if (p.field != NULL)
-		p.type = oschema_field_type(w->schema, p.field);
-	return p;
-}
-
-static struct place place_element(const struct walk *w, struct place list)
-{
-	return (struct place){ oschema_type_at(w->schema, list.type->elem), NULL };
-}
-
-static int keep(const struct walk *w, struct obuf *b, struct orlop_bytes *ret)
-{
-	int r = obuf_err(b);
-
-	ret->len = b->len;
-	ret->p = r == 0 ? oarena_strndup(w->mem, b->data, b->len) : NULL;
-	obuf_done(b);
-	return ret->p != NULL ? 0 : -ENOMEM;
-}
-
-static int member_pe(const struct walk *w, const char *key, size_t len, struct orlop_bytes *ret)
-{
-	struct obuf b = OBUF_INIT;
-
-	obuf_puts(&b, "f:");
-	obuf_append(&b, key, len);
-	return keep(w, &b, ret);
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Default of a key field of list elements, as JSON text; NULL if it has none. */
-static const char *key_default(const struct walk *w, struct place list, const char *key)
-{
-	struct place e = place_element(w, list);
-	const struct oschema_field *f = oschema_field_find(w->schema, e.type, key, strlen(key));
-
-	if (f == NULL || (f->flags & OSCHEMA_F_HAS_DEFAULT) == 0)
-		return NULL;
-	return oschema_str(w->schema, f->def);
-}
-
-/* `k:{…}` or `v:…` of a list element. -EINVAL: it has no place in such a list. */
-static int element_pe(const struct walk *w, struct place list, const struct ojson *e,
-		      struct orlop_bytes *ret)
-{
-	const struct oschema_field *f = list.field;
-	struct obuf b = OBUF_INIT;
-	const char *keys[8];
-	bool any = false;
-
-	if (f->list == OSCHEMA_LIST_SET) {
-		if (ojson_is(e, OJSON_OBJECT) || ojson_is(e, OJSON_ARRAY))
-			return -EINVAL;
-		obuf_puts(&b, "v:");
-		(void)ojson_write(e, 0, &b);
-		return keep(w, &b, ret);
-	}
-	if (!ojson_is(e, OJSON_OBJECT) || f->n_keys > sizeof(keys) / sizeof(keys[0]))
-		return -EINVAL;
-	for (unsigned int i = 0; i < f->n_keys; i++)
-		keys[i] = oschema_strs(w->schema, f->keys, i);
-	qsort(keys, f->n_keys, sizeof(keys[0]), by_name);
-	obuf_puts(&b, "k:{");
-	for (unsigned int i = 0; i < f->n_keys; i++) {
-		const struct ojson *v = ojson_get(e, keys[i]);
-		const char *def = v == NULL ? key_default(w, list, keys[i]) : NULL;
-
-		if (v == NULL && def == NULL)
-			continue;
-		if (any)
-			obuf_putc(&b, ',');
-		any = true;
-		obuf_put_json_cstr(&b, keys[i]);
-		obuf_putc(&b, ':');
-		if (v != NULL)
-			(void)ojson_write(v, OJSON_SORTED, &b);
-		else
-			obuf_puts(&b, def);
-	}
-	obuf_putc(&b, '}');
-	if (!any) {
-		obuf_done(&b);
-		return -EINVAL;
-	}
-	return keep(w, &b, ret);
-}
 
 /* ---- what an object sets ----------------------------------------------------------------------- */
 
@@ -165,7 +27,7 @@ static int collect_map(const struct walk *w, struct place p, const struct ojson 
 		struct place m = place_member(w, p, it.key, it.key_len);
 		struct orlop_bytes pe;
 		struct ofields *child;
-		int r = member_pe(w, it.key, it.key_len, &pe);
+		int r = place_member_pe(w, it.key, it.key_len, &pe);
 
 		if (r < 0)
 			return r;
@@ -188,7 +50,7 @@ static int collect_list(const struct walk *w, struct place p, const struct ojson
 	OJSON_FOREACH_ELEM(i, e, v) {
 		struct orlop_bytes pe;
 		struct ofields *child;
-		int r = element_pe(w, p, e, &pe);
+		int r = place_element_pe(w, p, e, &pe);
 
 		if (r == -EINVAL)
 			continue;
@@ -208,11 +70,11 @@ static int collect_list(const struct walk *w, struct place p, const struct ojson
 static int collect(const struct walk *w, struct place p, const struct ojson *v,
 		   struct ofields *node)
 {
-	enum shape s = shape_of(p);
+	enum place_shape s = place_shape(p);
 
-	if (s == MAP && (v == NULL || ojson_is(v, OJSON_OBJECT)))
+	if (s == PLACE_MAP && (v == NULL || ojson_is(v, OJSON_OBJECT)))
 		return collect_map(w, p, v, node);
-	if ((s == LIST_MAP || s == LIST_SET) && (v == NULL || ojson_is(v, OJSON_ARRAY)))
+	if ((s == PLACE_LIST_MAP || s == PLACE_LIST_SET) && (v == NULL || ojson_is(v, OJSON_ARRAY)))
 		return collect_list(w, p, v, node);
 	node->member = true;
 	return 0;
@@ -295,7 +157,7 @@ static int compare_member(const struct walk *w, struct place p, const char *key,
 	/* equal subtrees are the rule: no need to look inside */
 	if (old.there && new.there && ojson_equal(old.v, new.v))
 		return 0;
-	r = member_pe(w, key, len, &pe);
+	r = place_member_pe(w, key, len, &pe);
 	if (r == 0)
 		r = descend(w, n, pe, &child);
 	if (r == 0)
@@ -343,7 +205,7 @@ static int group_elements(const struct walk *w, struct place p, const struct ojs
 		struct orlop_bytes pe;
 		struct group *g;
 		uintptr_t at;
-		int r = element_pe(w, p, e, &pe);
+		int r = place_element_pe(w, p, e, &pe);
 
 		if (r == -EINVAL)
 			continue;
@@ -378,12 +240,12 @@ static bool doubles_equal(const struct walk *w, struct place p, const struct gro
 	OJSON_FOREACH_ELEM(k, e, new) {
 		struct orlop_bytes pe;
 
-		if (element_pe(w, p, e, &pe) < 0 || !ostr_eq(pe.p, pe.len, g->pe.p, g->pe.len))
+		if (place_element_pe(w, p, e, &pe) < 0 || !ostr_eq(pe.p, pe.len, g->pe.p, g->pe.len))
 			continue;
 		for (; i < ojson_count(old); i++) {
 			const struct ojson *o = ojson_index(old, i);
 
-			if (element_pe(w, p, o, &pe) == 0 && ostr_eq(pe.p, pe.len, g->pe.p, g->pe.len))
+			if (place_element_pe(w, p, o, &pe) == 0 && ostr_eq(pe.p, pe.len, g->pe.p, g->pe.len))
 				break;
 		}
 		if (i == ojson_count(old) || !ojson_equal(ojson_index(old, i++), e))
@@ -434,26 +296,26 @@ static int compare_list(const struct walk *w, struct place p, struct side old, s
 	return r;
 }
 
-static bool fits(enum shape s, struct side side)
+static bool fits(enum place_shape s, struct side side)
 {
 	if (!side.there || side.v == NULL)
 		return true;
-	return ojson_is(side.v, s == MAP ? OJSON_OBJECT : OJSON_ARRAY);
+	return ojson_is(side.v, s == PLACE_MAP ? OJSON_OBJECT : OJSON_ARRAY);
 }
 
 static int compare(const struct walk *w, struct place p, struct side old, struct side new,
 		   struct nodes n)
 {
-	enum shape s = shape_of(p);
+	enum place_shape s = place_shape(p);
 	int r;
 
 	/* two empty ones are a leaf, so that null and empty can differ */
-	if (s == LEAF || !fits(s, old) || !fits(s, new) ||
+	if (s == PLACE_LEAF || !fits(s, old) || !fits(s, new) ||
 	    (ojson_count(old.v) == 0 && ojson_count(new.v) == 0)) {
 		compare_leaf(old, new, n);
 		return 0;
 	}
-	r = s == MAP ? compare_map(w, p, old, new, n) : compare_list(w, p, old, new, n);
+	r = s == PLACE_MAP ? compare_map(w, p, old, new, n) : compare_list(w, p, old, new, n);
 	if (!old.there)
 		n.added->member = true;
 	else if (!new.there)

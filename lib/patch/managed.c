@@ -1,5 +1,6 @@
 /* The entries of managedFields and what a write does to them; see omanaged.h. */
 #include "patch/omanaged.h"
+#include "patch/entries.h"
 
 #include "base/ocleanup.h"
 #include "base/ostr.h"
@@ -12,39 +13,6 @@
 
 #define MANAGER_MAX 128
 #define ANCIENT "ancient-changes"
-
-/* Fields that say what an object is, not what somebody wants: nobody owns them. */
-static const char *const never_owned[] = {
-	"apiVersion", "kind", "metadata", "metadata.name", "metadata.namespace",
-	"metadata.creationTimestamp", "metadata.selfLink", "metadata.uid", "metadata.clusterName",
-	"metadata.generation", "metadata.managedFields", "metadata.resourceVersion", NULL,
-};
-
-static struct omanaged_entry *entry_add(struct oarena *a, struct omanaged *m)
-{
-	struct omanaged_entry *v;
-
-	if (m->n == m->cap) {
-		size_t cap = m->cap == 0 ? 8 : m->cap * 2;
-
-		v = oarena_alloc(a, cap * sizeof(*v));
-		if (v == NULL)
-			return NULL;
-		if (m->n > 0)
-			memcpy(v, m->v, m->n * sizeof(*v));
-		m->v = v;
-		m->cap = cap;
-	}
-	v = &m->v[m->n++];
-	*v = (struct omanaged_entry){ .time = "", .subresource = "" };
-	return v;
-}
-
-static void entry_remove(struct omanaged *m, size_t i)
-{
-	m->n--;
-	memmove(&m->v[i], &m->v[i + 1], (m->n - i) * sizeof(m->v[0]));
-}
 
 /* ---- from and to JSON -------------------------------------------------------------------------- */
 
@@ -202,31 +170,27 @@ static int entries_before(const struct omanaged_write_info *w, struct oarena *a,
 	return r == -EINVAL ? 0 : r;
 }
 
-static int compare(const struct omanaged_write_info *w, struct oarena *a, struct ofields_diff *d)
-{
-	cleanup_ojson struct ojson *zero = NULL;
-	const struct ofields *reset = NULL;
-	int r = w->live == NULL ? ofields_zero(w->schema, w->type, &zero) : 0;
-
-	if (r == 0)
-		r = ofields_compare(a, w->schema, w->type, w->live != NULL ? w->live : zero, w->object, d);
-	if (r == 0)
-		r = ofields_from_paths(a, w->reset, &reset);
-	if (r == 0)
-		r = ofields_difference_recursive(a, d->added, reset, &d->added);
-	if (r == 0)
-		r = ofields_difference_recursive(a, d->removed, reset, &d->removed);
-	if (r == 0)
-		r = ofields_difference_recursive(a, d->modified, reset, &d->modified);
-	return r;
-}
-
-/* Takes what changed away from everybody; entries that become empty go. */
-static int take_away(struct oarena *a, struct omanaged *m, const struct ofields *changed)
+/*
+ * Takes what changed away from everybody, each in the version of his entry; entries that become
+ * empty go, and those whose version nobody knows any more.
+ */
+static int take_away(struct oarena *a, struct omanaged *m, struct versions *vs)
 {
 	for (size_t i = m->n; i-- > 0;) {
-		int r = ofields_difference(a, m->v[i].fields, changed, &m->v[i].fields);
+		const struct ofields_diff *d;
+		const struct ofields *changed = NULL;
+		int r = versions_diff(vs, m->v[i].api_version, &d);
 
+		if (r == -ENOENT) {
+			entry_remove(m, i);
+			continue;
+		}
+		if (r == 0)
+			r = ofields_union(a, d->added, d->modified, &changed);
+		if (r == 0)
+			r = ofields_union(a, changed, d->removed, &changed);
+		if (r == 0)
+			r = ofields_difference(a, m->v[i].fields, changed, &m->v[i].fields);
 		if (r < 0)
 			return r;
 		if (ofields_is_empty(m->v[i].fields))
@@ -254,7 +218,6 @@ static int give(const struct omanaged_write_info *w, struct oarena *a, struct om
 {
 	struct orlop_bytes name = w->manager;
 	struct omanaged_entry *e;
-	char time[OTIME_BUF];
 	const char *manager;
 	const char *version;
 	const char *sub;
@@ -275,10 +238,9 @@ static int give(const struct omanaged_write_info *w, struct oarena *a, struct om
 		e->api_version = version;
 		e->subresource = sub;
 	}
-	otime_format(w->now_ns, time);
-	e->time = oarena_strdup(a, time);
-	e->time_s = w->now_ns / OTIME_SECOND;
-	return e->time != NULL ? ofields_union(a, e->fields, taken, &e->fields) : -ENOMEM;
+	if (entry_stamp(a, e, w->now_ns) < 0)
+		return -ENOMEM;
+	return ofields_union(a, e->fields, taken, &e->fields);
 }
 
 /* Oldest first, as upstream sorts them before summing up. */
@@ -335,24 +297,31 @@ static int cap_updaters(struct oarena *a, struct omanaged *m)
 
 static int update(const struct omanaged_write_info *w, struct oarena *a, struct omanaged *m)
 {
-	struct ofields_diff d = { NULL, NULL, NULL };
-	const struct ofields *never = NULL;
-	const struct ofields *changed = NULL;
+	cleanup_ojson struct ojson *zero = NULL;
 	const struct ofields *taken = NULL;
-	int r = compare(w, a, &d);
+	const struct ofields_diff *d;
+	struct walk walk = { a, w->schema };
+	struct versions vs = {
+		.w = &walk, .type = w->type, .new = w->object,
+		.convert = w->convert, .convert_arg = w->convert_arg,
+		.name = oarena_strndup(a, w->api_version.len > 0 ? w->api_version.p : "", w->api_version.len),
+	};
+	int r = vs.name != NULL ? ofields_from_paths(a, w->reset, &vs.reset) : -ENOMEM;
 
+	if (r == 0 && w->live == NULL)
+		r = ofields_zero(w->schema, w->type, &zero);
+	vs.old = w->live != NULL ? w->live : zero;
 	if (r == 0)
-		r = ofields_union(a, d.added, d.modified, &taken);
+		r = take_away(a, m, &vs);
 	if (r == 0)
-		r = ofields_union(a, taken, d.removed, &changed);
+		r = versions_diff(&vs, vs.name, &d);
 	if (r == 0)
-		r = take_away(a, m, changed);
+		r = ofields_union(a, d->added, d->modified, &taken);
 	if (r == 0)
-		r = ofields_from_paths(a, never_owned, &never);
-	if (r == 0)
-		r = ofields_difference(a, taken, never, &taken);
+		r = entry_strip(a, &taken);
 	if (r == 0 && !ofields_is_empty(taken))
 		r = give(w, a, m, taken);
+	versions_done(&vs);
 	return r == 0 ? cap_updaters(a, m) : r;
 }
 
@@ -382,6 +351,22 @@ int omanaged_update(const struct omanaged_write_info *w)
 		return r;
 	meta = ojson_ensure_object(w->object, "metadata");
 	return meta != NULL ? ojson_set(meta, "managedFields", TAKE(after)) : -ENOMEM;
+}
+
+bool omanaged_same_but_time(const struct ojson *a, const struct ojson *b)
+{
+	if (ojson_count(a) != ojson_count(b))
+		return false;
+	OJSON_FOREACH_ELEM(i, x, a) {
+		const struct ojson *y = ojson_index(b, i);
+
+		if (ojson_count(x) - ojson_has(x, "time") != ojson_count(y) - ojson_has(y, "time"))
+			return false;
+		OJSON_FOREACH(it, x)
+			if (strcmp(it.key, "time") != 0 && !ojson_equal(it.value, ojson_get(y, it.key)))
+				return false;
+	}
+	return true;
 }
 
 struct orlop_bytes omanaged_manager(struct orlop_bytes field_manager, struct orlop_bytes user_agent)

@@ -89,6 +89,9 @@ int ofields_zero(const struct oschema *schema, const struct oschema_type *type, 
 typedef int (*ofields_each_fn)(void *arg, const char *path, size_t len);
 int ofields_each(const struct ofields *s, ofields_each_fn fn, void *arg);
 
+/* The same of one path element. */
+void ofields_print_pe(struct orlop_bytes pe, struct obuf *b);
+
 /* ---- building: a set that grows path by path, in one depth-first walk ----------------------------- */
 
 struct ofields *ofields_new(struct oarena *a);

@@ -2,8 +2,8 @@
  * omanaged - metadata.managedFields through creates, updates and patches
  *
  * What upstream's field manager does for every write but apply: fields that a write changes or adds
- * move to the writer, fields that it removes leave everybody. Server-side apply will stand on the
- * same entries and sets (ofields.h); its merge is not here yet.
+ * move to the writer, fields that it removes leave everybody. Server-side apply (oapply.h) stands on
+ * the same entries and sets (ofields.h).
  */
 #ifndef OLIB_PATCH_OMANAGED_H
 #define OLIB_PATCH_OMANAGED_H
@@ -50,6 +50,14 @@ int omanaged_write(const struct omanaged *m, struct ojson **ret);
 /* `managedFields: []` or `[{}]`: the client wants them cleared. */
 bool omanaged_is_reset(const struct ojson *array, bool present);
 
+/*
+ * An object in another version, with the type it has there; NULL: there is one version. Entries are
+ * in the version in which their fields were written; one whose version is not served any more is
+ * dropped. 0, -ENOENT (no such version), -ENOMEM, -EINVAL.
+ */
+typedef int (*omanaged_convert_fn)(void *arg, const struct ojson *object, const char *to,
+				   struct ojson **ret, const struct oschema_type **ret_type);
+
 /* What a write is. Everything is borrowed; zero and fill in. */
 struct omanaged_write_info {
 	const struct oschema		*schema;
@@ -63,6 +71,8 @@ struct omanaged_write_info {
 	int64_t				now_ns;		/* wall time */
 	const char *const		*reset;		/* dotted paths that this endpoint never owns ("status"),
 							   NULL-terminated, may be NULL */
+	omanaged_convert_fn		convert;
+	void				*convert_arg;
 };
 
 /*
@@ -73,6 +83,9 @@ struct omanaged_write_info {
  * included. 0 or -ENOMEM: entries that cannot be read are dropped, as upstream does.
  */
 int omanaged_update(const struct omanaged_write_info *w);
+
+/* Do two lists of entries say the same but for their times? */
+bool omanaged_same_but_time(const struct ojson *a, const struct ojson *b);
 
 /* The manager's name for a request: @field_manager, else the user agent up to the first '/'. */
 struct orlop_bytes omanaged_manager(struct orlop_bytes field_manager, struct orlop_bytes user_agent);

@@ -36,6 +36,10 @@ int oyaml_next(struct oyaml *y, struct ojson **ret, struct oyaml_error *err);
 /* Exactly one document; an empty text is null. More than one: the first, as upstream. */
 int oyaml_parse(const char *p, size_t len, struct ojson **ret, struct oyaml_error *err);
 
+/* The same, but of keys that are set twice the last one holds; the first such is told in @ret_twice. */
+int oyaml_parse_last(const char *p, size_t len, struct ojson **ret, struct oyaml_error *ret_twice,
+		     struct oyaml_error *err);
+
 /*
  * oyaml_write - appends a tree as YAML: block style, two blanks a level, lists not indented, keys
  * sorted, strings quoted only where they would read as something else. One trailing newline.

@@ -36,23 +36,45 @@ struct oyaml {
 	bool			started;
 	bool			ended;
 	struct oyaml_error	*err;
+	struct oyaml_error	*twice;		/* NULL: a key that is set twice is an error */
 };
 
-static int fail(struct oyaml *y, size_t line, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+__attribute__((format(printf, 3, 0)))
+static void tell(struct oyaml_error *err, size_t line, const char *fmt, va_list ap)
+{
+	int n;
+
+	err->line = line;
+	n = snprintf(err->msg, sizeof(err->msg), line > 0 ? "yaml: line %zu: " : "yaml: ", line);
+	(void)vsnprintf(err->msg + n, sizeof(err->msg) - (size_t)n, fmt, ap);
+}
+
+__attribute__((format(printf, 3, 4)))
 static int fail(struct oyaml *y, size_t line, const char *fmt, ...)
 {
 	va_list ap;
-	int n;
 
 	if (y->err == NULL)
 		return -EINVAL;
-	y->err->line = line;
-	n = snprintf(y->err->msg, sizeof(y->err->msg), line > 0 ? "yaml: line %zu: " : "yaml: ", line);
 	va_start(ap, fmt);
-	(void)vsnprintf(y->err->msg + n, sizeof(y->err->msg) - (size_t)n, fmt, ap);
+	tell(y->err, line, fmt, ap);
 	va_end(ap);
 	return -EINVAL;
+}
+
+/* A key is there a second time: an error, or something to tell. */
+__attribute__((format(printf, 3, 4)))
+static int doubled(struct oyaml *y, size_t line, const char *fmt, ...)
+{
+	struct oyaml_error *e = y->twice != NULL ? y->twice : y->err;
+	va_list ap;
+
+	if (e != NULL && (y->twice == NULL || e->msg[0] == '\0')) {
+		va_start(ap, fmt);
+		tell(e, line, fmt, ap);
+		va_end(ap);
+	}
+	return y->twice != NULL ? 0 : -EINVAL;
 }
 
 static void anchor_free(void *p)
@@ -102,6 +124,7 @@ static size_t line_of(const yaml_event_t *e)
 static int next_event(struct oyaml *y, yaml_event_t *e)
 {
 	const yaml_parser_t *p = &y->parser;
+	size_t line;
 
 	memset(e, 0, sizeof(*e));
 	if (yaml_parser_parse(&y->parser, e))
@@ -110,7 +133,13 @@ static int next_event(struct oyaml *y, yaml_event_t *e)
 		return -ENOMEM;
 	if (p->error == YAML_READER_ERROR)
 		return fail(y, 0, "%s", p->problem != NULL ? p->problem : "cannot be read");
-	return fail(y, p->problem_mark.line + 1, "%s", p->problem != NULL ? p->problem : "is broken");
+	/* go-yaml's way of counting: from 1 only what the scanner says, and the first line has no number */
+	line = p->problem_mark.line;
+	if (line > 0 && p->error == YAML_SCANNER_ERROR)
+		line++;
+	else if (line == 0)
+		line = p->context_mark.line;
+	return fail(y, line, "%s", p->problem != NULL ? p->problem : "is broken");
 }
 
 /* The share of nodes that aliases may make, by how many there are. */
@@ -342,7 +371,9 @@ static int member(struct oyaml *y, const yaml_event_t *e, struct ojson *obj, str
 		return r;
 	/* before the value is read, so that the complaint comes with the right line */
 	if (!merge && ojson_lookup_n(obj, obuf_cstr(&key), key.len, NULL))
-		return fail(y, line_of(e), "key \"%.60s\" already set in map", obuf_cstr(&key));
+		r = doubled(y, line_of(e), "key \"%.60s\" already set in map", obuf_cstr(&key));
+	if (r < 0)
+		return r;
 	r = node(y, &value, &v);
 	if (r < 0)
 		return r;
@@ -490,16 +521,25 @@ int oyaml_next(struct oyaml *y, struct ojson **ret, struct oyaml_error *err)
 	return r;
 }
 
-int oyaml_parse(const char *p, size_t len, struct ojson **ret, struct oyaml_error *err)
+int oyaml_parse_last(const char *p, size_t len, struct ojson **ret, struct oyaml_error *ret_twice,
+		     struct oyaml_error *err)
 {
 	struct oyaml *y;
 	int r = oyaml_open(p, len, &y);
 
 	if (r < 0)
 		return r;
+	if (ret_twice != NULL)
+		*ret_twice = (struct oyaml_error){ 0, "" };
+	y->twice = ret_twice;
 	r = oyaml_next(y, ret, err);
 	if (r == 0)
 		*ret = NULL;
 	oyaml_close(y);
 	return r < 0 ? r : 0;
+}
+
+int oyaml_parse(const char *p, size_t len, struct ojson **ret, struct oyaml_error *err)
+{
+	return oyaml_parse_last(p, len, ret, NULL, err);
 }

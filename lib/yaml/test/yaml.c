@@ -59,7 +59,7 @@ static void test_maps(void)
 	fails("a: *nope\n", -EINVAL, "yaml: unknown anchor 'nope' referenced");
 	fails("a: &x [*x]\n", -EINVAL, "yaml: anchor 'x' value contains itself");
 	fails("<<: 1\n", -EINVAL, "yaml: line 1: map merge requires map or sequence of maps as the value");
-	fails("a: b: c\n", -EINVAL, "yaml: line 1: mapping values are not allowed in this context");
+	fails("a: b: c\n", -EINVAL, "yaml: mapping values are not allowed in this context");
 	fails("a:\n\t- x\n", -EINVAL, "yaml: line 2: found character that cannot start any token");
 }
 
