@@ -184,7 +184,7 @@ def methods():
     t.eq(api.get(CM, {"Accept": "image/png, */*;q=0.1"}).status, 200, "unless anything will do")
     status(api.post(CM, "x", type="text/plain"), 415, "UnsupportedMediaType", "a body that we cannot read")
     status(api("PATCH", CM + "/c", "{}", type="application/json"), 415, "UnsupportedMediaType", "a patch of no known type")
-    status(api.patch(CM + "/c?fieldManager=m&force=true", config_map("c"), "apply"), 415, "UnsupportedMediaType", "apply")
+    status(api("PATCH", CM + "/c?fieldManager=m", "{}", type="application/apply-patch+cbor"), 415, "UnsupportedMediaType", "apply in CBOR")
     a = api.post(CM, b"x" * (3 * 1024 * 1024 + 10))
     status(a, 413, "RequestEntityTooLarge", "a body above 3 MiB")
     t.eq(api.get(CM + "/c").status, 200, "the next request is served")

@@ -181,7 +181,7 @@ static int system_fields(struct reg_op *op, struct ojson *in, struct ojson *meta
 }
 
 /* From here both create and an update that creates go on. */
-static int make_new(struct reg_op *op, struct ojson *take_in)
+int write_make_new(struct reg_op *op, struct ojson *take_in)
 {
 	struct ojson *in = take_in, *meta = meta_of(in);
 	struct write *w = op->w;
@@ -219,7 +219,7 @@ int write_make_create(struct reg_op *op)
 	struct ojson *in = NULL;
 	int r = write_parse_body(op, op->k, &in);
 
-	return r ? r : make_new(op, in);
+	return r ? r : write_make_new(op, in);
 }
 
 /* ---- update ---- */
@@ -270,6 +270,13 @@ static int check_preconditions(struct reg_op *op, const struct ojson *meta, bool
 	if (name.len && !rb_eq(name, w->name))
 		return reg_bad_request(op, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
 				       OB(name), OB(w->name));
+	if (uid.len && patch && !rb_eq(uid, ojson_get_bytes(old, "uid"))) {
+		/* once for every object, once more by the kind's own rules */
+		for (int i = 0; i < 2; i++)
+			reg_cause(op, "FieldValueInvalid", "metadata.uid",
+				  "Invalid value: \"%.*s\": field is immutable", OB(uid));
+		return reg_invalid(op, w->name);
+	}
 	if (uid.len && !rb_eq(uid, ojson_get_bytes(old, "uid")))
 		return reg_conflict(op, w->name, "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
 				    OB(uid), OB(ojson_get_bytes(old, "uid")));
@@ -352,8 +359,7 @@ static int only_part(struct reg_op *op, struct ojson **in, const struct ojson *w
 	return r;
 }
 
-/* The stored object in the version of the request. */
-static int current(struct reg_op *op, struct ojson **ret)
+int write_current(struct reg_op *op, struct ojson **ret)
 {
 	const struct oschema *s = op->sh->rg->schema;
 	struct write *w = op->w;
@@ -387,7 +393,7 @@ static bool goes_now(const struct write *w)
 }
 
 /* @in is the whole object as the client wants it. */
-static int make_changed(struct reg_op *op, struct ojson *take_in, bool patch)
+int write_make_changed(struct reg_op *op, struct ojson *take_in, bool patch)
 {
 	struct ojson *in = take_in, *meta;
 	struct ojson *was = NULL;
@@ -407,7 +413,7 @@ static int make_changed(struct reg_op *op, struct ojson *take_in, bool patch)
 	if (r == 0 && ojson_get_array(meta, "managedFields"))
 		w->mf_requested = ojson_ref(ojson_get_array(meta, "managedFields"));
 	if (r == 0 && op->k != w->k)
-		r = current(op, &was);
+		r = write_current(op, &was);
 	if (r == 0 && op->rq.sub.len)
 		r = only_part(op, &in, was ? was : w->old);
 	meta = meta_of(in);
@@ -428,6 +434,34 @@ static int make_changed(struct reg_op *op, struct ojson *take_in, bool patch)
 	return 0;
 }
 
+int write_may_create(struct reg_op *op, struct ojson *in)
+{
+	struct ojson *meta = meta_of(in);
+	int r = 0;
+
+	if (op->sh->rg->cfg.hooks.authorize) {
+		struct reg_req as = op->rq;
+
+		as.verb = REG_CREATE;
+		r = reg_authorize(op->sh, &as, &op->err);
+	}
+	if (r == 0 && meta) {
+		struct orlop_bytes name = ojson_get_bytes(meta, "name");
+
+		if (name.len && !rb_eq(name, op->rq.name))
+			r = reg_bad_request(op, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
+					    OB(name), OB(op->rq.name));
+		else if (ojson_get_bytes(meta, "uid").len)
+			r = reg_conflict(op, op->rq.name, "Precondition failed: UID in precondition: %.*s, UID in object meta: ",
+					 OB(ojson_get_bytes(meta, "uid")));
+		else if (ojson_get_bytes(meta, "resourceVersion").len)
+			r = reg_not_found(op, op->rq.name);
+		else
+			r = ojson_set_string(meta, "name", op->rq.name.p, op->rq.name.len);
+	}
+	return r;
+}
+
 int write_make_update(struct reg_op *op)
 {
 	struct ojson *in = NULL;
@@ -437,35 +471,16 @@ int write_make_update(struct reg_op *op)
 		return r;
 	op->w->code = 200;
 	if (op->w->old)
-		return make_changed(op, in, false);
+		return write_make_changed(op, in, false);
 
 	/* PUT creates: the name is the path's */
 	op->w->code = 201;
-	if (op->sh->rg->cfg.hooks.authorize) {
-		struct reg_req as = op->rq;
-
-		as.verb = REG_CREATE;
-		r = reg_authorize(op->sh, &as, &op->err);
-	}
-	if (r == 0 && meta_of(in)) {
-		struct orlop_bytes name = ojson_get_bytes(meta_of(in), "name");
-
-		if (name.len && !rb_eq(name, op->rq.name))
-			r = reg_bad_request(op, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
-					    OB(name), OB(op->rq.name));
-		else if (ojson_get_bytes(meta_of(in), "uid").len)
-			r = reg_conflict(op, op->rq.name, "Precondition failed: UID in precondition: %.*s, UID in object meta: ",
-					 OB(ojson_get_bytes(meta_of(in), "uid")));
-		else if (ojson_get_bytes(meta_of(in), "resourceVersion").len)
-			r = reg_not_found(op, op->rq.name);
-		else
-			r = ojson_set_string(meta_of(in), "name", op->rq.name.p, op->rq.name.len);
-	}
+	r = write_may_create(op, in);
 	if (r) {
 		ojson_unref(in);
 		return op->err.err ? r : reg_failed(op, r, NULL);
 	}
-	return make_new(op, in);
+	return write_make_new(op, in);
 }
 
 /* ---- patch ---- */
@@ -488,7 +503,7 @@ int write_make_patch(struct reg_op *op)
 		ojson_unref(patch);
 		return r;
 	}
-	r = current(op, &doc);
+	r = write_current(op, &doc);
 	if (r == 0) {
 		switch (op->rq.patch) {
 		case REG_PATCH_JSON:
@@ -517,5 +532,5 @@ int write_make_patch(struct reg_op *op)
 		ojson_unref(doc);
 		return op->err.err ? r : reg_failed(op, r, NULL);
 	}
-	return make_changed(op, doc, true);
+	return write_make_changed(op, doc, true);
 }

@@ -164,6 +164,9 @@ int reg_forbidden(struct reg_op *op, struct orlop_bytes name, const char *fmt, .
 int reg_bad_request(struct reg_op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int reg_internal(struct reg_op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int reg_method(struct reg_op *op);
+/* Any other: without details but the causes that were added. -@errnum. */
+int reg_fail(struct reg_op *op, int errnum, int http, const char *reason, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
 int reg_too_large_rv(struct reg_op *op, uint64_t asked, uint64_t current);
 int reg_expired(struct reg_op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -299,6 +299,9 @@ int reg_opts_parse(struct reg_op *op)
 		if (op->rq.patch != REG_PATCH_APPLY && op->opt.has_force)
 			reg_cause(op, "FieldValueForbidden", "force",
 				  "Forbidden: may not be specified for non-apply patch");
+		if (op->rq.patch == REG_PATCH_APPLY && op->opt.manager.len == 0 && op->rq.manager.len == 0)
+			reg_cause(op, "FieldValueRequired", "fieldManager",
+				  "Required value: is required for apply patch");
 		break;
 	default:
 		break;

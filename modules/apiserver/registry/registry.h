@@ -38,7 +38,7 @@ enum reg_patch {
 	REG_PATCH_JSON,		/* application/json-patch+json */
 	REG_PATCH_MERGE,	/* application/merge-patch+json */
 	REG_PATCH_STRATEGIC,	/* application/strategic-merge-patch+json */
-	REG_PATCH_APPLY,	/* application/apply-patch+yaml; answers 415 for now */
+	REG_PATCH_APPLY,	/* application/apply-patch+yaml: the body is YAML or JSON */
 };
 
 /* What the client asked to see (Accept). */

@@ -135,6 +135,16 @@ int reg_bad_request(struct reg_op *op, const char *fmt, ...)
 	return -EINVAL;
 }
 
+int reg_fail(struct reg_op *op, int errnum, int http, const char *reason, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fail_v(op, errnum, http, reason, fmt, ap);
+	va_end(ap);
+	return -errnum;
+}
+
 int reg_internal(struct reg_op *op, const char *fmt, ...)
 {
 	char why[400];
@@ -196,25 +206,37 @@ void reg_cause(struct reg_op *op, const char *reason, const char *field, const c
 	op->n_causes++;
 }
 
+/* Is the same said by an earlier cause? A message says everything once, the causes do not. */
+static bool said(const struct reg_op *op, const struct reg_cause *c)
+{
+	for (const struct reg_cause *o = op->causes; o != c; o = o->next)
+		if (!strcmp(o->field, c->field) && !strcmp(o->message, c->message))
+			return true;
+	return false;
+}
+
 int reg_invalid_as(struct reg_op *op, const char *gk, struct orlop_bytes name)
 {
 	const char *dot = strchr(gk, '.');
 	struct obuf b = OBUF_INIT;
+	unsigned int n = 0;
 
 	if (op->n_causes == 0)
 		return 0;
-	if (op->n_causes > 1)
-		obuf_putc(&b, '[');
+	for (const struct reg_cause *c = op->causes; c; c = c->next)
+		n += !said(op, c);
+	obuf_puts(&b, n > 1 ? "[" : "");
 	for (const struct reg_cause *c = op->causes; c; c = c->next) {
+		if (said(op, c))
+			continue;
+		if (c != op->causes)
+			obuf_puts(&b, ", ");
 		obuf_puts(&b, c->field);
 		if (c->field[0])
 			obuf_puts(&b, ": ");
 		obuf_puts(&b, c->message);
-		if (c->next)
-			obuf_puts(&b, ", ");
 	}
-	if (op->n_causes > 1)
-		obuf_putc(&b, ']');
+	obuf_puts(&b, n > 1 ? "]" : "");
 	op->det_name = keep(op, name);
 	op->det_group = dot ? dot + 1 : "";
 	op->det_kind = rb_dup(&op->arena, (struct orlop_bytes){ gk, dot ? (size_t)(dot - gk) : strlen(gk) });

@@ -6,6 +6,7 @@
 
 #include "base/otime.h"
 #include "json/ojson.h"
+#include "patch/omanaged.h"
 #include "record/orecord.h"
 #include "schema/decode.h"
 #include "schema/validate.h"
@@ -51,6 +52,7 @@ static void drop_attempt(struct write *w)
 	obuf_reset(&w->record);
 	obuf_reset(&w->managed);
 	w->dirty = false;
+	w->managed_done = false;
 	w->action = WRITE_PUT;
 }
 
@@ -256,6 +258,11 @@ int write_check(struct reg_op *op)
 	struct oschema_write ow;
 	int r;
 
+	if (!w->managed_done) {
+		r = managed_update(op);
+		if (r)
+			return r;
+	}
 	if (bh && bh->prepare) {
 		r = bh->prepare(op, w->obj, w->old);
 		if (r)
@@ -394,6 +401,28 @@ static void on_committed(struct reg_op *op, int r, const struct reg_txn_result *
 	attempt(op);
 }
 
+/* Does the new object differ from the base in nothing but the times of its entries? That is no change. */
+static bool only_times(const struct write *w)
+{
+	struct ojson *was = NULL, *is = NULL, *meta = ojson_get(w->old, "metadata");
+	struct ojson *entries = ojson_ref(ojson_get(meta, "managedFields"));
+	bool same = w->managed.len && ojson_parse(w->managed.data, w->managed.len, &is, NULL) == 0 &&
+		    omanaged_same_but_time(entries, is) && ojson_copy(w->old, &was) == 0;
+
+	if (same) {
+		meta = ojson_get(was, "metadata");
+		ojson_del(was, "kind");
+		ojson_del(was, "apiVersion");
+		ojson_del(meta, "resourceVersion");
+		ojson_del(meta, "managedFields");
+		same = ojson_equal(was, w->obj);
+	}
+	ojson_unref(was);
+	ojson_unref(is);
+	ojson_unref(entries);
+	return same;
+}
+
 /* Text of w->obj as stored, and whether that is a change at all. */
 static int encode(struct reg_op *op)
 {
@@ -429,6 +458,8 @@ static int encode(struct reg_op *op)
 	    !memcmp(w->base_json.p, w->stored.json.p, rv_off) &&
 	    !memcmp(w->base_json.p + rv_off, rv, n) &&
 	    !memcmp(w->base_json.p + rv_off + n, w->stored.json.p + rv_off, w->stored.json.len - rv_off))
+		w->action = WRITE_NOTHING;
+	else if (op->rq.patch == REG_PATCH_APPLY && only_times(w))
 		w->action = WRITE_NOTHING;
 	return 0;
 }
@@ -475,7 +506,7 @@ static void attempt(struct reg_op *op)
 		r = build_txn(op, &t);	/* may fill allocated fields of w->obj */
 	if (r == 0 && w->dirty)
 		r = write_canonical(op);
-	if (r == 0)
+	if (r == 0 && !w->managed_done)
 		r = managed_update(op);
 	if (r == 0)
 		r = encode(op);
@@ -539,13 +570,14 @@ void reg_do_write(struct reg_op *op)
 		r = write_new(op, op->k, op->rq.ns, op->rq.name, scale ? scale_make : write_make_update);
 		break;
 	default:
-		if (op->rq.patch == REG_PATCH_NONE || op->rq.patch == REG_PATCH_APPLY) {
+		if (op->rq.patch == REG_PATCH_NONE) {
 			orlop_fail(&op->err, EINVAL, 415, "UnsupportedMediaType",
-				   "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json");
+				   "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml");
 			reg_finish(op, -EINVAL);
 			return;
 		}
-		r = write_new(op, op->k, op->rq.ns, op->rq.name, scale ? scale_make : write_make_patch);
+		r = write_new(op, op->k, op->rq.ns, op->rq.name, op->rq.patch == REG_PATCH_APPLY ? write_make_apply :
+							     scale ? scale_make : write_make_patch);
 		break;
 	}
 	if (r) {
@@ -557,6 +589,8 @@ void reg_do_write(struct reg_op *op)
 		op->w->code = 201;
 	} else if (op->rq.verb == REG_UPDATE && !op->sub) {
 		op->w->may_create = (op->k->res->flags & OSCHEMA_S_PUT_CREATES) != 0;
+	} else if (op->rq.patch == REG_PATCH_APPLY && !op->sub) {
+		op->w->may_create = true;
 	}
 	if (scale) {
 		op->w->answer = WRITE_ANSWER_CUSTOM;

@@ -53,6 +53,7 @@ struct write {
 	struct ojson	*mf_requested;	/* managedFields as the client sent them, or NULL */
 	bool		dirty;		/* members were added: order is to be restored */
 	bool		no_managed;	/* managedFields stay as they are */
+	bool		managed_done;	/* w->managed is made */
 	struct obuf	record;
 	struct obuf	managed;	/* text of the new managedFields */
 	struct reg_stored stored;
@@ -100,8 +101,19 @@ int write_make_patch(struct reg_op *op);
 /* The request's body as a tree that claims to be @k (kind and apiVersion are checked). */
 int write_parse_body(struct reg_op *op, const struct reg_kind *k, struct ojson **ret);
 
+/* The whole object as the client wants it becomes the new one. Both take @in. */
+int write_make_new(struct reg_op *op, struct ojson *take_in);
+int write_make_changed(struct reg_op *op, struct ojson *take_in, bool patch);
+/* The stored object in the version of the request, a copy. */
+int write_current(struct reg_op *op, struct ojson **ret);
+/* An update that creates: may this user create, and do name, uid and version of @in allow it? */
+int write_may_create(struct reg_op *op, struct ojson *in);
+
 /* managed.c: w->managed from w->old, w->obj and the manager of the request. */
 int managed_update(struct reg_op *op);
+
+/* apply.c: make of server-side apply */
+int write_make_apply(struct reg_op *op);
 
 /* scale.c */
 int scale_get(struct reg_op *op, const struct reg_kind *k, struct ojson *obj, struct obuf *out);
