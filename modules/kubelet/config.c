@@ -222,6 +222,8 @@ static void put_mounts(struct ojson *c, const struct config_mount *m, uint32_t n
 		(void)ojson_set_cstr(j, "containerPath", m[i].container_path);
 		(void)ojson_set_cstr(j, "hostPath", m[i].host_path);
 		(void)ojson_set_bool(j, "readonly", m[i].readonly);
+		if (m[i].recursive_ro)
+			(void)ojson_set_bool(j, "recursiveReadOnly", true);
 		if (m[i].propagation)
 			(void)ojson_set_cstr(j, "propagation", m[i].propagation);
 		(void)ojson_append(list, j);

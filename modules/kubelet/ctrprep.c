@@ -3,6 +3,7 @@
  * and the files that a worker writes for it.
  */
 #include "ctr.h"
+#include "limits.h"
 #include "security.h"
 
 #include <errno.h>
@@ -21,6 +22,8 @@ struct subpath {
 	char		*dir;
 	char		*sub;
 	char		*at;
+	char		*volume;
+	char		*container;
 };
 
 /* What a worker makes before a container can be created. */
@@ -38,6 +41,7 @@ struct prep {
 	uint32_t	n_mounts;
 	struct ojson	*env;		/* loop only */
 	struct obuf	err;
+	struct obuf	why;		/* for the log */
 	int		result;
 };
 
@@ -51,6 +55,8 @@ static void prep_free(struct prep *j)
 		omem_free(j->subs[i].dir);
 		omem_free(j->subs[i].sub);
 		omem_free(j->subs[i].at);
+		omem_free(j->subs[i].volume);
+		omem_free(j->subs[i].container);
 	}
 	for (i = 0; i < j->n_mounts; i++) {
 		omem_free(j->mounts[i].container_path);
@@ -66,6 +72,7 @@ static void prep_free(struct prep *j)
 	omem_free(j->resolv_text);
 	ojson_unref(j->env);
 	obuf_done(&j->err);
+	obuf_done(&j->why);
 	omem_free(j);
 }
 
@@ -114,8 +121,14 @@ static void prep_work(void *arg)
 	uint32_t i;
 
 	j->result = prep_files(j);
-	for (i = 0; i < j->n_subs && !j->result; i++)
-		j->result = subpath_mount(j->subs[i].dir, j->subs[i].sub, j->subs[i].at, &is_dir, &j->err);
+	for (i = 0; i < j->n_subs && !j->result; i++) {
+		j->result = subpath_mount(j->subs[i].dir, j->subs[i].sub, j->subs[i].at, &is_dir, &j->why);
+		if (!j->result)
+			continue;
+		/* what exactly is wrong would tell of the host's files: it goes to the log only */
+		obuf_printf(&j->err, "failed to prepare subPath for volumeMount \"%s\" of container \"%s\"", j->subs[i].volume,
+			    j->subs[i].container);
+	}
 }
 
 static void prepared(void *arg)
@@ -124,6 +137,9 @@ static void prepared(void *arg)
 	struct ctr *c = j->c;
 
 	if (!ctr_interrupted(c)) {
+		if (j->why.len)
+			OLOG(c->pod->k->h, WARN, "subpath_refused", "pod=%s/%s container=%s why=\"%s\"", c->pod->ns, c->pod->name,
+			     c->name, obuf_cstr(&j->why));
 		if (j->result)
 			ctr_step_fail(c, "CreateContainerConfigError", obuf_cstr(&j->err));
 		else
@@ -180,10 +196,43 @@ static int sub_add(struct prep *j, const struct ctr *c, const char *volume, cons
 	s = &s[j->n_subs++];
 	s->dir = omem_strdup(dir);
 	s->sub = omem_strdup(sub);
+	s->volume = omem_strdup(volume);
+	s->container = omem_strdup(c->name);
 	s->at = omem_printf("%s/pods/%s/volume-subpaths/%s/%s/%zu", c->pod->k->root, c->pod->uid, volume, c->name,
 			    index);
 	*ret_at = omem_strdup(s->at);
-	return s->dir && s->sub && s->at && *ret_at ? 0 : -ENOMEM;
+	return s->dir && s->sub && s->at && s->volume && s->container && *ret_at ? 0 : -ENOMEM;
+}
+
+/* A variable of a subPathExpr that there is not. */
+static bool expr_missing(struct prep *j, struct orlop_bytes expr)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < expr.len; i++) {
+		const char *end;
+		bool found = false;
+
+		if (expr.p[i] != '$')
+			continue;
+		if (expr.p[i + 1] == '$') {
+			i++;
+			continue;
+		}
+		end = expr.p[i + 1] == '(' ? memchr(expr.p + i, ')', expr.len - i) : NULL;
+		if (!end)
+			continue;
+		OJSON_FOREACH_ELEM(n, v, j->env) {
+			const char *key = ojson_get_cstr(v, "key", "");
+
+			found |= strlen(key) == (size_t)(end - expr.p) - i - 2 && !memcmp(key, expr.p + i + 2, strlen(key));
+		}
+		if (!found) {
+			obuf_printf(&j->err, "missing value for \"%.*s\"", (int)(end - expr.p - (ptrdiff_t)i - 2), expr.p + i + 2);
+			return true;
+		}
+	}
+	return false;
 }
 
 static int volume_mounts(struct prep *j, const struct ctr *c, const struct ojson *spec)
@@ -193,6 +242,7 @@ static int volume_mounts(struct prep *j, const struct ctr *c, const struct ojson
 		const char *sub = ojson_get_cstr(m, "subPath", "");
 		const char *prop = ojson_get_cstr(m, "mountPropagation", "");
 		const char *at = ojson_get_cstr(m, "mountPath", "");
+		const char *rro = ojson_get_cstr(m, "recursiveReadOnly", "");
 		struct orlop_bytes expr = ojson_get_bytes(m, "subPathExpr");
 		const struct ojson *vol = NULL;
 		struct obuf b = OBUF_INIT;
@@ -209,15 +259,21 @@ static int volume_mounts(struct prep *j, const struct ctr *c, const struct ojson
 		if (!ojson_get(vol, "emptyDir") && !ojson_get(vol, "hostPath"))
 			ro = true;
 		if (expr.len) {
+			if (expr_missing(j, expr)) {
+				omem_free(host);
+				return -EINVAL;
+			}
 			env_expand(expr.p, expr.len, j->env, &b);
 			sub = obuf_cstr(&b);
 		}
 		if (*sub && strcmp(sub, ".")) {
 			char *mounted = NULL;
 
-			if (!sub_ok(sub)) {
-				obuf_printf(&j->err, "failed to create subPath of volume \"%s\": \"%s\" must be relative without '..'",
-					    name, sub);
+			if (*sub == '/') {
+				obuf_printf(&j->err, "error SubPath `%s` must not be an absolute path", sub);
+				e = -EINVAL;
+			} else if (!sub_ok(sub)) {
+				obuf_printf(&j->err, "unable to provision SubPath `%s`: must not contain '..'", sub);
 				e = -EINVAL;
 			} else {
 				e = sub_add(j, c, name, host, sub, i, &mounted);
@@ -236,6 +292,8 @@ static int volume_mounts(struct prep *j, const struct ctr *c, const struct ojson
 			      : !strcmp(prop, "HostToContainer") ? "PROPAGATION_HOST_TO_CONTAINER" : NULL);
 		if (e)
 			return e;
+		j->mounts[j->n_mounts - 1].recursive_ro = ojson_get_bool(m, "readOnly", false) &&
+			(!strcmp(rro, "Enabled") || !strcmp(rro, "IfPossible"));
 	}
 	return 0;
 }
@@ -349,14 +407,14 @@ static void api_address(struct kubelet *k, char *host, size_t host_size, char *p
 static int environment(struct prep *j, const struct ctr *c, const struct ojson *spec)
 {
 	struct pod *p = c->pod;
-	const struct machine *m = node_machine(p->k);
+	const struct reserve a = limits_allocatable(p->k->limits, node_machine(p->k));
 	char host[80];
 	char port[16];
 	struct ojson *services = services_of(p);
 	struct env_world w = {
 		.base = { .arg = p, .get = ref_get, .pod = p->obj, .node_ip = node_ip(p->k), .pod_ip = p->ip,
 			  .pod_ip2 = p->ip2,
-			  .cpu_milli = m->cpus * 1000, .memory = m->memory },
+			  .cpu_milli = a.cpu_milli, .memory = a.memory, .storage = a.storage },
 		.services = services, .api_host = host, .api_port = port,
 	};
 	int e;

@@ -149,9 +149,11 @@ int resource_field(const struct vol_world *w, const char *container, const struc
 			v = w->cpu_milli;
 		v = divide_up(v, oquantity_milli(&div));
 	} else {
-		v = quantity_i64(list, kind, limit && !strcmp(kind, "memory") ? w->memory : 0);
-		if (limit && !v && !strcmp(kind, "memory"))
-			v = w->memory;
+		int64_t all = !strcmp(kind, "memory") ? w->memory : !strcmp(kind, "ephemeral-storage") ? w->storage : 0;
+
+		v = quantity_i64(list, kind, limit ? all : 0);
+		if (limit && !v)
+			v = all;
 		v = divide_up(v, oquantity_i64(&div));
 	}
 	obuf_put_i64(out, v);

@@ -369,6 +369,7 @@ struct vol_file {
 	char		*data;
 	size_t		len;
 	uint32_t	mode;
+	int64_t		uid;		/* whose it is, -1: root's */
 };
 
 enum vol_kind { VK_EMPTYDIR, VK_FILES, VK_HOSTPATH };
@@ -396,8 +397,9 @@ struct vol_world {
 	const char	*node_ip;
 	const char	*pod_ip;
 	const char	*pod_ip2;	/* NULL: none */
-	int64_t		cpu_milli;	/* allocatable */
+	int64_t		cpu_milli;	/* allocatable, as these: */
 	int64_t		memory;
+	int64_t		storage;
 };
 
 /* Plans of all volumes. 0, or -ENOENT … with the reason in @err (names the volume in @ret_name). */
@@ -414,7 +416,16 @@ void pod_refs_each(const struct ojson *pod, void (*fn)(void *arg, char kind, con
 /* Make the volume be as planned. 0 or -errno with @err. */
 int volume_write(const struct vol_plan *v, struct obuf *err);
 int volumes_remove(const char *pod_dir);
-/* Safe path of @sub under volume @dir as /proc/self/fd… never: opened, checked and bind-mounted at @at. */
+/* "what path: why" into @err; returns -errno. */
+int vol_why(struct obuf *err, int e, const char *what, const char *path);
+/* Also binds within one file system, which have its device number. */
+bool vol_is_mount(const char *path);
+/* Before something is mounted at @path, below the kubelet's root: that becomes a shared mount. */
+void vol_root_share(const char *path, const char *marker);
+
+/* ---- subpath.c (workers) ------------------------------------------------------------------------------------ */
+
+/* What is at @sub inside the volume @dir, mounted at @at; made as a directory if it is not there. */
 int subpath_mount(const char *dir, const char *sub, const char *at, bool *ret_is_dir, struct obuf *err);
 
 /* ---- env.c, field.c (logic) --------------------------------------------------------------------------------- */
@@ -470,6 +481,7 @@ struct config_mount {
 	char		*container_path;
 	char		*host_path;
 	bool		readonly;
+	bool		recursive_ro;
 	const char	*propagation;
 };
 /* ContainerConfig. @env from env_make(). */

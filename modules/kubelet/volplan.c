@@ -94,6 +94,7 @@ static int file_add(struct vol_plan *v, const char *path, const char *data, size
 	f->data = omem_strndup(data ? data : "", len);
 	f->len = len;
 	f->mode = (uint32_t)mode & 0777;
+	f->uid = -1;
 	return f->path && f->data ? 0 : -ENOMEM;
 }
 
@@ -195,6 +196,41 @@ static int downward_add(const struct vol_world *w, struct vol_plan *v, const str
 	return 0;
 }
 
+/* The user of all containers, -1 if they are not the same or not told. */
+static int64_t fs_user(const struct ojson *pod)
+{
+	static const char *const lists[] = { "initContainers", "containers" };
+	const struct ojson *psc = OJSON_AT(pod, "spec", "securityContext");
+	int64_t found = -1;
+	size_t l;
+
+	for (l = 0; l < 2; l++) {
+		OJSON_FOREACH_ELEM(i, c, OJSON_AT(pod, "spec", lists[l])) {
+			const struct ojson *v = ojson_get(ojson_get(c, "securityContext"), "runAsUser");
+			int64_t uid = ojson_i64(v ? v : ojson_get(psc, "runAsUser"), -1);
+
+			if (uid < 0 || (found >= 0 && found != uid))
+				return -1;
+			found = uid;
+		}
+	}
+	return found;
+}
+
+/* Who runs as one user, or shares by group, keeps the token from others. */
+static int token_add(const struct vol_world *w, struct vol_plan *v, const char *path, const char *token, int64_t mode,
+		     struct obuf *err)
+{
+	int64_t uid = fs_user(w->pod);
+	uint32_t i;
+	int e = file_add(v, path, token, strlen(token), uid >= 0 || v->fs_group >= 0 ? 0600 : mode, err);
+
+	for (i = 0; !e && i < v->n_files; i++)
+		if (!strcmp(v->files[i].path, path))
+			v->files[i].uid = uid;
+	return e;
+}
+
 static int projected_add(const struct vol_world *w, struct vol_plan *v, const struct ojson *src, struct obuf *err)
 {
 	int64_t mode = ojson_get_i64(src, "defaultMode", 0644);
@@ -218,7 +254,7 @@ static int projected_add(const struct vol_world *w, struct vol_plan *v, const st
 				obuf_puts(err, "the service account token is not there yet");
 				e = -EAGAIN;
 			} else {
-				e = file_add(v, ojson_get_cstr(p, "path", ""), t, strlen(t), mode, err);
+				e = token_add(w, v, ojson_get_cstr(p, "path", ""), t, mode, err);
 			}
 		} else {
 			obuf_puts(err, "source of a kind that is not supported here");
@@ -226,6 +262,27 @@ static int projected_add(const struct vol_world *w, struct vol_plan *v, const st
 		}
 	}
 	return e;
+}
+
+/* An emptyDir in memory: the node's, less if the pod has less, less if its own limit is less. */
+static int64_t memory_size(const struct vol_world *w, const struct ojson *dir)
+{
+	int64_t limit = quantity_i64(dir, "sizeLimit", 0);
+	int64_t size = w->memory;
+	int64_t sum = 0;
+
+	OJSON_FOREACH_ELEM(i, c, OJSON_AT(w->pod, "spec", "containers")) {
+		int64_t v = quantity_i64(OJSON_AT(c, "resources", "limits"), "memory", 0);
+
+		if (v <= 0) {
+			sum = 0;
+			break;
+		}
+		sum += v;
+	}
+	if (sum > 0 && (sum < size || !size))
+		size = sum;
+	return limit > 0 && (limit < size || !size) ? limit : size;
 }
 
 static int volume_plan(const struct vol_world *w, const struct ojson *vol, struct vol_plan *v, struct obuf *err)
@@ -252,7 +309,11 @@ static int volume_plan(const struct vol_world *w, const struct ojson *vol, struc
 		s = ojson_get(vol, "emptyDir");
 		v->kind = VK_EMPTYDIR;
 		v->memory = !strcmp(ojson_get_cstr(s, "medium", ""), "Memory");
-		v->size_limit = quantity_i64(s, "sizeLimit", 0);
+		v->size_limit = v->memory ? memory_size(w, s) : quantity_i64(s, "sizeLimit", 0);
+		if (!v->memory && *ojson_get_cstr(s, "medium", "")) {
+			obuf_printf(err, "unknown storage medium \"%s\"", ojson_get_cstr(s, "medium", ""));
+			return -EINVAL;
+		}
 		return 0;
 	}
 	v->kind = VK_FILES;

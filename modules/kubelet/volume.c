@@ -6,6 +6,7 @@
  * labels or annotations do, and when a token has lived four fifths of its life.
  */
 #include "kubelet.h"
+#include "limits.h"
 
 #include <errno.h>
 #include <string.h>
@@ -253,11 +254,11 @@ static void vol_done(void *arg)
 
 static void vol_write(struct pod *p)
 {
-	const struct machine *m = node_machine(p->k);
+	const struct reserve a = limits_allocatable(p->k->limits, node_machine(p->k));
 	char *dir = pod_dir(p);
 	struct vol_world w = { .arg = p, .get = object_get, .token = token_value, .pod = p->obj, .pods_dir = dir,
-			       .node_ip = node_ip(p->k), .pod_ip = p->ip, .pod_ip2 = p->ip2, .cpu_milli = m->cpus * 1000,
-			       .memory = m->memory };
+			       .node_ip = node_ip(p->k), .pod_ip = p->ip, .pod_ip2 = p->ip2, .cpu_milli = a.cpu_milli,
+			       .memory = a.memory, .storage = a.storage };
 	struct vol_job *j = OMEM_NEW(struct vol_job);
 	const char *name = "";
 	int e;

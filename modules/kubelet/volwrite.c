@@ -12,13 +12,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,7 +24,7 @@
 #include "base/ofile.h"
 #include "base/otime.h"
 
-static int why(struct obuf *err, int e, const char *what, const char *path)
+int vol_why(struct obuf *err, int e, const char *what, const char *path)
 {
 	obuf_printf(err, "%s %s: %s", what, path, strerrordesc_np(e < 0 ? -e : e));
 	return e < 0 ? e : -e;
@@ -47,7 +45,8 @@ static bool same_now(const struct vol_plan *v)
 		bool same;
 
 		snprintf(path, sizeof(path), "%s/..data/%s", v->dir, v->files[i].path);
-		same = !stat(path, &st) && (st.st_mode & 0707) == (v->files[i].mode & 0707) &&
+		same = !stat(path, &st) &&
+		       (st.st_mode & 0707) == ((v->files[i].mode | (v->fs_group >= 0 ? 0440u : 0)) & 0707) &&
 		       !ofile_read(AT_FDCWD, path, v->files[i].len + 1, &b) && b.len == v->files[i].len &&
 		       (!b.len || !memcmp(b.data, v->files[i].data, b.len));
 		obuf_done(&b);
@@ -90,7 +89,7 @@ static int own(const struct vol_plan *v, const char *path, mode_t mode)
 	if (v->fs_group >= 0) {
 		if (chown(path, (uid_t)-1, (gid_t)v->fs_group))
 			return -errno;
-		mode |= S_ISDIR(mode) ? 02050 : 0040;
+		mode |= S_ISDIR(mode) ? 02550 : 0440;
 	}
 	return chmod(path, mode & 07777) ? -errno : 0;
 }
@@ -107,7 +106,7 @@ static int payload_write(const struct vol_plan *v, const char *dir, struct obuf 
 		int e;
 
 		if (snprintf(path, sizeof(path), "%s/%s", dir, f->path) >= (int)sizeof(path))
-			return why(err, ENAMETOOLONG, "write", f->path);
+			return vol_why(err, ENAMETOOLONG, "write", f->path);
 		slash = strrchr(path, '/');
 		*slash = '\0';
 		e = ofile_mkdir_p(path, 0755);
@@ -115,16 +114,18 @@ static int payload_write(const struct vol_plan *v, const char *dir, struct obuf 
 			e = own(v, path, S_IFDIR | 0755);
 		*slash = '/';
 		if (e)
-			return why(err, e, "make directory of", path);
+			return vol_why(err, e, "make directory of", path);
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (fd < 0)
-			return why(err, errno, "write", path);
+			return vol_why(err, errno, "write", path);
 		e = ofile_write_all(fd, f->data, f->len);
 		close(fd);
 		if (!e)
 			e = own(v, path, f->mode);
+		if (!e && f->uid >= 0 && chown(path, (uid_t)f->uid, (gid_t)-1))
+			e = -errno;
 		if (e)
-			return why(err, e, "write", path);
+			return vol_why(err, e, "write", path);
 	}
 	return 0;
 }
@@ -144,14 +145,14 @@ static int publish(const struct vol_plan *v, const char *stamp, struct obuf *err
 	old[n > 0 ? n : 0] = '\0';
 	(void)unlink(tmp);
 	if (symlink(stamp, tmp) || rename(tmp, path))
-		return why(err, errno, "publish", path);
+		return vol_why(err, errno, "publish", path);
 	for (i = 0; i < v->n_files; i++) {
 		int len = (int)strcspn(v->files[i].path, "/");
 
 		snprintf(path, sizeof(path), "%s/%.*s", v->dir, len, v->files[i].path);
 		snprintf(target, sizeof(target), "..data/%.*s", len, v->files[i].path);
 		if (symlink(target, path) && errno != EEXIST)
-			return why(err, errno, "publish", path);
+			return vol_why(err, errno, "publish", path);
 	}
 	(void)stale_names(v, true);
 	if (*old && strcmp(old, stamp) && !strchr(old, '/')) {
@@ -170,7 +171,7 @@ static int files_write(const struct vol_plan *v, struct obuf *err)
 	int e = ofile_mkdir_p(v->dir, 0755);
 
 	if (e)
-		return why(err, e, "make", v->dir);
+		return vol_why(err, e, "make", v->dir);
 	if (same_now(v) && !stale_names(v, false))
 		return 0;
 	clock_gettime(CLOCK_REALTIME, &ts);
@@ -180,7 +181,7 @@ static int files_write(const struct vol_plan *v, struct obuf *err)
 	snprintf(dir, sizeof(dir), "%s/%s", v->dir, stamp);
 	(void)chmod(v->dir, 0755);
 	if (mkdir(dir, 0755) || (e = own(v, dir, S_IFDIR | 0755)))
-		return why(err, e ? e : errno, "make", dir);
+		return vol_why(err, e ? e : errno, "make", dir);
 	e = payload_write(v, dir, err);
 	if (!e)
 		e = publish(v, stamp, err);
@@ -190,7 +191,7 @@ static int files_write(const struct vol_plan *v, struct obuf *err)
 }
 
 /* Also binds within one file system, which have its device number. */
-static bool is_mount(const char *path)
+bool vol_is_mount(const char *path)
 {
 	struct statx st;
 
@@ -202,7 +203,7 @@ static bool is_mount(const char *path)
  * slave mount namespaces: before the first such mount root becomes a shared mount of its own.
  * @path is something below ROOT/pods/UID, where @marker begins what is in it.
  */
-static void root_share(const char *path, const char *marker)
+void vol_root_share(const char *path, const char *marker)
 {
 	const char *at = strstr(path, marker);
 	cleanup_close int fd = -1;
@@ -233,63 +234,72 @@ static int emptydir_make(const struct vol_plan *v, struct obuf *err)
 	int e = ofile_mkdir_p(v->dir, 0777);
 
 	if (e)
-		return why(err, e, "make", v->dir);
-	if (v->memory && !is_mount(v->dir)) {
-		root_share(v->dir, "/volumes/kubernetes.io~");
+		return vol_why(err, e, "make", v->dir);
+	if (v->memory && !vol_is_mount(v->dir)) {
+		vol_root_share(v->dir, "/volumes/kubernetes.io~");
 		if (v->size_limit > 0)
 			snprintf(opts, sizeof(opts), "mode=0777,size=%lld", (long long)v->size_limit);
 		if (mount("tmpfs", v->dir, "tmpfs", MS_NOSUID | MS_NODEV, opts))
-			return why(err, errno, "mount tmpfs at", v->dir);
+			return vol_why(err, errno, "mount tmpfs at", v->dir);
 	}
 	e = own(v, v->dir, S_IFDIR | 0777);
-	return e ? why(err, e, "chmod", v->dir) : 0;
+	return e ? vol_why(err, e, "chmod", v->dir) : 0;
+}
+
+static int hostpath_make(const struct vol_plan *v, bool file, struct obuf *err)
+{
+	int fd;
+	int e;
+
+	if (!file) {
+		e = ofile_mkdir_p(v->dir, 0755);
+		return e ? vol_why(err, e, "make", v->dir) : 0;
+	}
+	fd = open(v->dir, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return vol_why(err, errno, "make", v->dir);
+	close(fd);
+	return 0;
 }
 
 static int hostpath_check(const struct vol_plan *v, struct obuf *err)
 {
+	static const struct { const char *type; mode_t mode; const char *words; } kinds[] = {
+		{ "Directory", S_IFDIR, "directory" }, { "DirectoryOrCreate", S_IFDIR, "directory" },
+		{ "File", S_IFREG, "file" }, { "FileOrCreate", S_IFREG, "file" },
+		{ "Socket", S_IFSOCK, "socket file" }, { "CharDevice", S_IFCHR, "character device" },
+		{ "BlockDevice", S_IFBLK, "block device" },
+	};
 	const char *t = v->host_type;
 	struct stat st;
 	int e = stat(v->dir, &st) ? errno : 0;
-	int fd;
+	size_t i;
 
 	if (v->dir[0] != '/') {
 		obuf_printf(err, "hostPath \"%s\" is not absolute", v->dir);
 		return -EINVAL;
 	}
 	if (e && e != ENOENT)
-		return why(err, e, "stat", v->dir);
-	if (!strcmp(t, "DirectoryOrCreate")) {
-		if (e && (e = ofile_mkdir_p(v->dir, 0755)))
-			return why(err, e, "make", v->dir);
-		if (stat(v->dir, &st))
-			return why(err, errno, "stat", v->dir);
-		t = "Directory";
-	} else if (!strcmp(t, "FileOrCreate")) {
-		if (e) {
-			fd = open(v->dir, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-			if (fd < 0)
-				return why(err, errno, "make", v->dir);
-			close(fd);
-			if (stat(v->dir, &st))
-				return why(err, errno, "stat", v->dir);
-		}
-		t = "File";
-	} else if (!*t) {
-		/* as container engines do where Docker did: it is made when it is not there */
-		if (e && (e = ofile_mkdir_p(v->dir, 0755)))
-			return why(err, e, "make", v->dir);
+		return vol_why(err, e, "stat", v->dir);
+	/* without a type as container engines do where Docker did: it is made when it is not there */
+	if (e && (!*t || strstr(t, "OrCreate"))) {
+		e = hostpath_make(v, !strcmp(t, "FileOrCreate"), err);
+		if (e)
+			return e;
+		e = stat(v->dir, &st) ? errno : 0;
+	}
+	if (!*t)
 		return 0;
-	} else if (e) {
-		obuf_printf(err, "hostPath type check failed: %s is not a %s", v->dir, t);
-		return -ENOENT;
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strcmp(t, kinds[i].type))
+			continue;
+		if (!e && (st.st_mode & S_IFMT) == kinds[i].mode)
+			return 0;
+		obuf_printf(err, "hostPath type check failed: %s is not a %s", v->dir, kinds[i].words);
+		return e ? -ENOENT : -EINVAL;
 	}
-	if ((!strcmp(t, "Directory") && !S_ISDIR(st.st_mode)) || (!strcmp(t, "File") && !S_ISREG(st.st_mode)) ||
-	    (!strcmp(t, "Socket") && !S_ISSOCK(st.st_mode)) || (!strcmp(t, "CharDevice") && !S_ISCHR(st.st_mode)) ||
-	    (!strcmp(t, "BlockDevice") && !S_ISBLK(st.st_mode))) {
-		obuf_printf(err, "hostPath type check failed: %s is not a %s", v->dir, t);
-		return -EINVAL;
-	}
-	return 0;
+	obuf_printf(err, "%s is an invalid volume type", t);
+	return -EINVAL;
 }
 
 int volume_write(const struct vol_plan *v, struct obuf *err)
@@ -302,87 +312,6 @@ int volume_write(const struct vol_plan *v, struct obuf *err)
 	default:
 		return files_write(v, err);
 	}
-}
-
-/*
- * A subPath is opened beneath its volume without leaving it by links or "..", made if it is not
- * there, and bind-mounted from that descriptor: what the container later does to the path inside the
- * volume cannot change what is mounted.
- */
-static int beneath(int dirfd, const char *sub, int flags)
-{
-	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT };
-
-	return (int)syscall(SYS_openat2, dirfd, sub, &how, sizeof(how));
-}
-
-static int dirs_beneath(int root, const char *sub)
-{
-	char part[4096];
-	size_t at = 0;
-
-	for (;;) {
-		size_t n = at + strcspn(sub + at, "/");
-		cleanup_close int parent = -1;
-		char *slash;
-
-		if (n >= sizeof(part))
-			return -ENAMETOOLONG;
-		memcpy(part, sub, n);
-		part[n] = '\0';
-		slash = strrchr(part, '/');
-		if (slash)
-			*slash = '\0';
-		parent = beneath(root, slash ? part : ".", O_PATH | O_DIRECTORY);
-		if (parent < 0)
-			return -errno;
-		if (mkdirat(parent, slash ? slash + 1 : part, 0750) && errno != EEXIST)
-			return -errno;
-		if (!sub[n])
-			return 0;
-		at = n + 1;
-	}
-}
-
-int subpath_mount(const char *dir, const char *sub, const char *at, bool *ret_is_dir, struct obuf *err)
-{
-	cleanup_close int root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	cleanup_close int fd = -1;
-	char src[64];
-	struct stat st;
-	char *slash;
-	char parent[4096];
-	int e;
-
-	if (root < 0)
-		return why(err, errno, "open", dir);
-	fd = beneath(root, sub, O_PATH);
-	if (fd < 0 && errno == ENOENT) {
-		e = dirs_beneath(root, sub);
-		if (e)
-			return why(err, e, "make subPath", sub);
-		fd = beneath(root, sub, O_PATH);
-	}
-	if (fd < 0 || fstat(fd, &st))
-		return why(err, errno, "open subPath", sub);
-	*ret_is_dir = S_ISDIR(st.st_mode);
-	if (is_mount(at))
-		return 0;
-	snprintf(parent, sizeof(parent), "%s", at);
-	slash = strrchr(parent, '/');
-	*slash = '\0';
-	e = ofile_mkdir_p(parent, 0750);
-	if (!e && *ret_is_dir)
-		e = ofile_mkdir_p(at, 0750);
-	else if (!e)
-		e = ofile_write(AT_FDCWD, at, "", 0, 0640);
-	if (e)
-		return why(err, e, "make", at);
-	root_share(at, "/volume-subpaths/");
-	snprintf(src, sizeof(src), "/proc/self/fd/%d", fd);
-	if (mount(src, at, NULL, MS_BIND, NULL))
-		return why(err, errno, "mount subPath", sub);
-	return 0;
 }
 
 /* Unmount everything below @dir, the last mounted first. 0, or -errno: something is left. */

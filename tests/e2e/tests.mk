@@ -3,3 +3,5 @@ CHECK_LONG_SCRIPTS += $(addprefix tests/e2e/,containers.sh deployment.sh files.s
 # Not under the thread sanitizer: its runtime takes the child of clone(CLONE_VM | CLONE_VFORK) for the
 # thread that waits for it, and from then on reports what locks order.
 SANITIZER_SCRIPTS += $(if $(filter %thread,$(sanitizers)),,$(addprefix tests/e2e/,deployment.sh kill9.sh))
+# What the kubelet promises: volumes; the machine's use, limits and pressure.
+CHECK_LONG_SCRIPTS += tests/e2e/volumes.sh
