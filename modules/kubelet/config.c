@@ -272,12 +272,20 @@ struct ojson *config_container(const struct config_world *w, const struct ojson 
 	obuf_printf(&b, "%s/%u.log", name, attempt);
 	(void)ojson_set_cstr(c, "logPath", obuf_cstr(&b));
 	obuf_done(&b);
+	if (*ojson_get_cstr(ojson_get(spec, "lifecycle"), "stopSignal", ""))
+		(void)ojson_set_cstr(c, "stopSignal", ojson_get_cstr(ojson_get(spec, "lifecycle"), "stopSignal", ""));
 	(void)ojson_set_bool(c, "stdin", ojson_get_bool(spec, "stdin", false));
 	(void)ojson_set_bool(c, "stdinOnce", ojson_get_bool(spec, "stdinOnce", false));
 	(void)ojson_set_bool(c, "tty", ojson_get_bool(spec, "tty", false));
 	j = ojson_ensure_object(c, "linux");
 	(void)ojson_set(j, "resources", resources_linux(w->pod, spec, w->memory));
 	namespaces(w, ojson_ensure_object(j, "securityContext"));
+	if (w->target_id) {
+		struct ojson *o = ojson_ensure_object(ojson_get(j, "securityContext"), "namespaceOptions");
+
+		(void)ojson_set_cstr(o, "pid", "TARGET");
+		(void)ojson_set_cstr(o, "targetId", w->target_id);
+	}
 	security_container(w->pod, spec, w->root ? w->root : "", ojson_ensure_object(j, "securityContext"));
 	return c;
 }

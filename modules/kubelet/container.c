@@ -381,8 +381,13 @@ void ctr_create(struct ctr *c, const struct ojson *env, const struct config_moun
 				  .cluster_domain = k->cluster_domain, .memory = node_machine(k)->memory,
 				  .attempt = p->sb_attempt, .root = k->root, .userns = userns_take(p) };
 	const struct ojson *spec = ctr_spec(c);
+	const char *target = ojson_get_cstr(spec, "targetContainerName", "");
+	const struct ctr *seen = *target ? pod_ctr(p, target) : NULL;
 	struct ojson *body = rt_id("podSandboxId", p->sb_id);
-	struct ojson *config = dir && logs && spec
+	struct ojson *config;
+
+	w.target_id = seen ? seen->id : NULL;
+	config = dir && logs && spec
 		? config_container(&w, spec, c->image_id && *c->image_id ? c->image_id : ojson_get_cstr(spec, "image", ""),
 				   env, mounts, n_mounts, c->id ? c->restarts + 1 : c->restarts,
 				   ctr_spec_hash(spec))

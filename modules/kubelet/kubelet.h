@@ -462,6 +462,7 @@ int64_t quantity_i64(const struct ojson *list, const char *name, int64_t def);
 
 struct config_world {
 	const struct ojson *pod;
+	const char	*target_id;	/* of an ephemeral container: whose processes it sees; NULL */
 	const char	*uid;
 	const char	*node_name;
 	const char	*log_dir;	/* of the pod */

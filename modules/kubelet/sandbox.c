@@ -264,11 +264,6 @@ void sandbox_sync(struct pod *p)
 		pod_wake_at(p, p->sb_retry_ns);
 		return;
 	}
-	if (ojson_get_bool(ojson_get(p->obj, "spec"), "shareProcessNamespace", false)) {
-		failed(p, "shareProcessNamespace is not supported by this runtime");
-		p->sb_retry_ns = INT64_MAX;
-		return;
-	}
 	if (!qos_pod_ready(p))
 		return;		/* its answer kicks */
 	make(p);
