@@ -178,6 +178,7 @@ int certs_make(const struct setup *s, int *ret_made, struct orlop_error *err)
 					  .use = OPKI_CERT_SERVER | OPKI_CERT_CLIENT };
 	char service[INET_ADDRSTRLEN] = "";
 	char gateway[INET_ADDRSTRLEN] = "";
+	struct nets nets;
 	struct utsname u;
 	uint32_t net;
 	uint32_t prefix;
@@ -188,8 +189,8 @@ int certs_make(const struct setup *s, int *ret_made, struct orlop_error *err)
 	/* The first address of the Services is the API's; that of the pods' network its bridge. */
 	if (cidr_parse(s->service_cidr, &net, &prefix) == 0)
 		(void)inet_ntop(AF_INET, &(struct in_addr){ htonl(net + 1) }, service, sizeof(service));
-	if (cidr_parse(s->pod_cidr, &net, &prefix) == 0)
-		(void)inet_ntop(AF_INET, &(struct in_addr){ htonl(net + 1) }, gateway, sizeof(gateway));
+	if (nets_parse(s->pod_cidr, &nets) == 0 && nets.prefix4)
+		(void)inet_ntop(AF_INET, &(struct in_addr){ htonl(nets.net4 + 1) }, gateway, sizeof(gateway));
 	if (uname(&u) == 0 && u.nodename[0])
 		san(server_sans, u.nodename);
 	san(server_sans, s->node_name);

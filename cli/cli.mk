@@ -1,7 +1,8 @@
 # The program `orlop`.
-cli_srcs := main.c args.c bus.c certs.c check.c clean.c conf.c crash.c ctl.c daemon.c down.c drain.c elffile.c image.c look.c modcheck.c module.c offline.c ops.c place.c preflight.c \
-	proc.c record.c setup.c snapshot.c status.c table.c tap.c up.c wipe.c
+cli_srcs := main.c args.c bus.c certs.c check.c clean.c conf.c crash.c ctl.c daemon.c down.c drain.c elffile.c image.c look.c modcheck.c module.c nets.c offline.c ops.c place.c preflight.c \
+	proc.c record.c settings.c setup.c snapshot.c status.c table.c tap.c up.c wipe.c
 cli_deps := base json kubeconfig netlink pki store
+cli_pkgs := libconfig
 cli_tests := test/args.c test/setup.c
 
 # What may be stored under which first word: the resources of api/.

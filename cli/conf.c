@@ -225,7 +225,7 @@ static void put_module(struct obuf *b, const struct setup *s, const struct place
 static void put_head(struct obuf *b, const struct setup *s, const struct place *p)
 {
 	obuf_puts(b, "# Made by orlop up, each time anew, from setup.json beside it. To change more than its options\n"
-		  "# offer: copy this file, change the copy, and start with orlop up --config COPY.\n\n"
+		  "# offer: orlop.conf(5), or a copy of this file and orlop up --config COPY.\n\n"
 		  "data_dir = \"");
 	quoted(b, s->dir);
 	obuf_puts(b, "\";\ncontrol = \"");
@@ -260,6 +260,11 @@ int conf_write(const struct setup *s, const struct place *p, struct orlop_error 
 		first = false;
 	}
 	obuf_puts(&b, "\n);\n");
+	if (s->settings) {
+		obuf_puts(&b, "@include \"");
+		quoted(&b, s->settings);
+		obuf_puts(&b, "\"\n");
+	}
 	r = path ? obuf_err(&b) : -ENOMEM;
 	if (r == 0)
 		r = ofile_write_atomic(AT_FDCWD, path, b.data, b.len, 0600);

@@ -104,19 +104,20 @@ static int ports(const struct setup *s, struct orlop_error *err)
 static int networks(const struct setup *s, struct orlop_error *err)
 {
 	struct in_addr addr;
+	struct nets nets;
 	uint32_t net;
 	uint32_t prefix;
 	char link[IFNAMSIZ];
 
-	if (cidr_parse(s->pod_cidr, &net, &prefix))
-		return orlop_fail(err, EINVAL, 0, "", "--pod-cidr %s: want an IPv4 network of /8 to /30 like 10.244.0.0/24",
-				  s->pod_cidr);
+	if (nets_parse(s->pod_cidr, &nets))
+		return orlop_fail(err, EINVAL, 0, "", "--pod-cidr %s: want an IPv4 network of /8 to /30 like 10.244.0.0/24, "
+				  "an IPv6 network of /16 to /126 like fd00:10:244::/64, or both with a comma", s->pod_cidr);
 	if (cidr_parse(s->service_cidr, &net, &prefix))
 		return orlop_fail(err, EINVAL, 0, "", "--service-cidr %s: want an IPv4 network of /8 to /30 like 10.96.0.0/16",
 				  s->service_cidr);
 	if (inet_pton(AF_INET, s->node_ip, &addr) != 1)
 		return orlop_fail(err, EINVAL, 0, "", "--node-ip %s: not an IPv4 address", s->node_ip);
-	if (!conf_without(s, "cni/bridge") && cidr_taken(s->pod_cidr, s->bridge, link))
+	if (!conf_without(s, "cni/bridge") && nets_taken(s->pod_cidr, s->bridge, link))
 		return orlop_fail(err, EADDRINUSE, 0, "", "pod network %s overlaps with the addresses of link %s; "
 				  "choose another by --pod-cidr", s->pod_cidr, link);
 	return 0;

@@ -30,6 +30,7 @@ static const struct {
 	size_t		at;
 } texts[] = {
 	{ "config", offsetof(struct setup, config) },
+	{ "settings", offsetof(struct setup, settings) },
 	{ "control", offsetof(struct setup, control) },
 	{ "nodeName", offsetof(struct setup, node_name) },
 	{ "nodeIP", offsetof(struct setup, node_ip) },
@@ -339,8 +340,7 @@ int node_ip_choose(const struct setup *s, char **ret)
 	struct onl *nl = NULL;
 	struct in_addr addr;
 	char text[INET_ADDRSTRLEN];
-	uint32_t net;
-	uint32_t prefix;
+	struct nets nets;
 	int r = onl_open(ONL_ROUTE, &nl);
 
 	if (r == 0)
@@ -348,9 +348,9 @@ int node_ip_choose(const struct setup *s, char **ret)
 	onl_close(nl);
 	if (r < 0) {
 		/* A machine without a network: pods reach it at their gateway. */
-		if (cidr_parse(s->pod_cidr, &net, &prefix))
+		if (nets_parse(s->pod_cidr, &nets) || !nets.prefix4)
 			return -EINVAL;
-		addr.s_addr = htonl(net + 1);
+		addr.s_addr = htonl(nets.net4 + 1);
 	}
 	if (!inet_ntop(AF_INET, &addr, text, sizeof(text)))
 		return -errno;

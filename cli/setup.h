@@ -8,6 +8,7 @@
 #ifndef CLI_SETUP_H
 #define CLI_SETUP_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,11 +18,12 @@ struct setup {
 	char		*dir;		/* absolute */
 	bool		usual;		/* the default data directory */
 	char		*config;	/* of the user, NULL: we write DIR/orlop.conf */
+	char		*settings;	/* file with more of them, NULL: none; see settings.c */
 	char		*control;	/* socket */
 	char		*node_name;
 	char		*node_ip;	/* as it is now */
 	char		*fixed_ip;	/* as somebody gave it, NULL: looked up at each start */
-	char		*pod_cidr;
+	char		*pod_cidr;	/* or two with a comma, one of each family */
 	char		*service_cidr;
 	char		*cgroup_root;
 	char		*bridge;
@@ -57,6 +59,16 @@ int setup_from_config(struct setup *s, const char *file, bool dir_given, struct 
 int cidr_parse(const char *text, uint32_t *ret_net, uint32_t *ret_prefix);
 /* A link but @own with an address that @cidr contains: its name into @link (16 bytes). 1 or 0. */
 int cidr_taken(const char *cidr, const char *own, char *link);
+/* "10.244.0.0/24,fd00::/64": one or both, each family once. 0 or -EINVAL. prefix 0: none of that family. */
+struct nets {
+	uint32_t	net4;		/* host order */
+	uint32_t	prefix4;
+	struct in6_addr	net6;
+	uint32_t	prefix6;
+};
+
+int nets_parse(const char *list, struct nets *ret);
+int nets_taken(const char *nets, const char *own, char *link);
 /* The first free 10.244.N.0/24. */
 int cidr_choose(const char *own, char **ret);
 /* This machine's address, or the bridge's if it has none. */

@@ -21,6 +21,7 @@
 struct up {
 	const char	*dir;
 	const char	*config;
+	const char	*settings;
 	const char	*node_name;
 	const char	*node_ip;
 	const char	*pod_cidr;
@@ -45,11 +46,12 @@ static int parse(const struct command *cmd, int argc, char **argv, struct up *u)
 		{ "data-dir", ARG_TEXT, &u->dir, "DIR", "where everything is kept (default " ORLOP_STATE_DIR ")" },
 		{ "port", ARG_NUMBER, &u->port, "N", "of the API (default 6443; 0: any that is free)" },
 		{ "config", ARG_TEXT, &u->config, "FILE", "a configuration of your own: orlopd.conf(5)" },
+		{ "settings", ARG_TEXT, &u->settings, "FILE", "of this machine: orlop.conf(5) (default, without --data-dir: " ORLOP_SYSCONF_DIR "/orlop.conf); none: no longer" },
 		{ "foreground", ARG_FLAG, &u->foreground, NULL, "stay: for service managers" },
 		{ "node-name", ARG_TEXT, &u->node_name, "NAME", "of this machine (default: its host name)" },
 		{ "node-ip", ARG_TEXT, &u->node_ip, "ADDRESS", "of this machine (default: that of the default route)" },
 		{ "kubelet-port", ARG_NUMBER, &u->kubelet_port, "N", "of the node's own API (default 10250; 0: any that is free)" },
-		{ "pod-cidr", ARG_TEXT, &u->pod_cidr, "NET", "addresses of pods (default: the first free 10.244.N.0/24)" },
+		{ "pod-cidr", ARG_TEXT, &u->pod_cidr, "NET", "addresses of pods, IPv4, IPv6 or both with a comma (default: the first free 10.244.N.0/24)" },
 		{ "service-cidr", ARG_TEXT, &u->service_cidr, "NET", "addresses of Services (default 10.96.0.0/16)" },
 		{ "cgroup-root", ARG_TEXT, &u->cgroup_root, "NAME", "cgroup of all pods (default kubepods)" },
 		{ "without", ARG_TEXT, &u->without, "LIST", "modules to leave out, comma separated; none: no longer any" },
@@ -74,9 +76,11 @@ static int settle(const struct up *u, struct setup *s, struct orlop_error *err)
 		{ u->service_cidr, &s->service_cidr }, { u->cgroup_root, &s->cgroup_root },
 		{ u->without, &s->without }, { u->role, &s->role }, { u->isolate, &s->isolate }, { u->log_level, &s->log_level },
 	};
-	int r = 0;
+	int r = settings_apply(s, err);
 	int bad;
 
+	if (r)
+		return r;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && r == 0; i++)
 		if (texts[i].from)
 			r = setup_text(texts[i].to, texts[i].from);
@@ -197,6 +201,8 @@ int cmd_up(const struct command *cmd, int argc, char **argv)
 		r = setup_from_config(&s, u.config, u.dir != NULL, &err);
 	else if (r == 0)
 		r = setup_text(&s.config, NULL);
+	if (r == 0 && !u.config)
+		r = settings_find(&s, u.settings, &err);
 	if (r == 0)
 		r = place_find(&p, &err);
 	if (r == 0)

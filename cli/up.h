@@ -26,4 +26,9 @@ int conf_without(const struct setup *s, const char *module);
 /* Does --isolate name modules that there are? 0 or -EINVAL. */
 int conf_check(const struct setup *s, struct orlop_error *err);
 
+/* The file to be taken: @file, else the one of last time, else the machine's. */
+int settings_find(struct setup *s, const char *file, struct orlop_error *err);
+/* What it says, over what was written down. */
+int settings_apply(struct setup *s, struct orlop_error *err);
+
 #endif

@@ -17,7 +17,7 @@ _orlop()
 	--data-dir)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	--config)
+	--config | --settings | --join)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
 	--log-level)
@@ -45,7 +45,7 @@ _orlop()
 	if [[ $cur == -* ]]; then
 		words='--data-dir --help'
 		case $cmd in
-		up) words="$words --port --config --foreground --node-name --node-ip --kubelet-port --pod-cidr --service-cidr
+		up) words="$words --port --config --settings --foreground --node-name --node-ip --kubelet-port --pod-cidr --service-cidr
 			--cgroup-root --without --join --role --pki --isolate --log-level --bus-loss --timeout" ;;
 		down) words="$words --wipe --grace" ;;
 		status | module | bus) words="$words --json" ;;

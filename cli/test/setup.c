@@ -18,6 +18,9 @@ static void networks(void)
 {
 	static const char *const bad[] = { "", "10.0.0.0", "10.0.0.0/", "10.0.0.0/x", "10.0.0.0/7", "10.0.0.0/31",
 					   "10.0.0.1/24", "10.0.0/24", "fd00::/64", "10.0.0.0/24 ", "256.0.0.0/8" };
+	static const char *const bad_nets[] = { "", ",", "10.0.0.0/24,", "10.0.0.0/24,10.1.0.0/24", "fd00::/64,fd01::/64",
+						"fd00::1/64", "fd00::/127", "fd00::", "10.0.0.0/24, fd00::/64" };
+	struct nets nets;
 	char link[16];
 	uint32_t net;
 	uint32_t prefix;
@@ -26,6 +29,12 @@ static void networks(void)
 	ok(cidr_parse("10.96.0.0/16", &net, &prefix) == 0 && net == 0x0a600000 && prefix == 16, "a wider one");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ok(cidr_parse(bad[i], &net, &prefix) == -EINVAL, "not a network: \"%s\"", bad[i]);
+	ok(nets_parse("10.244.0.0/24,fd00:1::/64", &nets) == 0 && nets.prefix4 == 24 && nets.prefix6 == 64 &&
+	   nets.net4 == 0x0af40000, "networks of both families");
+	ok(nets_parse("fd00::/48", &nets) == 0 && !nets.prefix4 && nets.prefix6 == 48, "of one");
+	for (size_t i = 0; i < sizeof(bad_nets) / sizeof(bad_nets[0]); i++)
+		ok(nets_parse(bad_nets[i], &nets) == -EINVAL, "not networks: \"%s\"", bad_nets[i]);
+	ok(nets_taken("10.99.98.0/24,::/16", "none", link) == 1 && !strcmp(link, "lo"), "lo has one of these");
 	ok(cidr_taken("127.0.0.0/24", "none", link) == 1 && !strcmp(link, "lo"), "lo has this one");
 	ok(cidr_taken("127.0.1.0/24", "none", link) == 1, "a part of it too");
 	ok(cidr_taken("127.0.0.0/24", "lo", link) == 0, "one's own link does not count");
