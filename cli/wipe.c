@@ -80,7 +80,7 @@ static bool cgroup_is_ours(const char *dir, const char *text)
 /* Monitors of containers, and the helpers that a killed daemon leaves at their work. */
 static bool helper_is_ours(const struct kill_job *k, pid_t pid)
 {
-	static const char *const names[] = { "conmon", "crun", "runc", "skopeo", "oci-unpack" };
+	static const char *const names[] = { "conmon", "crun", "runc", "skopeo", "oci-unpack", "oci-pause" };
 	char comm[32];
 	char args[8192];
 	size_t len;

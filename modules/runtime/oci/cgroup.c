@@ -15,7 +15,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -33,10 +35,22 @@ static bool is_cgroup2(const char *path)
 	return !statfs(path, &st) && (unsigned long)st.f_type == CGROUP2_SUPER_MAGIC;
 }
 
+static bool hugetlb_found(const struct oci *o)
+{
+	struct obuf b = OBUF_INIT;
+	bool found = !access(CGROUP_ROOT "/hugetlb", F_OK);
+
+	if (o->cgroups == OCI_CGROUPS_V2 && !ofile_read(AT_FDCWD, CGROUP_ROOT "/cgroup.controllers", 4096, &b))
+		found = strstr(obuf_cstr(&b), "hugetlb") != NULL;
+	obuf_done(&b);
+	return found;
+}
+
 void cgroup_detect(struct oci *o)
 {
 	o->cgroups = is_cgroup2(CGROUP_ROOT) ? OCI_CGROUPS_V2 : OCI_CGROUPS_V1;
 	o->hybrid = o->cgroups == OCI_CGROUPS_V1 && is_cgroup2(CGROUP_ROOT "/unified");
+	o->hugetlb = hugetlb_found(o);
 	o->spawn_flags = o->hybrid && o->is_crun ? ORLOP_SPAWN_NEWNS | ORLOP_SPAWN_HIDE_UNIFIED : 0;
 }
 
@@ -138,4 +152,27 @@ int cgroup_remove(const struct oci *o, const char *cgroup)
 		busy = remove_tree(path) ? -EBUSY : busy;
 	}
 	return busy;
+}
+
+/* Everything in a cgroup: what a container leaves behind in a PID namespace that it shares. */
+void cgroup_kill(const struct oci *o, const char *cgroup)
+{
+	struct obuf b = OBUF_INIT;
+	int round;
+
+	/* who forks faster than we read is caught in a later round */
+	for (round = 0; round < 50; round++) {
+		char *p;
+
+		if (cgroup_read(o, "pids", cgroup, "cgroup.procs", &b) || !b.len)
+			break;
+		for (p = b.data; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
+			int pid = atoi(p);
+
+			if (pid > 1)
+				(void)kill(pid, SIGKILL);
+		}
+		(void)usleep(1000u << (round < 5 ? round : 5));
+	}
+	obuf_done(&b);
 }

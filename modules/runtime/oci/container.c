@@ -139,6 +139,13 @@ OCI_OP(op_start_container)
 		return -ENOENT;
 	if (c->state != OCI_CREATED || c->busy)
 		return orlop_fail(err, EINVAL, 0, "", "container %s is not in state created", c->id);
+	if (c->start_error) {
+		/* as containerd: what the OCI runtime refuses has been started and has ended at once */
+		c->started_ns = o->h->now_wall(o->h);
+		c->exit_code = 128;
+		container_ended(o, c);
+		return orlop_fail(err, EIO, 0, "", "%s", c->start_error);
+	}
 	j = run_job_new(o, c, call);
 	if (!j)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
@@ -365,7 +372,10 @@ OCI_OP(op_container_status)
 	(void)ojson_set_i64(st, "finishedAt", (int64_t)c->finished_ns);
 	(void)ojson_set_i64(st, "exitCode", c->exit_code);
 	if (c->state == OCI_EXITED)
-		(void)ojson_set_cstr(st, "reason", c->oom ? "OOMKilled" : c->exit_code ? "Error" : "Completed");
+		(void)ojson_set_cstr(st, "reason", c->start_error ? "StartError" : c->oom ? "OOMKilled"
+				     : c->exit_code ? "Error" : "Completed");
+	if (c->state == OCI_EXITED && c->start_error)
+		(void)ojson_set_cstr(st, "message", c->start_error);
 	(void)ojson_set_cstr(st, "logPath", c->log_path);
 	(void)ojson_set_i64(st, "pid", c->pid);
 	if (ojson_get(c->config, "mounts"))

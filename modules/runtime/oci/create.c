@@ -35,6 +35,9 @@ struct create_job {
 	bool		net;
 	bool		ipc;
 	char		*cgroup;
+	char		*pidns;		/* to be joined, NULL: none */
+	bool		userns;
+	uint32_t	root_uid, root_gid;	/* what 0 is on the machine */
 	uint64_t	caps;
 	struct orlop_error err;
 	int		result;
@@ -61,6 +64,7 @@ static void create_free(struct create_job *j)
 	omem_free(j->layers);
 	omem_free(j->ns_dir);
 	omem_free(j->cgroup);
+	omem_free(j->pidns);
 	omem_free(j);
 }
 
@@ -101,7 +105,12 @@ static int config_write(struct create_job *j, const struct ojson *image, const s
 			const struct ojson *sandbox)
 {
 	char rootfs[4096];
-	char paths[3][4096];
+	char paths[5][4096];
+	char apparmor[256];
+	const struct ojson *sc = OJSON_AT(container, "linux", "securityContext");
+	const char *profile_path;
+	cleanup_ojson struct ojson *devices = NULL;
+	cleanup_ojson struct ojson *profile = NULL;
 	struct user_found user;
 	struct spec_input in = { .image = image, .container = container, .sandbox = sandbox };
 	cleanup_ojson struct ojson *spec = NULL;
@@ -110,16 +119,34 @@ static int config_write(struct create_job *j, const struct ojson *image, const s
 	int e;
 
 	snprintf(rootfs, sizeof(rootfs), "%s/rootfs", j->dir);
-	e = user_find(rootfs, ojson_cstr(OJSON_AT(image, "config", "User"), ""),
-		      OJSON_AT(container, "linux", "securityContext"), &user, &j->err);
+	e = user_find(rootfs, ojson_cstr(OJSON_AT(image, "config", "User"), ""), sc, &user, &j->err);
+	if (!e)
+		e = devices_find(container, &devices, &j->err);
+	if (!e)
+		e = apparmor_choose(sc, apparmor, sizeof(apparmor), &j->err);
+	in.seccomp = seccomp_kind(sc, &profile_path);
+	if (!e && in.seccomp == SECCOMP_LOCAL)
+		e = seccomp_read(j->o, profile_path, &profile, &j->err);
 	if (e)
 		return e;
+	in.seccomp_profile = profile;
+	in.devices = devices;
+	in.apparmor = *apparmor ? apparmor : NULL;
+	in.hugetlb = j->o->hugetlb;
+	in.is_crun = j->o->is_crun;
+	in.oom_min = j->o->oom_min;
 	snprintf(paths[0], sizeof(paths[0]), "%s/ns/net", j->ns_dir);
 	snprintf(paths[1], sizeof(paths[1]), "%s/ns/ipc", j->ns_dir);
 	snprintf(paths[2], sizeof(paths[2]), "%s/ns/uts", j->ns_dir);
 	in.netns = j->net ? paths[0] : NULL;
 	in.ipcns = j->ipc ? paths[1] : NULL;
 	in.utsns = paths[2];
+	in.pidns = j->pidns;
+	snprintf(paths[3], sizeof(paths[3]), "%s/ns/user", j->ns_dir);
+	in.userns = j->userns ? paths[3] : NULL;
+	in.userns_options = OJSON_AT(sandbox, "linux", "securityContext", "namespaceOptions", "usernsOptions");
+	snprintf(paths[4], sizeof(paths[4]), "%s/shm", j->ns_dir);
+	in.shm_path = !j->ipc ? "/dev/shm" : paths[4];
 	in.cgroup_path = j->cgroup;
 	in.cgroup_v2 = j->o->cgroups == OCI_CGROUPS_V2;
 	in.caps = j->caps;
@@ -158,7 +185,13 @@ static void create_work(void *arg)
 		j->result = orlop_fail(&j->err, -e, 0, "", "cannot prepare %s", j->dir);
 		return;
 	}
-	j->result = rootfs_mount(j->o->root, j->dir, layers, &j->err);
+	if (j->userns) {
+		cleanup_free char *ns = omem_printf("%s/ns/user", j->ns_dir);
+
+		j->result = ns ? rootfs_mount(j->o->root, j->dir, layers, ns, j->root_uid, j->root_gid, &j->err) : -ENOMEM;
+	} else {
+		j->result = rootfs_mount(j->o->root, j->dir, layers, NULL, 0, 0, &j->err);
+	}
 	if (!j->result)
 		j->result = config_write(j, image, container, sandbox);
 }
@@ -172,7 +205,7 @@ static void create_finish(struct create_job *j)
 
 	c->busy = false;
 	c->state = OCI_CREATED;
-	c->pid_start = pid_start_time(c->pid);
+	c->pid_start = c->pid ? pid_start_time(c->pid) : 0;
 	e = container_save(o, c);
 	if (e) {
 		orlop_fail(&j->err, -e, 0, "", "cannot write the state of container %s", c->id);
@@ -185,6 +218,37 @@ static void create_finish(struct create_job *j)
 		(void)ojson_set_cstr(out, "containerId", c->id);
 	reply_json(o, j->call, out, NULL);
 	create_free(j);
+}
+
+/*
+ * The OCI runtime does not want it. To CRI's users that is no failed creation: engines call it when
+ * a container is started, so it is kept and says so then.
+ */
+static void refused(struct create_job *j, const char *msg)
+{
+	const char *end = strchr(msg, '\n');
+	int len = (int)(end ? end - msg : (ssize_t)strlen(msg));
+	const char *at = strstr(msg, "executable file `");
+	char why[300];
+
+	/* crun's words for what everybody knows in runc's */
+	if (at && strchr(at + 17, '`')) {
+		char name[128];
+
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(at + 17, "`"), at + 17);
+		exec_words(name, strstr(at, "ermission") ? -EACCES : -ENOENT, why, sizeof(why));
+	} else {
+		snprintf(why, sizeof(why), "%.*s", len > 280 ? 280 : len, msg);
+	}
+	j->c->start_error = omem_printf("failed to create containerd task: failed to create shim task: OCI runtime create failed: "
+					"%s create failed: unable to start container process: %s: unknown",
+					j->o->is_crun ? "crun" : "runc", why);
+	if (j->c->start_error) {
+		create_finish(j);
+	} else {
+		orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
+		create_fail(j);
+	}
 }
 
 /* conmon says {"data": PID} or {"data": -1, "message": …}, then closes. */
@@ -213,12 +277,7 @@ static void sync_readable(void *arg, int32_t fd, uint32_t events)
 	}
 	pid = ojson_get_i64(said, "data", ojson_get_i64(said, "pid", -1));
 	if (pid <= 0) {
-		const char *msg = ojson_get_cstr(said, "message", "no reason given");
-		size_t len = strcspn(msg, "\n");
-
-		orlop_fail(&j->err, EIO, 0, "", "failed to create containerd task: %s: %.*s",
-			   j->o->is_crun ? "crun" : "runc", (int)(len > 400 ? 400 : len), msg);
-		create_fail(j);
+		refused(j, ojson_get_cstr(said, "message", "no reason given"));
 		return;
 	}
 	j->c->pid = (int)pid;
@@ -340,8 +399,40 @@ static char *text_of(const struct ojson *j)
 	return j ? ojson_text(j, 0, NULL) : omem_strdup("{}");
 }
 
+static uint32_t root_of(const struct ojson *ranges)
+{
+	OJSON_FOREACH_ELEM(i, m, ranges)
+		if (!ojson_get_i64(m, "containerId", 0))
+			return (uint32_t)ojson_get_i64(m, "hostId", 0);
+	return 0;
+}
+
+/* The PID namespace to be joined: the pod's, another container's; *ret NULL: one of its own. false with @err. */
+static bool pidns_choose(struct oci *o, const struct container *c, const struct sandbox *s, char **ret, struct orlop_error *err)
+{
+	const struct ojson *opts = OJSON_AT(c->config, "linux", "securityContext", "namespaceOptions");
+	const char *mode = ojson_get_cstr(opts, "pid", "CONTAINER");
+	const struct container *target = NULL;
+	int pid = 0;
+
+	if (!strcmp(mode, "POD") && s->own_pid)
+		pid = s->pause_pid;
+	if (!strcmp(mode, "TARGET")) {
+		target = omap_get_cstr(&o->containers, ojson_get_cstr(opts, "targetId", ""));
+		if (!target || strcmp(target->sandbox, s->id) != 0 || target->state != OCI_RUNNING) {
+			orlop_fail(err, EINVAL, 0, "", "target container \"%s\" is not running in this pod", ojson_get_cstr(opts, "targetId", ""));
+			return false;
+		}
+		pid = target->pid;
+	}
+	*ret = pid ? omem_printf("/proc/%d/ns/pid", pid) : NULL;
+	if (pid && !*ret)
+		orlop_fail(err, ENOMEM, 0, "", "no memory");
+	return !pid || *ret;
+}
+
 static struct create_job *create_new(struct oci *o, struct container *c, const struct sandbox *s,
-				     const struct image *img)
+				     const struct image *img, struct orlop_error *err)
 {
 	struct create_job *j = OMEM_NEW(struct create_job);
 
@@ -357,6 +448,17 @@ static struct create_job *create_new(struct oci *o, struct container *c, const s
 	j->dir = path_of(o, "containers/%s", c->id);
 	j->ns_dir = path_of(o, "sandboxes/%s", s->id);
 	j->cgroup = container_cgroup(o, c);
+	j->userns = s->userns;
+	if (s->userns) {
+		const struct ojson *u = OJSON_AT(s->config, "linux", "securityContext", "namespaceOptions", "usernsOptions");
+
+		j->root_uid = root_of(ojson_get(u, "uids"));
+		j->root_gid = root_of(ojson_get(u, "gids"));
+	}
+	if (!pidns_choose(o, c, s, &j->pidns, err)) {
+		create_free(j);
+		return NULL;
+	}
 	j->container = text_of(c->config);
 	j->sandbox = text_of(s->config);
 	j->image = text_of(img->config);
@@ -420,7 +522,7 @@ OCI_OP(op_create_container)
 	if (!img)
 		return orlop_fail(err, ENOENT, 404, "NotFound", "image \"%s\" not found", ref);
 	c = container_new(o, s, config, img);
-	j = c ? create_new(o, c, s, img) : NULL;
+	j = c ? create_new(o, c, s, img, err) : NULL;
 	e = j ? omap_put_cstr(&o->containers, c->id, c) : -ENOMEM;
 	if (!e) {
 		j->call = call;
@@ -433,7 +535,7 @@ OCI_OP(op_create_container)
 		if (j)
 			create_free(j);
 		container_free(c);
-		return orlop_fail(err, -e, 0, "", "container could not be made");
+		return err->err ? -err->err : orlop_fail(err, -e, 0, "", "container could not be made");
 	}
 	return 0;
 }

@@ -169,6 +169,8 @@ static int process_write(struct oci *o, const struct container *c, const struct 
 	if (!e)
 		e = ojson_parse(b.data, b.len, &spec, NULL);
 	obuf_done(&b);
+	if (!e && exec_find(c, ojson_get(spec, "process"), ojson_cstr(ojson_index(cmd, 0), ""), err))
+		return -err->err;
 	if (!e)
 		e = spec_exec(ojson_get(spec, "process"), cmd, tty, &process);
 	if (!e) {
@@ -310,7 +312,7 @@ OCI_OP(op_exec_sync)
 		return e;
 	}
 	x->sync_call = call;
-	timeout = ojson_get_i64(r, "timeout", 0);
+	timeout = cri_i64(r, "timeout", 0);
 	if (timeout > 0)
 		o->h->timer_set(x->timer, (uint64_t)timeout * 1000000000ull, 0);
 	return 0;

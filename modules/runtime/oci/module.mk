@@ -1,10 +1,16 @@
 m := runtime/oci
 MODULES += $(m)
-$(m)_srcs := oci.c proc.c state.c sandbox.c container.c create.c stop.c spec.c user.c exec.c attach.c forward.c stats.c update.c events.c cgroup.c \
+$(m)_srcs := oci.c proc.c state.c sandbox.c container.c create.c stop.c spec.c spec-linux.c seccomp.c \
+	devices.c security.c execfind.c user.c exec.c attach.c forward.c stats.c update.c events.c cgroup.c \
 	image.c pull.c imgref.c rootfs.c reply.c orphan.c
 $(m)_deps := json base
-$(m)_logic := imgref.c spec.c
+$(m)_logic := imgref.c spec.c spec-linux.c seccomp.c
 $(m)_tests := test/imgref.c
+
+# Namespaces that need a process with one thread; the first process of a shared PID namespace.
+HELPERS += oci-pause
+oci-pause_from := modules/runtime/oci
+oci-pause_srcs := pause-main.c
 
 # Unpacks images in a short-lived process of its own: only there are libarchive and libcrypto loaded.
 HELPERS += oci-unpack

@@ -170,6 +170,7 @@ static void oci_fini(void *ctx)
 	omap_done(&o->changing);
 	omem_free(o->root);
 	omem_free(o->runtime);
+	omem_free(o->pause);
 	omem_free(o);
 }
 
@@ -207,8 +208,11 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 	o->conmon = h->param(h, "conmon");
 	o->skopeo = h->param(h, "skopeo");
 	o->unpack = h->param(h, "unpack");
+	o->pause = omem_printf("%.*s/oci-pause", (int)(strrchr(o->unpack, '/') ? strrchr(o->unpack, '/') - o->unpack : 0), o->unpack);
+	o->seccomp_dir = h->param(h, "seccomp_dir");
 	o->caps = bounding_caps();
-	e = o->root && o->root[0] == '/' ? 0
+	o->oom_min = oom_lowest(o->caps);
+	e = o->root && o->pause && o->root[0] == '/' ? 0
 		: orlop_fail(err, EINVAL, 0, "", "root = \"%s\": not an absolute path", h->param(h, "root"));
 	if (!e)
 		e = runtime_choose(o, err);
@@ -332,7 +336,8 @@ static const struct orlop_param oci_params[] = {
 	{ "runtime", ORLOP_PARAM_STRING, 0, "", "crun, runc or a path; empty: crun if it is there, else runc" },
 	{ "conmon", ORLOP_PARAM_STRING, 0, "conmon", "the container monitor" },
 	{ "skopeo", ORLOP_PARAM_STRING, 0, "skopeo", "the image fetcher" },
-	{ "unpack", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "path of oci-unpack, installed with orlop" },
+	{ "unpack", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "path of oci-unpack, installed with orlop; oci-pause is beside it" },
+	{ "seccomp_dir", ORLOP_PARAM_STRING, 0, "/var/lib/kubelet/seccomp", "folder of seccomp profiles that are named relatively" },
 };
 
 static const struct orlop_runtime_ops oci_ops = {

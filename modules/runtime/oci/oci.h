@@ -20,6 +20,7 @@
 #include "base/olist.h"
 #include "base/omap.h"
 #include "json/ojson.h"
+#include "spec.h"
 
 #define OCI_ID_LEN	64
 
@@ -48,6 +49,10 @@ struct sandbox {
 	bool		ready;
 	bool		host_net;
 	bool		host_ipc;
+	bool		own_pid;	/* a PID namespace for the whole pod, held by: */
+	int		pause_pid;
+	uint64_t	pause_start;
+	bool		userns;		/* ns/user is there */
 	bool		busy;		/* being made: not listed */
 	struct rate	rate;
 };
@@ -69,6 +74,7 @@ struct container {
 	char		*image_id;	/* sha256:… */
 	char		*image_ref;
 	char		*log_path;	/* absolute, "" none */
+	char		*start_error;	/* the OCI runtime refused it: said when it is started; NULL */
 	enum oci_state	state;
 	int		pid;
 	uint64_t	pid_start;	/* of /proc/PID/stat, against reuse */
@@ -99,7 +105,11 @@ struct oci {
 	char		*root;
 	const char	*conmon;
 	const char	*skopeo;
-	const char	*unpack;	/* our helper program */
+	const char	*unpack;	/* our helper programs */
+	char		*pause;
+	const char	*seccomp_dir;	/* where local profiles with relative names are */
+	bool		hugetlb;	/* a cgroup controller for huge pages is there */
+	int64_t		oom_min;
 	char		*runtime;	/* path of crun or runc */
 	bool		is_crun;
 	enum oci_cgroups cgroups;
@@ -176,34 +186,11 @@ int container_remove(struct oci *o, struct container *c, orlop_cb then, void *ar
 		     struct orlop_error *err);
 struct ojson *container_summary(const struct container *c);
 struct ojson *sandbox_summary(const struct sandbox *s);
+void pause_kill(int pid, uint64_t start);
 /* Where its cgroup is, from the root of each hierarchy. */
 char *container_cgroup(struct oci *o, const struct container *c);
 /* The container a request names, if it runs. */
 struct container *container_running(struct oci *o, const struct ojson *r, struct orlop_error *err);
-
-/* ---- spec.c (logic) ----------------------------------------------------------------------------- */
-
-struct spec_input {
-	const struct ojson *image;	/* OCI image config */
-	const struct ojson *container;	/* CRI ContainerConfig */
-	const struct ojson *sandbox;	/* CRI PodSandboxConfig */
-	const char	*netns;		/* NULL: the host's */
-	const char	*ipcns;
-	const char	*utsns;
-	const char	*cgroup_path;
-	const char	*shm_path;	/* host directory for /dev/shm, NULL: a tmpfs of its own */
-	uint64_t	caps;		/* what may be granted at all */
-	bool		cgroup_v2;
-	uint32_t	uid;		/* from user.c */
-	uint32_t	gid;
-	const uint32_t	*groups;
-	uint32_t	n_groups;
-	const char	*home;		/* for HOME, NULL: / */
-};
-/* The OCI runtime configuration. 0 or -errno with @err (no command, bad mounts). */
-int spec_make(const struct spec_input *in, struct ojson **ret, struct orlop_error *err);
-/* Process part for an exec in a container whose config.json has @process. */
-int spec_exec(const struct ojson *process, const struct ojson *cmd, bool tty, struct ojson **ret);
 
 /* ---- user.c ------------------------------------------------------------------------------------- */
 
@@ -218,14 +205,35 @@ struct user_found {
 int user_find(const char *rootfs, const char *image_user, const struct ojson *sc,
 	      struct user_found *ret, struct orlop_error *err);
 
+/* ---- execfind.c ------------------------------------------------------------------------------------ */
+
+/* Is there such a program in running container @c? 0, or -errno with @err in upstream's words. */
+int exec_find(const struct container *c, const struct ojson *process, const char *name, struct orlop_error *err);
+/* exec: "NAME": … for an errno. */
+void exec_words(const char *name, int e, char *buf, size_t size);
+
+/* ---- devices.c, security.c (workers) -------------------------------------------------------------- */
+
+/* CRI's devices (all of the machine for a privileged container) as OCI linux.devices, each with "access". */
+int devices_find(const struct ojson *container, struct ojson **ret, struct orlop_error *err);
+int seccomp_read(const struct oci *o, const char *path, struct ojson **ret, struct orlop_error *err);
+int apparmor_choose(const struct ojson *sc, char *ret, size_t size, struct orlop_error *err);
+int64_t oom_lowest(uint64_t caps);
+
 /* ---- rootfs.c (workers) -------------------------------------------------------------------------- */
 
-/* Overlay of @layers (under root/l) at DIR/rootfs. */
-int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, struct orlop_error *err);
+/*
+ * Overlay of @layers (under root/l) at DIR/rootfs. @userns (NULL: none): a file that pins a user
+ * namespace, whose root is @uid, @gid of the machine; the layers' owners are mapped into it.
+ */
+int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, const char *userns, uint32_t uid, uint32_t gid,
+		 struct orlop_error *err);
 void rootfs_unmount(const char *dir);
 /* Pin new namespaces as DIR/ns/{net,ipc,uts} with this host name. net only if @net. */
 int ns_pin(const char *dir, const char *hostname, bool net, bool ipc, struct orlop_error *err);
 void ns_unpin(const char *dir);
+/* A tmpfs that a pod's containers share as /dev/shm, at DIR/shm. */
+int shm_mount(const char *dir, uint32_t uid, uint32_t gid, struct orlop_error *err);
 
 /* ---- cgroup.c ------------------------------------------------------------------------------------- */
 
@@ -238,6 +246,8 @@ int cgroup_write(const struct oci *o, const char *controller, const char *cgroup
 void cgroup_warm(struct oci *o);
 /* Remove a cgroup and what is below it in all hierarchies. 0, or -EBUSY: processes are in there. */
 int cgroup_remove(const struct oci *o, const char *path);
+/* Kill what is in a cgroup (worker). */
+void cgroup_kill(const struct oci *o, const char *cgroup);
 
 /* ---- image.c, pull.c, imgref.c --------------------------------------------------------------------- */
 

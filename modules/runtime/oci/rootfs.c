@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <orlop/inline/error.h>
@@ -27,13 +28,76 @@ static int make_dir(const char *dir, const char *name, mode_t mode, char *path, 
 	return mkdir(path, mode) && errno != EEXIST ? -errno : 0;
 }
 
-int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, struct orlop_error *err)
+/* A copy of layer directory @from at @to, its owners mapped by the user namespace @ns. */
+static int idmap_at(const char *from, const char *to, int ns, struct orlop_error *err)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)ns };
+	cleanup_close int tree = (int)syscall(SYS_open_tree, AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (tree < 0 || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)))
+		return orlop_fail(err, errno, 0, "", "user namespaces: this filesystem cannot map owners of %s (needs Linux 5.19): %s",
+				  from, strerrordesc_np(errno));
+	if ((mkdir(to, 0700) && errno != EEXIST) || syscall(SYS_move_mount, tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH))
+		return orlop_fail(err, errno, 0, "", "cannot mount at %s", to);
+	return 0;
+}
+
+/* Layer @i: itself, or its mapped copy DIR/low/I. */
+static void layer_path(const char *root, const char *dir, const struct ojson *layers, size_t i, bool mapped, char *path, size_t size)
+{
+	if (mapped)
+		snprintf(path, size, "%s/low/%zu", dir, i);
+	else if (!ojson_count(layers))	/* an image without layers: an empty directory */
+		snprintf(path, size, "%s/l/empty", root);
+	else
+		snprintf(path, size, "%s/l/%s", root, ojson_cstr(ojson_index(layers, i), ""));
+}
+
+/* The overlay keeps what it was made of: the copies need no name any more. */
+static void low_unmount(const char *dir, size_t n)
+{
+	char path[4096];
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "%s/low/%zu", dir, i);
+		(void)umount2(path, MNT_DETACH);
+		(void)rmdir(path);
+	}
+	snprintf(path, sizeof(path), "%s/low", dir);
+	(void)rmdir(path);
+}
+
+static int low_mount(const char *root, const char *dir, const struct ojson *layers, const char *userns, size_t n,
+		     struct orlop_error *err)
+{
+	cleanup_close int ns = open(userns, O_RDONLY | O_CLOEXEC);
+	char from[4096];
+	char to[4096];
+	size_t i;
+	int e = ns < 0 ? orlop_fail(err, errno, 0, "", "open %s", userns) : 0;
+
+	if (!e && make_dir(dir, "low", 0700, to, sizeof(to)))
+		e = orlop_fail(err, errno, 0, "", "cannot make %s", to);
+	for (i = 0; i < n && !e; i++) {
+		layer_path(root, dir, layers, i, false, from, sizeof(from));
+		layer_path(root, dir, layers, i, true, to, sizeof(to));
+		e = idmap_at(from, to, ns, err);
+	}
+	if (e)
+		low_unmount(dir, n);
+	return e;
+}
+
+int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, const char *userns, uint32_t uid, uint32_t gid,
+		 struct orlop_error *err)
 {
 	char merged[4096];
 	char upper[4096];
 	char work[4096];
 	struct obuf opt;
-	size_t n = ojson_count(layers);
+	size_t n = ojson_count(layers) ? ojson_count(layers) : 1;
+	char layer[4096];
 	size_t at;
 	size_t i;
 	int e;
@@ -42,13 +106,19 @@ int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, 
 	    make_dir(dir, "upper", 0755, upper, sizeof(upper)) ||
 	    make_dir(dir, "work", 0700, work, sizeof(work)))
 		return orlop_fail(err, errno, 0, "", "cannot make directories in %s", dir);
+	if (userns) {
+		if (chown(upper, uid, gid) || chown(work, uid, gid))
+			return orlop_fail(err, errno, 0, "", "cannot give %s away", upper);
+		e = low_mount(root, dir, layers, userns, n, err);
+		if (e)
+			return e;
+	}
 	obuf_init(&opt);
 	obuf_puts(&opt, "lowerdir=");
 	for (i = n; i-- > 0;) {
-		obuf_printf(&opt, "%s/l/%s%s", root, ojson_cstr(ojson_index(layers, i), ""), i ? ":" : "");
+		layer_path(root, dir, layers, i, userns != NULL, layer, sizeof(layer));
+		obuf_printf(&opt, "%s%s", layer, i ? ":" : "");
 	}
-	if (!n)		/* an image without layers: an empty directory */
-		obuf_printf(&opt, "%s/l/empty", root);
 	obuf_printf(&opt, ",upperdir=%s,workdir=%s", upper, work);
 	e = obuf_err(&opt);
 	if (!e && opt.len >= 4096)
@@ -65,6 +135,8 @@ int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, 
 			e = -errno;
 	}
 	obuf_done(&opt);
+	if (userns)
+		low_unmount(dir, n);
 	if (e)
 		return orlop_fail(err, -e, 0, "", "mount of the root filesystem in %s (%zu layers)", dir, n);
 	return 0;
@@ -139,13 +211,28 @@ int ns_pin(const char *dir, const char *hostname, bool net, bool ipc, struct orl
 
 void ns_unpin(const char *dir)
 {
-	static const char *const kinds[] = { "net", "ipc", "uts" };
+	static const char *const kinds[] = { "net", "ipc", "uts", "user" };
 	char path[4096];
 	size_t i;
+
+	snprintf(path, sizeof(path), "%s/shm", dir);
+	(void)umount2(path, MNT_DETACH);
 
 	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		snprintf(path, sizeof(path), "%s/ns/%s", dir, kinds[i]);
 		(void)umount2(path, MNT_DETACH);
 		(void)unlink(path);
 	}
+}
+
+int shm_mount(const char *dir, uint32_t uid, uint32_t gid, struct orlop_error *err)
+{
+	char path[4096];
+	char opt[96];
+
+	snprintf(opt, sizeof(opt), "mode=1777,size=65536k,uid=%u,gid=%u", uid, gid);
+	if (make_dir(dir, "shm", 0755, path, sizeof(path)) ||
+	    mount("shm", path, "tmpfs", MS_NOEXEC | MS_NOSUID | MS_NODEV, opt))
+		return orlop_fail(err, errno, 0, "", "cannot mount %s", path);
+	return 0;
 }

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -14,6 +16,13 @@
 #include "base/ocleanup.h"
 #include "base/ofile.h"
 #include "base/omem.h"
+
+/* The first process of a shared PID namespace: with it ends whatever is left in there. */
+void pause_kill(int pid, uint64_t start)
+{
+	if (start && pid_start_time(pid) == start)
+		(void)kill(pid, SIGKILL);
+}
 
 /* One run, stop or remove on its way through a worker. */
 struct sandbox_job {
@@ -25,6 +34,11 @@ struct sandbox_job {
 	char		*cgroup;
 	bool		net;
 	bool		ipc;
+	bool		own_pid;
+	char		*maps[2];	/* user namespace: "INSIDE OUTSIDE LENGTH,…" of uids and gids */
+	uint32_t	uid, gid;	/* its root on the machine */
+	int		pause_pid;
+	uint64_t	pause_start;
 	struct orlop_error err;
 	int		result;
 };
@@ -34,7 +48,35 @@ static void job_free(struct sandbox_job *j)
 	omem_free(j->dir);
 	omem_free(j->hostname);
 	omem_free(j->cgroup);
+	omem_free(j->maps[0]);
+	omem_free(j->maps[1]);
 	omem_free(j);
+}
+
+static const struct ojson *userns_of(const struct ojson *config)
+{
+	const struct ojson *u = OJSON_AT(config, "linux", "securityContext", "namespaceOptions", "usernsOptions");
+
+	return u && !strcmp(ojson_get_cstr(u, "mode", "POD"), "POD") && ojson_count(ojson_get(u, "uids")) ? u : NULL;
+}
+
+/* CRI's list of ranges as /proc's. @ret_root: what 0 is on the machine. */
+static char *map_text(const struct ojson *list, uint32_t *ret_root)
+{
+	struct obuf b = OBUF_INIT;
+
+	OJSON_FOREACH_ELEM(i, m, list) {
+		int64_t inside = ojson_get_i64(m, "containerId", 0);
+
+		if (!inside)
+			*ret_root = (uint32_t)ojson_get_i64(m, "hostId", 0);
+		obuf_printf(&b, "%s%lld %lld %lld", i ? "," : "", (long long)inside, (long long)ojson_get_i64(m, "hostId", 0),
+			    (long long)ojson_get_i64(m, "length", 0));
+	}
+	if (!obuf_err(&b))
+		return obuf_steal(&b, NULL);
+	obuf_done(&b);
+	return NULL;
 }
 
 static bool ns_is_node(const struct ojson *config, const char *which)
@@ -59,7 +101,14 @@ static struct sandbox_job *job_new(struct oci *o, struct sandbox *s, struct orlo
 	j->dir = path_of(o, "sandboxes/%s", s->id);
 	j->hostname = omem_strdup(ojson_get_cstr(s->config, "hostname", ""));
 	j->cgroup = omem_strdup(ojson_cstr(OJSON_AT(s->config, "linux", "cgroupParent"), ""));
-	if (!j->dir || !j->hostname || !j->cgroup) {
+	j->own_pid = s->own_pid;
+	j->pause_pid = s->pause_pid;
+	j->pause_start = s->pause_start;
+	if (s->userns) {
+		j->maps[0] = map_text(ojson_get(userns_of(s->config), "uids"), &j->uid);
+		j->maps[1] = map_text(ojson_get(userns_of(s->config), "gids"), &j->gid);
+	}
+	if ((s->userns && (!j->maps[0] || !j->maps[1])) || !j->dir || !j->hostname || !j->cgroup) {
 		job_free(j);
 		return NULL;
 	}
@@ -80,41 +129,126 @@ static void run_work(void *arg)
 		j->result = orlop_fail(&j->err, -e, 0, "", "cannot make %s", j->dir);
 		return;
 	}
-	j->result = ns_pin(j->dir, *j->hostname ? j->hostname : "localhost", j->net, j->ipc, &j->err);
-	if (j->result)
-		(void)ofile_remove_tree(AT_FDCWD, j->dir);
+	if (j->ipc)
+		j->result = shm_mount(j->dir, j->uid, j->gid, &j->err);
+	if (!j->result && j->maps[0]) {
+		cleanup_free char *ns = omem_printf("%s/ns", j->dir);
+
+		e = ns ? ofile_mkdir_p(ns, 0700) : -ENOMEM;
+		if (e)
+			j->result = orlop_fail(&j->err, -e, 0, "", "cannot make %s/ns", j->dir);
+	} else if (!j->result) {
+		j->result = ns_pin(j->dir, *j->hostname ? j->hostname : "localhost", j->net, j->ipc, &j->err);
+	}
 }
 
-static void run_done(void *arg)
+static void wipe_work(void *arg)
 {
 	struct sandbox_job *j = arg;
+
+	pause_kill(j->pause_pid, j->pause_start);
+	ns_unpin(j->dir);
+	(void)ofile_remove_tree(AT_FDCWD, j->dir);
+}
+
+static void run_fail(void *arg)
+{
+	struct sandbox_job *j = arg;
+	struct oci *o = j->o;
+
+	omap_del(&o->sandboxes, j->s->id, strlen(j->s->id));
+	sandbox_free(j->s);
+	reply_error(o, j->call, &j->err);
+	job_free(j);
+}
+
+/* Everything is there, or j->result says why not. */
+static void run_finish(struct sandbox_job *j)
+{
 	struct oci *o = j->o;
 	struct sandbox *s = j->s;
 	struct ojson *out;
 	cleanup_free char *netns = NULL;
 
-	s->busy = false;
 	if (!j->result) {
+		s->busy = false;
 		s->ready = true;
+		s->pause_pid = j->pause_pid;
+		s->pause_start = j->pause_start;
 		j->result = sandbox_save(o, s);
-		if (j->result) {
+		if (j->result)
 			orlop_fail(&j->err, -j->result, 0, "", "cannot write the state of sandbox %s", s->id);
-			ns_unpin(j->dir);
-			(void)ofile_remove_tree(AT_FDCWD, j->dir);
-		}
 	}
 	if (j->result) {
-		omap_del(&o->sandboxes, s->id, strlen(s->id));
-		sandbox_free(s);
-		reply_error(o, j->call, &j->err);
-	} else {
-		netns = netns_path(o, s);
-		out = ojson_new_object();
-		if (out)
-			(void)ojson_set_cstr(out, "podSandboxId", s->id);
-		reply_json(o, j->call, out, netns);
+		s->busy = true;
+		if (o->h->work(o->h, 0, wipe_work, run_fail, j)) {
+			wipe_work(j);
+			run_fail(j);
+		}
+		return;
 	}
+	netns = netns_path(o, s);
+	out = ojson_new_object();
+	if (out)
+		(void)ojson_set_cstr(out, "podSandboxId", s->id);
+	reply_json(o, j->call, out, netns);
 	job_free(j);
+}
+
+static void pause_said(void *arg, int32_t code, int32_t sig, const struct obuf *out)
+{
+	struct sandbox_job *j = arg;
+	char line[300];
+
+	proc_first_line(out, line, sizeof(line));
+	j->pause_pid = code || sig ? 0 : atoi(line);
+	j->pause_start = pid_start_time(j->pause_pid);
+	if (!j->pause_start)
+		j->result = orlop_fail(&j->err, EIO, 0, "", "no first process for sandbox %s: %s", j->s->id, line);
+	run_finish(j);
+}
+
+/* Namespaces are there: the first process of the shared PID namespace, if there is to be one. */
+static void run_pause(struct sandbox_job *j)
+{
+	const char *argv[] = { j->o->pause, "hold", j->dir, NULL };
+
+	if (!j->result && j->own_pid) {
+		j->result = proc_run(j->o, argv, ORLOP_SPAWN_DETACH, pause_said, j, &j->err);
+		if (!j->result)
+			return;
+	}
+	run_finish(j);
+}
+
+static void pin_said(void *arg, int32_t code, int32_t sig, const struct obuf *out)
+{
+	struct sandbox_job *j = arg;
+	char line[300];
+
+	if (code || sig) {
+		proc_first_line(out, line, sizeof(line));
+		j->result = orlop_fail(&j->err, EIO, 0, "", "user namespace for sandbox %s: %s", j->s->id, line);
+	}
+	run_pause(j);
+}
+
+static void run_done(void *arg)
+{
+	struct sandbox_job *j = arg;
+	char kinds[4] = "t";
+	const char *argv[] = { j->o->pause, "pin", j->dir, *j->hostname ? j->hostname : "localhost", kinds, j->maps[0], j->maps[1], NULL };
+
+	if (j->net)
+		strcat(kinds, "n");
+	if (j->ipc)
+		strcat(kinds, "i");
+	if (!j->result && j->maps[0]) {
+		j->result = proc_run(j->o, argv, 0, pin_said, j, &j->err);
+		if (!j->result)
+			return;
+	}
+	run_pause(j);
 }
 
 OCI_OP(op_run_sandbox)
@@ -139,6 +273,8 @@ OCI_OP(op_run_sandbox)
 	s->created_ns = o->h->now_wall(o->h);
 	s->host_net = ns_is_node(config, "network");
 	s->host_ipc = ns_is_node(config, "ipc");
+	s->own_pid = !strcmp(ojson_cstr(OJSON_AT(config, "linux", "securityContext", "namespaceOptions", "pid"), "CONTAINER"), "POD");
+	s->userns = userns_of(config) != NULL;
 	s->busy = true;
 	j = job_new(o, s, call);
 	e = j ? omap_put_cstr(&o->sandboxes, s->id, s) : -ENOMEM;
@@ -161,6 +297,7 @@ static void stop_work(void *arg)
 {
 	struct sandbox_job *j = arg;
 
+	pause_kill(j->pause_pid, j->pause_start);
 	ns_unpin(j->dir);
 	(void)cgroup_remove(j->o, j->cgroup);
 }

@@ -1,10 +1,11 @@
 /*
  * spec.c - the OCI runtime configuration of a container: image, CRI request and pod made one.
+ * Here the process (command, environment, capabilities); spec-linux.c has the rest.
  *
  * Pure: no files, no system. Defaults are those of CRI engines (containerd, CRI-O): capabilities,
  * masked and read-only paths, mounts. Sources: OCI runtime-spec config.md, config-linux.md; CRI api.
  */
-#include "oci.h"
+#include "spec.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,31 +31,6 @@ static const char *const all_caps[] = {
 	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 };
 #define N_CAPS		(sizeof(all_caps) / sizeof(all_caps[0]))
-
-static const char fixed_mounts[] =
-	"[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\",\"options\":[\"nosuid\",\"noexec\",\"nodev\"]},"
-	"{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nosuid\",\"strictatime\",\"mode=755\",\"size=65536k\"]},"
-	"{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":[\"nosuid\",\"noexec\",\"newinstance\",\"ptmxmode=0666\",\"mode=0620\",\"gid=5\"]},"
-	"{\"destination\":\"/dev/mqueue\",\"type\":\"mqueue\",\"source\":\"mqueue\",\"options\":[\"nosuid\",\"noexec\",\"nodev\"]}]";
-
-static const char *const masked[] = {
-	"/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-	"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-	"/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
-};
-static const char *const readonly[] = {
-	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
-};
-
-static struct ojson *text_array(const char *const *v, size_t n)
-{
-	struct ojson *a = ojson_new_array();
-	size_t i;
-
-	for (i = 0; a && i < n; i++)
-		(void)ojson_append_cstr(a, v[i]);
-	return a;
-}
 
 static int cap_number(const char *name, size_t len)
 {
@@ -107,6 +83,7 @@ static void put_caps(const struct spec_input *in, const struct ojson *sc, bool p
 	struct ojson *caps = ojson_ensure_object(process, "capabilities");
 	uint64_t set = 0;
 	uint64_t given;
+	uint64_t ambient;
 	size_t i;
 
 	for (i = 0; i < sizeof(default_caps) / sizeof(default_caps[0]); i++)
@@ -119,9 +96,14 @@ static void put_caps(const struct spec_input *in, const struct ojson *sc, bool p
 	if (privileged)
 		set = in->caps;
 	set &= in->caps;
+	ambient = cap_list(ojson_get(want, "addAmbientCapabilities"), in->caps) & set;
 	for (i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
 		/* a user other than root starts with none but what it may gain by exec */
-		(void)ojson_set(caps, sets[i], cap_names(i && in->uid ? 0 : set));
+		(void)ojson_set(caps, sets[i], cap_names(i && in->uid ? ambient : set));
+	if (ambient) {
+		(void)ojson_set(caps, "inheritable", cap_names(ambient));
+		(void)ojson_set(caps, "ambient", cap_names(ambient));
+	}
 }
 
 static bool env_has(const struct ojson *env, const char *key, size_t len)
@@ -241,179 +223,15 @@ static int put_process(const struct spec_input *in, const struct ojson *sc, bool
 	(void)ojson_set_cstr(p, "cwd", *cwd ? cwd : "/");
 	put_caps(in, sc, privileged, p);
 	(void)ojson_set_bool(p, "noNewPrivileges", ojson_get_bool(sc, "noNewPrivs", false));
-	if (ojson_get_i64(res, "oomScoreAdj", 0) > 0)
-		(void)ojson_set_i64(p, "oomScoreAdj", ojson_get_i64(res, "oomScoreAdj", 0));
+	if (in->apparmor && !privileged)
+		(void)ojson_set_cstr(p, "apparmorProfile", in->apparmor);
+	if (ojson_get(res, "oomScoreAdj")) {
+		int64_t adj = cri_i64(res, "oomScoreAdj", 0);
+
+		/* lowering it below one's own needs CAP_SYS_RESOURCE: then as low as may be */
+		(void)ojson_set_i64(p, "oomScoreAdj", adj < in->oom_min ? in->oom_min : adj);
+	}
 	return 0;
-}
-
-static struct ojson *mount_new(const char *dest, const char *type, const char *source)
-{
-	struct ojson *m = ojson_new_object();
-
-	if (!m)
-		return NULL;
-	(void)ojson_set_cstr(m, "destination", dest);
-	(void)ojson_set_cstr(m, "type", type);
-	(void)ojson_set_cstr(m, "source", source);
-	(void)ojson_ensure_array(m, "options");
-	return m;
-}
-
-static void option(struct ojson *mount, const char *opt)
-{
-	(void)ojson_append_cstr(ojson_ensure_array(mount, "options"), opt);
-}
-
-static bool mounts_at(const struct ojson *list, const char *key, const char *path)
-{
-	OJSON_FOREACH_ELEM(i, m, list) {
-		if (!strcmp(ojson_get_cstr(m, key, ""), path))
-			return true;
-	}
-	return false;
-}
-
-static int put_mounts(const struct spec_input *in, bool privileged, struct ojson *spec,
-		      struct orlop_error *err)
-{
-	const struct ojson *wanted = ojson_get(in->container, "mounts");
-	struct ojson *mounts = NULL;
-	struct ojson *m;
-
-	if (ojson_parse(fixed_mounts, sizeof(fixed_mounts) - 1, &mounts, NULL))
-		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	m = mount_new("/sys", "sysfs", "sysfs");
-	option(m, "nosuid");
-	option(m, "noexec");
-	option(m, "nodev");
-	option(m, privileged ? "rw" : "ro");
-	(void)ojson_append(mounts, m);
-	m = mount_new("/sys/fs/cgroup", "cgroup", "cgroup");
-	option(m, "nosuid");
-	option(m, "noexec");
-	option(m, "nodev");
-	option(m, "relatime");
-	option(m, privileged ? "rw" : "ro");
-	(void)ojson_append(mounts, m);
-	if (!mounts_at(wanted, "containerPath", "/dev/shm")) {
-		if (in->shm_path) {
-			m = mount_new("/dev/shm", "bind", in->shm_path);
-			option(m, "rbind");
-			option(m, "rw");
-		} else {
-			m = mount_new("/dev/shm", "tmpfs", "shm");
-			option(m, "nosuid");
-			option(m, "noexec");
-			option(m, "nodev");
-			option(m, "mode=1777");
-			option(m, "size=65536k");
-		}
-		(void)ojson_append(mounts, m);
-	}
-	OJSON_FOREACH_ELEM(i, w, wanted) {
-		const char *dest = ojson_get_cstr(w, "containerPath", "");
-		const char *src = ojson_get_cstr(w, "hostPath", "");
-		const char *prop = ojson_get_cstr(w, "propagation", "PROPAGATION_PRIVATE");
-
-		if (dest[0] != '/' || src[0] != '/') {
-			ojson_unref(mounts);
-			return orlop_fail(err, EINVAL, 0, "", "mount of \"%s\" at \"%s\": both must be absolute paths",
-					  src, dest);
-		}
-		m = mount_new(dest, "bind", src);
-		option(m, "rbind");
-		option(m, !strcmp(prop, "PROPAGATION_BIDIRECTIONAL") ? "rshared"
-			  : !strcmp(prop, "PROPAGATION_HOST_TO_CONTAINER") ? "rslave" : "rprivate");
-		option(m, ojson_get_bool(w, "readonly", false) ? "ro" : "rw");
-		(void)ojson_append(mounts, m);
-	}
-	return ojson_set(spec, "mounts", mounts);
-}
-
-static void namespace_add(struct ojson *list, const char *type, const char *path)
-{
-	struct ojson *n = ojson_new_object();
-
-	if (!n)
-		return;
-	(void)ojson_set_cstr(n, "type", type);
-	if (path)
-		(void)ojson_set_cstr(n, "path", path);
-	(void)ojson_append(list, n);
-}
-
-static void copy_i64(struct ojson *to, const char *to_key, const struct ojson *from, const char *key)
-{
-	int64_t v = ojson_get_i64(from, key, 0);
-
-	if (v)
-		(void)ojson_set_i64(to, to_key, v);
-}
-
-static void put_resources(const struct spec_input *in, bool privileged, struct ojson *l)
-{
-	const struct ojson *want = OJSON_AT(in->container, "linux", "resources");
-	struct ojson *res = ojson_ensure_object(l, "resources");
-	struct ojson *mem = ojson_ensure_object(res, "memory");
-	struct ojson *cpu = ojson_ensure_object(res, "cpu");
-	struct ojson *dev = ojson_ensure_array(res, "devices");
-	struct ojson *all = ojson_new_object();
-	const struct ojson *unified = ojson_get_object(want, "unified");
-
-	copy_i64(mem, "limit", want, "memoryLimitInBytes");
-	copy_i64(mem, "swap", want, "memorySwapLimitInBytes");
-	copy_i64(cpu, "shares", want, "cpuShares");
-	copy_i64(cpu, "quota", want, "cpuQuota");
-	copy_i64(cpu, "period", want, "cpuPeriod");
-	if (*ojson_get_cstr(want, "cpusetCpus", ""))
-		(void)ojson_set_cstr(cpu, "cpus", ojson_get_cstr(want, "cpusetCpus", ""));
-	if (*ojson_get_cstr(want, "cpusetMems", ""))
-		(void)ojson_set_cstr(cpu, "mems", ojson_get_cstr(want, "cpusetMems", ""));
-	if (in->cgroup_v2 && unified)
-		(void)ojson_set(res, "unified", ojson_ref((struct ojson *)(uintptr_t)unified));
-	if (all) {
-		(void)ojson_set_bool(all, "allow", privileged);
-		(void)ojson_set_cstr(all, "access", "rwm");
-		(void)ojson_append(dev, all);
-	}
-}
-
-static void put_paths(const struct ojson *sc, const char *key, const char *cri_key,
-		      const char *const *def, size_t n, struct ojson *l)
-{
-	struct ojson *given = ojson_get_array(sc, cri_key);
-
-	(void)ojson_set(l, key, given ? ojson_ref(given) : text_array(def, n));
-}
-
-static void put_linux(const struct spec_input *in, const struct ojson *sc, bool privileged,
-		      struct ojson *spec)
-{
-	struct ojson *l = ojson_ensure_object(spec, "linux");
-	struct ojson *ns = ojson_ensure_array(l, "namespaces");
-	const struct ojson *opts = ojson_get(sc, "namespaceOptions");
-	const struct ojson *sysctls = OJSON_AT(in->sandbox, "linux", "sysctls");
-
-	namespace_add(ns, "mount", NULL);
-	if (strcmp(ojson_get_cstr(opts, "pid", "CONTAINER"), "NODE"))
-		namespace_add(ns, "pid", NULL);
-	if (in->netns)
-		namespace_add(ns, "network", in->netns);
-	if (in->ipcns)
-		namespace_add(ns, "ipc", in->ipcns);
-	if (in->utsns)
-		namespace_add(ns, "uts", in->utsns);
-	if (in->cgroup_v2)
-		namespace_add(ns, "cgroup", NULL);
-	(void)ojson_set_cstr(l, "cgroupsPath", in->cgroup_path);
-	put_resources(in, privileged, l);
-	if (ojson_count(sysctls))
-		(void)ojson_set(l, "sysctl", ojson_ref((struct ojson *)(uintptr_t)sysctls));
-	if (!privileged) {
-		put_paths(sc, "maskedPaths", "maskedPaths", masked, sizeof(masked) / sizeof(masked[0]), l);
-		put_paths(sc, "readonlyPaths", "readonlyPaths", readonly,
-			  sizeof(readonly) / sizeof(readonly[0]), l);
-	}
 }
 
 int spec_make(const struct spec_input *in, struct ojson **ret, struct orlop_error *err)
@@ -421,6 +239,7 @@ int spec_make(const struct spec_input *in, struct ojson **ret, struct orlop_erro
 	struct ojson *spec = ojson_new_object();
 	const struct ojson *sc = OJSON_AT(in->container, "linux", "securityContext");
 	bool privileged = ojson_get_bool(sc, "privileged", false);
+	struct ojson *seccomp = NULL;
 	struct ojson *root;
 	int e;
 
@@ -429,7 +248,7 @@ int spec_make(const struct spec_input *in, struct ojson **ret, struct orlop_erro
 	(void)ojson_set_cstr(spec, "ociVersion", "1.0.2");
 	e = put_process(in, sc, privileged, spec, err);
 	if (!e)
-		e = put_mounts(in, privileged, spec, err);
+		e = spec_mounts(in, privileged, spec, err);
 	if (e) {
 		ojson_unref(spec);
 		return e;
@@ -437,7 +256,15 @@ int spec_make(const struct spec_input *in, struct ojson **ret, struct orlop_erro
 	root = ojson_ensure_object(spec, "root");
 	(void)ojson_set_cstr(root, "path", "rootfs");
 	(void)ojson_set_bool(root, "readonly", ojson_get_bool(sc, "readonlyRootfs", false));
-	put_linux(in, sc, privileged, spec);
+	spec_linux(in, sc, privileged, spec);
+	e = privileged ? 0 : seccomp_make(in->seccomp, in->seccomp_profile, OJSON_AT(spec, "process", "capabilities", "bounding"),
+					  &seccomp, err);
+	if (e) {
+		ojson_unref(spec);
+		return e;
+	}
+	if (seccomp)
+		(void)ojson_set(ojson_ensure_object(spec, "linux"), "seccomp", seccomp);
 	*ret = spec;
 	return 0;
 }

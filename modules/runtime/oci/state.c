@@ -65,6 +65,7 @@ void container_free(struct container *c)
 	omem_free(c->image_id);
 	omem_free(c->image_ref);
 	omem_free(c->log_path);
+	omem_free(c->start_error);
 	omem_free(c);
 }
 
@@ -93,6 +94,11 @@ int sandbox_save(struct oci *o, const struct sandbox *s)
 	(void)ojson_set_bool(j, "ready", s->ready);
 	(void)ojson_set_bool(j, "hostNetwork", s->host_net);
 	(void)ojson_set_bool(j, "hostIPC", s->host_ipc);
+	if (s->own_pid) {
+		(void)ojson_set_i64(j, "pausePid", s->pause_pid);
+		(void)ojson_set_i64(j, "pauseStart", (int64_t)s->pause_start);
+	}
+	(void)ojson_set_bool(j, "userns", s->userns);
 	return save(o, "sandboxes", s->id, j);
 }
 
@@ -115,6 +121,8 @@ int container_save(struct oci *o, const struct container *c)
 	(void)ojson_set_i64(j, "finishedAt", (int64_t)c->finished_ns);
 	(void)ojson_set_i64(j, "exitCode", c->exit_code);
 	(void)ojson_set_bool(j, "oom", c->oom);
+	if (c->start_error)
+		(void)ojson_set_cstr(j, "startError", c->start_error);
 	return save(o, "containers", c->id, j);
 }
 
@@ -155,6 +163,12 @@ static int sandbox_load(struct oci *o, const char *id, const struct ojson *j)
 	s->ready = ojson_get_bool(j, "ready", false);
 	s->host_net = ojson_get_bool(j, "hostNetwork", false);
 	s->host_ipc = ojson_get_bool(j, "hostIPC", false);
+	s->userns = ojson_get_bool(j, "userns", false);
+	s->own_pid = ojson_get(j, "pausePid") != NULL;
+	s->pause_pid = (int)ojson_get_i64(j, "pausePid", 0);
+	s->pause_start = (uint64_t)ojson_get_i64(j, "pauseStart", 0);
+	if (s->own_pid && (!s->pause_start || pid_start_time(s->pause_pid) != s->pause_start))
+		s->ready = false;
 	/* after a reboot the pins are plain files: the sandbox is gone */
 	if (s->ready && !s->host_net &&
 	    (stat(net, &st) || stat(dir, &st_dir) || st.st_dev == st_dir.st_dev))
@@ -209,18 +223,20 @@ static int container_load(struct oci *o, const char *id, const struct ojson *j)
 	c->finished_ns = (uint64_t)ojson_get_i64(j, "finishedAt", 0);
 	c->exit_code = (int)ojson_get_i64(j, "exitCode", 0);
 	c->oom = ojson_get_bool(j, "oom", false);
+	if (ojson_get(j, "startError"))
+		c->start_error = omem_strdup(ojson_get_cstr(j, "startError", ""));
 	if (!c->image_id || !c->image_ref || !c->log_path || omap_put_cstr(&o->containers, c->id, c)) {
 		container_free(c);
 		return -ENOMEM;
 	}
 	if (c->state != OCI_EXITED)
 		container_check_exit(o, c);
-	if (c->state != OCI_EXITED && pid_start_time(c->pid) != c->pid_start) {
+	if (c->state != OCI_EXITED && !c->start_error && pid_start_time(c->pid) != c->pid_start) {
 		c->exit_code = 255;
 		container_ended(o, c);
 	}
 	/* it was started, and we died before we could note it */
-	if (c->state == OCI_CREATED && !waits_for_start(c->pid, c->id)) {
+	if (c->state == OCI_CREATED && !c->start_error && !waits_for_start(c->pid, c->id)) {
 		c->state = OCI_RUNNING;
 		c->started_ns = c->created_ns;
 	}
@@ -232,6 +248,25 @@ static bool id_ok(const char *name)
 	return strlen(name) == OCI_ID_LEN && strspn(name, "0123456789abcdef") == OCI_ID_LEN;
 }
 
+/* The first process of a sandbox that never was: by the number its starter noted, if it still is one of those. */
+static void leftover_pause(const char *dir)
+{
+	char path[4096];
+	struct obuf b = OBUF_INIT;
+	int pid = 0;
+
+	snprintf(path, sizeof(path), "%s/pause.pid", dir);
+	if (!ofile_read(AT_FDCWD, path, 32, &b))
+		pid = atoi(obuf_cstr(&b));
+	if (pid > 1) {
+		snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+		obuf_reset(&b);
+		if (!ofile_read(AT_FDCWD, path, 8192, &b) && b.len && memmem(b.data, b.len, dir, strlen(dir)))
+			(void)kill(pid, SIGKILL);
+	}
+	obuf_done(&b);
+}
+
 /* A directory without a readable state was cut off while being made: nothing runs from it. */
 static void leftover_remove(struct oci *o, const char *kind, const char *id)
 {
@@ -240,10 +275,12 @@ static void leftover_remove(struct oci *o, const char *kind, const char *id)
 	if (!dir)
 		return;
 	OLOG(o->h, INFO, "leftover_removed", "dir=%s", dir);
-	if (!strcmp(kind, "containers"))
+	if (!strcmp(kind, "containers")) {
 		rootfs_unmount(dir);
-	else
+	} else {
+		leftover_pause(dir);
 		ns_unpin(dir);
+	}
 	(void)ofile_remove_tree(AT_FDCWD, dir);
 }
 

@@ -86,6 +86,40 @@ static void stop_kill(void *arg)
 	(void)container_signal(w->c, SIGKILL);
 }
 
+struct rest {
+	struct oci	*o;
+	char		*cgroup;
+};
+
+static void rest_work(void *arg)
+{
+	struct rest *r = arg;
+
+	cgroup_kill(r->o, r->cgroup);
+}
+
+static void rest_done(void *arg)
+{
+	struct rest *r = arg;
+
+	omem_free(r->cgroup);
+	omem_free(r);
+}
+
+/* A container without a PID namespace of its own ends with its first process; the kernel ends only that. */
+static void kill_rest(struct oci *o, const struct container *c)
+{
+	const char *pid = ojson_cstr(OJSON_AT(c->config, "linux", "securityContext", "namespaceOptions", "pid"), "CONTAINER");
+	struct rest *r = strcmp(pid, "CONTAINER") != 0 ? OMEM_NEW(struct rest) : NULL;
+
+	if (!r)
+		return;
+	r->o = o;
+	r->cgroup = container_cgroup(o, c);
+	if (!r->cgroup || o->h->work(o->h, 0, rest_work, rest_done, r))
+		rest_done(r);
+}
+
 void container_ended(struct oci *o, struct container *c)
 {
 	cleanup_free char *oom = path_of(o, "containers/%s/persist/oom", c->id);
@@ -97,6 +131,7 @@ void container_ended(struct oci *o, struct container *c)
 	if (container_save(o, c))
 		OLOG(o->h, WARN, "state_not_saved", "container=%s", c->id);
 	event_add(o, "CONTAINER_STOPPED_EVENT", c->id, c->sandbox);
+	kill_rest(o, c);
 	stop_answer_all(o, c);
 }
 
@@ -181,7 +216,7 @@ OCI_OP(op_stop_container)
 		reply_json(o, call, NULL, NULL);
 		return 0;
 	}
-	timeout = ojson_get_i64(r, "timeout", 0);
+	timeout = cri_i64(r, "timeout", 0);
 	w = wait_new(o, c);
 	if (!w)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");

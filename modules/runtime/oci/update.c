@@ -67,9 +67,9 @@ static void memory_v1(struct update *u, int64_t limit, int64_t swap)
 
 static void put_v1(struct update *u)
 {
-	int64_t quota = ojson_get_i64(u->want, "cpuQuota", 0);
-	int64_t period = ojson_get_i64(u->want, "cpuPeriod", 0);
-	int64_t shares = ojson_get_i64(u->want, "cpuShares", 0);
+	int64_t quota = cri_i64(u->want, "cpuQuota", 0);
+	int64_t period = cri_i64(u->want, "cpuPeriod", 0);
+	int64_t shares = cri_i64(u->want, "cpuShares", 0);
 
 	if (shares)
 		put_number(u, "cpu", "cpu.shares", shares);
@@ -77,16 +77,16 @@ static void put_v1(struct update *u)
 		put_number(u, "cpu", "cpu.cfs_period_us", period);
 	if (quota)
 		put_number(u, "cpu", "cpu.cfs_quota_us", quota);
-	memory_v1(u, ojson_get_i64(u->want, "memoryLimitInBytes", 0), ojson_get_i64(u->want, "memorySwapLimitInBytes", 0));
+	memory_v1(u, cri_i64(u->want, "memoryLimitInBytes", 0), cri_i64(u->want, "memorySwapLimitInBytes", 0));
 }
 
 static void put_v2(struct update *u)
 {
-	int64_t quota = ojson_get_i64(u->want, "cpuQuota", 0);
-	int64_t period = ojson_get_i64(u->want, "cpuPeriod", 100000);
-	int64_t shares = ojson_get_i64(u->want, "cpuShares", 0);
-	int64_t limit = ojson_get_i64(u->want, "memoryLimitInBytes", 0);
-	int64_t swap = ojson_get_i64(u->want, "memorySwapLimitInBytes", 0);
+	int64_t quota = cri_i64(u->want, "cpuQuota", 0);
+	int64_t period = cri_i64(u->want, "cpuPeriod", 100000);
+	int64_t shares = cri_i64(u->want, "cpuShares", 0);
+	int64_t limit = cri_i64(u->want, "memoryLimitInBytes", 0);
+	int64_t swap = cri_i64(u->want, "memorySwapLimitInBytes", 0);
 	char text[64];
 
 	if (shares)
@@ -135,13 +135,13 @@ static void update_work(void *arg)
 
 		snprintf(file, sizeof(file), "hugetlb.%.40s.%s", ojson_get_cstr(h, "pageSize", ""),
 			 u->o->cgroups == OCI_CGROUPS_V2 ? "max" : "limit_in_bytes");
-		put_number(u, "hugetlb", file, ojson_get_i64(h, "limit", 0));
+		put_number(u, "hugetlb", file, cri_i64(h, "limit", 0));
 	}
 	if (!u->result && ojson_get(u->want, "oomScoreAdj")) {
 		char path[64], text[32];
 
 		snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", u->pid);
-		snprintf(text, sizeof(text), "%lld", (long long)ojson_get_i64(u->want, "oomScoreAdj", 0));
+		snprintf(text, sizeof(text), "%lld", (long long)cri_i64(u->want, "oomScoreAdj", 0));
 		(void)ofile_poke(AT_FDCWD, path, text, strlen(text));
 	}
 }

@@ -136,7 +136,7 @@ static int user_resolve(const struct obuf *passwd, const struct obuf *groups, co
 	const char *p;
 
 	if (run_uid)
-		u->uid = (uint32_t)ojson_i64(run_uid, 0);
+		u->uid = (uint32_t)cri_int(run_uid, 0);
 	else if (len && !number((struct orlop_bytes){ user, len }, &u->uid)) {
 		line = line_find(passwd, user, len, NULL);
 		if (!line || !number(field(line, 2), &u->uid))
@@ -153,7 +153,7 @@ static int user_resolve(const struct obuf *passwd, const struct obuf *groups, co
 			memcpy(u->home, home.p, home.len);
 	}
 	if (run_gid) {
-		u->gid = (uint32_t)ojson_i64(run_gid, 0);
+		u->gid = (uint32_t)cri_int(run_gid, 0);
 	} else if (*group && !run_uid && !number((struct orlop_bytes){ group, strlen(group) }, &u->gid)) {
 		p = line_find(groups, group, strlen(group), NULL);
 		if (!p || !number(field(p, 2), &u->gid))
@@ -181,7 +181,7 @@ int user_find(const char *rootfs, const char *image_user, const struct ojson *sc
 	(void)read_in_root(root, "etc/group", &groups);
 	e = user_resolve(&passwd, &groups, name ? name : image_user ? image_user : "", sc, ret, err);
 	OJSON_FOREACH_ELEM(i, g, ojson_get(sc, "supplementalGroups"))
-		add_group(ret, (uint32_t)ojson_i64(g, 0));
+		add_group(ret, (uint32_t)cri_int(g, 0));
 	obuf_done(&passwd);
 	obuf_done(&groups);
 	return e;

@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+# run: timeout=180 alone
+"""What a container may do, in real containers: capabilities, seccomp, AppArmor, namespaces shared and not, user namespaces,
+devices, hidden paths; and programs that are not there, in the words that people know."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
+from daemon import BUILD, Daemon, done, ok, skip_all  # noqa: E402
+import runtime as rt  # noqa: E402
+from ctl import text  # noqa: E402
+
+
+class Pod(rt.Pod):
+    """with namespace options of its own"""
+
+    def __init__(self, d, name, sc=None, **more):
+        self.d, self.c, self.name = d, d.c, name
+        self.config = {"metadata": {"name": name, "namespace": "s", "uid": "uid-" + name, "attempt": 0}, "hostname": name,
+                       "logDirectory": d.root, "linux": {"cgroupParent": rt.CGROUP + "/" + name, "securityContext": sc or {}}}
+        self.config["linux"].update(more)
+        self.st, self.doc, self.fields = self.c.cri(rt.RUN, {"config": self.config})
+        self.id = self.doc.get("podSandboxId") if self.st == 0 else None
+
+    def says(self, name, command, sc=None, **more):
+        """what it printed, and its status"""
+        linux = {"securityContext": sc or {}}
+        linux.update(more.pop("linux", {}))
+        cid = self.run(name, command, linux=linux, **more)
+        if not isinstance(cid, str):
+            return str(cid), {}
+        s = rt.ended(self.d, cid)
+        try:
+            with open("%s/%s-%s.log" % (self.d.root, self.name, name), encoding="utf-8") as f:
+                return "\n".join(x.split(" ", 3)[3] for x in f.read().splitlines()), s
+        except FileNotFoundError:
+            return "", s
+
+
+def exec_in(c, cid, *cmd):
+    return c.cri(rt.EXEC_SYNC, {"containerId": cid, "timeout": 20, "cmd": list(cmd)})
+
+
+B = "busybox "
+
+
+def capabilities(p):
+    out, s = p.says("caps", B + "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status")
+    f = dict(x.split(":\t") for x in out.splitlines() if ":\t" in x)
+    ok(f.get("CapEff") == f.get("CapBnd") == "00000000a80425fb" and f.get("Seccomp") == "0" and f.get("NoNewPrivs") == "0",
+       "capabilities as everywhere, no filter unless asked for", out or s)
+    out, s = p.says("drop", B + "grep -E '^(CapEff|NoNewPrivs):' /proc/self/status",
+                    {"noNewPrivs": True, "capabilities": {"addCapabilities": ["NET_BIND_SERVICE"], "dropCapabilities": ["ALL"]}})
+    ok("CapEff:\t0000000000000400" in out and "NoNewPrivs:\t1" in out, "ALL dropped, one added; no new privileges", out or s)
+    out, s = p.says("user", B + "grep -E '^(CapEff|CapBnd|Groups|Uid|Gid):' /proc/self/status",
+                    {"runAsUser": {"value": "1000"}, "runAsGroup": {"value": "2000"}, "supplementalGroups": ["3000"]})
+    ok("CapEff:\t0000000000000000" in out and "\t1000" in out and "Gid:\t2000" in out and "3000" in out, "a user of its own", out or s)
+    out, s = p.says("priv", B + "ls /dev; " + B + "grep Seccomp: /proc/self/status; " + B + "mount | " + B + "grep /sys/fs/cgroup", {"privileged": True})
+    ok("Seccomp:\t0" in out and ("vda" in out or "sda" in out or "loop" in out or "kmsg" in out or "mem" in out) and " (rw" in out,
+       "a privileged one sees devices, and writes cgroups", out or s)
+    out, s = p.says("paths", B + "ls /proc/acpi /proc/scsi; " + B + "wc -c < /proc/keys; echo 1 > /proc/sys/kernel/panic || echo refused; echo x > /f && echo wrote")
+    ok("refused" in out and "wrote" in out, "paths are hidden and read-only", out or s)
+    out, s = p.says("unmasked", "echo $(( $(" + B + "cat /proc/sys/kernel/panic) )) > /proc/sys/kernel/panic && echo open; echo x > /f || echo fixed",
+                    {"maskedPaths": [], "readonlyPaths": [], "readonlyRootfs": True})
+    ok("open" in out and "fixed" in out, "unmasked, with a root that is read-only", out or s)
+
+
+def seccomp(d, p):
+    forbidden = B + "unshare -U true && echo made || echo no; " + B + "mount -t tmpfs x /mnt; " + B + "grep Seccomp: /proc/self/status"
+    out, s = p.says("default", forbidden, {"seccomp": {"profileType": "RuntimeDefault"}})
+    ok("no" in out and "Seccomp:\t2" in out and not s.get("exitCode"), "RuntimeDefault: no namespaces, and programs run", (out, s))
+    out, s = p.says("every", "for i in 1 2 3; do " + B + "ls / > /dev/null && " + B + "date > /dev/null && " + B + "nc -l -p 0 -w 1; done; echo fine; "
+                    + B + "chroot / " + B + "true && echo rooted", {"seccomp": {"profileType": "RuntimeDefault"}})
+    ok("fine" in out and "rooted" in out, "what programs usually do goes", (out, s))
+    out, s = p.says("unconfined", forbidden, {"seccomp": {"profileType": "Unconfined"}})
+    ok("Seccomp:\t0" in out, "Unconfined: no filter", out)
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "archMap": [], "syscalls": [
+        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+        {"names": ["chmod", "fchmodat"], "action": "SCMP_ACT_ERRNO", "excludes": {"caps": ["CAP_CHOWN"]}},
+        {"names": ["rmdir", "unlinkat"], "action": "SCMP_ACT_ERRNO", "includes": {"caps": ["CAP_SYS_ADMIN"]}}]}
+    os.makedirs(d.root + "/seccomp")
+    with open(d.root + "/seccomp/own.json", "w", encoding="utf-8") as f:
+        json.dump(profile, f)
+    for what, ref in (("relative", "own.json"), ("absolute", d.root + "/seccomp/own.json")):
+        out, s = p.says(what, B + "mkdir /x || echo full; echo > /f; " + B + "chmod 600 /f && echo changed",
+                        {"seccomp": {"profileType": "Localhost", "localhostRef": ref}})
+        ok("No space left" in out and "full" in out and "changed" in out, "a profile from the folder, named %s" % what, (out, s))
+    for name, content, words in (("none.json", None, "No such file"), ("bad.json", "{", "decoding seccomp profile failed"),
+                                 ("worse.json", '{"defaultAction":"BOOM"}', "is no action"), ("../../etc/passwd", None, "no path of a profile")):
+        if content:
+            with open(d.root + "/seccomp/" + name, "w", encoding="utf-8") as f:
+                f.write(content)
+        got = p.create("bad", "true", linux={"securityContext": {"seccomp": {"profileType": "Localhost", "localhostRef": name}}})
+        ok(not isinstance(got, str) and words in got[1], "profile %s: %s" % (name, got[1] if not isinstance(got, str) else got), got)
+
+
+def apparmor(p):
+    if os.path.exists("/sys/module/apparmor/parameters/enabled"):
+        got = p.create("aa", "true", linux={"securityContext": {"apparmor": {"profileType": "Localhost", "localhostRef": "no-such"}}})
+        ok(not isinstance(got, str) and "apparmor profile not found no-such" in got[1], "a profile that is not loaded", got)
+        return
+    got = p.create("aa", "true", linux={"securityContext": {"apparmor": {"profileType": "Localhost", "localhostRef": "x"}}})
+    ok(not isinstance(got, str) and "apparmor is not supported" in got[1], "AppArmor where there is none: %s" % (got[1],), got)
+    ok(isinstance(p.create("aad", "true", linux={"securityContext": {"apparmor": {"profileType": "RuntimeDefault"}}}), str),
+       "its default there means none")
+
+
+def namespaces(d, p):
+    c = d.c
+    q = Pod(d, "shared", {"namespaceOptions": {"pid": "POD"}})
+    opts = {"securityContext": {"namespaceOptions": {"pid": "POD"}}}
+    a = q.run("a", "while :; do busybox sleep 1; done", linux=opts)
+    b = q.run("b", "( trap '' HUP; while :; do busybox sleep 1; done ) & busybox sleep 1000", linux=opts)
+    st, doc, _ = exec_in(c, a, "/bin/sh", "-c", "busybox ps -o pid,args; echo x > /dev/shm/f")
+    out = doc.get("stdout", "") if st == 0 else str(doc)
+    ok("oci-pause" in out and "sleep 1000" in out, "one PID namespace for a pod, with a first process of its own", out)
+    st, doc, _ = exec_in(c, b, "/bin/sh", "-c", "busybox cat /dev/shm/f")
+    ok(st == 0 and doc["stdout"] == "x\n", "and one /dev/shm", doc)
+    cg = subprocess.run("cat /sys/fs/cgroup/pids%s/shared/%s/cgroup.procs /sys/fs/cgroup%s/shared/%s/cgroup.procs 2>/dev/null" % (
+        rt.CGROUP, b, rt.CGROUP, b), shell=True, stdout=subprocess.PIPE, text=True, check=False).stdout.split()
+    c.cri(rt.STOP, {"containerId": b, "timeout": 0})
+    for pid in cg:
+        try:
+            fd = os.pidfd_open(int(pid))
+            import select
+            select.select([fd], [], [], 10)
+            os.close(fd)
+        except ProcessLookupError:
+            pass
+    ok(len(cg) > 1 and not any(os.path.exists("/proc/%s/stat" % x) and "Z" not in open("/proc/%s/stat" % x).read().split(") ")[1][:1] for x in cg),
+       "a container that ends takes all of its own along", cg)
+    d.kill()
+    d.start()
+    q.c = p.c = c = d.c
+    st, doc, _ = exec_in(c, a, "/bin/sh", "-c", "busybox ps -o args")
+    ok(st == 0 and "oci-pause" in doc["stdout"], "it outlives the daemon", doc)
+    t = q.run("t", "busybox ps -o args; while :; do busybox sleep 1; done",
+              linux={"securityContext": {"namespaceOptions": {"pid": "TARGET", "targetId": a}}})
+    st, doc, _ = exec_in(c, t, "/bin/sh", "-c", "busybox ps -o args") if isinstance(t, str) else (-1, t, 0)
+    ok(st == 0 and "oci-pause" in doc["stdout"], "another container's PID namespace", doc)
+    ok(q.remove() == 0, "removed")
+    left = subprocess.run(["pgrep", "-f", "oci-pause hold " + d.root], stdout=subprocess.PIPE, text=True, check=False).stdout
+    ok(not left, "with its first process", left)
+    h = Pod(d, "host", {"namespaceOptions": {"pid": "NODE", "ipc": "NODE", "network": "NODE"}})
+    out, s = h.says("h", "for i in pid net ipc; do busybox readlink /proc/self/ns/$i; done",
+                    {"namespaceOptions": {"pid": "NODE", "ipc": "NODE", "network": "NODE"}})
+    own = [os.readlink("/proc/self/ns/" + x) for x in ("pid", "net", "ipc")]
+    ok(out.split() == own and not h.fields.get(3), "the machine's namespaces", (out, own))
+    h.remove()
+    q = Pod(d, "sysctl", None, sysctls={"net.ipv4.ip_unprivileged_port_start": "80", "kernel.shm_rmid_forced": "1"})
+    out, s = q.says("s", "busybox cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced")
+    ok(out.split() == ["80", "1"], "sysctls", (out, s))
+    q.remove()
+
+
+def userns(d):
+    maps = [{"containerId": 0, "hostId": 300000, "length": 65536}]
+    opts = {"namespaceOptions": {"usernsOptions": {"mode": "POD", "uids": maps, "gids": maps}}}
+    q = Pod(d, "users", opts)
+    if not ok(q.id, "a sandbox with users of its own", q.doc):
+        return
+    out, s = q.says("u", "busybox cat /proc/self/uid_map; busybox ls -ln /bin/busybox; echo > /f; busybox ls -ln /f; busybox hostname; "
+                    "busybox stat -c %u /proc/1; busybox sysctl -w net.ipv4.ip_unprivileged_port_start=1", opts)
+    ok("300000" in out and out.count(" 0 ") >= 2 and "users" in out, "its root is nobody here, and owns its files there", (out, s))
+    kept = q.create("v", "busybox sleep 1000", linux={"securityContext": opts})
+    if isinstance(kept, str):
+        d.c.cri(rt.START, {"containerId": kept})
+        pid = rt.status(d.c, kept).get("pid", 0)
+        ok(pid and os.stat("/proc/%s" % pid).st_uid == 300000, "seen from here it is user 300000", rt.status(d.c, kept))
+        st, doc, _ = exec_in(d.c, kept, "/bin/sh", "-c", "busybox id -u; echo x > /dev/shm/x && echo shm")
+        ok(st == 0 and "0\n" in doc["stdout"] and "shm" in doc["stdout"], "a command in it", doc)
+    else:
+        ok(False, "a container in it", kept)
+    ok(q.remove() == 0, "removed")
+
+
+def programs(d, p):
+    c = d.c
+    run = p.run("run", "while :; do busybox sleep 1; done")
+    for cmd, words in ((("/no/such",), 'exec: "/no/such": stat /no/such: no such file or directory: unknown'),
+                       (("nosuch", "-x"), 'exec: "nosuch": executable file not found in $PATH: unknown'),
+                       (("/etc",), 'exec: "/etc": permission denied: unknown')):
+        if cmd[0] == "/etc":
+            exec_in(c, run, "/bin/sh", "-c", "busybox mkdir -p /etc")
+        st, why, _ = exec_in(c, run, *cmd)
+        ok(st < 0 and words in why and "failed to exec in container" in why, "exec of %s: %s" % (cmd[0], why), why)
+    st, doc, _ = exec_in(c, run, "busybox", "true")
+    ok(st == 0 and not doc.get("exitCode"), "found in $PATH", doc)
+    st, doc, _ = exec_in(c, run, "/bin/sh", "-c", "nosuch")
+    ok(st == 0 and doc.get("exitCode") == 127, "a shell's own 127 is the command's", doc)
+    for command, words in ((["/does/not/exist"], 'exec: "/does/not/exist": stat /does/not/exist: no such file or directory'),
+                           (["nosuch"], 'exec: "nosuch": executable file not found in $PATH')):
+        st, doc, _ = c.cri(rt.CREATE, {"podSandboxId": p.id, "sandboxConfig": p.config, "config": {
+            "metadata": {"name": "np" + command[0].replace("/", "-")}, "image": {"image": rt.IMAGE}, "command": command}})
+        cid = doc.get("containerId") if st == 0 else None
+        st, why, _ = c.cri(rt.START, {"containerId": cid}) if cid else (st, doc, 0)
+        ok(cid and st < 0 and words in why and "OCI runtime create failed" in why, "a container of %s: %s" % (command[0], why), why)
+        s = rt.status(c, cid) if cid else {}
+        ok(s.get("exitCode") == 128 and s.get("reason") == "StartError" and words in s.get("message", "") and s.get("state") == "CONTAINER_EXITED",
+           "has ended with 128, StartError", s)
+        d.kill()
+        d.start()
+        c = p.c = d.c
+        ok(rt.status(c, cid).get("reason") == "StartError", "and is remembered so")
+
+
+def devices(p):
+    out, s = p.says("dev", "busybox head -c 4 /dev/own | busybox wc -c; busybox dd if=/dev/zero of=/dev/own bs=1 count=1 2>&1 | busybox grep -c ermitted",
+                    devices=[{"containerPath": "/dev/own", "hostPath": "/dev/zero", "permissions": "r"}])
+    ok(out.split()[:1] == ["4"], "a device under another name", (out, s))
+    got = p.create("nodev", "true", devices=[{"containerPath": "/dev/x", "hostPath": "/dev/no-such", "permissions": "rwm"}])
+    ok(not isinstance(got, str) and "/dev/no-such" in got[1], "one that is not there: %s" % (got,), got)
+    out, s = p.says("oom", "busybox cat /proc/self/oom_score_adj", linux={"resources": {"oomScoreAdj": 500}})
+    ok(out.strip() == "500", "oom_score_adj", (out, s))
+    out, s = p.says("oomlow", "busybox cat /proc/self/oom_score_adj", linux={"resources": {"oomScoreAdj": -997}})
+    ok(s.get("exitCode", 0) == 0 and out.strip(), "one lower than may be given is as low as may be: %s" % out.strip(), (out, s))
+
+
+def main():
+    if os.geteuid():
+        skip_all("needs root")
+    for prog in ("conmon", "busybox"):
+        if not shutil.which(prog):
+            skip_all("needs " + prog)
+    d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack", "seccomp_dir": "@/seccomp"})
+    try:
+        d.start()
+        rt.image(d.root + "/image.tar")
+        d.c.forward("runtime", rt.IMPORT, text(13, d.root + "/image.tar"))
+        p = Pod(d, "plain")
+        capabilities(p)
+        seccomp(d, p)
+        apparmor(p)
+        devices(p)
+        programs(d, p)
+        namespaces(d, p)
+        userns(d)
+        ok(p.remove() == 0, "all of it removed")
+        ok(d.stop() == 0, "the daemon ends in order")
+        left = subprocess.run(["pgrep", "-af", d.root + "/"], stdout=subprocess.PIPE, text=True, check=False).stdout
+        ok(not left, "no process is left", left)
+        left = [m for m in d.mounts() if m != d.root + "/oci"]
+        ok(not left, "no mount is left", left)
+    finally:
+        d.end()
+        subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % rt.CGROUP, shell=True, check=False)
+
+
+main()
+done()
