@@ -8,6 +8,7 @@
 #include "base/oenc.h"
 #include "base/omem.h"
 #include "json/oscan.h"
+#include "quantity/oquantity.h"
 #include "schema/check.h"
 
 #define DATA_MAX (1024 * 1024)
@@ -562,4 +563,78 @@ OCHECK(access_review)
 	    oget_len(spec, "groups") == 0)
 		ocheck_invalid_text(c, &(struct opath){ .up = &p, .name = "user", .len = 4 },
 				    (struct orlop_bytes){ "", 0 }, "at least one of user or group must be specified");
+}
+
+/* ---- limit ranges ---- */
+
+static void limit_pair(struct ocheck *c, const struct opath *at, struct ojson *item, const char *low, const char *high)
+{
+	struct opath lp = opath_child(at, low);
+
+	OJSON_FOREACH(it, ojson_get(item, low)) {
+		struct ojson *other = ojson_get_n(ojson_get(item, high), it.key, it.key_len);
+		struct opath kp = opath_key(&lp, it.key);
+		struct oquantity a, b;
+		char why[300];
+
+		if (!ocheck_quantity(it.value, &a) || !ocheck_quantity(other, &b) || oquantity_cmp(&a, &b) <= 0)
+			continue;
+		if (!strcmp(low, "min") && !strcmp(high, "max"))
+			(void)snprintf(why, sizeof(why), "min value %s is greater than max value %s", ojson_cstr(it.value, ""),
+				       ojson_cstr(other, ""));
+		else if (!strcmp(low, "min"))
+			(void)snprintf(why, sizeof(why), "min value %s is greater than %s value %s", ojson_cstr(it.value, ""),
+				       !strcmp(high, "default") ? "default" : "default request", ojson_cstr(other, ""));
+		else if (!strcmp(high, "max"))
+			(void)snprintf(why, sizeof(why), "%s value %s is greater than max value %s",
+				       !strcmp(low, "default") ? "default" : "default request", ojson_cstr(it.value, ""),
+				       ojson_cstr(other, ""));
+		else
+			(void)snprintf(why, sizeof(why), "default request value %s is greater than default limit value %s",
+				       ojson_cstr(it.value, ""), ojson_cstr(other, ""));
+		ocheck_invalid(c, &kp, it.value, why);
+	}
+}
+
+/* As upstream's ValidateLimitRange. */
+OCHECK(limit_range)
+{
+	struct opath sp = opath_child(at, "spec"), limits = opath_child(&sp, "limits");
+
+	(void)old;
+	OJSON_FOREACH_ELEM(i, item, OJSON_AT(v, "spec", "limits")) {
+		struct opath ip = opath_index(&limits, i), tp = opath_child(&ip, "type");
+		struct orlop_bytes type = oget_text(item, "type");
+		struct opath rp = opath_child(&ip, "maxLimitRequestRatio");
+		struct oquantity one, q;
+
+		for (size_t k = 0; k < i; k++) {
+			if (oget_is(ojson_index(OJSON_AT(v, "spec", "limits"), k), "type", ojson_get_cstr(item, "type", "")))
+				ocheck_duplicate(c, &tp, ojson_get(item, "type"));
+		}
+		if (otext_is(type, "Pod")) {
+			if (oget_len(item, "default"))
+				ocheck_forbidden_at(c, &ip, "default", "may not be specified when `type` is 'Pod'");
+			if (oget_len(item, "defaultRequest"))
+				ocheck_forbidden_at(c, &ip, "defaultRequest", "may not be specified when `type` is 'Pod'");
+		}
+		if (otext_is(type, "PersistentVolumeClaim") && !ojson_has(ojson_get(item, "min"), "storage") &&
+		    !ojson_has(ojson_get(item, "max"), "storage"))
+			ocheck_required(c, &ip, "either minimum or maximum storage value is required, but neither was provided");
+		limit_pair(c, &ip, item, "min", "max");
+		limit_pair(c, &ip, item, "min", "defaultRequest");
+		limit_pair(c, &ip, item, "defaultRequest", "max");
+		limit_pair(c, &ip, item, "defaultRequest", "default");
+		limit_pair(c, &ip, item, "min", "default");
+		limit_pair(c, &ip, item, "default", "max");
+		oquantity_from_i64(&one, 1, OQUANTITY_DECIMAL);
+		OJSON_FOREACH(it, ojson_get(item, "maxLimitRequestRatio")) {
+			struct opath kp = opath_key(&rp, it.key);
+			char why[200];
+
+			(void)snprintf(why, sizeof(why), "ratio %s is less than 1", ojson_cstr(it.value, ""));
+			if (ocheck_quantity(it.value, &q) && oquantity_cmp(&q, &one) < 0)
+				ocheck_invalid(c, &kp, it.value, why);
+		}
+	}
 }

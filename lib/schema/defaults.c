@@ -92,26 +92,24 @@ static int defaults_pod_spec(const struct oschema *s, struct ojson *o)
 	return r == 0 ? 1 : r;
 }
 
-/* Requests that are not given are the limits. Only for real pods, never in templates. */
-static int requests_from_limits(const struct oschema *s, struct ojson *container)
+/* What the map @key lacks of @more. 1 set, 0 was there, -ENOMEM. */
+static int map_fill(struct ojson *o, const char *key, const struct ojson *more)
 {
-	struct ojson *res = ojson_get(container, "resources"), *limits = ojson_get(res, "limits");
+	struct ojson *have = ojson_get(o, key);
 	cleanup_ojson struct ojson *merged = NULL;
-	struct ojson *requests = ojson_get(res, "requests");
 	bool missing = false;
 	int r = 0;
 
-	(void)s;
-	OJSON_FOREACH(it, limits)
-		missing = missing || !ojson_has(requests, it.key);
+	OJSON_FOREACH(it, more)
+		missing = missing || !ojson_has(have, it.key);
 	if (!missing)
 		return 0;
-	/* both maps are sorted by key: merge them, requests win */
+	/* both maps are sorted by key: merge them, what is there wins */
 	merged = ojson_new_object();
 	if (merged == NULL)
 		return -ENOMEM;
 	struct ojson_iter a = OJSON_ITER_INIT, b = OJSON_ITER_INIT;
-	bool more_a = ojson_next(requests, &a), more_b = ojson_next(limits, &b);
+	bool more_a = ojson_next(have, &a), more_b = ojson_next(more, &b);
 
 	while ((more_a || more_b) && r == 0) {
 		int d = !more_a ? 1 : !more_b ? -1 : ostr_cmp(a.key, a.key_len, b.key, b.key_len);
@@ -119,13 +117,38 @@ static int requests_from_limits(const struct oschema *s, struct ojson *container
 
 		r = ojson_put_n(merged, take->key, take->key_len, ojson_ref(take->value));
 		if (d <= 0)
-			more_a = ojson_next(requests, &a);
+			more_a = ojson_next(have, &a);
 		if (d >= 0)
-			more_b = ojson_next(limits, &b);
+			more_b = ojson_next(more, &b);
 	}
 	if (r == 0)
-		r = ojson_set(res, "requests", TAKE(merged));	/* after limits, where it belongs */
-	return r;
+		r = ojson_set(o, key, TAKE(merged));
+	return r == 0 ? 1 : r;
+}
+
+/* Requests that are not given are the limits. Only for real pods, never in templates. */
+static int requests_from_limits(struct ojson *container)
+{
+	struct ojson *res = ojson_get(container, "resources");
+	int r = map_fill(res, "requests", ojson_get(res, "limits"));	/* after limits, where it belongs */
+
+	return r < 0 ? r : 0;
+}
+
+/* The limit is the most there may be, the request the limit, or the least. */
+static int defaults_limit_range_item(const struct oschema *s, struct ojson *o)
+{
+	int a, b = 0, c = 0;
+
+	(void)s;
+	if (!oget_is(o, "type", "Container"))
+		return 0;
+	a = map_fill(o, "default", ojson_get(o, "max"));
+	if (a >= 0)
+		b = map_fill(o, "defaultRequest", ojson_get(o, "default"));
+	if (a >= 0 && b >= 0)
+		c = map_fill(o, "defaultRequest", ojson_get(o, "min"));
+	return a < 0 ? a : b < 0 ? b : c < 0 ? c : a || b || c;
 }
 
 static int resize_policy(struct ojson *container)
@@ -197,7 +220,7 @@ static int defaults_pod(const struct oschema *s, struct ojson *o)
 		return 0;
 	for (int l = 0; l < 2; l++) {
 		OJSON_FOREACH_ELEM(i, c, ojson_get(spec, lists[l])) {
-			r = requests_from_limits(s, c);
+			r = requests_from_limits(c);
 			if (r == 0 && oget_bool(spec, "hostNetwork"))
 				r = host_ports(s, c);
 			if (r == 0 && l == 0)

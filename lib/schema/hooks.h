@@ -11,7 +11,7 @@
 #define OSCHEMA_DEFAULTERS(X) \
 	X(pod) X(pod_spec) X(container) X(image_volume) X(volume) X(service_spec) X(secret) \
 	X(namespace) X(node_spec) X(node_status) X(deployment_strategy) X(replication_controller) \
-	X(replication_controller_spec)
+	X(replication_controller_spec) X(limit_range_item)
 
 #define OSCHEMA_CHECKS(X) \
 	/* parts of pods: check-pod.c, check-container.c */ \
@@ -24,7 +24,7 @@
 	/* whole objects: check-object.c */ \
 	X(service) X(endpoint_subset) X(endpoint_slice) X(config_map) X(secret) X(namespace) \
 	X(node) X(event) X(deployment) X(replicaset) X(replication_controller) \
-	X(binding) X(access_review) X(disruption_budget)
+	X(binding) X(access_review) X(disruption_budget) X(limit_range)
 
 #define OSCHEMA_CELLS(X) \
 	X(age) X(int) X(count) X(or_none) X(or_na) X(or_unknown) X(map) X(selector) X(containers) X(images) \

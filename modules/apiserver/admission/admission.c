@@ -61,6 +61,8 @@ int admission_mutate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 			r = admission_pod_priority(op, obj);
 		if (r == 0)
 			r = admission_pod_tolerations(op, obj);
+		if (r == 0)
+			r = admission_limits_give(op, obj);
 	} else if (k == op->sh->rg->nodes) {
 		r = admission_node_taints(op, obj, old);
 	}
@@ -69,8 +71,7 @@ int admission_mutate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 
 int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
-	(void)op;
-	(void)obj;
-	(void)old;
+	if (op->w->k == op->sh->rg->pods && !old)
+		return admission_limits_judge(op, obj);
 	return 0;
 }

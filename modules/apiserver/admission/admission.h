@@ -23,6 +23,9 @@ int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old);
 int admission_service_account(struct reg_op *op, struct ojson *pod);
 int admission_pod_priority(struct reg_op *op, struct ojson *pod);
 int admission_pod_tolerations(struct reg_op *op, struct ojson *pod);
+/* limits.c: LimitRanger, before and after validation */
+int admission_limits_give(struct reg_op *op, struct ojson *pod);
+int admission_limits_judge(struct reg_op *op, struct ojson *pod);
 int admission_node_taints(struct reg_op *op, struct ojson *node, const struct ojson *old);
 
 /* Parse a cached object by kind; *ret NULL if there is none. */

@@ -39,7 +39,7 @@ static int container_class(const struct ojson *c)
 	return full ? RES_FULL : some ? RES_SOME : RES_NONE;
 }
 
-static const char *qos_class(const struct ojson *pod)
+const char *pod_qos_class(const struct ojson *pod)
 {
 	static const char *const lists[] = { "containers", "initContainers" };
 	const struct ojson *spec = ojson_get(pod, "spec");
@@ -65,7 +65,7 @@ static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		if (r == 0)
 			r = ojson_set_cstr(status, "phase", "Pending");
 		if (r == 0)
-			r = ojson_set_cstr(status, "qosClass", qos_class(obj));
+			r = ojson_set_cstr(status, "qosClass", pod_qos_class(obj));
 		reg_dirty(op);
 	} else if (r == 0 && rb_is(op->rq.sub, "status")) {
 		/* computed once and for all */

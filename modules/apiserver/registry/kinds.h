@@ -9,6 +9,9 @@ extern const struct reg_behaviour kind_namespace;
 extern const struct reg_behaviour kind_pod;
 extern const struct reg_behaviour kind_service;
 
+/* "BestEffort", "Burstable", "Guaranteed" */
+const char *pod_qos_class(const struct ojson *pod);
+
 /* Address of default/kubernetes: the first of the service range, "10.96.0.1". */
 void service_first_ip(const struct registry *rg, char buf[16]);
 

@@ -295,6 +295,34 @@ static void test_others(struct rig *r)
 	is_int(rig_do(r, "update leases.coordination.k8s.io kube-node-lease n1", "", "{\"metadata\":{\"name\":\"n1\"},\"spec\":{\"holderIdentity\":\"n1\",\"leaseDurationSeconds\":41}}"), 422, "then it needs the version");
 }
 
+/* What a namespace gives to containers that ask for nothing, and what it refuses. */
+static void test_limits(struct rig *r)
+{
+	static const char range[] = "{\"metadata\":{\"name\":\"l\"},\"spec\":{\"limits\":[{\"type\":\"Container\",\"max\":{\"cpu\":\"1\"},"
+		"\"min\":{\"cpu\":\"100m\"},\"maxLimitRequestRatio\":{\"cpu\":\"4\"}},{\"type\":\"Pod\",\"max\":{\"cpu\":\"1500m\"}}]}}";
+
+	rig_do(r, "create namespaces", "", "{\"metadata\":{\"name\":\"tight\"}}");
+	rig_do(r, "create serviceaccounts tight", "", "{\"metadata\":{\"name\":\"default\"}}");
+	is_int(rig_do(r, "create limitranges tight", "", "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"limits\":[{\"type\":\"Container\","
+		      "\"max\":{\"cpu\":\"1\"},\"min\":{\"cpu\":\"2\"}}]}}"), 422, "less than the least");
+	is_int(rig_do(r, "create limitranges tight", "", "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"limits\":[{\"type\":\"Pod\","
+		      "\"default\":{\"cpu\":\"1\"}}]}}"), 422, "a default of whole pods");
+	is_int(rig_do(r, "create limitranges tight", "", range), 201, "a LimitRange");
+	is_str(rig_at_path(r, "spec.limits.0.default.cpu"), "1", "the limit is the most there may be");
+	is_str(rig_at_path(r, "spec.limits.0.defaultRequest.cpu"), "1", "the request is the limit");
+	is_int(rig_do(r, "create pods tight", "", "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}"), 201, "a pod");
+	is_str(rig_at_path(r, "spec.containers.0.resources.limits.cpu"), "1", "gets a limit");
+	is_str(rig_at_path(r, "spec.containers.0.resources.requests.cpu"), "1", "and a request");
+	is_str(rig_at_path(r, "status.qosClass"), "Burstable", "which counts for its class");
+	is_int(rig_do(r, "create pods tight", "", "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\","
+		      "\"resources\":{\"requests\":{\"cpu\":\"50m\"},\"limits\":{\"cpu\":\"500m\"}}}]}}"), 403, "too little");
+	is_str(rig_at_path(r, "message"), "pods \"q\" is forbidden: [minimum cpu usage per Container is 100m, but request is 50m, "
+	       "cpu max limit to request ratio per Container is 4, but provided ratio is 10.000000]", "upstream's words");
+	is_int(rig_do(r, "create pods tight", "", "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"},"
+		      "{\"name\":\"d\",\"image\":\"i\"}]}}"), 403, "too much together");
+	is_str(rig_at_path(r, "message"), "pods \"q\" is forbidden: maximum cpu usage per Pod is 1500m, but limit is 2", "one reason, no brackets");
+}
+
 int main(void)
 {
 	struct reg_config cfg = { .advertise_addr = "192.0.2.1", .advertise_port = 6443,
@@ -310,6 +338,7 @@ int main(void)
 	test_reviews(r);
 	test_event(r);
 	test_others(r);
+	test_limits(r);
 	test_lazy(r);
 	rig_free(r);
 	test_small_range();
