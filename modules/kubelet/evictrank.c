@@ -34,29 +34,11 @@ bool pod_is_critical(const struct ojson *pod)
 		ojson_i64(OJSON_AT(pod, "spec", "priority"), 0) >= 2000000000;
 }
 
-/* What a pod requests of a resource: its containers side by side, or the largest of those before them. */
 static int64_t pod_request(const struct ojson *pod, const char *name)
 {
-	const struct ojson *spec = ojson_get(pod, "spec");
-	int64_t sum = 0;
-	int64_t sidecars = 0;
-	int64_t most = 0;
+	bool all;
 
-	OJSON_FOREACH_ELEM(i, c, ojson_get(spec, "containers"))
-		sum += quantity_i64(OJSON_AT(c, "resources", "requests"), name, 0);
-	OJSON_FOREACH_ELEM(k, c, ojson_get(spec, "initContainers")) {
-		int64_t v = quantity_i64(OJSON_AT(c, "resources", "requests"), name, 0);
-
-		if (!strcmp(ojson_get_cstr(c, "restartPolicy", ""), "Always")) {
-			sidecars += v;
-			v = sidecars;
-		} else {
-			v += sidecars;
-		}
-		most = v > most ? v : most;
-	}
-	sum += sidecars;
-	return (sum > most ? sum : most) + quantity_i64(ojson_get(spec, "overhead"), name, 0);
+	return pod_sum(pod, "requests", name, false, &all);
 }
 
 static int by_rank(const void *pa, const void *pb)

@@ -106,6 +106,7 @@ struct ctr {
 	bool		ready;
 	bool		started;
 	struct probe	*probes[3];	/* startup, readiness, liveness */
+	uint64_t	probed[3][2];	/* how often each failed, succeeded */
 };
 
 enum sb_state { SB_NONE, SB_MAKING, SB_ATTACHING, SB_READY, SB_GONE };
@@ -172,6 +173,8 @@ struct pod {
 	bool		cg_busy;
 	bool		cg_failed;
 	int64_t		cg_retry_ns;
+	bool		admitted;	/* it may begin here (refuse.c) */
+	bool		rejected;	/* it may not: nothing of it ever was */
 	bool		disruption;	/* the condition DisruptionTarget tells of it */
 	enum td_step	td;
 	bool		td_busy;
@@ -235,6 +238,7 @@ struct kubelet {
 	struct statics	*statics;	/* NULL: no folder is set */
 	struct rotator	*rotator;
 	struct limits	*limits;
+	bool		shutting_down;	/* the machine is: nothing begins any more */
 	bool		cgroups_per_qos;
 	bool		qos_made;	/* the cgroups of the classes (qos.c) */
 	bool		qos_busy;
@@ -457,6 +461,11 @@ void cgroup_parent(const char *root, const struct ojson *pod, const char *uid, s
 struct ojson *resources_linux(const struct ojson *pod, const struct ojson *container, int64_t memory_capacity);
 int64_t quantity_milli(const struct ojson *list, const char *name, int64_t def);
 int64_t quantity_i64(const struct ojson *list, const char *name, int64_t def);
+/*
+ * A pod's "requests" or "limits" of a resource, in thousandths if @milli: its containers together, or what the largest
+ * init container needs beside the sidecars before it. *@ret_all: each of them says so.
+ */
+int64_t pod_sum(const struct ojson *pod, const char *list, const char *name, bool milli, bool *ret_all);
 
 /* ---- config.c (logic) ------------------------------------------------------------------------------------------ */
 
@@ -572,8 +581,6 @@ void probes_stop(struct ctr *c);
 /* It is being stopped: readiness is still asked for, nothing kills it any more. */
 void probes_spare(struct ctr *c);
 void prober_free(struct kubelet *k);
-/* Counts of results, as /metrics/probes shows them. */
-void probes_metrics(const struct kubelet *k, struct obuf *out);
 
 /* ---- server.c, logs.c, exec.c ------------------------------------------------------------------------------------------ */
 

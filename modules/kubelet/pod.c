@@ -1,6 +1,7 @@
 /*
  * pod.c - pods by uid, and the one function that decides what each needs next.
  */
+#include "admit.h"
 #include "statics.h"
 
 #include <errno.h>
@@ -388,6 +389,8 @@ static void run_sync(struct pod *p)
 	uint32_t i;
 
 	if (p->is_static && static_waits(p))
+		return;
+	if (!pod_admitted(p))
 		return;
 	volumes_sync(p);
 	if (p->vol == VOL_READY || p->vol == VOL_WRITING || p->vol == VOL_TOKENS)

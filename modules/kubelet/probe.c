@@ -140,6 +140,7 @@ static void result(struct probe *b, bool good, const char *why)
 	b->busy = false;
 	if (b->dead || c->state != C_RUNNING || c->pod->k->stopping)
 		return;
+	c->probed[b->kind][good]++;
 	if (good) {
 		b->failures = 0;
 		if (++b->successes < b->success_min)
@@ -369,10 +370,4 @@ void probes_start(struct ctr *c)
 		begin_rest(c);
 	else
 		begin(c, P_STARTUP);
-}
-
-void probes_metrics(const struct kubelet *k, struct obuf *out)
-{
-	(void)k;
-	(void)out;
 }

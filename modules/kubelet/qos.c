@@ -34,50 +34,6 @@ static int64_t quota_of(int64_t milli)
 	return v < 1000 ? 1000 : v;
 }
 
-/* Sum over the containers, or what the largest init container needs beside the sidecars before it. */
-static int64_t pod_sum(const struct ojson *pod, const char *list, const char *name, bool milli, bool *ret_all)
-{
-	const struct ojson *spec = ojson_get(pod, "spec");
-	const struct ojson *own = OJSON_AT(spec, "resources", list);
-	int64_t sum = 0;
-	int64_t side = 0;
-	int64_t most = 0;
-	bool all = true;
-
-	/* the pod as a whole may say it itself */
-	if (ojson_get(own, name)) {
-		*ret_all = true;
-		return milli ? quantity_milli(own, name, 0) : quantity_i64(own, name, 0);
-	}
-	OJSON_FOREACH_ELEM(i, c, ojson_get(spec, "containers")) {
-		const struct ojson *l = OJSON_AT(c, "resources", list);
-		int64_t v = milli ? quantity_milli(l, name, 0) : quantity_i64(l, name, 0);
-
-		all &= v > 0;
-		sum += v;
-	}
-	OJSON_FOREACH_ELEM(k, c, ojson_get(spec, "initContainers")) {
-		const struct ojson *l = OJSON_AT(c, "resources", list);
-		int64_t v = milli ? quantity_milli(l, name, 0) : quantity_i64(l, name, 0);
-
-		all &= v > 0;
-		if (!strcmp(ojson_get_cstr(c, "restartPolicy", ""), "Always")) {
-			side += v;
-			v = side;
-		} else {
-			v += side;
-		}
-		most = v > most ? v : most;
-	}
-	*ret_all = all;
-	sum += side;
-	sum = sum > most ? sum : most;
-	if (sum)
-		sum += milli ? quantity_milli(ojson_get(spec, "overhead"), name, 0)
-			     : quantity_i64(ojson_get(spec, "overhead"), name, 0);
-	return sum;
-}
-
 void qos_pod_limits(const struct ojson *pod, int64_t pids, struct cg_limits *l)
 {
 	enum qos q = qos_class(pod);

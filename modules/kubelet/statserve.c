@@ -149,13 +149,32 @@ static void put_metrics(struct kubelet *k, struct ohttp_req *r)
 	reply(r, PROM_TYPE, &b);
 }
 
+static void put_probed(const struct ctr *c, struct obuf *b)
+{
+	static const char *const types[] = { "Startup", "Readiness", "Liveness" };
+	static const char *const results[] = { "failed", "successful" };
+	size_t i;
+
+	for (i = 0; i < 6; i++)
+		if (c->probed[i / 2][i % 2])
+			obuf_printf(b, "prober_probe_total{container=\"%s\",namespace=\"%s\",pod=\"%s\",pod_uid=\"%s\",probe_type=\"%s\",result=\"%s\"} %llu\n",
+				    c->name, c->pod->ns, c->pod->name, c->pod->uid, types[i / 2], results[i % 2],
+				    (unsigned long long)c->probed[i / 2][i % 2]);
+}
+
 static void put_probes(struct kubelet *k, struct ohttp_req *r)
 {
 	struct obuf b = OBUF_INIT;
+	uint32_t i;
 
 	head(&b, "prober_probe_total", "counter",
 	     "[BETA] Cumulative number of a liveness, readiness or startup probe for a container by result.");
-	probes_metrics(k, &b);
+	OMAP_FOREACH(&k->pods, e) {
+		const struct pod *p = e->value;
+
+		for (i = 0; i < p->n_ctrs; i++)
+			put_probed(p->ctrs[i], &b);
+	}
 	reply(r, PROM_TYPE, &b);
 }
 

@@ -310,6 +310,8 @@ static void conditions(const struct pod *p, struct ojson *list, const char *phas
 		condition(p, list, "Ready", ready, reason, message, in->now_ns);
 	condition(p, list, "ContainersReady", ready, reason, message, in->now_ns);
 	condition(p, list, "PodScheduled", true, NULL, NULL, in->now_ns);
+	if (p->disruption)
+		condition(p, list, "DisruptionTarget", true, "TerminationByKubelet", p->fail_message, in->now_ns);
 	obuf_done(&unready);
 	obuf_done(&uninit);
 	obuf_done(&gates);
@@ -395,6 +397,13 @@ struct ojson *status_make(const struct pod *p, const struct status_input *in)
 	if (p->fail_reason) {
 		(void)ojson_set_cstr(st, "reason", p->fail_reason);
 		(void)ojson_set_cstr(st, "message", p->fail_message ? p->fail_message : "");
+	}
+	if (p->rejected) {
+		ojson_del(st, "conditions");
+		otime_format(p->start_ns, time);
+		(void)ojson_set_cstr(st, "startTime", time);
+		(void)ojson_set_cstr(st, "qosClass", qos_name(qos_class(p->obj)));
+		return st;
 	}
 	ip_list(st, "hostIP", "hostIPs", in->host_ip, NULL, false);
 	ip_list(st, "podIP", "podIPs", p->ip, p->ip2,
