@@ -41,7 +41,7 @@ $(sim_modules): .flags lib/json.a lib/base.a
 tests/sim/modules/far-storage.so tests/sim/modules/far-api.so: $(srcdir)/tests/sim/modules/far.c
 tests/sim/modules/far-api.so: private sim_module_flags := -DFAR_API
 tests/sim/modules/runtime.so: $(srcdir)/tests/sim/modules/runtime.c
-tests/sim/modules/cni.so: $(srcdir)/tests/sim/modules/cni.c modules/cni/bridge/lease.o
+tests/sim/modules/cni.so: $(srcdir)/tests/sim/modules/cni.c modules/cni/bridge/lease.o modules/cni/bridge/record.o
 $(sim_programs): | $(sim_modules)
 
 -include $(sim_host_objs:.o=.d) $(sim_cluster_objs:.o=.d) $(sim_tests:=.d) $(sim_bench:=.d) $(sim_modules:.so=.d) tests/sim/image.d
