@@ -253,32 +253,35 @@ static int host_resource_open(const struct orlop_host *h, const char *name,
 {
 	struct core_shard *s = core_shard_of(h);
 	struct core *c = s->inst->core;
+	struct orlop_resource *res;
 	struct held *held;
 	int r;
 
+	*ret = NULL;
 	if (!may_read(s->inst, name))
 		return orlop_fail(err, EACCES, 403, "Forbidden", "module %s may not read %s: its modinfo "
 				  "does not say reads=%s", s->inst->name, name, name);
 	held = OMEM_NEW(struct held);
 	if (!held)
 		return orlop_fail(err, ENOMEM, 0, "", "open resource %s: out of memory", name);
-	r = core_cache_open(c->cache, name, s->loop, s->inst->name, ret, err);
+	r = core_cache_open(c->cache, name, s->loop, s->inst->name, &res, err);
 	if (r) {
 		omem_free(held);
 		return r;
 	}
 	held->owner = &s->held;
-	held->res = *ret;
+	held->res = res;
 	pthread_mutex_lock(&c->lock);
-	r = omap_put(&c->hc->held, ret, sizeof(*ret), held, NULL);
+	r = omap_put(&c->hc->held, &res, sizeof(res), held, NULL);
 	pthread_mutex_unlock(&c->lock);
 	if (r) {
-		core_cache_close(*ret);
+		core_cache_close(res);
 		omem_free(held);
 		return orlop_fail(err, ENOMEM, 0, "", "open resource %s: out of memory", name);
 	}
 	olist_append(&s->held.list[CORE_HELD_RESOURCE], &held->node);
 	core_owner_inc(&s->held, CORE_HELD_RESOURCE);
+	*ret = res;
 	return 0;
 }
 
