@@ -432,8 +432,12 @@ int core_unload_job(struct core_instance *inst, enum core_stop_reason reason, co
 		    void *arg, struct orlop_error *err)
 {
 	struct core *c = inst->core;
-	struct core_loader_job *job = OMEM_NEW(struct core_loader_job);
+	struct core_loader_job *job;
 
+	/* Two ends at once would drain each shard twice, the second one after it has been freed. */
+	if (inst->job)
+		return orlop_fail(err, EBUSY, 0, "", "module %s: something else is being done to it", inst->name);
+	job = OMEM_NEW(struct core_loader_job);
 	if (!job || core_timer_new(c->main, NULL, streams_look, inst, &job->deadline)) {
 		omem_free(job);
 		return orlop_fail(err, ENOMEM, 0, "", "unload %s: out of memory", inst->name);
