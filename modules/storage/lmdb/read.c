@@ -176,10 +176,13 @@ static int changes_answer(struct lmdb *s, struct orlop_call *call, uint64_t afte
 	e = db_errno(db_state_get(&s->db, txn, &st));
 	if (st.oldest < atomic_load(&s->oldest))
 		st.oldest = atomic_load(&s->oldest);
-	if (!e && after < st.oldest) {
+	if (!e && (after < st.oldest || after > st.rev)) {
 		read_end(s);
-		return orlop_fail(err, ESTALE, 410, "Expired", "revision %llu is compacted",
-				  (unsigned long long)after);
+		if (after < st.oldest)
+			return orlop_fail(err, ESTALE, 410, "Expired", "revision %llu is compacted",
+					  (unsigned long long)after);
+		return orlop_fail(err, EOVERFLOW, 0, "", "revision %llu is in the future, now %llu",
+				  (unsigned long long)after, (unsigned long long)st.rev);
 	}
 	rev = st.rev;
 	ostore_items_init(&it);
@@ -216,10 +219,12 @@ int op_changes(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		return e;
 	if (!r.limit)
 		r.limit = OSTORE_CHANGES_BYTES;
-	if (r.rev > now)
-		return orlop_fail(err, EOVERFLOW, 0, "", "revision %llu is in the future, now %llu",
-				  (unsigned long long)r.rev, (unsigned long long)now);
-	/* Closing: no news, so that it is asked for again, where the answer will be then. */
+	/*
+	 * Readers see a commit a moment before the writer has counted it: who has it may ask behind it. Whether
+	 * that is the future the database says.
+	 *
+	 * Closing: no news, so that it is asked for again, where the answer will be then.
+	 */
 	if (r.rev == now && r.wait_ns && s->waiters)
 		return ostore_waiters_add(s->waiters, call, r.rev, r.limit, r.wait_ns);
 	return changes_answer(s, call, r.rev, r.limit, err);
