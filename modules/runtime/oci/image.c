@@ -30,6 +30,7 @@ void image_free(struct image *img)
 	ojson_unref(img->tags);
 	ojson_unref(img->digests);
 	ojson_unref(img->layers);
+	ojson_unref(img->blobs);
 	omem_free(img);
 }
 
@@ -82,6 +83,8 @@ int image_save(struct oci *o, const struct image *img)
 		(void)ojson_set(j, "tags", ojson_ref(img->tags));
 		(void)ojson_set(j, "digests", ojson_ref(img->digests));
 		(void)ojson_set(j, "layers", ojson_ref(img->layers));
+		if (img->blobs)
+			(void)ojson_set(j, "blobs", ojson_ref(img->blobs));
 		(void)ojson_set_i64(j, "size", (int64_t)img->size);
 		text = ojson_text(j, 0, &len);
 		ojson_unref(j);
@@ -109,6 +112,7 @@ static int image_load(struct oci *o, int dirfd, const char *name)
 	snprintf(img->id, sizeof(img->id), "%s", ojson_get_cstr(j, "id", ""));
 	img->config = ojson_ref(ojson_get(j, "config"));
 	img->tags = ojson_ref(ojson_ensure_array(j, "tags"));
+	img->blobs = ojson_ref(ojson_get_array(j, "blobs"));
 	img->digests = ojson_ref(ojson_ensure_array(j, "digests"));
 	img->layers = ojson_ref(ojson_get(j, "layers"));
 	img->size = (uint64_t)ojson_get_i64(j, "size", 0);
@@ -152,7 +156,7 @@ int images_load(struct oci *o, struct orlop_error *err)
 	return 0;
 }
 
-static struct ojson *image_json(const struct image *img)
+static struct ojson *image_json(const struct oci *o, const struct image *img)
 {
 	struct ojson *j = ojson_new_object();
 	const char *user;
@@ -166,6 +170,9 @@ static struct ojson *image_json(const struct image *img)
 	(void)ojson_set(j, "repoTags", ojson_ref(img->tags));
 	(void)ojson_set(j, "repoDigests", ojson_ref(img->digests));
 	(void)ojson_set_i64(j, "size", (int64_t)img->size);
+	OJSON_FOREACH_ELEM(i, t, img->tags)
+		if (list_has(o->pinned, ojson_cstr(t, "")))
+			(void)ojson_set_bool(j, "pinned", true);
 	if (len && strspn(user, "0123456789") == len) {
 		struct ojson *uid = ojson_ensure_object(j, "uid");
 		struct obuf b = OBUF_INIT;
@@ -191,7 +198,7 @@ OCI_OP(op_image_list)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	}
 	OMAP_FOREACH(&o->images, e)
-		(void)ojson_append(list, image_json(e->value));
+		(void)ojson_append(list, image_json(o, e->value));
 	reply_json(o, call, out, NULL);
 	return 0;
 }
@@ -217,7 +224,12 @@ OCI_OP(op_image_status)
 				  ref);
 	out = ojson_new_object();
 	if (out && img)
-		(void)ojson_set(out, "image", image_json(img));
+		(void)ojson_set(out, "image", image_json(o, img));
+	if (out && img && ojson_get_bool(r, "verbose", false)) {
+		/* as containerd: the image's own configuration */
+		(void)ojson_set(ojson_ensure_object(out, "info"), "imageSpec", ojson_ref(img->config));
+		(void)ojson_set(ojson_ensure_object(out, "info"), "layers", ojson_ref(img->layers));
+	}
 	reply_json(o, call, out, NULL);	/* CRI: absent image, empty answer */
 	return 0;
 }
@@ -268,6 +280,47 @@ static void delete_done(void *arg)
 	omem_free(j);
 }
 
+static void gc_work(void *arg)
+{
+	delete_work(arg);
+}
+
+static void gc_done(void *arg)
+{
+	struct delete_job *j = arg;
+
+	ojson_unref(j->paths);
+	omem_free(j);
+}
+
+void layers_gc(struct oci *o)
+{
+	cleanup_free char *dir = path_of(o, "l");
+	cleanup_dir DIR *dp = dir && !o->n_pulling ? opendir(dir) : NULL;
+	struct delete_job *j = OMEM_NEW(struct delete_job);
+	struct dirent *d;
+
+	o->gc_wanted = !dp;
+	if (j)
+		j->paths = ojson_new_array();
+	while (dp && j && j->paths && (d = readdir(dp))) {
+		cleanup_free char *path = NULL;
+		cleanup_free char *away = NULL;
+
+		if (d->d_name[0] == '.' || !strcmp(d->d_name, "empty") || layer_used(o, d->d_name, NULL))
+			continue;
+		/* away at once: a fetch that begins now must not take it for one that is there */
+		path = path_of(o, "l/%s", d->d_name);
+		away = path_of(o, "trash/layer-%s", d->d_name);
+		if (path && away)
+			(void)ojson_append_cstr(j->paths, rename(path, away) ? path : away);
+	}
+	if (j && ojson_count(j->paths))
+		OLOG(o->h, INFO, "layers_removed", "n=%zu", ojson_count(j->paths));
+	if (j && (!ojson_count(j->paths) || o->h->work(o->h, 1, gc_work, gc_done, j)))
+		gc_done(j);
+}
+
 /* Of several names one goes, the image stays. True if that was it. */
 static bool name_remove(struct oci *o, struct image *img, const char *ref)
 {
@@ -313,12 +366,14 @@ OCI_OP(op_image_remove)
 	j->o = o;
 	j->call = call;
 	(void)unlink(file);
-	OJSON_FOREACH_ELEM(i, l, img->layers) {
+	o->gc_wanted = o->n_pulling;	/* what is fetched now may count on its layers */
+	OJSON_FOREACH_ELEM(i, l, o->n_pulling ? NULL : img->layers) {
 		const char *name = ojson_cstr(l, "");
 		cleanup_free char *dir = path_of(o, "l/%s", name);
+		cleanup_free char *away = path_of(o, "trash/layer-%s", name);
 
-		if (dir && !layer_used(o, name, img))
-			(void)ojson_append_cstr(j->paths, dir);
+		if (dir && away && !layer_used(o, name, img))
+			(void)ojson_append_cstr(j->paths, rename(dir, away) ? dir : away);
 	}
 	omap_del(&o->images, img->id, strlen(img->id));
 	image_free(img);
@@ -336,6 +391,7 @@ OCI_OP(op_image_fs_info)
 	struct ojson *list = out ? ojson_ensure_array(out, "imageFilesystems") : NULL;
 	struct ojson *fs = ojson_new_object();
 	uint64_t used = 0;
+	struct statvfs vfs;
 
 	(void)req;
 	if (!list || !fs) {
@@ -348,7 +404,11 @@ OCI_OP(op_image_fs_info)
 	(void)ojson_set_i64(fs, "timestamp", (int64_t)o->h->now_wall(o->h));
 	(void)ojson_set_cstr(ojson_ensure_object(fs, "fsId"), "mountpoint", o->root);
 	(void)ojson_set_i64(ojson_ensure_object(fs, "usedBytes"), "value", (int64_t)used);
+	if (!statvfs(o->root, &vfs))
+		(void)ojson_set_i64(ojson_ensure_object(fs, "inodesUsed"), "value", (int64_t)(vfs.f_files - vfs.f_ffree));
 	(void)ojson_append(list, fs);
+	/* images and writable layers are on the same filesystem */
+	(void)ojson_append(ojson_ensure_array(out, "containerFilesystems"), ojson_ref(fs));
 	reply_json(o, call, out, NULL);
 	return 0;
 }

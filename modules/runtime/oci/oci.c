@@ -171,6 +171,8 @@ static void oci_fini(void *ctx)
 	omem_free(o->root);
 	omem_free(o->runtime);
 	omem_free(o->pause);
+	omem_free(o->registries_conf);
+	ojson_unref(o->pinned);
 	omem_free(o);
 }
 
@@ -188,6 +190,38 @@ static int dirs_make(struct oci *o, struct orlop_error *err)
 	return e ? orlop_fail(err, -e, 0, "", "cannot make directories under %s", o->root) : 0;
 }
 
+static int params_read(struct oci *o, struct orlop_error *err)
+{
+	int64_t stall = strtoll(o->h->param(o->h, "pull_timeout"), NULL, 10);
+	int64_t mib = strtoll(o->h->param(o->h, "max_image_mib"), NULL, 10);
+	const char *q = o->h->param(o->h, "pinned_images");
+
+	if (stall < 1 || stall > 86400 || mib < 1 || mib > (1 << 24))
+		return orlop_fail(err, EINVAL, 0, "", "pull_timeout = %lld, max_image_mib = %lld: 1 to 86400 seconds, 1 to 16777216 MiB",
+				  (long long)stall, (long long)mib);
+	o->pull_stall_ns = (uint64_t)stall * 1000000000ull;
+	o->pull_max = (uint64_t)mib << 20;
+	o->pinned = ojson_new_array();
+	while (o->pinned && *q) {
+		struct obuf name = OBUF_INIT;
+		cleanup_free char *one = NULL;
+		size_t n;
+
+		q += strspn(q, ", ");
+		n = strcspn(q, ", ");
+		one = omem_strndup(q, n);
+		if (n && one && imgref_normalize(one, &name)) {
+			obuf_done(&name);
+			return orlop_fail(err, EINVAL, 0, "", "pinned_images: \"%s\" is no image name", one);
+		}
+		if (n && one)
+			(void)ojson_append_cstr(o->pinned, name.data);
+		obuf_done(&name);
+		q += n;
+	}
+	return o->pinned ? 0 : orlop_fail(err, ENOMEM, 0, "", "no memory");
+}
+
 static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct oci *o = OMEM_NEW(struct oci);
@@ -200,6 +234,7 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 	olist_init(&o->pollers);
 	olist_init(&o->execs);
 	olist_init(&o->attaches);
+	olist_init(&o->pulls);
 	omap_init(&o->sandboxes);
 	omap_init(&o->containers);
 	omap_init(&o->images);
@@ -225,7 +260,11 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 		return e;
 	}
 	cgroup_detect(o);
-	e = events_init(o, err);
+	e = registry_init(o, err);
+	if (!e)
+		e = params_read(o, err);
+	if (!e)
+		e = events_init(o, err);
 	if (!e)
 		e = images_load(o, err);
 	if (!e)
@@ -251,6 +290,7 @@ static int oci_stop(void *ctx, struct orlop_error *err)
 	if (!replaced) {
 		execs_end(o);
 		attaches_end(o);
+		pulls_end(o);
 	}
 	return 0;
 }
@@ -316,6 +356,8 @@ static int oci_start(void *ctx, struct orlop_error *err)
 		container_check_exit(o, e->value);
 	orphans_start(o);
 	trash_start(o);
+	layers_gc(o);
+	import_dir_start(o);
 	OLOG(o->h, INFO, "runtime", "program=%s sandboxes=%u containers=%u images=%u", o->runtime,
 	     omap_count(&o->sandboxes), omap_count(&o->containers), omap_count(&o->images));
 	o->h->ready(o->h);
@@ -337,6 +379,14 @@ static const struct orlop_param oci_params[] = {
 	{ "conmon", ORLOP_PARAM_STRING, 0, "conmon", "the container monitor" },
 	{ "skopeo", ORLOP_PARAM_STRING, 0, "skopeo", "the image fetcher" },
 	{ "unpack", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "path of oci-unpack, installed with orlop; oci-pause is beside it" },
+	{ "mirrors", ORLOP_PARAM_STRING, 0, "", "list of REGISTRY=MIRROR, asked before the registry itself" },
+	{ "insecure_registries", ORLOP_PARAM_STRING, 0, "", "list of registries and mirrors without (good) TLS" },
+	{ "registries_conf", ORLOP_PARAM_STRING, 0, "", "a registries.conf of one's own instead of these two" },
+	{ "certs_dir", ORLOP_PARAM_STRING, 0, "/etc/docker/certs.d", "folder of HOST[:PORT]/*.crt: authorities of registries" },
+	{ "pull_timeout", ORLOP_PARAM_INT, 0, "60", "seconds without a byte after which a fetch is given up" },
+	{ "max_image_mib", ORLOP_PARAM_INT, 0, "32768", "largest image that is fetched, MiB compressed" },
+	{ "pinned_images", ORLOP_PARAM_STRING, 0, "", "list of images that are kept when room is made" },
+	{ "import_dir", ORLOP_PARAM_STRING, 0, "", "folder of archives and layouts, imported at start when new" },
 	{ "seccomp_dir", ORLOP_PARAM_STRING, 0, "/var/lib/kubelet/seccomp", "folder of seccomp profiles that are named relatively" },
 };
 

@@ -97,6 +97,7 @@ struct image {
 	struct ojson	*tags;		/* array of normalized names */
 	struct ojson	*digests;	/* array of NAME@sha256:… */
 	struct ojson	*layers;	/* array of layer directory names, lowest first */
+	struct ojson	*blobs;		/* array of {digest, size}: what they were fetched as; NULL: unknown */
 	uint64_t	size;
 };
 
@@ -134,6 +135,13 @@ struct oci {
 	struct orlop_timer *orphan_timer;
 	uint64_t	n_pulls;
 	uint32_t	n_pulling;	/* images that are being fetched or imported */
+	bool		gc_wanted;	/* layers_gc when none is */
+	struct olist	pulls;
+	char		*registries_conf;	/* for skopeo; NULL: the machine's */
+	const char	*certs_dir;
+	uint64_t	pull_stall_ns;
+	uint64_t	pull_max;	/* bytes */
+	struct ojson	*pinned;	/* names of images that are never removed to make room */
 	struct omap	changing;	/* calls that make, start or remove something: by their pointers */
 };
 
@@ -144,6 +152,11 @@ typedef void (*proc_fn)(void *arg, int32_t code, int32_t sig, const struct obuf 
 /* Run to its end with output captured. 0 (then @fn is called once) or -errno with @err. */
 int proc_run(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn, void *arg,
 	     struct orlop_error *err);
+/* The same, and a handle that is good until @fn is called: proc_kill ends it. */
+struct proc;
+int proc_start(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn, void *arg, struct proc **ret,
+	       struct orlop_error *err);
+void proc_kill(struct proc *p);
 /* First line of @out, for messages. */
 void proc_first_line(const struct obuf *out, char *buf, size_t size);
 
@@ -260,6 +273,34 @@ int image_save(struct oci *o, const struct image *img);
 int imgref_normalize(const char *ref, struct obuf *out);
 /* Name without tag and digest, of a normalized reference. */
 size_t imgref_name_len(const char *normalized);
+
+/* Remove layers no image has any more, and what was left half unpacked; not while images are fetched. */
+void layers_gc(struct oci *o);
+/* An image that was unpacked (what oci-unpack said), known as @name from now on. */
+int image_register(struct oci *o, const struct ojson *said, const char *name, struct image **ret);
+
+/* ---- registry.c ------------------------------------------------------------------------------------- */
+
+/* registries.conf for skopeo from our parameters, in root/. */
+int registry_init(struct oci *o, struct orlop_error *err);
+/* Credentials of a CRI AuthConfig as a file for skopeo at @path, for the registry of @name. 0, 1 (a token: @ret_token), -errno. */
+int registry_auth_write(const char *path, const char *name, const struct ojson *auth, char **ret_token);
+/* Arguments for skopeo about the registry of @name: at most REGISTRY_ARGS, borrowed from @o and @buf. Returns how many. */
+#define REGISTRY_ARGS	6
+int registry_args(const struct oci *o, const char *name, char buf[4096], const char **argv);
+
+/* ---- import.c --------------------------------------------------------------------------------------- */
+
+/* Images of the folder that is looked through at start. */
+void import_dir_start(struct oci *o);
+
+/* ---- pull.c ----------------------------------------------------------------------------------------- */
+
+struct pull;
+void pulls_end(struct oci *o);
+/* An archive or layout at @path; @given: a name for it, NULL: its own. @call (or NULL) is answered, @done (or NULL) called. */
+int pull_import(struct oci *o, struct orlop_call *call, const char *path, const char *given, bool take_path,
+		void (*done)(void *arg, int e), void *arg, struct orlop_error *err);
 
 /* ---- events.c -------------------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -62,6 +63,17 @@ static void proc_exited(void *arg, int32_t code, int32_t sig)
 int proc_run(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn, void *arg,
 	     struct orlop_error *err)
 {
+	return proc_start(o, argv, flags, fn, arg, NULL, err);
+}
+
+void proc_kill(struct proc *p)
+{
+	(void)p->o->h->child_kill(p->child, SIGKILL);
+}
+
+int proc_start(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn, void *arg, struct proc **ret,
+	       struct orlop_error *err)
+{
 	struct proc *p = OMEM_NEW(struct proc);
 	struct orlop_spawn s = { .size = sizeof(s) };
 	int32_t fds[3];
@@ -92,8 +104,11 @@ int proc_run(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn,
 	close(pipefd[1]);
 	if (!e && (e = o->h->fd_watch(o->h, p->fd, ORLOP_FD_READ, proc_readable, p, &p->watch)))
 		p->watch = NULL;	/* the output is read at the end: enough for what we run */
-	if (p->child)
+	if (p->child) {
+		if (ret)
+			*ret = p;
 		return 0;
+	}
 	close(p->fd);
 	omem_free(p);
 	return e;

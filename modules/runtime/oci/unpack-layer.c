@@ -28,6 +28,9 @@
 
 #define BLOCK		65536
 #define ENTRIES_MAX	2000000u	/* of one layer */
+/* What a layer may grow to: zeroes shrink to a thousandth, programs to a third. */
+#define GROW_FREE	(4ull << 30)
+#define GROW_FACTOR	100u
 
 /* The blob as libarchive reads it, hashed on the way. */
 struct source {
@@ -205,7 +208,10 @@ static int decompress(struct source *s, int to, EVP_MD_CTX *plain, uint64_t *ret
 	struct archive_entry *e;
 	char buf[BLOCK];
 	la_ssize_t n = -1;
+	struct stat st;
+	uint64_t bound;
 
+	bound = GROW_FREE + GROW_FACTOR * (fstat(s->fd, &st) ? 0 : (uint64_t)st.st_size);
 	archive_read_support_filter_all(in);
 	archive_read_support_format_raw(in);
 	archive_read_support_format_empty(in);
@@ -218,13 +224,18 @@ static int decompress(struct source *s, int to, EVP_MD_CTX *plain, uint64_t *ret
 			while ((n = archive_read_data(in, buf, sizeof(buf))) > 0) {
 				EVP_DigestUpdate(plain, buf, (size_t)n);
 				*ret_size += (uint64_t)n;
+				if (*ret_size > bound) {
+					say("blob", "", "its content is more than 4 GiB and a hundred times its size");
+					n = -2;
+					break;
+				}
 				if (ofile_write_all(to, buf, (size_t)n)) {
 					n = 0;	/* the child has said why */
 					break;
 				}
 			}
 	}
-	if (n < 0)
+	if (n == -1 || n < -2)
 		say("blob", "", archive_error_string(in));
 	archive_read_free(in);
 	/* what follows the archive belongs to the blob's digest too */
