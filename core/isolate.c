@@ -965,8 +965,9 @@ static void image_done(struct core_isolate *iso)
 	iso->image = NULL;
 }
 
-/* What the file says; nothing of it is run or mapped here. */
-static int image_make(struct core_isolate *iso, const char *path, struct orlop_error *err)
+/* What the file says, or @like's copy of it; nothing of it is run or mapped here. */
+static int image_make(struct core_isolate *iso, const char *path, const struct core_isolate *like,
+		      struct orlop_error *err)
 {
 	const char *slash = strrchr(path, '/');
 	const char *file = slash ? slash + 1 : path;
@@ -980,18 +981,23 @@ static int image_make(struct core_isolate *iso, const char *path, struct orlop_e
 	olist_init(&img->node);
 	img->copy_fd = -1;
 	img->users = 2;		/* the loader's close does not free it */
-	img->path = realpath(path, NULL);
-	fd = img->path ? open(img->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	img->path = like ? omem_strdup(path) : realpath(path, NULL);
+	if (img->path)
+		fd = like ? fcntl(like->so_fd, F_DUPFD_CLOEXEC, 3) : open(img->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return orlop_fail(err, errno, 0, "", "module file %s: %s", path, strerrordesc_np(errno));
 	r = core_modinfo_read(fd, file, &img->info, err);
 	if (r == 0)
 		r = core_modinfo_abi_check(&img->info, file, err);
 	/* Each of its processes maps this one, whatever happens to the file meanwhile. */
-	if (r == 0)
+	if (r == 0 && !like)
 		r = core_image_copy(fd, img, &iso->so_fd, err);
 	if (r)
 		return r;
+	if (like) {
+		iso->so_fd = fd;
+		fd = -1;
+	}
 	iso->blank.magic = ORLOP_MODULE_MAGIC;
 	iso->blank.size = sizeof(iso->blank);
 	iso->blank.name = img->info.name;
@@ -1026,8 +1032,8 @@ void core_isolates_free(struct core *c)
 	c->isolates = NULL;
 }
 
-int core_isolate_new(struct core *c, const char *path, const struct core_config_module *cm,
-		     struct core_instance **ret, struct orlop_error *err)
+static int isolate_make(struct core *c, const char *path, const struct core_isolate *like,
+			const struct core_config_module *cm, struct core_instance **ret, struct orlop_error *err)
 {
 	struct core_isolate *iso = OMEM_NEW(struct core_isolate);
 	struct core_config_module bare = { .module = cm->module, .name = cm->name, .line = cm->line };
@@ -1053,7 +1059,7 @@ int core_isolate_new(struct core *c, const char *path, const struct core_config_
 	iso->health = (struct orlop_health){ .size = sizeof(iso->health), .ok = 1 };
 	r = isolates_make(c) || cm_copy(&iso->cm, cm) || core_timer_new(c->main, NULL, timer_due, iso, &iso->timer) ||
 		iso_feed_new(iso) ? orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", cm->module) :
-		image_make(iso, path, err);
+		image_make(iso, path, like, err);
 	if (r == 0)
 		r = core_instance_new(c, iso->image, &bare, &inst, err);
 	if (r) {
@@ -1084,6 +1090,18 @@ int core_isolate_new(struct core *c, const char *path, const struct core_config_
 	}
 	*ret = inst;
 	return 0;
+}
+
+int core_isolate_new(struct core *c, const char *path, const struct core_config_module *cm,
+		     struct core_instance **ret, struct orlop_error *err)
+{
+	return isolate_make(c, path, NULL, cm, ret, err);
+}
+
+int core_isolate_again(const struct core_instance *inst, const struct core_config_module *cm,
+		       struct core_instance **ret, struct orlop_error *err)
+{
+	return isolate_make(inst->core, inst->image->path, inst->iso, cm, ret, err);
 }
 
 void core_isolate_free(struct core_isolate *iso)

@@ -30,6 +30,9 @@ extern const struct core_life core_life_isolated;
  */
 int core_isolate_new(struct core *c, const char *path, const struct core_config_module *cm,
 		     struct core_instance **ret, struct orlop_error *err);
+/* Another one of the code that the isolated @inst runs, whatever has become of the file. */
+int core_isolate_again(const struct core_instance *inst, const struct core_config_module *cm,
+		       struct core_instance **ret, struct orlop_error *err);
 /* Kills what is left of it. Accepts NULL. */
 void core_isolate_free(struct core_isolate *iso);
 void core_isolates_free(struct core *c);	/* with the core */
@@ -84,5 +87,7 @@ uint32_t core_up_shards(const struct core_up *up);
 int core_up_image(struct core_up *up, struct core_image **ret);
 /* stop() was well; true: what comes next is for the parent to say. Main loop. */
 bool core_up_stopped(struct core_up *up);
+/* All that was asked of it is done, and @rev is how far its data has come. Main loop. */
+void core_up_last(struct core_up *up, uint64_t rev);
 
 #endif

@@ -42,6 +42,15 @@ void core_up_say_status(struct core_up *up, uint32_t type, uint64_t id, int stat
 	core_up_say(up, type, id, &w);
 }
 
+void core_up_last(struct core_up *up, uint64_t rev)
+{
+	struct orlop_msgw w;
+
+	orlop_msgw_init(&w, NULL);
+	orlop_msgw_u64(&w, CORE_ISO_T_REV, rev);
+	core_up_say(up, CORE_ISO_LAST, 0, &w);
+}
+
 /* Straight to the socket, from any thread: a line may be the last before a crash. */
 bool core_up_log(void *arg, const char *module, int32_t level, const char *event, const char *text)
 {

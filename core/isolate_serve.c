@@ -408,6 +408,12 @@ void iso_message(void *arg, struct core_iso_in *in)
 	case CORE_ISO_SUBSCRIBE:
 		iso_mail(iso, in);
 		break;
+	case CORE_ISO_LAST:
+		iso->rev = orlop_msg_u64(&in->msg, CORE_ISO_T_REV, iso->rev);
+		/* A successor that has less has lost something. */
+		if (iso->inst->rep)
+			core_replacing_revision(iso->inst, iso->rev);
+		break;
 	case CORE_ISO_FEED:
 	case CORE_ISO_FED:
 		iso_feed_mail(iso, in);

@@ -42,6 +42,7 @@ enum core_iso_type {
 	CORE_ISO_LEAD,		/* NUM, NAME */
 	CORE_ISO_LEAD_DROP,	/* NUM */
 	CORE_ISO_UNLISTEN,	/* NAME address: no listener is left */
+	CORE_ISO_LAST,		/* REV: what it has come to, when nothing more is done; then EOF */
 	/* both ways: isolate_mail.h */
 	CORE_ISO_REQUEST = 80,	/* id */
 	CORE_ISO_CANCEL,	/* id of the request */

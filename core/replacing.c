@@ -10,6 +10,7 @@
 #include "base/omem.h"
 #include "bus/bus.h"
 #include "config.h"
+#include "isolate.h"
 #include "life.h"
 #include "log.h"
 #include "net.h"
@@ -467,9 +468,11 @@ static int remake(struct core_instance *old, struct core_instance **ret, struct 
 
 	if (r)
 		r = orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", old->name);
+	else if (old->iso)
+		r = core_isolate_again(old, &cm, ret, err);
 	else
 		r = core_instance_new(old->core, old->image, &cm, ret, err);
-	if (r == 0)
+	if (r == 0 && !old->iso)
 		old->image->users++;
 	core_config_module_done(&cm);
 	return r;

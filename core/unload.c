@@ -122,6 +122,8 @@ static void last_down(struct core_instance *inst)
 	shard_fini(&inst->shards[0]);
 	if (inst->rep && inst->job->has_ctx)
 		core_replacing_revision(inst, local_revision(inst));
+	if (inst->core->up && inst->job->has_ctx)
+		core_up_last(inst->core->up, local_revision(inst));
 	if (inst->job->has_ctx && inst->mod.fini)
 		inst->mod.fini(inst->ctx);
 	shard_reclaim(&inst->shards[0]);

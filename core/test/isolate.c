@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "isolate.h"
+#include "replace.h"
 #include "isolate_proxy.h"
 #include "kit.h"
 #include "metrics.h"
@@ -459,6 +460,23 @@ static void test_parent_dies(void)
 	close(fds[1]);
 }
 
+/* What it wrote after stop() counts: a successor without that is refused. */
+static void test_last_words(void)
+{
+	struct core_config_module cm = { .isolate = true };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct kit_load l;
+
+	is_int(load("exclusive", NULL, "fail", "after", &l), 0, "one that writes once more after stop() %s", l.msg);
+	(void)core_config_param_add(&cm, "fail", "", 0, 0);
+	memset(&l, 0, sizeof(l));
+	is_int(core_loader_replace(c, "test/exclusive", &cm, kit_loaded, &l, &err), 0, "it is replaced");
+	core_config_module_done(&cm);
+	ok(kit_until(c->main, l.done), "that ends");
+	is_int(l.status, -ESTALE, "by one that does not have it: %s", l.msg);
+	is_int(kit_unload(c, "test/exclusive", &l), 0, "the old one serves again, and goes %s", l.msg);
+}
+
 int main(void)
 {
 	const char *build = getenv("builddir");
@@ -486,6 +504,7 @@ int main(void)
 	test_listen();
 	test_lead();
 	test_swapped();
+	test_last_words();
 	ok(kit_end(c), "the core ends");
 	is_int(kit_fds(), fds, "no descriptor is left");
 	(void)ofile_remove_tree(AT_FDCWD, dir);

@@ -29,6 +29,7 @@ struct swap {
 	int		lock;
 	int		stopped;
 	int		leads;
+	int		said;		/* how often the revision was asked for since stop() */
 	int64_t		rev;
 	int64_t		streams;
 	int64_t		applied;	/* how often a parameter was applied */
@@ -293,6 +294,9 @@ static uint64_t swap_revision(void *ctx)
 {
 	struct swap *s = ctx;
 
+	/* What was on its way when it was stopped is written too. */
+	if (s->stopped && s->said++ && fails(s, "after"))
+		return (uint64_t)s->rev + 1;
 	return (uint64_t)s->rev;
 }
 
@@ -326,7 +330,7 @@ static const struct orlop_param params[] = {
 	{ "tag", ORLOP_PARAM_STRING, ORLOP_PARAM_LIVE, "first", "what it says of itself" },
 	{ "delay_ms", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "0", "how late op 2 answers, ms" },
 	{ "calm", ORLOP_PARAM_BOOL, ORLOP_PARAM_LIVE, "false", "nothing" },
-	{ "fail", ORLOP_PARAM_STRING, 0, "", "init, start, never, late, stop: where it fails" },
+	{ "fail", ORLOP_PARAM_STRING, 0, "", "init, start, never, late, stop: where it fails; after: it writes once more after stop()" },
 	{ "lock", ORLOP_PARAM_STRING, 0, "", "a file that only one may hold" },
 	{ "listen", ORLOP_PARAM_STRING, 0, "", "an address" },
 	{ "revision", ORLOP_PARAM_INT, 0, "0", "how far its data is" },
