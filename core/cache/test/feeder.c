@@ -47,6 +47,7 @@ struct world {
 	uint64_t	timer;		/* UINT64_MAX: none */
 	int		fail;		/* the next answers fail with this, */
 	int		fail_n;		/* so many */
+	int		no_news;	/* so many polls are told that there is nothing new: it is closing */
 	int		damage;		/* records of this key are rubbish; -1: none */
 	int		ranges, polls;
 	int		compact_at;	/* after so many pages the storage changes and compacts; 0: never */
@@ -249,6 +250,10 @@ static void turn(struct world *w)
 		if (w->fail_n) {
 			r = w->fail;
 			w->fail_n--;
+		} else if (w->no_news && w->op == ORLOP_STORAGE_CHANGES) {
+			w->no_news--;
+			orlop_msgw_u64(&m, ORLOP_STORAGE_T_REV, w->req_rev);
+			r = 0;
 		} else if (w->op == ORLOP_STORAGE_REVISION) {
 			orlop_msgw_u64(&m, ORLOP_STORAGE_T_REV, w->rev);
 			orlop_msgw_u64(&m, ORLOP_STORAGE_T_OLDEST, w->oldest);
@@ -461,6 +466,56 @@ static void test_behind(void)
 	world_free(w);
 }
 
+/*
+ * One that is replaced: it is closing and has no news, commits what it had accepted, polls are lost with it, its
+ * successor has more, with numbers that were skipped or not. In any order: each change is read once.
+ */
+static void test_replaced(void)
+{
+	int bad = 0;
+
+	for (unsigned int order = 0; order < 4 * 4 * 4 * 4 * 4; order++) {
+		struct world *w = world_new();
+		uint64_t cursor = w->rev, from = w->rev;
+		struct core_feeder_stat st;
+		struct orlop_change v[100];
+		int32_t n, want = 0;
+
+		for (unsigned int step = order, i = 0; i < 5; i++, step /= 4) {
+			switch (step % 4) {
+			case 0:
+				change(w, 1, (int)(1000 + i), 0);	/* a pod */
+				want++;
+				break;
+			case 1:
+				w->no_news = 2;
+				break;
+			case 2:
+				w->fail = -ECONNRESET;
+				w->fail_n = 1;
+				break;
+			default:
+				w->rev += 4096;
+			}
+			if (order % 3 || i == 4)
+				turn(w);
+		}
+		w->no_news = w->fail_n = 0;
+		turn(w);
+		n = core_cache_journal_read(w->r, &cursor, v, 100);
+		for (int32_t i = 0; i < n; i++) {
+			bad += v[i].rev <= from || v[i].type != ORLOP_CHANGE_MODIFIED;
+			from = v[i].rev;
+			core_cache_object_unref(v[i].object);
+			core_cache_object_unref(v[i].prev);
+		}
+		core_feeder_stats(w->f, &st);
+		bad += n != want || cursor != w->rev || differences(w) || st.lists != 1;
+		world_free(w);
+	}
+	is_int(bad, 0, "a storage that is replaced: every change once, in order, without a new list");
+}
+
 static void test_rubbish(void)
 {
 	static const char junk[] = "not an item at all, but longer than its head would be";
@@ -653,6 +708,7 @@ int main(void)
 	test_stale();
 	test_failures();
 	test_behind();
+	test_replaced();
 	test_rubbish();
 	test_memory();
 	test_stop();
