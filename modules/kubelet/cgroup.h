@@ -78,6 +78,8 @@ struct cg_limits {
 /* Made if it is not there, with all controllers that kubelets use. 0 or -errno with @err. */
 int cgroup_make(const char *cgroup, struct obuf *err);
 int cgroup_set(const char *cgroup, const struct cg_limits *l, struct obuf *err);
+/* v1: what is below it in the CPU hierarchy and has no process goes. */
+void cgroup_prune(const char *cgroup);
 /* Removed if nothing is in it. */
 void cgroup_remove(const char *cgroup);
 /* Shares (2 … 262144) as v2 weight (1 … 10000), as runtimes convert them. */

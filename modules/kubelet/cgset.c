@@ -6,6 +6,7 @@
  */
 #include "cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -44,8 +45,11 @@ static int put(struct obuf *err, const char *path, const char *fmt, ...)
 	va_end(ap);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : fail(err, errno, path);
-	if (write(fd, text, (size_t)n) != n)
-		return fail(err, errno, path);
+	if (write(fd, text, (size_t)n) != n) {
+		n = errno;
+		obuf_printf(err, "%s to ", text);
+		return fail(err, n, path);
+	}
 	return 0;
 }
 
@@ -208,6 +212,19 @@ static int set_v2(const char *cg, const struct cg_limits *l, struct obuf *err)
 int cgroup_set(const char *cgroup, const struct cg_limits *l, struct obuf *err)
 {
 	return cgroup_is_v2() ? set_v2(cgroup, l, err) : set_v1(cgroup, l, err);
+}
+
+void cgroup_prune(const char *cgroup)
+{
+	cleanup_dir DIR *d = NULL;
+	struct dirent *e;
+	char path[4096];
+
+	snprintf(path, sizeof(path), ROOT "/cpu%s", cgroup);
+	d = opendir(path);
+	while (d && (e = readdir(d)))
+		if (e->d_type == DT_DIR && e->d_name[0] != '.')
+			(void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
 }
 
 void cgroup_remove(const char *cgroup)

@@ -5,6 +5,7 @@
  * step looks whether the pod is being ended meanwhile and stops there.
  */
 #include "ctr.h"
+#include "resize.h"
 #include "security.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@ void ctr_free(struct ctr *c)
 	omem_free(c->image_ref);
 	omem_free(c->image_id);
 	omem_free(c->image_user);
+	ojson_unref(c->given);
 	omem_free(c->exit_reason);
 	omem_free(c->exit_message);
 	omem_free(c->reason);
@@ -380,7 +382,7 @@ void ctr_create(struct ctr *c, const struct ojson *env, const struct config_moun
 				  .cgroup_root = k->cgroup_root, .pod_dir = dir, .cluster_dns = k->cluster_dns,
 				  .cluster_domain = k->cluster_domain, .memory = node_machine(k)->memory,
 				  .attempt = p->sb_attempt, .root = k->root, .userns = userns_take(p) };
-	const struct ojson *spec = ctr_spec(c);
+	cleanup_ojson struct ojson *spec = resize_spec(c, ctr_spec(c));
 	const char *target = ojson_get_cstr(spec, "targetContainerName", "");
 	const struct ctr *seen = *target ? pod_ctr(p, target) : NULL;
 	struct ojson *body = rt_id("podSandboxId", p->sb_id);
@@ -393,8 +395,10 @@ void ctr_create(struct ctr *c, const struct ojson *env, const struct config_moun
 				   ctr_spec_hash(spec))
 		: NULL;
 
-	if (spec)
+	if (spec) {
 		c->hash = ctr_spec_hash(spec);
+		resize_given(c, ojson_get(spec, "resources"));
+	}
 	if (body && config && !ojson_set(body, "config", config)) {
 		(void)ojson_set(body, "sandboxConfig", config_sandbox(&w));
 		rt_call(k, ORLOP_RUNTIME_CREATE_CONTAINER, p->key, body, 0, created, c);

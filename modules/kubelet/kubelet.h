@@ -106,9 +106,12 @@ struct ctr {
 	bool		ready;
 	bool		started;
 	struct probe	*probes[3];	/* startup, readiness, liveness */
+	struct ojson	*given;		/* resources it was given last; NULL: not known (resize.c) */
 	uint64_t	probed[3][2];	/* how often each failed, succeeded */
 };
 
+/* A change of running containers' resources. */
+enum resize_state { RESIZE_NONE, RESIZE_DEFERRED, RESIZE_INFEASIBLE, RESIZE_GOING, RESIZE_ERROR };
 enum sb_state { SB_NONE, SB_MAKING, SB_ATTACHING, SB_READY, SB_GONE };
 enum vol_state { VOL_NONE, VOL_TOKENS, VOL_WRITING, VOL_READY };
 
@@ -173,6 +176,12 @@ struct pod {
 	bool		cg_busy;
 	bool		cg_failed;
 	int64_t		cg_retry_ns;
+	bool		cg_wide;	/* without limits for a moment */
+	enum resize_state resize;
+	char		*resize_why;
+	int64_t		resize_retry_ns;
+	int64_t		resize_generation;
+	uint32_t	resize_busy;
 	bool		admitted;	/* it may begin here (refuse.c) */
 	bool		rejected;	/* it may not: nothing of it ever was */
 	bool		disruption;	/* the condition DisruptionTarget tells of it */

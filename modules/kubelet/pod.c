@@ -2,6 +2,7 @@
  * pod.c - pods by uid, and the one function that decides what each needs next.
  */
 #include "admit.h"
+#include "resize.h"
 #include "statics.h"
 
 #include <errno.h>
@@ -101,6 +102,7 @@ void pod_free(struct pod *p)
 	omem_free(p->vol_error);
 	omem_free(p->fail_reason);
 	omem_free(p->fail_message);
+	omem_free(p->resize_why);
 	omem_free(p->mirror_uid);
 	omem_free(p);
 }
@@ -406,6 +408,7 @@ static void run_sync(struct pod *p)
 	for (i = 0; i < p->n_ctrs; i++)
 		if (p->ctrs[i]->kind == CTR_MAIN)
 			ctr_step(p->ctrs[i]);
+	resize_sync(p);
 }
 
 static void pod_sync(struct pod *p)

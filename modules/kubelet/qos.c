@@ -83,6 +83,12 @@ static void pod_work(void *arg)
 	j->result = cgroup_make(j->path, &j->err);
 	if (!j->result)
 		j->result = cgroup_set(j->path, &j->l, &j->err);
+	if (j->result == -EINVAL && !cgroup_is_v2()) {
+		/* that of a container that has ended may not have more than its pod either */
+		cgroup_prune(j->path);
+		obuf_reset(&j->err);
+		j->result = cgroup_set(j->path, &j->l, &j->err);
+	}
 }
 
 static void pod_done(void *arg)
@@ -92,11 +98,14 @@ static void pod_done(void *arg)
 
 	p->cg_busy = false;
 	if (j->result && !p->k->stopping) {
-		OLOG(p->k->h, WARN, "pod_cgroup", "pod=%s/%s why=\"%s\" retrying=1", p->ns, p->name, obuf_cstr(&j->err));
-		if (!p->cg_failed)
+		/* once may be a cgroup on its way out */
+		if (p->cg_failed) {
+			OLOG(p->k->h, WARN, "pod_cgroup", "pod=%s/%s why=\"%s\" retrying=1", p->ns, p->name,
+			     obuf_cstr(&j->err));
 			pod_event(p, NULL, "Warning", "FailedCreatePodContainer",
 				  "unable to ensure pod container exists: failed to create container for %s : %s", j->path,
 				  obuf_cstr(&j->err));
+		}
 		p->cg_failed = true;
 		p->cg_retry_ns = kubelet_now(p->k) + (int64_t)NS_PER_S;
 	} else if (!p->k->stopping) {
@@ -128,6 +137,10 @@ bool qos_pod_ready(struct pod *p)
 	cgroup_parent(k->cgroup_root, p->obj, p->uid, &b);
 	j->path = obuf_steal(&b, NULL);
 	qos_pod_limits(p->obj, k->limits->pod_max_pids, &j->l);
+	if (p->cg_wide) {
+		j->l.cpu_quota = -1;
+		j->l.memory = -1;
+	}
 	p->cg_busy = true;
 	pod_ref(p);
 	if (!j->path || k->h->work(k->h, p->key, pod_work, pod_done, j)) {

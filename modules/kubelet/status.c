@@ -6,6 +6,7 @@
  * pkg/kubelet/status/generate.go (conditions).
  */
 #include "kubelet.h"
+#include "resize.h"
 
 #include <string.h>
 
@@ -38,6 +39,17 @@ static bool any_main_begun(const struct pod *p)
 	return false;
 }
 
+/* Failed by our own decision; told when nothing of it runs any more. */
+static bool failed_now(const struct pod *p)
+{
+	uint32_t i;
+
+	for (i = 0; p->fail_reason && i < p->n_ctrs; i++)
+		if (p->ctrs[i]->state == C_RUNNING)
+			return false;
+	return p->fail_reason != NULL;
+}
+
 const char *status_phase(const struct pod *p, bool final)
 {
 	const char *policy = ojson_get_cstr(ojson_get(p->obj, "spec"), "restartPolicy", "Always");
@@ -49,7 +61,7 @@ const char *status_phase(const struct pod *p, bool final)
 	bool init_failed = false;
 	uint32_t i;
 
-	if (p->fail_reason)
+	if (failed_now(p))
 		return "Failed";
 	for (i = 0; i < p->n_ctrs; i++) {
 		const struct ctr *c = p->ctrs[i];
@@ -173,6 +185,7 @@ static struct ojson *container_status(const struct pod *p, const struct ctr *c, 
 	snprintf(id, sizeof(id), "orlop://%s", c->id ? c->id : "");
 	if (c->id)
 		(void)ojson_set_cstr(s, "containerID", id);
+	resize_status(c, s);
 	(void)ojson_set_bool(s, "started", c->state == C_RUNNING && c->started);
 	return s;
 }
@@ -263,6 +276,7 @@ static void conditions(const struct pod *p, struct ojson *list, const char *phas
 	struct obuf uninit = OBUF_INIT;
 	struct obuf gates = OBUF_INIT;
 	char text[1200];
+	char now[OTIME_BUF];
 	const char *reason = NULL;
 	const char *message = NULL;
 	bool ready;
@@ -310,6 +324,8 @@ static void conditions(const struct pod *p, struct ojson *list, const char *phas
 		condition(p, list, "Ready", ready, reason, message, in->now_ns);
 	condition(p, list, "ContainersReady", ready, reason, message, in->now_ns);
 	condition(p, list, "PodScheduled", true, NULL, NULL, in->now_ns);
+	otime_format(in->now_ns, now);
+	resize_conditions(p, list, now);
 	if (p->disruption)
 		condition(p, list, "DisruptionTarget", true, "TerminationByKubelet", p->fail_message, in->now_ns);
 	obuf_done(&unready);
@@ -394,7 +410,7 @@ struct ojson *status_make(const struct pod *p, const struct status_input *in)
 		(void)ojson_set_i64(st, "observedGeneration", generation(p));
 	(void)ojson_set_cstr(st, "phase", phase);
 	conditions(p, ojson_ensure_array(st, "conditions"), phase, in);
-	if (p->fail_reason) {
+	if (failed_now(p)) {
 		(void)ojson_set_cstr(st, "reason", p->fail_reason);
 		(void)ojson_set_cstr(st, "message", p->fail_message ? p->fail_message : "");
 	}
