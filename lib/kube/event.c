@@ -1,7 +1,8 @@
 /*
  * event.c - recording Events: same object, reason and message within ten minutes are one Event whose
- * count grows, as upstream's recorder does; names end in the time in hex.
+ * count grows, as upstream's recorder does, and of what happens too often less is told (correlate.c); names end in the time in hex.
  */
+#include "kube/correlate.h"
 #include "kube/okube.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 
 #define SAME_FOR	(10 * OTIME_MINUTE)
 #define REMEMBERED	256u
+#define COMBINED	"(combined from similar events): "
 
 struct seen {
 	struct olist	node;
@@ -32,6 +34,7 @@ struct okube_recorder {
 	char		*host;
 	struct olist	seen;		/* newest first */
 	uint32_t	n_seen;
+	struct ocorrelate often;
 };
 
 static void seen_free(struct okube_recorder *r, struct seen *s)
@@ -53,6 +56,7 @@ int okube_recorder_new(const struct orlop_host *h, const char *component, const 
 		return -ENOMEM;
 	r->h = h;
 	olist_init(&r->seen);
+	ocorrelate_init(&r->often);
 	r->component = omem_strdup(component);
 	r->host = omem_strdup(host ? host : "");
 	if (!r->component || !r->host) {
@@ -69,6 +73,7 @@ void okube_recorder_free(struct okube_recorder *r)
 		return;
 	while (!olist_empty(&r->seen))
 		seen_free(r, OLIST_ENTRY(olist_first(&r->seen), struct seen, node));
+	ocorrelate_done(&r->often);
 	omem_free(r->component);
 	omem_free(r->host);
 	omem_free(r);
@@ -106,7 +111,8 @@ static struct seen *seen_new(struct okube_recorder *r, const char *key, const ch
 	return s;
 }
 
-static void event_count(struct okube_recorder *r, struct seen *s, const char *time)
+/* @message: the newest of those that are combined, NULL: it is the same. */
+static void event_count(struct okube_recorder *r, struct seen *s, const char *time, const char *message)
 {
 	struct ojson *p = ojson_new_object();
 
@@ -114,6 +120,8 @@ static void event_count(struct okube_recorder *r, struct seen *s, const char *ti
 		return;
 	(void)ojson_set_i64(p, "count", s->count);
 	(void)ojson_set_cstr(p, "lastTimestamp", time);
+	if (message)
+		(void)ojson_set_cstr(p, "message", message);
 	(void)okube_patch(r->h, "events", (struct orlop_bytes){ s->ns, strlen(s->ns) },
 			  (struct orlop_bytes){ s->name, strlen(s->name) }, NULL, OKUBE_MERGE_PATCH, p, NULL,
 			  NULL);
@@ -127,7 +135,9 @@ void okube_event(struct okube_recorder *r, const char *api_version, const char *
 	const char *ns = okube_meta(obj, "namespace");
 	int64_t now = (int64_t)r->h->now_wall(r->h);
 	char time[OTIME_BUF];
-	char message[1024];
+	char said[1024];
+	char message[sizeof(said) + sizeof(COMBINED)];
+	bool combined;
 	struct obuf key = OBUF_INIT;
 	struct ojson *ev;
 	struct ojson *ref;
@@ -135,20 +145,25 @@ void okube_event(struct okube_recorder *r, const char *api_version, const char *
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(message, sizeof(message), fmt, ap);
+	vsnprintf(said, sizeof(said), fmt, ap);
 	va_end(ap);
 	if (!*ns)
 		ns = "default";
 	otime_format(now, time);
-	obuf_printf(&key, "%s|%s|%s|%s|%s", okube_meta(obj, "uid"), field_path ? field_path : "", type,
-		    reason, message);
+	obuf_printf(&key, "%s/%s/%s/%s", kind, ns, okube_meta(obj, "name"), okube_meta(obj, "uid"));
+	if (obuf_err(&key) || !ocorrelate_allowed(&r->often, key.data, now))
+		goto out;
+	combined = ocorrelate_combined(&r->often, key.data, type, reason, said, now);
+	snprintf(message, sizeof(message), "%s%s", combined ? COMBINED : "", said);
+	obuf_printf(&key, "|%s|%s|%s|%s", combined ? "" : field_path ? field_path : "", type, reason,
+		    combined ? COMBINED : said);
 	if (obuf_err(&key))
 		goto out;
 	s = seen_find(r, key.data, now);
 	if (s) {
 		s->count++;
 		s->last = now;
-		event_count(r, s, time);
+		event_count(r, s, time, combined ? message : NULL);
 		goto out;
 	}
 	s = seen_new(r, key.data, ns, okube_meta(obj, "name"), now);

@@ -29,6 +29,7 @@ struct seen {
 	char		renewed[OTIME_BUF];	/* of its Lease */
 	bool		ready;
 	bool		counted;	/* in the zone's numbers */
+	bool		told;		/* that it is there */
 };
 
 struct lifecycle {
@@ -121,6 +122,16 @@ static bool is_ready(const struct ojson *node)
 	return ojson_string_is(ojson_get(okube_condition(node, "Ready"), "status"), "True");
 }
 
+/* @what has the node's name in it. */
+static void tell(struct lifecycle *l, const struct ojson *node, const char *reason, const char *what)
+{
+	const char *name = okube_meta(node, "name");
+	const char *at = strstr(what, "%s");
+
+	okube_event(l->c.events, "v1", "Node", node, NULL, "Normal", reason, "Node %s event: %.*s%s%s", name, (int)(at - what),
+		    what, name, at + 2);
+}
+
 static void node_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
 {
 	struct lifecycle *l = arg;
@@ -132,6 +143,10 @@ static void node_changed(void *arg, uint32_t type, struct orlop_object *o, struc
 		s = omap_del(&l->seen, o->name.p, o->name.len);
 		if (s)
 			zone_count(l, s, false, false);
+		node = s && s->told && l->c.open ? okube_parse(o) : NULL;
+		if (node)
+			tell(l, node, "RemovingNode", "Removing Node %s from Controller");
+		ojson_unref(node);
 		omem_free(s);
 		return;
 	}
@@ -372,6 +387,10 @@ static int lifecycle_sync(struct octl *c, struct octl_task *t, struct orlop_byte
 	if (e)
 		return e == -ENOENT ? 0 : e;
 	s = seen_of(l, name);
+	if (s && !s->told) {
+		s->told = true;
+		tell(l, node, "RegisteredNode", "Registered Node %s in Controller");
+	}
 	e = s ? node_look(l, t, node, s) : -ENOMEM;
 	ojson_unref(node);
 	return e;

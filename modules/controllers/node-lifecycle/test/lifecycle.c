@@ -125,6 +125,7 @@ static void test_silence(void)
 	is_str(fakekube_at(w.k, "pods", "default", "web", "status.conditions.1.status"), "False", "its pod is not ready");
 	is_str(fakekube_at(w.k, "pods", "default", "web", "status.conditions.0.status"), "True", "but initialized");
 	is_int(fakekube_count(w.k, "\"reason\":\"NodeNotReady\""), 2, "Events for node and pod");
+	ok(fakekube_count(w.k, "event: Registered Node ") >= 1, "and that it came to be known");
 	is_str(node_at(&w, "b", "spec.taints"), "", "the other node is as it was");
 	pod(&w, "late", "a");
 	settle(&w);
