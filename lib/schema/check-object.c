@@ -40,19 +40,20 @@ static void check_workload(struct ocheck *c, const struct opath *at, struct ojso
 		ocheck_forbidden_at(c, &sp, "activeDeadlineSeconds", text);
 }
 
-static void check_selector(struct ocheck *c, const struct opath *at, struct ojson *spec)
+void ocheck_workload(struct ocheck *c, const struct opath *at, struct ojson *spec, const char *if_empty)
 {
 	struct ojson *selector = ojson_get(spec, "selector");
 	bool empty = selector_empty(selector);
 
 	if (selector != NULL && empty)
-		ocheck_invalid_at(c, at, spec, "selector", "empty selector is invalid for deployment");
-	check_workload(c, at, spec, empty ||
-		       ocheck_selects(selector, OJSON_AT(spec, "template", "metadata", "labels")));
+		ocheck_invalid_at(c, at, spec, "selector", if_empty);
+	/* no selector selects nothing, not even the template */
+	check_workload(c, at, spec, selector != NULL && (empty ||
+		       ocheck_selects(selector, OJSON_AT(spec, "template", "metadata", "labels"))));
 }
 
 /* An integer ≥ 0 or a percentage. Returns what 100 replicas would give, -1 if invalid. */
-static int64_t int_or_percent(struct ocheck *c, const struct opath *at, struct ojson *v)
+int64_t ocheck_int_or_percent(struct ocheck *c, const struct opath *at, struct ojson *v)
 {
 	struct orlop_bytes t = otext(v);
 	uint64_t n = 0;
@@ -86,8 +87,8 @@ static void check_strategy(struct ocheck *c, const struct opath *at, struct ojso
 		ocheck_forbidden(c, &rp, "may not be specified when strategy `type` is 'Recreate'");
 	if (!oget_is(s, "type", "RollingUpdate") || r == NULL)
 		return;
-	unavailable = int_or_percent(c, &up, u);
-	surge = int_or_percent(c, &gp, ojson_get(r, "maxSurge"));
+	unavailable = ocheck_int_or_percent(c, &up, u);
+	surge = ocheck_int_or_percent(c, &gp, ojson_get(r, "maxSurge"));
 	if (unavailable == 0 && surge == 0)
 		ocheck_invalid(c, &up, u, "may not be 0 when `maxSurge` is 0");
 	if (ojson_is(u, OJSON_STRING) && unavailable > 100)
@@ -103,7 +104,7 @@ OCHECK(deployment)
 	(void)old;
 	if (otext_is(c->w->sub, "status"))
 		return;
-	check_selector(c, &p, spec);
+	ocheck_workload(c, &p, spec, "empty selector is invalid for deployment");
 	check_strategy(c, &p, spec);
 	if (deadline != NULL && ojson_i64(deadline, 0) >= 0 &&
 	    ojson_i64(deadline, 0) <= oget_int(spec, "minReadySeconds"))
@@ -122,9 +123,9 @@ OCHECK(disruption_budget)
 		return;
 	if (least && most)
 		ocheck_invalid(c, &p, spec, "minAvailable and maxUnavailable cannot be both set");
-	if (least && int_or_percent(c, &lp, least) > 100 && ojson_is(least, OJSON_STRING))
+	if (least && ocheck_int_or_percent(c, &lp, least) > 100 && ojson_is(least, OJSON_STRING))
 		ocheck_invalid(c, &lp, least, "must not be greater than 100%");
-	if (most && int_or_percent(c, &mp, most) > 100 && ojson_is(most, OJSON_STRING))
+	if (most && ocheck_int_or_percent(c, &mp, most) > 100 && ojson_is(most, OJSON_STRING))
 		ocheck_invalid(c, &mp, most, "must not be greater than 100%");
 }
 
@@ -134,7 +135,7 @@ OCHECK(replicaset)
 
 	(void)old;
 	if (!otext_is(c->w->sub, "status"))
-		check_selector(c, &p, ojson_get(v, "spec"));
+		ocheck_workload(c, &p, ojson_get(v, "spec"), "empty selector is invalid for deployment");
 }
 
 OCHECK(replication_controller)

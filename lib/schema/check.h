@@ -52,6 +52,10 @@ void ocheck_annotations(struct ocheck *c, const struct opath *at, struct ojson *
 void ocheck_meta(struct ocheck *c, const struct oschema_resource *r, struct ojson *obj, struct ojson *old);
 bool ocheck_selects(struct ojson *selector, struct ojson *labels);	/* LabelSelector on a map */
 
+/* Parts of workloads (check-object.c): selector and template of @spec; an integer ≥ 0 or a percentage, of 100. */
+void ocheck_workload(struct ocheck *c, const struct opath *at, struct ojson *spec, const char *if_empty);
+int64_t ocheck_int_or_percent(struct ocheck *c, const struct opath *at, struct ojson *v);
+
 /* Are two structs equal but for the members named in @skip (NULL-terminated)? */
 bool ocheck_equal_but(const struct ojson *a, const struct ojson *b, const char *const *skip);
 

@@ -11,6 +11,7 @@
 #include "base/oenc.h"
 #include "schema/hooks.h"
 #include "schema/decode.h"
+#include "schema/defaults-kinds.h"
 #include "schema/internal.h"
 
 /* Sets a text member if it is absent or empty. 1 set, 0 was there, -ENOMEM. */

@@ -11,7 +11,9 @@
 #define OSCHEMA_DEFAULTERS(X) \
 	X(pod) X(pod_spec) X(container) X(image_volume) X(volume) X(service_spec) X(secret) \
 	X(namespace) X(node_spec) X(node_status) X(deployment_strategy) X(replication_controller) \
-	X(replication_controller_spec) X(limit_range_item)
+	X(replication_controller_spec) X(limit_range_item) \
+	/* defaults-kinds.c */ \
+	X(stateful_set_spec) X(stateful_set_strategy) X(daemon_set) X(daemon_set_strategy) X(job) X(network_policy_spec)
 
 #define OSCHEMA_CHECKS(X) \
 	/* parts of pods: check-pod.c, check-container.c */ \
@@ -24,7 +26,10 @@
 	/* whole objects: check-object.c */ \
 	X(service) X(endpoint_subset) X(endpoint_slice) X(config_map) X(secret) X(namespace) \
 	X(node) X(event) X(deployment) X(replicaset) X(replication_controller) \
-	X(binding) X(access_review) X(disruption_budget) X(limit_range)
+	X(binding) X(access_review) X(disruption_budget) X(limit_range) \
+	/* check-kinds.c */ \
+	X(stateful_set) X(daemon_set) X(job) X(cron_job) X(persistent_volume) X(persistent_volume_claim) \
+	X(ingress) X(ingress_backend) X(network_policy_peer) X(priority_class) X(resource_quota) X(runtime_class)
 
 #define OSCHEMA_CELLS(X) \
 	X(age) X(int) X(count) X(or_none) X(or_na) X(or_unknown) X(map) X(selector) X(containers) X(images) \
@@ -34,7 +39,13 @@
 	X(service_cluster_ip) X(service_external_ip) X(service_ports) X(endpoints) \
 	X(slice_ports) X(slice_endpoints) \
 	X(event_last_seen) X(event_first_seen) X(event_object) X(event_source) X(event_message) \
-	X(event_count)
+	X(event_count) \
+	/* cells-kinds.c */ \
+	X(flag) X(true_false) X(or_unset) X(list) X(list_or_none) X(since_or_none) X(seconds_or_none) \
+	X(job_status) X(job_completions) X(job_duration) X(phase) X(access_modes) X(claim_modes) \
+	X(claim_capacity) X(claim_ref) X(storage_class) X(default_name) X(token_requests) \
+	X(quota_requests) X(quota_limits) X(ingress_hosts) X(ingress_address) X(ingress_ports) \
+	X(ingress_parameters) X(parent_ref) X(csr_condition) X(missing_level)
 
 #define OSCHEMA_HOOK_D(n) OSCHEMA_D_##n,
 #define OSCHEMA_HOOK_C(n) OSCHEMA_C_##n,

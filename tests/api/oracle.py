@@ -66,6 +66,11 @@ def plain(v, drop=()):
                 e.pop("subresource", None)
         if k == "message" and isinstance(x, str):
             x = re.sub(r"(typed patch object) \([^)]*\)", r"\1", x)
+            # values of maps and lists were printed as Go writes them
+            x = re.sub(r"(Invalid|Unsupported) value: (?:null|\[\]?[\w.]*[^:]*?|[\w.\[\]]*\(nil\)|(?:map\[string\]string)?\{[^}]*\}): ", r"\1 value: X: ", x)
+            x = re.sub(r"(Ingress|NetworkPolicy)\.extensions", r"\1.networking.k8s.io", x)
+        if k == "group" and x == "extensions":
+            x = "networking.k8s.io"
         # the order in which merges leave lists is another since 1.27
         if k == "finalizers":
             x = sorted(x)

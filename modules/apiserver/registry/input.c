@@ -331,6 +331,10 @@ static int only_part(struct reg_op *op, struct ojson **in, const struct ojson *w
 			if (r == 0)
 				r = put_ref(ojson_get(fresh, "metadata"), "annotations", m);
 		}
+	} else if (rb_is(sub, "approval")) {
+		struct ojson *status = ojson_ensure_object(fresh, "status");
+
+		r = status ? put_ref(status, "conditions", ojson_get(*in, "status")) : -ENOMEM;
 	} else if (rb_is(sub, "finalize")) {
 		struct ojson *spec = ojson_ensure_object(fresh, "spec");
 

@@ -4,7 +4,9 @@
 
 #include <string.h>
 
-static const struct reg_behaviour *const all[] = { &kind_namespace, &kind_pod, &kind_service };
+static const struct reg_behaviour *const all[] = {
+	&kind_namespace, &kind_pod, &kind_service, &kind_job, &kind_daemon_set, &kind_csr,
+};
 
 const struct reg_behaviour *reg_behaviour_of(const char *cache_name)
 {

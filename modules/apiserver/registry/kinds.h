@@ -8,6 +8,9 @@
 extern const struct reg_behaviour kind_namespace;
 extern const struct reg_behaviour kind_pod;
 extern const struct reg_behaviour kind_service;
+extern const struct reg_behaviour kind_job;
+extern const struct reg_behaviour kind_daemon_set;
+extern const struct reg_behaviour kind_csr;
 
 /* "BestEffort", "Burstable", "Guaranteed" */
 const char *pod_qos_class(const struct ojson *pod);

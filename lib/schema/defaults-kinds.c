@@ -1,0 +1,148 @@
+/*
+ * defaults-kinds.c - defaults that depend on other fields: stateful sets, daemon sets, jobs, policies.
+ *
+ * Source: the facts of upstream's versioned defaulting, k8s.io/kubernetes/pkg/apis/(*)/v1/defaults.go.
+ */
+#include <errno.h>
+
+#include "base/ocleanup.h"
+#include "schema/defaults-kinds.h"
+#include "schema/decode.h"
+
+/* Sets a member if it is absent. 1 set, 0 was there. */
+static int absent_i64(struct ojson *o, const char *key, int64_t v)
+{
+	int r = ojson_has(o, key) ? 0 : ojson_set_i64(o, key, v);
+
+	return r != 0 ? r : !ojson_has(o, key);
+}
+
+static int absent_cstr(struct ojson *o, const char *key, const char *v)
+{
+	return ojson_has(o, key) ? 0 : ojson_set_cstr(o, key, v);
+}
+
+int defaults_stateful_set_strategy(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *r;
+
+	(void)s;
+	if (!oget_is(o, "type", "RollingUpdate"))
+		return 0;
+	r = ojson_ensure_object(o, "rollingUpdate");
+	if (r == NULL || absent_i64(r, "partition", 0) < 0)
+		return -ENOMEM;
+	return 1;
+}
+
+/* A claim in a template shows its kind, and that it is not there yet. */
+static int claim_template(struct ojson *list, size_t i, struct ojson *claim)
+{
+	cleanup_ojson struct ojson *out = ojson_new_object();
+	int r = out == NULL ? -ENOMEM : ojson_set_cstr(out, "kind", ojson_get_cstr(claim, "kind", "PersistentVolumeClaim"));
+
+	if (r == 0)
+		r = ojson_set_cstr(out, "apiVersion", ojson_get_cstr(claim, "apiVersion", "v1"));
+	OJSON_FOREACH(it, claim)
+		if (r == 0 && !ojson_has(out, it.key))
+			r = ojson_put_n(out, it.key, it.key_len, ojson_ref(it.value));
+	return r == 0 ? ojson_replace(list, i, TAKE(out)) : r;
+}
+
+int defaults_stateful_set_spec(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *keep = ojson_ensure_object(o, "persistentVolumeClaimRetentionPolicy");
+	struct ojson *claims = ojson_get(o, "volumeClaimTemplates");
+	int r = keep != NULL ? 0 : -ENOMEM;
+
+	(void)s;
+	if (r == 0)
+		r = absent_cstr(keep, "whenDeleted", "Retain");
+	if (r == 0)
+		r = absent_cstr(keep, "whenScaled", "Retain");
+	OJSON_FOREACH_ELEM(i, claim, claims)
+		if (r == 0 && !(ojson_has(claim, "kind") && ojson_has(claim, "apiVersion")))
+			r = claim_template(claims, i, claim);
+	return r == 0 ? 1 : r;
+}
+
+int defaults_daemon_set_strategy(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *r;
+	int n;
+
+	(void)s;
+	if (!oget_is(o, "type", "RollingUpdate"))
+		return 0;
+	r = ojson_ensure_object(o, "rollingUpdate");
+	n = r != NULL ? absent_i64(r, "maxUnavailable", 1) : -ENOMEM;
+	if (n == 0)
+		n = absent_i64(r, "maxSurge", 0);
+	return n < 0 ? n : 1;
+}
+
+/* The number of the template stands in an annotation since the field for it went. */
+int defaults_daemon_set(const struct oschema *s, struct ojson *o)
+{
+	static const char key[] = "deprecated.daemonset.template.generation";
+	const struct oschema_type *t = oschema_type_find(s, "meta/v1.ObjectMeta");
+	struct ojson *meta = ojson_ensure_object(o, "metadata"), *notes = NULL;
+	int r;
+
+	if (meta != NULL && ojson_has(ojson_get(meta, "annotations"), key))
+		return 0;
+	if (meta != NULL)
+		notes = ojson_ensure_object(meta, "annotations");
+	r = notes != NULL ? ojson_set_cstr(notes, key, "1") : -ENOMEM;
+	if (r == 0 && t != NULL)
+		r = oschema_restore_order(s, t, meta);
+	return r == 0 ? 1 : r;
+}
+
+int defaults_job(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *spec = ojson_ensure_object(o, "spec"), *meta = ojson_ensure_object(o, "metadata");
+	struct ojson *labels = OJSON_AT(spec, "template", "metadata", "labels");
+	const struct oschema_type *t = oschema_type_find(s, "batch/v1.JobSpec");
+	const struct oschema_type *mt = oschema_type_find(s, "meta/v1.ObjectMeta");
+	bool both = !ojson_has(spec, "completions") && !ojson_has(spec, "parallelism");
+	int r = spec != NULL && meta != NULL ? 0 : -ENOMEM;
+
+	if (r == 0 && both)
+		r = ojson_set_i64(spec, "completions", 1);
+	if (r == 0)
+		r = absent_i64(spec, "parallelism", 1);
+	if (r == 0)
+		r = absent_i64(spec, "backoffLimit", ojson_has(spec, "backoffLimitPerIndex") ? INT32_MAX : 6);
+	if (r == 0)
+		r = absent_cstr(spec, "completionMode", "NonIndexed");
+	if (r == 0 && !ojson_has(spec, "suspend"))
+		r = ojson_set_bool(spec, "suspend", false);
+	if (r == 0 && !ojson_has(spec, "manualSelector"))
+		r = ojson_set_bool(spec, "manualSelector", false);
+	if (r == 0)
+		r = absent_cstr(spec, "podReplacementPolicy", ojson_has(spec, "podFailurePolicy") ? "Failed" : "TerminatingOrFailed");
+	if (r == 0 && ojson_count(labels) > 0 && oget_len(meta, "labels") == 0) {
+		r = ojson_set(meta, "labels", ojson_ref(labels));
+		if (r == 0 && mt != NULL)
+			r = oschema_restore_order(s, mt, meta);
+	}
+	if (r == 0 && t != NULL)
+		r = oschema_restore_order(s, t, spec);
+	return r == 0 ? 1 : r;
+}
+
+int defaults_network_policy_spec(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *types;
+	int r;
+
+	(void)s;
+	if (oget_len(o, "policyTypes") > 0)
+		return 0;
+	types = ojson_ensure_array(o, "policyTypes");
+	r = types != NULL ? ojson_append_cstr(types, "Ingress") : -ENOMEM;
+	if (r == 0 && oget_len(o, "egress") > 0)
+		r = ojson_append_cstr(types, "Egress");
+	return r == 0 ? 1 : r;
+}
