@@ -143,6 +143,7 @@ static void status_send(struct node *n)
 static void labelled(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
 {
 	struct node *n = arg;
+	const char *boot;
 
 	(void)rev;
 	n->busy = false;
@@ -154,6 +155,9 @@ static void labelled(void *arg, int32_t status, uint32_t code, const struct ojso
 	}
 	n->created = true;
 	text_set(&n->uid, okube_meta(body, "uid"));
+	boot = ojson_cstr(OJSON_AT(body, "status", "nodeInfo", "bootID"), "");
+	if (*boot && n->m.boot_id[0] && strcmp(boot, n->m.boot_id))
+		node_event(n->k, "Warning", "Rebooted", "Node %s has been rebooted, boot id: %s", n->k->node_name, n->m.boot_id);
 	/* transition times go on where the last life left them */
 	if (!n->sent) {
 		struct ojson *copy = NULL;

@@ -149,11 +149,11 @@ static int sandbox_load(struct oci *o, const char *id, const struct ojson *j)
 {
 	struct sandbox *s = OMEM_NEW(struct sandbox);
 	struct stat st;
-	cleanup_free char *net = path_of(o, "sandboxes/%s/ns/net", id);
+	cleanup_free char *pin = path_of(o, ojson_get_bool(j, "hostNetwork", false) ? "sandboxes/%s/ns/uts" : "sandboxes/%s/ns/net", id);
 	cleanup_free char *dir = path_of(o, "sandboxes/%s", id);
 	struct stat st_dir;
 
-	if (!s || !net || !dir) {
+	if (!s || !pin || !dir) {
 		omem_free(s);
 		return -ENOMEM;
 	}
@@ -169,9 +169,8 @@ static int sandbox_load(struct oci *o, const char *id, const struct ojson *j)
 	s->pause_start = (uint64_t)ojson_get_i64(j, "pauseStart", 0);
 	if (s->own_pid && (!s->pause_start || pid_start_time(s->pause_pid) != s->pause_start))
 		s->ready = false;
-	/* after a reboot the pins are plain files: the sandbox is gone */
-	if (s->ready && !s->host_net &&
-	    (stat(net, &st) || stat(dir, &st_dir) || st.st_dev == st_dir.st_dev))
+	/* after a reboot the pins are plain files: the sandbox is gone; one of the host's network has that of its name */
+	if (s->ready && (stat(pin, &st) || stat(dir, &st_dir) || st.st_dev == st_dir.st_dev))
 		s->ready = false;
 	if (omap_put_cstr(&o->sandboxes, s->id, s)) {
 		sandbox_free(s);
