@@ -346,6 +346,7 @@ static int enter(struct core_up *up, struct orlop_error *err)
 	const char *const extra[] = { up->spec.path, NULL };
 	struct core_rights_world w = { .param = given_param, .arg = up, .extra = extra };
 
+	core_rights_user(&up->info.rights);
 	return core_rights_enter(&up->info.rights, &w, &up->weak, err);
 }
 

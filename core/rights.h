@@ -69,6 +69,12 @@ void core_rights_print(const struct core_rights *r, char *buf, size_t size);
 const char *core_rights_cap_name(uint32_t n);
 
 /*
+ * Nobody in particular becomes the user "orlop", where there is one (sysusers.d): nobody is also who other
+ * daemons are, and processes of one user may trace each other. Reads /etc/passwd.
+ */
+void core_rights_user(struct core_rights *r);
+
+/*
  * core_rights_enter - first half, before there are threads: limits, files, capabilities
  *
  * @param gives the value of a module's parameter, NULL if it has none of the name; @extra are

@@ -12,6 +12,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -275,6 +276,23 @@ static void limits(const struct core_rights *r)
 		lim.rlim_cur = lim.rlim_max = NPROC_MAX;
 		(void)setrlimit(RLIMIT_NPROC, &lim);
 	}
+}
+
+void core_rights_user(struct core_rights *r)
+{
+	FILE *f = r->uid == CORE_RIGHTS_NOBODY ? fopen("/etc/passwd", "re") : NULL;
+	char line[512];
+
+	/* not getpwnam(): it loads whatever nsswitch.conf names */
+	while (f && fgets(line, sizeof(line), f)) {
+		const char *uid = strncmp(line, "orlop:", 6) ? NULL : strchr(line + 6, ':');
+		unsigned long n = uid ? strtoul(uid + 1, NULL, 10) : 0;
+
+		if (n && n < CORE_RIGHTS_NOBODY)
+			r->uid = (uint32_t)n;
+	}
+	if (f)
+		(void)fclose(f);
 }
 
 int core_rights_enter(const struct core_rights *r, const struct core_rights_world *w,
