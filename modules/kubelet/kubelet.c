@@ -5,6 +5,7 @@
 #include "statics.h"
 #include "limits.h"
 #include "qos.h"
+#include "shutdown.h"
 #include "stats.h"
 
 #include <errno.h>
@@ -184,6 +185,7 @@ void kubelet_maybe_run(struct kubelet *k)
 	OLOG(k->h, INFO, "kubelet_running", "node=%s pods=%u", k->node_name, omap_count(&k->pods));
 	adopt_cleanup(k);
 	qos_changed(k);
+	sweep_start(k);
 	OMAP_FOREACH(&k->pods, e)
 		pod_kick(e->value);
 }
@@ -393,9 +395,28 @@ static void kubelet_health(void *ctx, struct orlop_health *health)
 
 	OMAP_FOREACH(&k->pods, e)
 		running += !((const struct pod *)e->value)->finished;
+	if (k->shutting_down) {
+		snprintf(health->text, sizeof(health->text), "node %s is shutting down, %u pods left", k->node_name, shutdown_left(k));
+		return;
+	}
 	health->ok = node_ready(k);
 	snprintf(health->text, sizeof(health->text), "node %s%s, %u pods", k->node_name,
 		 node_ready(k) ? "" : " not ready", running);
+}
+
+static int kubelet_param_validate(void *ctx, const char *name, const char *value, struct orlop_error *err)
+{
+	(void)ctx;
+	(void)name;
+	(void)value;
+	(void)err;
+	return 0;
+}
+
+static void kubelet_param_apply(void *ctx, const char *name, const char *value)
+{
+	if (!strcmp(name, "shutdown"))
+		shutdown_begin(ctx, !strcmp(value, "true"));
 }
 
 static const struct orlop_param kubelet_params[] = {
@@ -435,6 +456,7 @@ static const struct orlop_param kubelet_params[] = {
 	{ "maximum_dead_containers_per_container", ORLOP_PARAM_INT, 0, "1", "ended containers that are kept of each" },
 	{ "maximum_dead_containers", ORLOP_PARAM_INT, 0, "-1", "and of all together; -1: no limit" },
 	{ "allowed_unsafe_sysctls", ORLOP_PARAM_STRING, 0, "", "patterns: kernel.msg*,net.core.somaxconn" },
+	{ "shutdown", ORLOP_PARAM_BOOL, ORLOP_PARAM_LIVE, "false", "the machine goes down: pods end in order, none begins" },
 	{ "shutdown_grace_period", ORLOP_PARAM_STRING, 0, "0s", "for all pods when the machine is shut down; 0s: no order" },
 	{ "shutdown_grace_period_critical_pods", ORLOP_PARAM_STRING, 0, "0s", "of that, for critical ones" },
 };
@@ -452,6 +474,8 @@ ORLOP_MODULE("kubelet", "kubelet", "0.1",
 	.start = kubelet_start,
 	.stop = kubelet_stop,
 	.fini = kubelet_fini,
+	.param_validate = kubelet_param_validate,
+	.param_apply = kubelet_param_apply,
 	.health = kubelet_health,
 	.draining = kubelet_draining,
 	.changing = kubelet_changing);

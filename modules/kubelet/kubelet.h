@@ -429,6 +429,14 @@ void pod_refs_each(const struct ojson *pod, void (*fn)(void *arg, char kind, con
 /* Make the volume be as planned. 0 or -errno with @err. */
 int volume_write(const struct vol_plan *v, struct obuf *err);
 int volumes_remove(const char *pod_dir);
+
+/* ---- sweep.c ------------------------------------------------------------------------------------------------- */
+
+/* What is left of pods that nobody knows goes. */
+void sweep_start(struct kubelet *k);
+
+/* ---- volwrite.c, for others ---------------------------------------------------------------------------------- */
+
 /* "what path: why" into @err; returns -errno. */
 int vol_why(struct obuf *err, int e, const char *what, const char *path);
 /* Also binds within one file system, which have its device number. */

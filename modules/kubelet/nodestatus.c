@@ -79,7 +79,7 @@ static void condition_add(const struct node *n, struct ojson *list, const char *
 
 bool node_is_ready(const struct node *n)
 {
-	return n->runtime_ok && n->network_ok;
+	return n->runtime_ok && n->network_ok && !n->k->shutting_down;
 }
 
 static struct ojson *conditions_make(const struct node *n)
@@ -97,7 +97,7 @@ static struct ojson *conditions_make(const struct node *n)
 		      pid ? "kubelet has insufficient PID available" : "kubelet has sufficient PID available");
 	condition_add(n, list, "Ready", node_is_ready(n), node_is_ready(n) ? "KubeletReady" : "KubeletNotReady",
 		      node_is_ready(n) ? "kubelet is posting ready status"
-				  : n->why_not ? n->why_not : "container runtime status check may not have completed yet");
+				  : n->k->shutting_down ? "node is shutting down" : n->why_not ? n->why_not : "container runtime status check may not have completed yet");
 	return list;
 }
 

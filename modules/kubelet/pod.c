@@ -3,6 +3,7 @@
  */
 #include "admit.h"
 #include "resize.h"
+#include "shutdown.h"
 #include "statics.h"
 
 #include <errno.h>
@@ -446,6 +447,7 @@ static void pod_sync(struct pod *p)
 	if (p->is_static)
 		mirror_sync(p);
 	report_sync(p);
+	shutdown_step(p->k);
 	if (p->wake_ns)
 		p->k->h->timer_set(p->timer, p->wake_ns > now ? (uint64_t)(p->wake_ns - now) : 1, 0);
 	else

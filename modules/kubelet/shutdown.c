@@ -1,0 +1,85 @@
+/*
+ * shutdown.c - the machine is going down: pods end in order, the critical ones last, and none begins any more.
+ *
+ * `orlop module set kubelet shutdown=true` begins it (a unit that is stopped before the daemon does so); the health line says
+ * how many are left. shutdown_grace_period is for all, of it shutdown_grace_period_critical_pods for the critical ones; with
+ * 0 each pod has its own grace. `shutdown=false` takes it back.
+ * Source: pkg/kubelet/nodeshutdown (KEP-2000).
+ */
+#include "limits.h"
+#include "shutdown.h"
+
+#include <string.h>
+
+#include <orlop/inline/log.h>
+
+#define REASON	"Terminated"
+#define MESSAGE	"Pod was terminated in response to imminent node shutdown."
+
+static bool is_left(const struct pod *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i]->state == C_RUNNING)
+			return true;
+	return false;
+}
+
+uint32_t shutdown_left(const struct kubelet *k)
+{
+	uint32_t n = 0;
+
+	OMAP_FOREACH(&k->pods, e)
+		n += is_left(e->value);
+	return n;
+}
+
+static int64_t priority(const struct pod *p)
+{
+	return ojson_i64(OJSON_AT(p->obj, "spec", "priority"), 0);
+}
+
+/* The lowest priority that still runs ends now; one after the other when the time is for each pod itself. */
+void shutdown_step(struct kubelet *k)
+{
+	int64_t critical_s = k->limits->shutdown_critical_ns / (int64_t)NS_PER_S;
+	int64_t others_s = k->limits->shutdown_ns / (int64_t)NS_PER_S - critical_s;
+	bool ordinary = false;
+
+	if (!k->shutting_down)
+		return;
+	OMAP_FOREACH(&k->pods, e) {
+		const struct pod *p = e->value;
+
+		ordinary |= !p->orphan && p->obj && is_left(p) && !pod_is_critical(p->obj);
+	}
+	OMAP_FOREACH(&k->pods, e) {
+		struct pod *p = e->value;
+		int64_t own;
+		int64_t grace;
+
+		if (p->orphan || !p->obj || p->term || p->finished || p->fail_reason || (ordinary && pod_is_critical(p->obj)))
+			continue;
+		own = ojson_get_i64(ojson_get(p->obj, "spec"), "terminationGracePeriodSeconds", 30);
+		grace = pod_is_critical(p->obj) ? critical_s : others_s;
+		if (!k->limits->shutdown_ns || own < grace)
+			grace = own;
+		OLOG(k->h, INFO, "shutdown_pod", "pod=%s/%s priority=%lld grace_s=%lld", p->ns, p->name, (long long)priority(p),
+		     (long long)grace);
+		pod_event(p, NULL, "Normal", "TerminatingNodeShutdown", "%s", MESSAGE);
+		pod_fail(p, REASON, MESSAGE, grace, true);
+	}
+}
+
+void shutdown_begin(struct kubelet *k, bool on)
+{
+	if (k->shutting_down == on)
+		return;
+	k->shutting_down = on;
+	OLOG(k->h, WARN, on ? "node_shutdown" : "node_shutdown_cancelled", "pods=%u", shutdown_left(k));
+	if (on)
+		node_event(k, "Normal", "Shutdown", "Shutdown manager detected shutdown event");
+	node_tell(k);
+	shutdown_step(k);
+}

@@ -1,0 +1,13 @@
+/* shutdown.h - the machine goes down (shutdown.c). */
+#ifndef KUBELET_SHUTDOWN_H
+#define KUBELET_SHUTDOWN_H
+
+#include "kubelet.h"
+
+void shutdown_begin(struct kubelet *k, bool on);
+/* A container has ended: is it the critical ones' turn? */
+void shutdown_step(struct kubelet *k);
+/* Pods of which something runs. */
+uint32_t shutdown_left(const struct kubelet *k);
+
+#endif
