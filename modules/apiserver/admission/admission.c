@@ -73,5 +73,7 @@ int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
 	if (op->w->k == op->sh->rg->pods && !old)
 		return admission_limits_judge(op, obj);
+	if (op->w->k == op->sh->rg->priorityclasses)
+		return admission_priority_class(op, obj);
 	return 0;
 }

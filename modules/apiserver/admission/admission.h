@@ -19,9 +19,10 @@ int admission_mutate(struct reg_op *op, struct ojson *obj, struct ojson *old);
 /* After validation. */
 int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old);
 
-/* serviceaccount.c, pod.c, node.c */
+/* serviceaccount.c, priority.c, pod.c, node.c */
 int admission_service_account(struct reg_op *op, struct ojson *pod);
 int admission_pod_priority(struct reg_op *op, struct ojson *pod);
+int admission_priority_class(struct reg_op *op, struct ojson *class);
 int admission_pod_tolerations(struct reg_op *op, struct ojson *pod);
 /* limits.c: LimitRanger, before and after validation */
 int admission_limits_give(struct reg_op *op, struct ojson *pod);

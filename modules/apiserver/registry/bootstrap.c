@@ -1,5 +1,5 @@
 /*
- * bootstrap.c - what every cluster has: four namespaces, and the Service by which pods find the API.
+ * bootstrap.c - what every cluster has: four namespaces, two priorities, and the Service by which pods find the API.
  *
  * One step after the other, each a plain request of the engine to itself; what is there already is
  * left alone, but for the address of the endpoint, which is kept right at every start.
@@ -24,7 +24,17 @@ struct boot {
 
 static const char *const namespaces[] = { "default", "kube-system", "kube-public", "kube-node-lease" };
 
-enum { STEP_SERVICE = 4, STEP_ENDPOINTS, STEP_SLICE, STEP_END };
+static const struct {
+	const char *name;
+	int64_t value;
+	const char *about;
+} classes[] = {
+	{ "system-cluster-critical", 2000000000,
+	  "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary." },
+	{ "system-node-critical", 2000001000, "Used for system critical pods that must not be moved from their current node." },
+};
+
+enum { STEP_CLASSES = 4, STEP_SERVICE = 6, STEP_ENDPOINTS, STEP_SLICE, STEP_END };
 
 static void next(struct boot *b);
 
@@ -119,6 +129,15 @@ static void next(struct boot *b)
 	}
 	case STEP_END:
 		break;
+	case STEP_CLASSES:
+	case STEP_CLASSES + 1: {
+		unsigned int i = b->step - STEP_CLASSES;
+
+		request(b, REG_CREATE, "priorityclasses.scheduling.k8s.io", classes[i].name, oarena_printf(&b->arena,
+			"{\"metadata\":{\"name\":\"%s\"},\"value\":%lld,\"description\":\"%s\"}", classes[i].name,
+			(long long)classes[i].value, classes[i].about));
+		return;
+	}
 	default:
 		request(b, REG_CREATE, "namespaces", namespaces[b->step],
 			oarena_printf(&b->arena, "{\"metadata\":{\"name\":\"%s\"}}", namespaces[b->step]));

@@ -11,6 +11,7 @@ extern const struct reg_behaviour kind_service;
 extern const struct reg_behaviour kind_job;
 extern const struct reg_behaviour kind_daemon_set;
 extern const struct reg_behaviour kind_csr;
+extern const struct reg_behaviour kind_priority;
 
 /* "BestEffort", "Burstable", "Guaranteed" */
 const char *pod_qos_class(const struct ojson *pod);
