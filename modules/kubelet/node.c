@@ -82,6 +82,30 @@ static void again_later(struct node *n)
 	n->k->h->timer_set(n->retry, (50ull << n->failures) * 1000000ull, 0);
 }
 
+/* Events of what the conditions say, as they change; of a node that was found, not what it said before. */
+static void status_told(struct node *n)
+{
+	static const struct {
+		const char	*type;
+		const char	*there;
+		const char	*none;
+	} all[] = {
+		{ "MemoryPressure", "NodeHasInsufficientMemory", "NodeHasSufficientMemory" },
+		{ "DiskPressure", "NodeHasDiskPressure", "NodeHasNoDiskPressure" },
+		{ "PIDPressure", "NodeHasInsufficientPID", "NodeHasSufficientPID" },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		bool there = !strcmp(ojson_get_cstr(node_sent_condition(n, all[i].type), "status", ""), "True");
+		int8_t now = there ? 2 : 1;
+		const char *reason = there ? all[i].there : all[i].none;
+
+		if (n->told_pressure[i] != now && (n->told_pressure[i] || n->fresh || there))
+			node_event(n->k, "Normal", reason, "Node %s status is now: %s", n->k->node_name, reason);
+		n->told_pressure[i] = now;
+	}
+}
+
 static void status_answer(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
 {
 	struct node *n = arg;
@@ -102,6 +126,7 @@ static void status_answer(void *arg, int32_t status, uint32_t code, const struct
 		return;
 	}
 	n->failures = 0;
+	status_told(n);
 	ready = !strcmp(ojson_get_cstr(node_sent_condition(n, "Ready"), "status", ""), "True");
 	if (ready != n->told_ready) {
 		n->told_ready = ready;
@@ -195,6 +220,7 @@ static void created(void *arg, int32_t status, uint32_t code, const struct ojson
 		again_later(n);
 		return;
 	}
+	n->fresh = true;
 	OLOG(n->k->h, INFO, "node_registered", "node=%s ip=%s", n->k->node_name, n->m.node_ip);
 	labelled(n, 0, code, body, rev);
 }
@@ -390,6 +416,12 @@ void node_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop
 		return;
 	}
 	obj = okube_parse(o);
+	if (obj && ojson_get_bool(ojson_get(obj, "spec"), "unschedulable", false) != n->told_unschedulable) {
+		n->told_unschedulable = !n->told_unschedulable;
+		node_event(k, "Normal", n->told_unschedulable ? "NodeNotSchedulable" : "NodeSchedulable",
+			   "Node %s status is now: %s", k->node_name,
+			   n->told_unschedulable ? "NodeNotSchedulable" : "NodeSchedulable");
+	}
 	if (obj && n->sent && strcmp(ojson_get_cstr(okube_condition(obj, "Ready"), "status", ""),
 				     ojson_get_cstr(node_sent_condition(n, "Ready"), "status", ""))) {
 		n->status_ns = 0;

@@ -16,6 +16,9 @@ struct node {
 	bool		runtime_ok;
 	bool		network_ok;
 	bool		told_ready;
+	bool		told_unschedulable;
+	bool		fresh;		/* the Node was made by us, not found */
+	int8_t		told_pressure[3];	/* of status_told()'s table: 0 not yet, 1 none, 2 there is */
 	bool		busy;
 	bool		leased;
 	bool		asking;
