@@ -21,6 +21,7 @@
 #include "base/ostr.h"
 #include "json/oscan.h"
 
+#define PLUGINS_NS UINT64_C(1000000000)
 #define PASS_PODS 128u	/* then the loop gets its turn */
 
 static void run(void *arg);
@@ -178,6 +179,8 @@ static void run(void *arg)
 		next = now + SD_UNSCHEDULABLE_MAX_NS;
 	if (s->relist_ns && (!next || s->relist_ns < next))
 		next = s->relist_ns;
+	if (s->n_others_loaded && s->queue.n_unschedulable && (!next || now + PLUGINS_NS < next))
+		next = now + PLUGINS_NS; /* a plugin that goes tells nobody */
 	if (next)
 		s->h->timer_set(s->timer, next > now ? next - now : 1, 0);
 	else

@@ -85,10 +85,11 @@ void sd_pod_free(struct sd *s, struct sd_pod *p)
 static void pod_drop(struct sd *s, struct sd_pod *p)
 {
 	struct key k;
+	bool known = key_of(&k, p->ns, p->name);
 
-	if (key_of(&k, p->ns, p->name))
+	sd_pod_free(s, p); /* its namespace and name stand in the table's key */
+	if (known)
 		omap_del(&s->pods, k.text, k.len);
-	sd_pod_free(s, p);
 }
 
 static struct sd_pod *pod_new(struct sd *s, const struct orlop_object *o, struct orlop_bytes uid)

@@ -48,23 +48,27 @@ static double fraction(int64_t used, int64_t alloc)
 	return f > 1 ? 1 : f;
 }
 
-static int64_t balance(int64_t cpu, int64_t memory, const struct sd_node *n)
+static double balance(int64_t cpu, int64_t memory, const struct sd_node *n)
 {
 	double d;
 
 	if (!n->alloc_cpu_milli || !n->alloc_memory)
 		return MAX_SCORE;
 	d = (fraction(cpu, n->alloc_cpu_milli) - fraction(memory, n->alloc_memory)) / 2;
-	return (int64_t)((1 - (d < 0 ? -d : d)) * MAX_SCORE);
+	return (1 - (d < 0 ? -d : d)) * MAX_SCORE;
 }
 
-/* How much the pod betters the balance of CPU and memory: 75 as it was, 50 … 100. */
+/*
+ * How much the pod betters the balance of CPU and memory: 75 as it was, 50 … 100. Unlike upstream the two
+ * are not cut to whole numbers before they are compared: that makes an empty node one worse than one that
+ * is used a little, and small pods would be packed.
+ */
 int64_t sd_balanced(const struct sd_load *l, const struct sd_node *n)
 {
-	int64_t with = balance(n->used_cpu_milli + l->cpu_milli, n->used_memory + l->memory, n);
-	int64_t without = balance(n->used_cpu_milli, n->used_memory, n);
+	double with = balance(n->used_cpu_milli + l->cpu_milli, n->used_memory + l->memory, n);
+	double without = balance(n->used_cpu_milli, n->used_memory, n);
 
-	return MAX_SCORE / 2 + (MAX_SCORE / 2 + with - without) / 2;
+	return (int64_t)(MAX_SCORE / 2 + (MAX_SCORE / 2 + with - without) / 2);
 }
 
 /* Taints PreferNoSchedule that the pod does not tolerate. */
