@@ -6,7 +6,10 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <orlop/record.h>
+
 #include "isolate.h"
+#include "cache/cache.h"
 #include "replace.h"
 #include "isolate_proxy.h"
 #include "kit.h"
@@ -460,6 +463,81 @@ static void test_parent_dies(void)
 	close(fds[1]);
 }
 
+/* ---- what it reads ------------------------------------------------------------------------------------- */
+
+/* One change in the cache of this process, as if it came from storage. @v < 0: a deletion. */
+static void thing(const char *key, int v, uint64_t rev)
+{
+	struct orlop_bytes k = { key, strlen(key) };
+	char buf[256];
+	struct orlop_record rec = { .magic = ORLOP_RECORD_MAGIC, .header_len = sizeof(rec), .format = 1, .rv_off = 12 };
+	int n = snprintf(buf + sizeof(rec), sizeof(buf) - sizeof(rec), "\"metadata\":{\"name\":\"%s\"},\"v\":%d",
+			 strrchr(key, '/') + 1, v);
+
+	rec.json_len = (uint32_t)n;
+	memcpy(buf, &rec, sizeof(rec));
+	core_cache_begin(c->cache);
+	if (v < 0)
+		(void)core_cache_del(c->cache, k, rev);
+	else
+		(void)core_cache_put(c->cache, k, (struct orlop_bytes){ buf, sizeof(rec) + (size_t)n }, rev);
+	(void)core_cache_commit(c->cache, rev);
+}
+
+/* Until @to says @text: what is read in another process comes a moment later. */
+static bool sees(const char *to, const char *text)
+{
+	struct kit_reply r = { .text = "" };
+	uint64_t end = core_now_mono() + 10 * KIT_SECOND;
+
+	while (core_now_mono() < end)
+		if (kit_ask(c, to, 1, NULL, &r) == 0 && strcmp(r.text, text) == 0)
+			return true;
+	diag("%s sees \"%s\", not \"%s\"", to, r.text, text);
+	return false;
+}
+
+static void test_reads(void)
+{
+	struct orlop_resource_info info = {
+		.size = sizeof(info), .name = "things", .plural = "things", .version = "v1", .kind = "Thing",
+	};
+	struct core_instance *inst;
+	struct kit_reply r;
+	struct kit_load l;
+
+	is_int(load("reader", "all", NULL, NULL, &l), 0, "one that reads %s", l.msg);
+	is_int(load("reader", "one", "ns", "a", &l), 0, "one that reads a namespace %s", l.msg);
+	ok(sees("all", "0"), "nothing is fed");
+	core_cache_begin(c->cache);
+	core_cache_list_begin(c->cache);
+	(void)core_cache_list_end(c->cache);
+	(void)core_cache_commit(c->cache, 10);
+	thing("things/a/x", 1, 11);
+	thing("things/b/y", 1, 12);
+	(void)core_cache_register(c->cache, &info, NULL);
+	ok(sees("all", "12 x y"), "what is in the daemon's cache is read in its process");
+	ok(sees("one", "12 x"), "by the other only what it says that it reads");
+	thing("things/b/z", 1, 13);
+	thing("things/a/x", 2, 14);
+	thing("others/a/x", 2, 15);
+	ok(sees("all", "15 x y z") && sees("one", "15 x"), "changes, up to the same revision");
+	is_int(kit_ask(c, "one", 2, "12", &r), 0, "its journal");
+	is_str(r.text, "=x", "has what is about it");
+	inst = core_instance_find(c, "all");
+	kill(inst->iso->pid, SIGKILL);
+	ok(kit_until(c->main, !core_isolate_up(inst)), "its process dies");
+	thing("things/b/y", -1, 16);
+	ok(sees("all", "16 x z"), "the next one reads all");
+	is_int(kit_ask(c, "all", 2, "12", &r), 0, "and what happened before");
+	is_str(r.text, "+z =x -y", "each once");
+	for (uint64_t rev = 17; rev < 3000; rev++)
+		thing(rev % 2 ? "things/a/w" : "things/b/w", (int)rev, rev);
+	ok(sees("all", "2999 w x w z") && sees("one", "2999 w x"), "a few thousand changes");
+	is_int(kit_unload(c, "all", &l) + kit_unload(c, "one", &l), 0, "they go");
+	(void)core_cache_retire(c->cache, "things");
+}
+
 /* What it wrote after stop() counts: a successor without that is refused. */
 static void test_last_words(void)
 {
@@ -505,6 +583,7 @@ int main(void)
 	test_lead();
 	test_swapped();
 	test_last_words();
+	test_reads();
 	ok(kit_end(c), "the core ends");
 	is_int(kit_fds(), fds, "no descriptor is left");
 	(void)ofile_remove_tree(AT_FDCWD, dir);
