@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -50,7 +52,11 @@ int core_daemon_lock(const char *dir, int *ret_fd, struct orlop_error *err)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return orlop_fail(err, errno, 0, "", "%s: %s", path, strerrordesc_np(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	/* one that was killed while it forked: its child holds the lock until it calls exec */
+	for (n = 0; (r = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK && n < 200 &&
+	     kill((pid_t)lock_owner(fd), 0) < 0 && errno == ESRCH; n++)
+		(void)poll(NULL, 0, 10);
+	if (r < 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK)
 			return orlop_fail(err, errno, 0, "", "lock %s: %s", path, strerrordesc_np(errno));
 		return orlop_fail(err, EBUSY, 0, "", "another orlopd (pid %ld) uses %s", lock_owner(fd), dir);

@@ -110,6 +110,8 @@ static void started(void *arg, int32_t code, int32_t sig, const struct obuf *out
 		(void)container_save(o, c);
 		event_add(o, "CONTAINER_STARTED_EVENT", c->id, c->sandbox);
 		container_check_exit(o, c);
+		if (c->state != OCI_EXITED && !c->mon_fd)
+			monitor_watch(o, c);	/* its monitor went while it was being started */
 	}
 	if (err.err) {
 		reply_error(o, j->call, &err);
@@ -211,6 +213,7 @@ static void remove_done(void *arg)
 	struct container *c = omap_del(&o->containers, j->id, strlen(j->id));
 
 	if (c) {
+		monitor_forget(o, c);
 		event_add(o, "CONTAINER_DELETED_EVENT", c->id, c->sandbox);
 		stop_answer_all(o, c);
 		container_free(c);

@@ -87,13 +87,33 @@ static void wipe_done(void *arg)
 	create_free(j);
 }
 
-/* It came to nothing: clean up, then answer with j->err. */
-static void create_fail(struct create_job *j)
+static void create_wipe(struct create_job *j)
 {
 	if (j->o->h->work(j->o->h, 0, wipe_work, wipe_done, j)) {
 		wipe_work(j);
 		wipe_done(j);
 	}
+}
+
+static void create_deleted(void *arg, int32_t code, int32_t sig, const struct obuf *out)
+{
+	(void)code;
+	(void)sig;
+	(void)out;
+	create_wipe(arg);
+}
+
+/* It came to nothing: clean up, then answer with j->err. What conmon had begun the OCI runtime takes back. */
+static void create_fail(struct create_job *j)
+{
+	cleanup_free char *run = path_of(j->o, "run");
+	const char *argv[] = { j->o->runtime, "--root", run, "delete", "--force", j->c->id, NULL };
+
+	if (j->sync_watch)
+		j->o->h->fd_unwatch(j->sync_watch);
+	j->sync_watch = NULL;
+	if (!j->child || !run || proc_run(j->o, argv, j->o->spawn_flags, create_deleted, j, NULL))
+		create_wipe(j);
 }
 
 static int parse_text(const char *text, struct ojson **ret)
@@ -213,6 +233,8 @@ static void create_finish(struct create_job *j)
 		return;
 	}
 	event_add(o, "CONTAINER_CREATED_EVENT", c->id, c->sandbox);
+	if (!c->start_error)
+		monitor_watch(o, c);
 	out = ojson_new_object();
 	if (out)
 		(void)ojson_set_cstr(out, "containerId", c->id);

@@ -160,8 +160,10 @@ static void oci_fini(void *ctx)
 	events_done(o);
 	OMAP_FOREACH(&o->sandboxes, s)
 		sandbox_free(s->value);
-	OMAP_FOREACH(&o->containers, c)
+	OMAP_FOREACH(&o->containers, c) {
+		monitor_forget(o, c->value);
 		container_free(c->value);
+	}
 	OMAP_FOREACH(&o->images, i)
 		image_free(i->value);
 	omap_done(&o->sandboxes);
@@ -173,6 +175,7 @@ static void oci_fini(void *ctx)
 	omem_free(o->pause);
 	omem_free(o->registries_conf);
 	ojson_unref(o->pinned);
+	ojson_unref(o->orphan_parents);
 	omem_free(o);
 }
 
@@ -352,8 +355,13 @@ static int oci_start(void *ctx, struct orlop_error *err)
 
 	(void)err;
 	/* what ended between loading and watching */
-	OMAP_FOREACH(&o->containers, e)
-		container_check_exit(o, e->value);
+	OMAP_FOREACH(&o->containers, e) {
+		struct container *c = e->value;
+
+		container_check_exit(o, c);
+		if (c->state != OCI_EXITED && !c->start_error)
+			monitor_watch(o, c);
+	}
 	orphans_start(o);
 	trash_start(o);
 	layers_gc(o);

@@ -85,6 +85,9 @@ struct container {
 	bool		oom;
 	bool		busy;		/* being made or removed */
 	struct olist	waits;		/* stop_wait */
+	struct oci	*o;
+	int		mon_fd;		/* pidfd of its conmon, 0: none */
+	struct orlop_fdwatch *mon_watch;
 	struct rate	rate;
 	uint64_t	layer_at;	/* when the writable layer was measured */
 	uint64_t	layer_bytes;
@@ -133,6 +136,8 @@ struct oci {
 	struct olist	execs;
 	struct olist	attaches;
 	struct orlop_timer *orphan_timer;
+	uint32_t	orphan_looks;
+	struct ojson	*orphan_parents;	/* cgroups above those of orphans */
 	uint64_t	n_pulls;
 	uint32_t	n_pulling;	/* images that are being fetched or imported */
 	bool		gc_wanted;	/* layers_gc when none is */
@@ -204,6 +209,12 @@ void pause_kill(int pid, uint64_t start);
 char *container_cgroup(struct oci *o, const struct container *c);
 /* The container a request names, if it runs. */
 struct container *container_running(struct oci *o, const struct ojson *r, struct orlop_error *err);
+
+/* ---- monitor.c -------------------------------------------------------------------------------------- */
+
+/* Watch the conmon of a container that has not ended; if it is gone already, so is the container. */
+void monitor_watch(struct oci *o, struct container *c);
+void monitor_forget(struct oci *o, struct container *c);
 
 /* ---- user.c ------------------------------------------------------------------------------------- */
 

@@ -2,21 +2,25 @@
  * orphan.c - what the OCI runtime still holds and we have no container for.
  *
  * A daemon killed in the middle of `create` leaves a monitor and a first process that waits for a
- * start which never comes. They are deleted when we begin, and once more a little later, for a
+ * start which never comes. They are deleted when we begin, and a few times more a little later, for a
  * `create` may still have been running when we looked first.
  */
 #include "oci.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <orlop/inline/log.h>
 
 #include "base/ocleanup.h"
+#include "base/ofile.h"
 #include "base/omem.h"
 
 #define AGAIN_NS	5000000000ull
+#define LOOKS		4
 
 struct orphan {
 	struct oci	*o;
@@ -41,6 +45,74 @@ static void orphan_deleted(void *arg, int32_t code, int32_t sig, const struct ob
 	omem_free(p);
 }
 
+/*
+ * The pod's cgroup was removed with its sandbox, and made again by the `create` that went on. crun
+ * notes the path; it is removed at the last look, maybe of our successor, unless a sandbox has it.
+ */
+static void parents_save(struct oci *o)
+{
+	cleanup_free char *path = path_of(o, "orphans.json");
+	cleanup_free char *text = NULL;
+	size_t len = 0;
+
+	if (path && o->orphan_parents && (text = ojson_text(o->orphan_parents, 0, &len)))
+		(void)ofile_write(AT_FDCWD, path, text, len, 0600);
+	else if (path)
+		(void)unlink(path);
+}
+
+static void parents_load(struct oci *o)
+{
+	cleanup_free char *path = path_of(o, "orphans.json");
+	struct obuf b = OBUF_INIT;
+
+	if (path && !ofile_read(AT_FDCWD, path, 1u << 20, &b) && !ojson_parse(b.data, b.len, &o->orphan_parents, NULL) &&
+	    !ojson_is(o->orphan_parents, OJSON_ARRAY)) {
+		ojson_unref(o->orphan_parents);
+		o->orphan_parents = NULL;
+	}
+	obuf_done(&b);
+}
+
+static void parent_note(struct oci *o, const char *id)
+{
+	cleanup_free char *path = path_of(o, "run/%s/status", id);
+	cleanup_ojson struct ojson *j = NULL;
+	struct obuf b = OBUF_INIT;
+	const char *cgroup;
+	const char *slash;
+
+	if (path && !ofile_read(AT_FDCWD, path, 1u << 20, &b) && !ojson_parse(b.data, b.len, &j, NULL)) {
+		cgroup = ojson_get_cstr(j, "cgroup-path", "");
+		slash = strrchr(cgroup, '/');
+		if (!o->orphan_parents)
+			o->orphan_parents = ojson_new_array();
+		if (slash > cgroup && o->orphan_parents)
+			(void)ojson_append(o->orphan_parents, ojson_new_string(cgroup, (size_t)(slash - cgroup)));
+		parents_save(o);
+	}
+	obuf_done(&b);
+}
+
+static void parents_remove(struct oci *o)
+{
+	OJSON_FOREACH_ELEM(i, p, o->orphan_parents) {
+		bool used = false;
+
+		OMAP_FOREACH(&o->sandboxes, at) {
+			const struct sandbox *s = at->value;
+			const char *mine = ojson_cstr(OJSON_AT(s->config, "linux", "cgroupParent"), "");
+
+			used = used || !strcmp(mine + strspn(mine, "/"), ojson_cstr(p, "") + strspn(ojson_cstr(p, ""), "/"));
+		}
+		if (!used)
+			(void)cgroup_remove(o, ojson_cstr(p, ""));
+	}
+	ojson_unref(o->orphan_parents);
+	o->orphan_parents = NULL;
+	parents_save(o);
+}
+
 static void orphan_delete(struct oci *o, const char *id)
 {
 	cleanup_free char *run = path_of(o, "run");
@@ -51,11 +123,27 @@ static void orphan_delete(struct oci *o, const char *id)
 		omem_free(p);
 		return;
 	}
+	parent_note(o, id);
 	p->o = o;
 	memcpy(p->id, id, OCI_ID_LEN);
 	argv[5] = p->id;
 	if (proc_run(o, argv, o->spawn_flags, orphan_deleted, p, NULL))
 		omem_free(p);
+}
+
+/* Exit files of containers that nobody knows: their monitors wrote them after we had cleaned up. */
+static void exits_look(struct oci *o)
+{
+	cleanup_free char *dir = path_of(o, "exits");
+	cleanup_dir DIR *dp = dir ? opendir(dir) : NULL;
+	time_t now = (time_t)(o->h->now_wall(o->h) / 1000000000u);
+	struct dirent *d;
+	struct stat st;
+
+	while (dp && (d = readdir(dp)))
+		if (d->d_name[0] != '.' && !omap_get_cstr(&o->containers, d->d_name) &&
+		    !fstatat(dirfd(dp), d->d_name, &st, AT_SYMLINK_NOFOLLOW) && (st.st_mtime + 4 < now || st.st_mtime > now + 60))
+			(void)unlinkat(dirfd(dp), d->d_name, 0);
 }
 
 static void orphans_look(void *arg)
@@ -69,13 +157,19 @@ static void orphans_look(void *arg)
 		if (strlen(d->d_name) == OCI_ID_LEN && strspn(d->d_name, "0123456789abcdef") == OCI_ID_LEN &&
 		    !omap_get_cstr(&o->containers, d->d_name))
 			orphan_delete(o, d->d_name);
+	exits_look(o);
+	if (++o->orphan_looks >= LOOKS && o->orphan_timer) {
+		o->h->timer_clear(o->orphan_timer);
+		parents_remove(o);
+	}
 }
 
 void orphans_start(struct oci *o)
 {
+	parents_load(o);
 	orphans_look(o);
 	if (!o->h->timer_new(o->h, orphans_look, o, &o->orphan_timer))
-		o->h->timer_set(o->orphan_timer, AGAIN_NS, 0);
+		o->h->timer_set(o->orphan_timer, AGAIN_NS, AGAIN_NS);
 }
 
 void orphans_stop(struct oci *o)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <orlop/inline/error.h>
@@ -75,6 +76,13 @@ void reply_json(struct oci *o, struct orlop_call *call, struct ojson *take_j, co
 
 void reply_error(struct oci *o, struct orlop_call *call, struct orlop_error *err)
 {
+	const char *word = err->err ? strerrordesc_np(err->err) : NULL;
+	size_t len = strlen(err->msg);
+
+	/* What the system said: "cannot make DIR" alone helps nobody. */
+	if (word && !err->http && !err->reason[0] && err->err != EINVAL && err->err != EIO && err->err != EBADMSG &&
+	    !strcasestr(err->msg, word) && len + 2 + strlen(word) < sizeof(err->msg))
+		snprintf(err->msg + len, sizeof(err->msg) - len, ": %s", word);
 	(void)omap_del(&o->changing, &call, sizeof(call));
 	o->h->call_done(call, err->err ? -err->err : -EIO, NULL, err);
 	orlop_error_done(err);

@@ -124,6 +124,7 @@ void container_ended(struct oci *o, struct container *c)
 {
 	cleanup_free char *oom = path_of(o, "containers/%s/persist/oom", c->id);
 
+	monitor_forget(o, c);
 	c->state = OCI_EXITED;
 	if (!c->finished_ns)
 		c->finished_ns = o->h->now_wall(o->h);
