@@ -1,8 +1,6 @@
 /*
- * server.c - the kubelet's HTTPS API: who may, and what is where.
+ * server.c - the kubelet's HTTPS API: what is where. Who may: serverauth.c.
  *
- * Only the API server (and administrators) may: a client certificate of our CA with the name
- * kube-apiserver-kubelet-client or the group system:masters.
  * Source: pkg/kubelet/server/server.go (paths and answers).
  */
 #include "server.h"
@@ -73,24 +71,6 @@ bool query_flag(struct orlop_bytes q, const char *key)
 
 	omem_free(v);
 	return on;
-}
-
-/* ---- who ------------------------------------------------------------------------------------------------- */
-
-/* 0: may. Else the status to answer with. */
-static int refused(const struct ohttp_req *r)
-{
-	const struct otls_peer *peer = ohttp_peer(r);
-	size_t i;
-
-	if (!peer || !peer->verified)
-		return 401;
-	if (ostr_is(peer->cn.p, peer->cn.len, "kube-apiserver-kubelet-client"))
-		return 0;
-	for (i = 0; i < peer->n_orgs; i++)
-		if (ostr_is(peer->orgs[i].p, peer->orgs[i].len, "system:masters"))
-			return 0;
-	return 403;
 }
 
 /* ---- what ------------------------------------------------------------------------------------------------- */
@@ -179,21 +159,15 @@ static void serve_pod(struct server *s, struct ohttp_req *r, size_t at, enum wha
 		exec_serve(s, r, p, c, what == W_ATTACH);
 }
 
-static void on_request(void *arg, struct ohttp_req *r)
+static void serve(struct server *s, struct ohttp_req *r)
 {
 	static const struct { const char *prefix; enum what what; } pods[] = {
 		{ "/containerLogs/", W_LOGS }, { "/exec/", W_EXEC }, { "/attach/", W_ATTACH },
 		{ "/portForward/", W_PORT },
 	};
-	struct server *s = arg;
 	struct orlop_bytes path = ohttp_path(r);
-	int no = refused(r);
 	size_t i;
 
-	if (no) {
-		server_text(r, no, no == 401 ? "Unauthorized" : "Forbidden");
-		return;
-	}
 	if (ostr_is(path.p, path.len, "/healthz") || ostr_is(path.p, path.len, "/healthz/ping")) {
 		server_text(r, 200, "ok");
 		return;
@@ -215,6 +189,11 @@ static void on_request(void *arg, struct ohttp_req *r)
 		}
 	}
 	server_text(r, 404, "404 page not found\n");
+}
+
+static void on_request(void *arg, struct ohttp_req *r)
+{
+	server_authorize(arg, r, serve);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */
@@ -240,6 +219,7 @@ int server_start(struct kubelet *k, struct orlop_error *err)
 	if (!s)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	s->k = k;
+	omap_init(&s->verdicts);
 	olist_init(&s->follows);
 	olist_init(&s->sessions);
 	olist_init(&s->forwards);
@@ -272,6 +252,7 @@ void server_stop(struct kubelet *k)
 	k->h->timer_free(s->ask);
 	ohttp_server_free(s->http);
 	otls_ctx_free(s->tls);
+	server_auth_free(s);
 	omem_free(s);
 	k->server = NULL;
 }

@@ -14,8 +14,13 @@ struct server {
 	struct orlop_timer *ask;	/* logs.c: draining */
 	struct olist	sessions;	/* exec.c */
 	struct olist	forwards;	/* forward.c */
+	struct omap	verdicts;	/* serverauth.c */
 };
 
+/* serverauth.c: @go when who asks may; else it is answered. */
+typedef void (*server_go_fn)(struct server *s, struct ohttp_req *r);
+void server_authorize(struct server *s, struct ohttp_req *r, server_go_fn go);
+void server_auth_free(struct server *s);
 /* statserve.c: true if the path was one of theirs */
 bool stats_serve(struct server *s, struct ohttp_req *r);
 /* Answer with plain text, as upstream's kubelet does. */
