@@ -158,12 +158,7 @@ kind: Service
 metadata: {name: wrong, namespace: work}
 spec: {ports: "eighty"}
 END
-if since 22; then
-	fails "server side apply is refused, clearly" "Server-side apply not available on the server
-unknown format" k apply --server-side -f dep2.yaml
-else
-	fails "server side apply is refused, clearly" "" k apply --server-side -f dep2.yaml
-fi
+run "apply --server-side" "serverside-applied" k apply --server-side -f dep2.yaml
 
 # ---- get ------------------------------------------------------------------------------------------------
 run "get as a table" "NAME
