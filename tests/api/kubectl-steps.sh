@@ -349,6 +349,37 @@ run "delete several" 'service "np" deleted' k -n work delete svc web np
 run "delete --all" "deleted" k -n work delete svc --all
 fails "delete what is not there" "not found" k -n work delete svc web
 is "delete what may be absent" "" k -n work delete svc web --ignore-not-found -o name
+
+# ---- server-side apply
+manifest()	# REPLICAS
+{
+	cat <<- EOF
+	apiVersion: apps/v1
+	kind: Deployment
+	metadata: {name: ssa, namespace: work}
+	spec:
+	  replicas: $1
+	  selector: {matchLabels: {a: b}}
+	  template:
+	    metadata: {labels: {a: b}}
+	    spec: {containers: [{name: c, image: "i:1", ports: [{containerPort: 80}]}]}
+	EOF
+}
+manifest 2 > "$dir/two.yaml"
+manifest 3 > "$dir/three.yaml"
+run "apply --server-side" "serverside-applied" k apply --server-side -f "$dir/two.yaml"
+run "again" "serverside-applied" k apply --server-side -f "$dir/two.yaml"
+fails "diff --server-side" "replicas: 3" k diff --server-side -f "$dir/three.yaml"
+run "scale" "scaled" k -n work scale deploy ssa --replicas=4
+fails "a conflict" "Apply failed with 1 conflict" k apply --server-side -f "$dir/three.yaml"
+run "--force-conflicts" "serverside-applied" k apply --server-side --force-conflicts -f "$dir/three.yaml"
+is "is done" 3 k -n work get deploy ssa -o 'jsonpath={.spec.replicas}'
+run "gone again" "deleted" k -n work delete deploy ssa
+run "client-side apply" "created" k apply -f "$dir/two.yaml"
+run "goes over to server-side apply" "serverside-applied" k apply --server-side -f "$dir/three.yaml"
+run "and back" "configured" k apply -f "$dir/two.yaml"
+is "with the last word" 2 k -n work get deploy ssa -o 'jsonpath={.spec.replicas}'
+
 run "delete namespace" "deleted" k delete ns work --wait=false
 is "is ending" "Terminating" k get ns work -o 'jsonpath={.status.phase}'
 fails "and takes nothing new" "being terminated" k -n work create cm late
