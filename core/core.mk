@@ -4,7 +4,7 @@ core_srcs := address.c admin.c change.c config.c connect.c control.c core.c cras
 	timer.c unload.c wants.c work.c
 core_tests := test/feed.c test/feed_pipe.c test/wants.c test/isolate.c test/isolate_wire.c test/isolate_mail.c test/isolate_stream.c test/rights.c test/config.c test/faults.c test/modinfo.c test/log.c test/loop.c test/process.c test/net.c test/host.c test/load.c test/replace.c test/replace_order.c test/control.c test/tap.c
 core_bench := bench/isolate.c
-core_fuzz := fuzz/isolate.c fuzz/config.c fuzz/modinfo.c
+core_fuzz := fuzz/isolate.c fuzz/feed.c fuzz/config.c fuzz/modinfo.c
 CHECK_SCRIPTS += core/test/orlopd.sh
 include $(srcdir)/core/bus/bus.mk
 include $(srcdir)/core/cache/cache.mk

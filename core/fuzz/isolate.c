@@ -7,6 +7,7 @@
 
 #include "base/omem.h"
 #include "isolate_mail.h"
+#include "wants.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct core_iso_in in;
 	struct core_iso_spec spec;
 	struct core_iso_desc desc;
+	struct core_wants wants = { NULL };
 	struct core_iso_got *got;
 	char *packet;
 	char text[64];
@@ -39,6 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			core_iso_spec_done(&spec);
 		if (core_iso_get_desc(&in.msg, &desc) == 0)
 			core_iso_desc_done(&desc);
+		(void)core_iso_get_wants(&in.msg, &wants);
+		core_wants_done(&wants);
 		(void)core_iso_status(&in.msg, &err);
 		core_iso_text(&in.msg, CORE_ISO_T_TEXT, text, sizeof(text));
 		omem_free(core_iso_str(&in.msg, CORE_ISO_T_NAME));

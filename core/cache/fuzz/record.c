@@ -29,6 +29,26 @@ static uint64_t sum(const struct core_object *o)
 	return n;
 }
 
+/* As a record again, for another process: the same object comes of it, or one of its metadata. */
+static void again(const struct core_object *o, bool metadata)
+{
+	struct orlop_bytes key = { "default/web", 11 };
+	struct obuf b = OBUF_INIT;
+	struct core_object *same;
+
+	core_object_record(o, metadata, &b);
+	if (!obuf_err(&b)) {
+		if (core_object_parse(key, 7, (struct orlop_bytes){ b.data, b.len }, o->pub.rev, &same))
+			abort();
+		if (same->pub.json.len > o->pub.json.len || memcmp(same->pub.json.p, o->pub.json.p, same->pub.json.len) != 0)
+			abort();
+		if (!metadata && (same->pub.json.len != o->pub.json.len || sum(same) != sum(o)))
+			abort();
+		core_object_put(same);
+	}
+	obuf_done(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct orlop_bytes record = { (const char *)data, size };
@@ -47,6 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		core_object_put(gone);
 	}
+	again(o, false);
+	again(o, true);
 	core_object_put(o);
 	return 0;
 }
