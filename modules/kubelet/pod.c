@@ -2,6 +2,7 @@
  * pod.c - pods by uid, and the one function that decides what each needs next.
  */
 #include "admit.h"
+#include "qos.h"
 #include "resize.h"
 #include "shutdown.h"
 #include "statics.h"
@@ -395,6 +396,8 @@ static void run_sync(struct pod *p)
 		return;
 	if (!pod_admitted(p))
 		return;
+	if (p->sb == SB_NONE)
+		(void)qos_pod_ready(p);		/* beside the volumes */
 	volumes_sync(p);
 	if (p->vol == VOL_READY || p->vol == VOL_WRITING || p->vol == VOL_TOKENS)
 		sandbox_sync(p);

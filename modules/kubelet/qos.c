@@ -143,7 +143,7 @@ bool qos_pod_ready(struct pod *p)
 	}
 	p->cg_busy = true;
 	pod_ref(p);
-	if (!j->path || k->h->work(k->h, p->key, pod_work, pod_done, j)) {
+	if (!j->path || k->h->work(k->h, 0, pod_work, pod_done, j)) {
 		j->result = -ENOMEM;
 		pod_done(j);
 		return false;
