@@ -116,6 +116,20 @@ ok "when it has gone" gone low-a2
 is "the important one is there" a2 on vip
 gone vip low-a1 low-b1 > "$out" 2>&1
 
+# ---- volumes ---------------------------------------------------------------------------------------
+claim='"volumes":[{"name":"v","persistentVolumeClaim":{"claimName":"data"}}]'
+ok "a pod with a claim that is not there" pod stateful '' "$claim"
+ok "waits for it" waits stateful "0/3 nodes are available: persistentvolumeclaim \"data\" not found. $no3"
+ok "the claim comes" sh -c "echo '{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolumeClaim\",\"metadata\":{\"name\":\"data\"},\"spec\":{\"storageClassName\":\"\",
+	\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}}}' | timeout 30 kubectl --kubeconfig='$dir/admin.kubeconfig' create -f -"
+ok "unbound" waits stateful "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims. $no3"
+ok "a volume of one zone" sh -c "echo '{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolume\",\"metadata\":{\"name\":\"vol\"},\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},
+	\"accessModes\":[\"ReadWriteOnce\"],\"hostPath\":{\"path\":\"/x\"},\"nodeAffinity\":{\"required\":{\"nodeSelectorTerms\":[{\"matchExpressions\":[{\"key\":\"$z\",\"operator\":\"In\",\"values\":[\"b\"]}]}]}}}}' |
+	timeout 30 kubectl --kubeconfig='$dir/admin.kubeconfig' create -f -"
+ok "is bound to it" k patch pvc data --type=merge -p '{"metadata":{"annotations":{"pv.kubernetes.io/bind-completed":"yes"}},"spec":{"volumeName":"vol"}}'
+is "and the pod goes where the volume is" b1 on stateful
+gone stateful > "$out" 2>&1
+
 # ---- a plugin --------------------------------------------------------------------------------------
 if ${CC:-cc} -shared -fPIC -fvisibility=hidden -O2 -Wall -I"$srcdir/abi" "$srcdir/examples/scheduler-plugin/reserve.c" -o "$tmp/reserve.so" > "$out" 2>&1; then
 	k label node a1 a2 example.org/reserved-for=bank > "$out" 2>&1

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/omem.h"
+#include "volume.h"
 
 int sd_counts_add(struct sd_counts *v, const struct sd_tally *t, int64_t weight)
 {
@@ -89,7 +90,16 @@ static enum sd_plugin filter_as_is(struct sd_cycle *cy, const struct sd_node *n,
 {
 	enum sd_plugin r = sd_filter(cy->p, n, why);
 
-	if (r != SD_FEASIBLE || !cy->topology)
+	if (r != SD_FEASIBLE)
+		return r;
+	if (cy->p->claims && !(cy->profile->no_filter & SD_BIT(SD_P_VOLUMES))) {
+		why->text = sd_claims_refuse(cy->p->claims, n);
+		if (why->text) {
+			why->unresolvable = true;
+			return why->plugin = SD_P_VOLUMES;
+		}
+	}
+	if (!cy->topology)
 		return r;
 	why->unresolvable = false;
 	r = cy->n_hard ? sd_spread_filter(cy, n, why) : SD_FEASIBLE;

@@ -70,6 +70,10 @@ void sd_no_node(struct sd *s, struct sd_pod *p, struct sd_diag *d, uint64_t now)
 
 void sd_place_on(struct sd *s, struct sd_pod *p, struct orlop_bytes node, uint64_t now)
 {
+	struct sd_node *n = sd_node_get(&s->cluster, node);
+
+	if (n && sd_claims_bind(s, p, n, now))
+		return;
 	if (sd_pod_place(&s->cluster, p, node)) {
 		(void)sd_queue_retry(&s->queue, p, now);
 		return;
@@ -81,41 +85,6 @@ void sd_place_on(struct sd *s, struct sd_pod *p, struct orlop_bytes node, uint64
 		sd_give_back(s, p);
 }
 
-/* Claims that cannot be used keep a pod waiting whatever the nodes are. Source: plugins/volumebinding. */
-static bool claims_ready(struct sd *s, const struct sd_pod *p, struct sd_diag *d, char *why, size_t size)
-{
-	struct orlop_snapshot *snap;
-	bool ready = true;
-
-	if (!p->spec->n_claims || p->profile->no_filter & SD_BIT(SD_P_VOLUMES))
-		return true;
-	if (s->h->snapshot_open(s->claims, &snap))
-		return true;
-	for (uint32_t i = 0; ready && i < p->spec->n_claims; i++) {
-		struct orlop_bytes name = p->spec->claims[i], v;
-		struct orlop_object *o = s->h->snapshot_get(snap, p->ns, name);
-
-		ready = false;
-		if (!o)
-			(void)snprintf(why, size, "persistentvolumeclaim \"%.*s\" not found", (int)name.len, name.p);
-		else if (OSCAN_FIND_MEMBERS(o->json, &v, "metadata", "deletionTimestamp"))
-			(void)snprintf(why, size, "persistentvolumeclaim \"%.*s\" is being deleted", (int)name.len,
-				       name.p);
-		else if (!OSCAN_FIND_MEMBERS(o->json, &v, "spec", "volumeName") || v.len <= 2)
-			(void)snprintf(why, size, "pod has unbound immediate PersistentVolumeClaims");
-		else
-			ready = true;
-	}
-	s->h->snapshot_close(snap);
-	if (ready)
-		return true;
-	memset(d, 0, sizeof(*d));
-	d->n_nodes = s->cluster.n;
-	d->plugins = SD_BIT(SD_P_VOLUMES);
-	d->pre = why;
-	return false;
-}
-
 static void schedule_one(struct sd *s, struct sd_pod *p)
 {
 	uint64_t began = s->h->now_mono(s->h), now;
@@ -124,7 +93,11 @@ static void schedule_one(struct sd *s, struct sd_pod *p)
 	char why[400];
 	uint32_t n;
 
-	if (s->cluster.n && !claims_ready(s, p, &d, why, sizeof(why))) {
+	if (s->cluster.n && !sd_claims_look(s, p, why, sizeof(why))) {
+		memset(&d, 0, sizeof(d));
+		d.n_nodes = s->cluster.n;
+		d.plugins = SD_BIT(SD_P_VOLUMES);
+		d.pre = why;
 		sd_no_node(s, p, &d, began);
 		sd_metrics_result(s, SD_UNSCHEDULABLE_RESULT, s->h->now_mono(s->h) - began);
 		return;
@@ -187,17 +160,6 @@ static void run(void *arg)
 		s->h->timer_clear(s->timer);
 }
 
-/* A claim came, went or was bound: pods that waited for one look again. */
-static void on_claims(void *arg, struct orlop_resource *res, uint64_t rev)
-{
-	struct sd *s = arg;
-
-	(void)res;
-	(void)rev;
-	sd_queue_wake_rejected(&s->queue, SD_BIT(SD_P_VOLUMES), s->h->now_mono(s->h));
-	sd_kick(s);
-}
-
 static void on_lead(void *arg, int32_t gained, uint64_t token)
 {
 	struct sd *s = arg;
@@ -231,7 +193,7 @@ static void sd_free(struct sd *s)
 	sd_profiles_done(s);
 	sd_owners_close(s);
 	s->h->resource_close(s->budgets);
-	s->h->resource_close(s->claims);
+	sd_claims_close(s);
 	sd_queue_done(&s->queue);
 	sd_cluster_done(&s->cluster);
 	omem_free(s->lead_name);
@@ -279,7 +241,7 @@ static int sd_start(void *ctx, struct orlop_error *err)
 	if (!r)
 		r = s->h->resource_open(s->h, "poddisruptionbudgets.policy", &s->budgets, err);
 	if (!r)
-		r = s->h->resource_open(s->h, "persistentvolumeclaims", &s->claims, err);
+		r = sd_claims_open(s, err);
 	if (!r)
 		r = okube_informer_new(s->h, "namespaces", sd_on_namespace, sd_on_namespaces_listed, s,
 				       &s->in_namespaces, err);
@@ -289,7 +251,6 @@ static int sd_start(void *ctx, struct orlop_error *err)
 		r = okube_informer_new(s->h, "pods", sd_on_pod, sd_on_pods_listed, s, &s->in_pods, err);
 	if (r)
 		return r;
-	s->h->resource_watch(s->claims, on_claims, s);
 	r = s->h->lead(s->h, s->lead_name, on_lead, s, &s->lead);
 	if (r)
 		return orlop_fail(err, -r, 0, "", "leadership %s", s->lead_name);
@@ -315,8 +276,8 @@ static int sd_stop(void *ctx, struct orlop_error *err)
 	s->in_pods = s->in_nodes = s->in_namespaces = NULL;
 	sd_owners_close(s);
 	s->h->resource_close(s->budgets);
-	s->h->resource_close(s->claims);
-	s->budgets = s->claims = NULL;
+	sd_claims_close(s);
+	s->budgets = NULL;
 	return 0;
 }
 
@@ -388,7 +349,8 @@ static const struct orlop_param params[] = {
 
 ORLOP_MODULE("default", "scheduler", "0.1",
 	     "license=Apache-2.0\0needs=api\0reads=pods,nodes,namespaces,services,replicationcontrollers,replicasets.apps,"
-	     "statefulsets.apps,poddisruptionbudgets.policy,persistentvolumeclaims\0user=system:kube-scheduler",
+	     "statefulsets.apps,poddisruptionbudgets.policy,persistentvolumeclaims,persistentvolumes,"
+	     "storageclasses.storage.k8s.io\0user=system:kube-scheduler",
 	     .license = "Apache-2.0", .summary = "gives pending pods a node",
 	     .flags = ORLOP_MOD_UNLOADABLE, .n_params = sizeof(params) / sizeof(params[0]),
 	     .params = params, .ops = &ops, .init = sd_init, .start = sd_start, .stop = sd_stop,

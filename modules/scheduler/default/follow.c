@@ -14,6 +14,7 @@
 #include "base/ostr.h"
 #include "base/otime.h"
 #include "json/oscan.h"
+#include "volume.h"
 
 #define RELIST_NS UINT64_C(1000000000)
 
@@ -63,8 +64,10 @@ static void wishes_free(struct sd *s, struct sd_pod *p)
 {
 	sd_spec_free(p->spec);
 	sd_spreads_free(&s->cluster, p->spreads);
+	sd_claims_free(p->claims);
 	p->spec = NULL;
 	p->spreads = NULL;
+	p->claims = NULL;
 	p->profile = NULL;
 }
 

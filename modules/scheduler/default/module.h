@@ -2,7 +2,7 @@
  * module.h - the scheduler as a module: what it follows, what it is about to write.
  *
  * default.c runs the queue; follow.c takes in pods, nodes and namespaces; owners.c finds default spread
- * constraints; preempting.c carries preemption out; plugin.c asks plugins that are modules; profiles.c reads
+ * constraints; claims.c what volumes allow; preempting.c carries preemption out; plugin.c asks plugins that are modules; profiles.c reads
  * the parameter; explain.c answers; write.c carries bindings, conditions and Events to the API in batches;
  * report.c says why a pod waits.
  */
@@ -22,6 +22,8 @@ enum sd_kind {
 	SD_W_LOOKUP,		/* did a binding of unknown outcome happen? */
 	SD_W_CONDITION,
 	SD_W_DELETE,
+	SD_W_CLAIM,
+	SD_W_VOLUME,
 	SD_W_EVENT,
 	SD_W_EVENT_COUNT,
 };
@@ -49,6 +51,7 @@ struct sd_batch {
 	struct sd_write	*v[];
 };
 
+enum { SD_V_CLAIMS, SD_V_VOLUMES, SD_V_CLASSES, SD_VOLUME_RESOURCES };
 enum { SD_OWNER_SERVICE, SD_OWNERS = 4 };
 enum { SD_SCHEDULED, SD_UNSCHEDULABLE_RESULT, SD_ERROR, SD_RESULTS };
 enum { SD_EV_POD_ADD, SD_EV_ATTEMPT_FAILURE, SD_EV_BACKOFF, SD_EV_HINT, SD_EVENTS };
@@ -88,7 +91,7 @@ struct sd {
 	struct okube_informer *in_namespaces;
 	struct orlop_resource *owners[SD_OWNERS];
 	struct orlop_resource *budgets;
-	struct orlop_resource *claims;
+	struct orlop_resource *volumes[SD_VOLUME_RESOURCES];
 	struct orlop_lead *lead;
 	struct orlop_timer *timer;
 	bool		leading;
@@ -150,6 +153,14 @@ void sd_owners_close(struct sd *s);
 /* The spread constraints of a pod; *ret NULL: none. 0 or -ENOMEM. */
 int sd_spreads_of(struct sd *s, const struct sd_pod *p, struct orlop_bytes spec, const struct orlop_object *o,
 		  struct sd_spreads **ret);
+
+/* claims.c */
+int sd_claims_open(struct sd *s, struct orlop_error *err);
+void sd_claims_close(struct sd *s);
+/* What the pod's claims are bound to; false: it cannot run anywhere yet, and @why. */
+bool sd_claims_look(struct sd *s, struct sd_pod *p, char *why, size_t size);
+/* True: volumes have to be bound first; the pod waits for that and keeps room on the node. */
+bool sd_claims_bind(struct sd *s, struct sd_pod *p, struct sd_node *n, uint64_t now);
 
 /* preempting.c */
 void sd_preempting(struct sd *s, struct sd_pod *p, struct sd_diag *d, struct sd_diag *dry);

@@ -14,6 +14,8 @@ void *sd_array(struct oarena *mem, size_t n, size_t size, int *err);
 /* The list of expressions under @key. */
 struct sd_expr *sd_exprs_read(struct oarena *mem, struct orlop_bytes term, const char *key, uint32_t *n,
 			      int *err);
+/* A NodeSelectorTerm. */
+void sd_term_read(struct oarena *mem, struct orlop_bytes v, struct sd_term *t, int *err);
 /* A LabelSelector: matchLabels and matchExpressions. */
 struct sd_expr *sd_selector_read(struct oarena *mem, struct orlop_bytes selector, uint32_t *n, int *err);
 

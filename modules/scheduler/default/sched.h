@@ -156,6 +156,7 @@ struct sd_pod {
 	struct sd_labels *labels;	/* NULL: none */
 	struct sd_terms	*terms;		/* topology.h; NULL: no pod affinity */
 	struct sd_spreads *spreads;	/* while pending or assumed; NULL: none */
+	struct sd_claims *claims;	/* volume.h; as they were when it was last tried; NULL: none */
 	const struct sd_profile *profile; /* while pending or assumed; NULL: upstream's defaults */
 	struct sd_node	*node;		/* counted there */
 	struct olist	on_node;

@@ -137,7 +137,7 @@ struct sd_expr *sd_selector_read(struct oarena *mem, struct orlop_bytes selector
 	return v;
 }
 
-static void term_read(struct oarena *mem, struct orlop_bytes v, struct sd_term *t, int *err)
+void sd_term_read(struct oarena *mem, struct orlop_bytes v, struct sd_term *t, int *err)
 {
 	t->exprs = sd_exprs_read(mem, v, "matchExpressions", &t->n_exprs, err);
 	t->fields = sd_exprs_read(mem, v, "matchFields", &t->n_fields, err);
@@ -156,7 +156,7 @@ static void affinity_read(struct sd_spec *s, struct orlop_bytes affinity, int *e
 		if (oscan_get(v, "nodeSelectorTerms", &list) && oscan_type(list) == OSCAN_ARRAY) {
 			s->required = sd_array(&s->mem, oscan_count(list), sizeof(*s->required), err);
 			for (oscan_begin(&it, list); s->required && oscan_next(&it) > 0;)
-				term_read(&s->mem, it.value, &s->required[s->n_required++], err);
+				sd_term_read(&s->mem, it.value, &s->required[s->n_required++], err);
 		}
 	}
 	if (OSCAN_FIND(affinity, &list, "nodeAffinity",
@@ -172,7 +172,7 @@ static void affinity_read(struct sd_spec *s, struct orlop_bytes affinity, int *e
 			if (t->weight < 0 || t->weight > WEIGHT_MAX)
 				t->weight = t->weight < 0 ? 0 : WEIGHT_MAX;
 			if (oscan_get(it.value, "preference", &v))
-				term_read(&s->mem, v, t, err);
+				sd_term_read(&s->mem, v, t, err);
 		}
 	}
 }

@@ -129,7 +129,7 @@ int sd_write_other(struct sd *s, enum sd_kind kind, const struct sd_pod *p,
 	struct orlop_bytes none = { "", 0 };
 	struct sd_write *w;
 
-	if (kind != SD_W_CONDITION && kind != SD_W_DELETE && s->n_others >= EVENTS_MAX)
+	if (kind >= SD_W_EVENT && s->n_others >= EVENTS_MAX)
 		return 0;
 	w = write_new(kind, p->ns, p->name, uid_of(p), none, object, body);
 	if (!w)
@@ -256,6 +256,8 @@ static void write_answered(struct sd *s, const struct sd_write *w, int32_t statu
 		if (status < 0)
 			delete_again(s, w);
 		/* fall through */
+	case SD_W_CLAIM:
+	case SD_W_VOLUME:
 	case SD_W_EVENT:
 	case SD_W_EVENT_COUNT:
 		if (status < 0 || code >= 300)
@@ -324,6 +326,8 @@ static void write_put(struct orlop_msgw *m, const struct sd_write *w)
 		[SD_W_LOOKUP] = { "get", "pods", NULL, NULL },
 		[SD_W_CONDITION] = { "patch", "pods", "status", OKUBE_STRATEGIC_PATCH },
 		[SD_W_DELETE] = { "delete", "pods", NULL, NULL },
+		[SD_W_CLAIM] = { "patch", "persistentvolumeclaims", NULL, OKUBE_MERGE_PATCH },
+		[SD_W_VOLUME] = { "patch", "persistentvolumes", NULL, OKUBE_MERGE_PATCH },
 		[SD_W_EVENT] = { "create", "events", NULL, NULL },
 		[SD_W_EVENT_COUNT] = { "patch", "events", NULL, OKUBE_MERGE_PATCH },
 	};
@@ -331,7 +335,8 @@ static void write_put(struct orlop_msgw *m, const struct sd_write *w)
 
 	orlop_msgw_str(m, ORLOP_API_T_VERB, how[w->kind].verb);
 	orlop_msgw_str(m, ORLOP_API_T_RESOURCE, how[w->kind].resource);
-	put(m, ORLOP_API_T_NAMESPACE, w->ns);
+	if (w->kind != SD_W_VOLUME)
+		put(m, ORLOP_API_T_NAMESPACE, w->ns);
 	if (w->kind != SD_W_EVENT)
 		put(m, ORLOP_API_T_NAME, w->object);
 	if (how[w->kind].sub)

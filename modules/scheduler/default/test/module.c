@@ -165,6 +165,81 @@ static void test_wake_by_delete(void)
 	end("delete");
 }
 
+/* ---- other pods ------------------------------------------------------------------------------ */
+
+#define ALONE "\"affinity\":{\"podAntiAffinity\":{\"requiredDuringSchedulingIgnoredDuringExecution\":[{\"topologyKey\":\"kubernetes.io/hostname\",\"labelSelector\":{\"matchLabels\":{\"app\":\"web\"}}}]}},"
+
+static void web(const char *name, const char *spec, int priority, const char *cpu)
+{
+	fakehost_putf(fh, "pods", "default", name, "{\"metadata\":{\"labels\":{\"app\":\"web\"}},\"spec\":{\"schedulerName\":\"default-scheduler\",\"priority\":%d,%s"
+		      "\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"resources\":{\"requests\":{\"cpu\":\"%s\"}}}]},\"status\":{\"phase\":\"Pending\"}}", priority, spec, cpu);
+}
+
+static void host_node(const char *name)
+{
+	fakehost_putf(fh, "nodes", "", name, "{\"metadata\":{\"labels\":{\"kubernetes.io/hostname\":\"%s\"}},\"status\":{\"allocatable\":{\"cpu\":\"4\",\"memory\":\"8Gi\",\"pods\":\"110\"}}}", name);
+}
+
+static void test_alone(void)
+{
+	begin();
+	host_node("n1");
+	host_node("n2");
+	web("a", ALONE, 0, "1");
+	load();
+	fakehost_run(fh);
+	web("b", ALONE, 0, "1");
+	fakehost_run(fh);
+	web("c", ALONE, 0, "1");
+	fakehost_run(fh);
+	ok(*on("a") && *on("b") && strcmp(on("a"), on("b")) != 0 && !*on("c"), "one on each node, the third waits");
+	fakehost_api_clear(fh);
+	fakehost_advance(fh, 20 * FAKEHOST_S);
+	fakehost_putf(fh, "pods", "default", "other", "{\"metadata\":{\"labels\":{\"app\":\"db\"}},\"spec\":{\"nodeName\":\"n1\",\"containers\":[]}}");
+	fakehost_run(fh);
+	is_str(fakehost_api_log(fh), "", "a pod of another kind does not wake it");
+	fakehost_delete(fh, "pods", "default", "a");
+	fakehost_run(fh);
+	ok(*on("c") != '\0', "one of its kind that goes does");
+	end("alone");
+}
+
+static void test_preempts(void)
+{
+	begin();
+	host_node("n1");
+	web("low", "", 0, "3");
+	load();
+	fakehost_run(fh);
+	is_str(on("low"), "n1", "a pod takes the room");
+	web("high", "", 100, "3");
+	fakehost_api_clear(fh);
+	fakehost_run(fh);
+	is_int(fakehost_api_count(fh, "delete pods default/low"), 1, "it has to go for a more important one");
+	is_int(fakehost_api_count(fh, "PreemptionByScheduler"), 1, "and is told why");
+	is_int(fakehost_api_count(fh, "\"reason\":\"Preempted\""), 1, "so are people");
+	is_int(fakehost_api_count(fh, "\"nominatedNodeName\":\"n1\""), 1, "the node is nominated");
+	fakehost_delete(fh, "pods", "default", "low");
+	web("mean", "", 50, "3");
+	fakehost_advance(fh, 20 * FAKEHOST_S);
+	is_str(on("high"), "n1", "the important one gets it");
+	is_str(on("mean"), "", "not one that came between");
+	end("preempts");
+}
+
+static void test_profiles(void)
+{
+	begin();
+	host_node("n1");
+	fakehost_param(fh, "profiles", "[{\"schedulerName\":\"packed\",\"pluginConfig\":[{\"name\":\"NodeResourcesFit\",\"args\":{\"scoringStrategy\":{\"type\":\"MostAllocated\"}}}]}]");
+	load();
+	fakehost_put(fh, "pods", "default", "p", "{\"spec\":{\"schedulerName\":\"packed\",\"containers\":[{\"name\":\"c\"}]}}");
+	pod("q", "1", "");
+	fakehost_run(fh);
+	ok(*on("p") && *on("q"), "pods of both profiles are placed");
+	end("profiles");
+}
+
 static void test_update_and_gates(void)
 {
 	begin();
@@ -431,6 +506,9 @@ int main(void)
 	test_unschedulable();
 	test_wake_by_delete();
 	test_update_and_gates();
+	test_alone();
+	test_preempts();
+	test_profiles();
 	test_refused(409, 0, "conflict");
 	test_refused(404, 0, "not found");
 	test_refused(500, 1, "error");
