@@ -211,7 +211,7 @@ static void expanded(struct ojson *to, const char *key, const struct ojson *list
 	}
 }
 
-static void put_mounts(struct ojson *c, const struct config_mount *m, uint32_t n)
+static void put_mounts(const struct config_world *w, struct ojson *c, const struct config_mount *m, uint32_t n)
 {
 	struct ojson *list = ojson_ensure_array(c, "mounts");
 	uint32_t i;
@@ -226,6 +226,7 @@ static void put_mounts(struct ojson *c, const struct config_mount *m, uint32_t n
 			(void)ojson_set_bool(j, "recursiveReadOnly", true);
 		if (m[i].propagation)
 			(void)ojson_set_cstr(j, "propagation", m[i].propagation);
+		security_map_mount(w->pod, w->userns, j);
 		(void)ojson_append(list, j);
 	}
 }
@@ -253,7 +254,7 @@ struct ojson *config_container(const struct config_world *w, const struct ojson 
 	if (*ojson_get_cstr(spec, "workingDir", ""))
 		(void)ojson_set_cstr(c, "workingDir", ojson_get_cstr(spec, "workingDir", ""));
 	(void)ojson_set(c, "envs", ojson_ref((struct ojson *)(uintptr_t)env));
-	put_mounts(c, mounts, n_mounts);
+	put_mounts(w, c, mounts, n_mounts);
 	j = ojson_ensure_object(c, "labels");
 	pod_labels(w, j);
 	(void)ojson_set_cstr(j, "io.kubernetes.container.name", name);

@@ -41,6 +41,14 @@ static void mapping(struct ojson *to, const char *key, int64_t host)
 	(void)ojson_append(ojson_ensure_array(to, key), m);
 }
 
+void security_map_mount(const struct ojson *pod, int64_t first, struct ojson *mount)
+{
+	if (!security_userns(pod) || first < 0)
+		return;
+	mapping(mount, "uidMappings", first);
+	mapping(mount, "gidMappings", first);
+}
+
 void security_userns_put(const struct ojson *pod, int64_t first, struct ojson *options)
 {
 	struct ojson *u;

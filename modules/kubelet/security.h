@@ -10,6 +10,8 @@
 bool security_userns(const struct ojson *pod);
 /* usernsOptions of a pod whose users begin at @first of the host (-1: not known). */
 void security_userns_put(const struct ojson *pod, int64_t first, struct ojson *namespace_options);
+/* What the pod's root writes into a volume is root's there, and the other way round. */
+void security_map_mount(const struct ojson *pod, int64_t first, struct ojson *mount);
 bool security_wants_apparmor(const struct ojson *pod);
 /* LinuxContainerSecurityContext without its namespaces. @root: the kubelet's, with profiles in seccomp/. */
 void security_container(const struct ojson *pod, const struct ojson *spec, const char *root, struct ojson *out);
