@@ -23,6 +23,7 @@
 #include "base/omem.h"
 
 #define PACKET_MAX	8192
+#define RESIZE_NS	30000000ull
 #define IN		0
 #define OUT		1
 #define ERR		2
@@ -44,10 +45,14 @@ struct attach {
 	size_t		in_len;
 	bool		in_over;
 	struct orlop_call *waiter;
+	struct orlop_timer *timer;
+	bool		resizing;		/* told conmon a moment ago */
+	unsigned int	width, height;		/* to be told next, 0: nothing */
 };
 
 static void on_sock(void *arg, int32_t fd, uint32_t events);
 static void on_end(void *arg, int32_t fd, uint32_t events);
+static void resize_due(void *arg);
 
 static void end_close(struct attach *a, int i)
 {
@@ -76,6 +81,7 @@ static void attach_free(struct attach *a)
 	}
 	for (i = 0; i < 3; i++)
 		end_close(a, i);
+	a->o->h->timer_free(a->timer);
 	a->o->h->fd_unwatch(a->sock_watch);
 	if (a->sock >= 0)
 		close(a->sock);
@@ -261,6 +267,7 @@ OCI_OP(op_attach)
 	memcpy(a->container, c->id, sizeof(a->container));
 	a->end[0] = a->end[1] = a->end[2] = -1;
 	olist_append(&o->attaches, &a->node);
+	(void)o->h->timer_new(o->h, resize_due, a, &a->timer);	/* without it sizes may be lost, no more */
 	/* what the container was made with counts, whatever is asked for */
 	a->tty = ojson_get_bool(c->config, "tty", false);
 	a->sock = conmon_connect(o, c->id, err);
@@ -313,9 +320,27 @@ int conmon_tell(struct oci *o, const char *id, int what, unsigned int a, unsigne
 	return write(fd, line, (size_t)n) == n ? 0 : -EIO;
 }
 
+/* conmon 2.1 heeds only the first of two lines that it reads at once: they go one after the other. */
+static void resize_due(void *arg)
+{
+	struct attach *a = arg;
+
+	a->resizing = false;
+	if (a->width)
+		attach_resize(a, a->width, a->height);
+}
+
 void attach_resize(struct attach *a, unsigned int width, unsigned int height)
 {
+	a->width = width;
+	a->height = height;
+	if (a->resizing)
+		return;
 	(void)conmon_tell(a->o, a->container, 1, height, width);
+	a->width = 0;
+	a->resizing = a->timer != NULL;
+	if (a->timer)
+		a->o->h->timer_set(a->timer, RESIZE_NS, 0);
 }
 
 static void waiter_left(void *arg)
