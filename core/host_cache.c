@@ -92,8 +92,10 @@ static void hook_moved(void *ctx)
 {
 	struct core *c = ctx;
 
-	if (atomic_load_explicit(&c->hc->feeding, memory_order_relaxed))
-		(void)core_loop_post_node(c->main, &c->hc->moved, cache_moved, c);
+	if (!atomic_load_explicit(&c->hc->feeding, memory_order_relaxed))
+		return;
+	(void)atomic_fetch_add(&c->hc->moves, 1);
+	(void)core_loop_post_node(c->main, &c->hc->moved, cache_moved, c);
 }
 
 /* ---- the feeder's world --------------------------------------------------------------------------- */

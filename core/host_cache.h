@@ -28,6 +28,7 @@ struct core_host_cache {
 	struct core_post kick;
 	struct core_post moved;
 	_Atomic uint32_t feeding;	/* feeds of other processes out of this cache */
+	_Atomic uint64_t moves;		/* of the cache, while there are some */
 	struct omap	held;		/* handle → struct held; core->lock */
 	/* host_feed.c */
 	struct core_post wants_kick;

@@ -73,8 +73,12 @@ static void iso_log(void *ctx, int32_t level, const char *event, const char *tex
 
 void iso_feed_go(struct core_isolate *iso)
 {
-	if (iso->feed_out)
-		core_feed_out_go(iso->feed_out);
+	uint64_t moves = atomic_load(&iso->core->hc->moves);
+
+	if (!iso->feed_out || iso->feed_moves == moves)
+		return;
+	iso->feed_moves = moves;
+	core_feed_out_go(iso->feed_out);
 }
 
 static void in_go(struct core_isolate *iso)
@@ -89,7 +93,8 @@ static void timer_due(void *arg)
 
 	if (iso->feed_unsure)
 		iso_feed_wants(iso);
-	iso_feed_go(iso);
+	if (iso->feed_out)
+		core_feed_out_go(iso->feed_out);
 	in_go(iso);
 }
 
@@ -232,8 +237,12 @@ static void up_broken(struct core_up *up, int r)
 
 void core_up_feed_go(struct core_up *up)
 {
-	if (up->feed_out)
-		core_feed_out_go(up->feed_out);
+	uint64_t moves = atomic_load(&up->core->hc->moves);
+
+	if (!up->feed_out || up->feed_moves == moves)
+		return;
+	up->feed_moves = moves;
+	core_feed_out_go(up->feed_out);
 }
 
 static void up_timer_due(void *arg)
@@ -243,7 +252,8 @@ static void up_timer_due(void *arg)
 
 	if (r)
 		up_broken(up, r);
-	core_up_feed_go(up);
+	if (up->feed_out)
+		core_feed_out_go(up->feed_out);
 }
 
 static int timer_make(struct core_up *up)

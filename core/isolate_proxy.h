@@ -85,6 +85,7 @@ struct core_isolate {
 	struct omap	lent;		/* addresses of sockets that it has, or will ask for again */
 	struct core_feed_out *feed_out;	/* of its cache; NULL: it reads nothing, or feeds itself */
 	struct core_feed_in *feed_in;	/* of ours, by one that feeds */
+	uint64_t	feed_moves;	/* of our cache, when it was last sent what is new */
 	struct orlop_timer *feed_timer;
 	bool		feed_unsure;	/* what it reads could not be worked out: no memory */
 	struct orlop_health health;	/* as last told */
@@ -153,7 +154,7 @@ void iso_ask_register(struct core_isolate *iso, struct core_iso_in *in, struct o
 int iso_feed_new(struct core_isolate *iso);
 void iso_feed_start(struct core_isolate *iso);		/* its process is about to start the module */
 void iso_feed_stop(struct core_isolate *iso);		/* and has ended */
-void iso_feed_go(struct core_isolate *iso);
+void iso_feed_go(struct core_isolate *iso);		/* what is new, if there may be anything */
 void iso_feed_wants(struct core_isolate *iso);		/* what it reads may have changed */
 void iso_feed_wants_tell(struct core_isolate *iso);	/* what others read may have; to one that feeds */
 void iso_feed_mail(struct core_isolate *iso, struct core_iso_in *in);

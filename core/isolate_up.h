@@ -37,6 +37,7 @@ struct core_up {
 	/* isolate_feed.c; main loop */
 	struct core_feed_in *feed_in;
 	struct core_feed_out *feed_out;	/* of a module that feeds: for the parent's cache */
+	uint64_t	feed_moves;
 	struct orlop_timer *feed_timer;
 };
 
