@@ -407,8 +407,11 @@ static void put_status(const struct oremote *m, int code, const char *why, struc
 			    "exit code %d\",\"reason\":\"NonZeroExitCode\",\"details\":{\"causes\":[{\"reason\":\"ExitCode\","
 			    "\"message\":\"%d\"}]}}", code, code);
 	} else {
+		char *message = omem_printf("Internal error occurred: %s", why ? why : "");
+
 		obuf_puts(b, "{\"metadata\":{},\"status\":\"Failure\",\"message\":");
-		obuf_put_json_cstr(b, why ? why : "");
+		obuf_put_json_cstr(b, message ? message : "");
+		omem_free(message);
 		obuf_puts(b, ",\"reason\":\"InternalError\",\"details\":{\"causes\":[{\"message\":");
 		obuf_put_json_cstr(b, why ? why : "");
 		obuf_puts(b, "}]},\"code\":500}");

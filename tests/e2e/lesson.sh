@@ -180,6 +180,20 @@ END
 
 # ---- a single pod ------------------------------------------------------------------------------------------
 
+# Its log is followed from before its end to after it.
+follow_to_end()
+{
+	rm -f "$tmp/follow"
+	mkfifo "$tmp/follow"
+	timeout 60 "$KUBECTL" --kubeconfig="$dir/admin.kubeconfig" -n "$ns" logs -f single > "$tmp/follow" &
+	follower=$!
+	exec 8< "$tmp/follow"
+	read -r first_line <&8
+	kn exec single -- kill 1 || :	# which may end with it
+	cat <&8
+	exec 8<&-
+	wait $follower
+}
 single_pod()
 {
 	says "run" "pod/single created" kn run single --image=localhost/hello:1 --port=8080 --labels=app=single,tier=web
@@ -204,15 +218,14 @@ single_pod()
 	says "logs --tail" "serving as single" kn logs single --tail=1
 	is "logs --tail=0" "" kn logs single --tail=0
 	says "logs --since" "serving" kn logs single --since=1h
+	is "logs --limit-bytes" "servi" kn logs single --limit-bytes=5
+	says "logs --since-time" "serving" kn logs single --since-time=2020-01-01T00:00:00Z
 	matches "logs --timestamps" '^[0-9-]{10}T[0-9:]{8}\.[0-9]+(Z|[+-][0-9:]+) serving' kn logs single --timestamps
 	says "logs by label" "serving as single" kn logs -l app=single --all-containers
 	says "logs --prefix" "[pod/single/single] serving as single" kn logs -l app=single --prefix
 	fails "logs of a container that is not there" "container nothere is not valid for pod single" kn logs single -c nothere
 	fails "logs of what has not ended before" "previous terminated container \"single\" in pod \"single\" not found" kn logs single --previous
-	says "logs -f, until it ends" "asked to end" sh -c '
-		timeout 60 "$1" --kubeconfig="$2" -n "$3" logs -f single > "$4" &
-		"$1" --kubeconfig="$2" -n "$3" exec single -- kill 1
-		wait $!; cat "$4"' sh "$KUBECTL" "$dir/admin.kubeconfig" "$ns" "$tmp/follow"
+	says "logs -f, until it ends" "asked to end" follow_to_end
 	ok "it is started again" kn wait --for=condition=Ready pod/single --timeout=60s
 	says "logs --previous" "asked to end" kn logs single --previous
 	matches "get says so" '^single +1/1 +Running +1 ' kn get pod single
@@ -224,13 +237,16 @@ single_pod()
 	kn exec single -- sh -c 'exit 7' > "$out" 2>&1
 	[ $? = 7 ]
 	result "exec tells the exit code" $?
-	fails "exec of what is not there" "executable file" kn exec single -- /no/such/program
-	says "exec -it knows the window" "33 99" on_terminal "$KUBECTL --kubeconfig=$dir/admin.kubeconfig -n $ns exec -it single -- sh -c 'stty size; sleep 0.5'"
+	fails "exec of what is not there" "Internal error occurred: error executing command in container: " kn exec single -- /no/such/program
+	says "exec -it knows the window" "33 99" on_terminal "$KUBECTL --kubeconfig=$dir/admin.kubeconfig -n $ns exec -it single -- sh -c 'sleep 1; stty size'"
 	echo "to and fro" > "$tmp/there"
 	ok "cp to it" kn cp "$tmp/there" single:/tmp/there
 	is "it is there" "to and fro" kn exec single -- cat /tmp/there
 	ok "cp from it" kn cp single:/tmp/there "$tmp/back"
 	is "it came back" "to and fro" cat "$tmp/back"
+	mkdir -p "$tmp/tree/a/b" && echo deep > "$tmp/tree/a/b/c"
+	ok "cp a directory" kn cp "$tmp/tree" single:/tmp/
+	is "it is there, all of it" "deep" kn exec single -- cat /tmp/tree/a/b/c
 	says "proxy by the API" "Hello from single" kn get --raw "/api/v1/namespaces/$ns/pods/single/proxy/"
 	says "port-forward pod/" "Hello from single" ask_forward pod/single
 	is "run -i --rm" "with love" sh -c 'echo with love | timeout 100 "$1" --kubeconfig="$2" -n "$3" run once -i --rm --quiet --restart=Never --image=localhost/hello:1 --command -- cat' \
@@ -243,6 +259,10 @@ single_pod()
 		is "debug, by an ephemeral container" "aside" sh -c 'printf "echo aside\nexit\n" | timeout 100 "$1" --kubeconfig="$2" -n "$3" debug single -i --quiet --image=localhost/hello:1 --container=aside -- sh' \
 			sh "$KUBECTL" "$dir/admin.kubeconfig" "$ns"
 		matches "describe shows it" '^Ephemeral Containers:$' kn describe pod single
+		says "debug --target sees its processes" "/bin/serve" sh -c 'printf "ps -o args\nexit\n" | timeout 100 "$1" --kubeconfig="$2" -n "$3" debug single -i --quiet --image=localhost/hello:1 --target=single -- sh' \
+			sh "$KUBECTL" "$dir/admin.kubeconfig" "$ns"
+		says "debug a node sees its files" "/host/etc/passwd" sh -c 'printf "ls /host/etc/passwd\nexit\n" | timeout 100 "$1" --kubeconfig="$2" -n "$3" debug "node/$4" -i --quiet --image=localhost/hello:1 -- sh' \
+			sh "$KUBECTL" "$dir/admin.kubeconfig" "$ns" "$node"
 		says "debug, by a copy" "pod/single-copy" sh -c '"$@" && echo pod/single-copy' sh "$KUBECTL" --kubeconfig="$dir/admin.kubeconfig" -n "$ns" debug single --copy-to=single-copy --set-image='*=localhost/hello:2'
 		ok "which runs" kn wait --for=condition=Ready pod/single-copy --timeout=60s
 		ok "and goes" kn delete pod single-copy --wait=false
@@ -372,6 +392,7 @@ one_node()
 		until "$@" | grep FailedScheduling; do :; done' sh timeout 30 "$KUBECTL" --kubeconfig="$dir/admin.kubeconfig" -n "$ns" describe pods
 	says "uncordon" "node/$node uncordoned" k uncordon "$node"
 	ok "now it runs" rolled 2
+	matches "the node's events tell of it" ' NodeNotSchedulable .* kubelet +Node .* status is now: NodeNotSchedulable$' k describe node "$node"
 	says "taint" "node/$node tainted" k taint nodes "$node" for=others:NoSchedule
 	says "describe shows it" "for=others:NoSchedule" k describe node "$node"
 	kn scale deployment web --replicas=3 > /dev/null
@@ -385,6 +406,13 @@ one_node()
 	ok "a pod of its own" kn wait --for=condition=Ready pod/alone --timeout=60s
 	fails "drain will not lose it" "--force" k drain "$node" --ignore-daemonsets
 	matches "though the node is cordoned" "SchedulingDisabled" k get nodes
+	if since 21; then
+		says "a budget" "poddisruptionbudget.policy/web created" kn create poddisruptionbudget web --selector=app=web --min-available=3
+		ok "which allows nothing" await_ns '^web +3 +N/A +0 ' poddisruptionbudget web --no-headers
+		fails "drain meets it" "Cannot evict pod as it would violate the pod's disruption budget." k drain "$node" --ignore-daemonsets --force --pod-selector=app=web --timeout=1s
+		is "nobody went" 3 count web
+		ok "without it" kn delete poddisruptionbudget web
+	fi
 	matches "drain --force" "^node/$node (drained|evicted)" k drain "$node" --ignore-daemonsets --force --delete-emptydir-data --timeout=90s
 	cp "$out" "$tmp/drained"
 	matches "which evicted" "^evicting pod $ns/web-" cat "$tmp/drained"
