@@ -255,7 +255,11 @@ static void status_recall(struct pod *p)
 	if (p->finished && *ojson_get_cstr(st, "reason", "")) {
 		text_set(&p->fail_reason, ojson_get_cstr(st, "reason", ""));
 		text_set(&p->fail_message, ojson_get_cstr(st, "message", ""));
+		/* it was refused: nothing of it ever was */
+		p->rejected = !strcmp(phase, "Failed") && !ojson_count(ojson_get(st, "containerStatuses"));
 	}
+	if (!p->finished)
+		pod_disrupted(p);
 }
 
 void pod_static(struct kubelet *k, struct ojson *take_obj)

@@ -72,6 +72,20 @@ void shutdown_step(struct kubelet *k)
 	}
 }
 
+/* Its end had begun, by eviction or shutdown, when the kubelet before us went. */
+void pod_disrupted(struct pod *p)
+{
+	const struct ojson *c = okube_condition(p->obj, "DisruptionTarget");
+	const char *message = ojson_get_cstr(c, "message", "");
+
+	if (strcmp(ojson_get_cstr(c, "reason", ""), "TerminationByKubelet") || strcmp(ojson_get_cstr(c, "status", ""), "True"))
+		return;
+	text_set(&p->fail_reason, strcmp(message, MESSAGE) ? "Evicted" : REASON);
+	text_set(&p->fail_message, message);
+	p->fail_grace = 1;
+	p->disruption = true;
+}
+
 void shutdown_begin(struct kubelet *k, bool on)
 {
 	if (k->shutting_down == on)

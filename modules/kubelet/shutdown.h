@@ -5,6 +5,8 @@
 #include "kubelet.h"
 
 void shutdown_begin(struct kubelet *k, bool on);
+/* Known anew: what had been decided about it still is. */
+void pod_disrupted(struct pod *p);
 /* A container has ended: is it the critical ones' turn? */
 void shutdown_step(struct kubelet *k);
 /* Pods of which something runs. */
