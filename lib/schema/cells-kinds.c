@@ -359,3 +359,64 @@ OCELL(missing_level)
 			dangling = ojson_get_cstr(e, "status", "?");
 	ocell_cstr(x, dangling);
 }
+
+/* ---- autoscalers ---- */
+
+OCELL(text_or_unset)
+{
+	struct ojson *v = ojson_at_dotted(x->obj, x->path);
+	struct obuf b = OBUF_INIT;
+
+	if (v != NULL)
+		obuf_put_i64(&b, ojson_i64(v, 0));
+	text_or(x, &b, unset);
+}
+
+OCELL(scale_target)
+{
+	struct ojson *ref = OJSON_AT(x->obj, "spec", "scaleTargetRef");
+	struct obuf b = OBUF_INIT;
+
+	obuf_printf(&b, "%s/%s", ojson_get_cstr(ref, "kind", ""), ojson_get_cstr(ref, "name", ""));
+	ocell_text(x, &b);
+}
+
+/* A target or what is measured: a quantity, or a share of what is asked for. */
+static void put_metric(const struct ojson *value, struct obuf *b)
+{
+	if (ojson_has(value, "averageValue"))
+		obuf_puts(b, ojson_get_cstr(value, "averageValue", ""));
+	else if (ojson_has(value, "averageUtilization"))
+		obuf_printf(b, "%lld%%", (long long)oget_int(value, "averageUtilization"));
+	else if (ojson_has(value, "value"))
+		obuf_puts(b, ojson_get_cstr(value, "value", ""));
+	else
+		obuf_puts(b, "<unknown>");
+}
+
+OCELL(scale_metrics)
+{
+	static const char *const members[] = { "containerResource", "external", "object", "pods", "resource" };
+	struct ojson *specs = OJSON_AT(x->obj, "spec", "metrics"), *now = OJSON_AT(x->obj, "status", "currentMetrics");
+	struct obuf b = OBUF_INIT;
+
+	OJSON_FOREACH_ELEM(i, m, specs) {
+		if (i >= 2)
+			break;
+		obuf_puts(&b, i > 0 ? ", " : "");
+		for (size_t k = 0; k < sizeof(members) / sizeof(members[0]); k++) {
+			struct ojson *source = ojson_get(m, members[k]);
+
+			if (source == NULL)
+				continue;
+			if (ojson_has(source, "name"))
+				obuf_printf(&b, "%s: ", ojson_get_cstr(source, "name", ""));
+			put_metric(ojson_get(ojson_get(ojson_index(now, i), members[k]), "current"), &b);
+			obuf_putc(&b, '/');
+			put_metric(ojson_get(source, "target"), &b);
+		}
+	}
+	if (ojson_count(specs) > 2)
+		obuf_printf(&b, " + %zu more...", ojson_count(specs) - 2);
+	text_or(x, &b, none);
+}

@@ -518,3 +518,38 @@ OCHECK(runtime_class)
 	if (wrong != NULL)
 		ocheck_invalid_text(c, &hp, h, wrong);
 }
+
+/* ---- autoscalers ---- */
+
+/* The member that holds a metric of type @type: "Resource" is in "resource". */
+static const char *metric_member(struct orlop_bytes type)
+{
+	static const char *const names[][2] = {
+		{ "ContainerResource", "containerResource" }, { "External", "external" }, { "Object", "object" },
+		{ "Pods", "pods" }, { "Resource", "resource" },
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (otext_is(type, names[i][0]))
+			return names[i][1];
+	return NULL;
+}
+
+OCHECK(autoscaler)
+{
+	struct ojson *spec = ojson_get(v, "spec");
+	struct opath p = opath_child(at, "spec"), mp = opath_child(&p, "metrics");
+
+	(void)old;
+	if (is_status(c))
+		return;
+	if (oget_int(spec, "maxReplicas") < oget_int(spec, "minReplicas"))
+		ocheck_invalid_at(c, &p, spec, "maxReplicas", "must be greater than or equal to `minReplicas`");
+	OJSON_FOREACH_ELEM(i, m, ojson_get(spec, "metrics")) {
+		struct opath ip = opath_index(&mp, i);
+		const char *member = metric_member(oget_text(m, "type"));
+
+		if (member != NULL && ojson_get(m, member) == NULL)
+			ocheck_required_at(c, &ip, member, "must populate information for the given metric source");
+	}
+}

@@ -4,6 +4,7 @@
  * Source: the facts of upstream's versioned defaulting, k8s.io/kubernetes/pkg/apis/(*)/v1/defaults.go.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/ocleanup.h"
 #include "schema/defaults-kinds.h"
@@ -144,5 +145,55 @@ int defaults_network_policy_spec(const struct oschema *s, struct ojson *o)
 	r = types != NULL ? ojson_append_cstr(types, "Ingress") : -ENOMEM;
 	if (r == 0 && oget_len(o, "egress") > 0)
 		r = ojson_append_cstr(types, "Egress");
+	return r == 0 ? 1 : r;
+}
+
+/* What is wanted if nothing is said: 80 % of what the pods ask for. */
+static const char cpu_metric[] = "{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":"
+				 "\"Utilization\",\"averageUtilization\":80}}}";
+static const char up_policies[] = "[{\"type\":\"Pods\",\"value\":4,\"periodSeconds\":15},"
+				  "{\"type\":\"Percent\",\"value\":100,\"periodSeconds\":15}]";
+static const char down_policies[] = "[{\"type\":\"Percent\",\"value\":100,\"periodSeconds\":15}]";
+
+static int set_json(struct ojson *o, const char *key, const char *text)
+{
+	struct ojson *v = NULL;
+
+	if (ojson_parse(text, strlen(text), &v, NULL) < 0)
+		return -ENOMEM;
+	return ojson_set(o, key, v);
+}
+
+static int scaling_rules(const struct oschema *s, struct ojson *behavior, const char *key, bool up)
+{
+	const struct oschema_type *t = oschema_type_find(s, "autoscaling/v2.HPAScalingRules");
+	struct ojson *r = ojson_ensure_object(behavior, key);
+	int n = r != NULL ? 0 : -ENOMEM;
+
+	if (n == 0 && up)
+		n = absent_i64(r, "stabilizationWindowSeconds", 0);
+	if (n == 0)
+		n = absent_cstr(r, "selectPolicy", "Max");
+	if (n == 0 && oget_len(r, "policies") == 0)
+		n = set_json(r, "policies", up ? up_policies : down_policies);
+	return n == 0 && t != NULL ? oschema_restore_order(s, t, r) : n;
+}
+
+int defaults_autoscaler_spec(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *metrics, *cpu = NULL, *behavior = ojson_get(o, "behavior");
+	int r = 0;
+
+	if (oget_len(o, "metrics") == 0) {
+		metrics = ojson_ensure_array(o, "metrics");
+		if (metrics == NULL || ojson_parse(cpu_metric, strlen(cpu_metric), &cpu, NULL) < 0)
+			return -ENOMEM;
+		r = ojson_append(metrics, cpu);
+	}
+	if (r == 0 && behavior != NULL) {
+		r = scaling_rules(s, behavior, "scaleUp", true);
+		if (r == 0)
+			r = scaling_rules(s, behavior, "scaleDown", false);
+	}
 	return r == 0 ? 1 : r;
 }

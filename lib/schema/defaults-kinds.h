@@ -10,6 +10,7 @@ int defaults_stateful_set_strategy(const struct oschema *s, struct ojson *o);
 int defaults_daemon_set_strategy(const struct oschema *s, struct ojson *o);
 int defaults_daemon_set(const struct oschema *s, struct ojson *o);
 int defaults_job(const struct oschema *s, struct ojson *o);
+int defaults_autoscaler_spec(const struct oschema *s, struct ojson *o);
 int defaults_network_policy_spec(const struct oschema *s, struct ojson *o);
 
 #endif

@@ -76,14 +76,40 @@ void oschema_api_versions(const struct oschema *s, const char *server, struct ob
 	obuf_puts(out, "}]}\n");
 }
 
+static bool same_group(const struct oschema *s, const struct oschema_group *a, const struct oschema_group *b)
+{
+	return strcmp(oschema_str(s, a->name), oschema_str(s, b->name)) == 0;
+}
+
+/* Rows of groups are versions: is this the first served one of its group? */
+static bool is_first(const struct oschema *s, const struct oschema_group *g)
+{
+	if (!g->served)
+		return false;
+	for (const struct oschema_group *o = s->groups; o < g; o++)
+		if (o->served && same_group(s, o, g))
+			return false;
+	return true;
+}
+
+static void put_version(const struct oschema *s, const struct oschema_group *g, struct obuf *out)
+{
+	obuf_printf(out, "{\"groupVersion\":\"%s/%s\",\"version\":\"%s\"}", oschema_str(s, g->name),
+		    oschema_str(s, g->version), oschema_str(s, g->version));
+}
+
 /* The inside of an APIGroup: "name":…,"versions":…,"preferredVersion":… */
 static void put_group(const struct oschema *s, const struct oschema_group *g, struct obuf *out)
 {
-	const char *name = oschema_str(s, g->name), *version = oschema_str(s, g->version);
-
-	obuf_printf(out, "\"name\":\"%s\",\"versions\":[{\"groupVersion\":\"%s/%s\",\"version\":\"%s\"}],"
-		    "\"preferredVersion\":{\"groupVersion\":\"%s/%s\",\"version\":\"%s\"}",
-		    name, name, version, version, name, version, version);
+	obuf_printf(out, "\"name\":\"%s\",\"versions\":[", oschema_str(s, g->name));
+	for (const struct oschema_group *o = g; o < s->groups + s->n_groups; o++) {
+		if (!o->served || !same_group(s, o, g))
+			continue;
+		obuf_puts(out, o == g ? "" : ",");
+		put_version(s, o, out);
+	}
+	obuf_puts(out, "],\"preferredVersion\":");
+	put_version(s, g, out);
 }
 
 void oschema_api_groups(const struct oschema *s, struct obuf *out)
@@ -94,7 +120,7 @@ void oschema_api_groups(const struct oschema *s, struct obuf *out)
 	for (unsigned int i = 0; i < s->n_groups; i++) {
 		const struct oschema_group *g = &s->groups[i];
 
-		if (!g->served || *oschema_str(s, g->name) == '\0')
+		if (!is_first(s, g) || *oschema_str(s, g->name) == '\0')
 			continue;
 		obuf_puts(out, first ? "{" : ",{");
 		put_group(s, g, out);
@@ -181,30 +207,43 @@ static void put_discovered(const struct oschema *s, const struct oschema_resourc
 	obuf_putc(out, '}');
 }
 
+/* {"version":…,"resources":[…],"freshness":"Current"} */
+static void put_discovered_version(const struct oschema *s, const struct oschema_group *g, struct obuf *out)
+{
+	bool first = true;
+
+	obuf_printf(out, "{\"version\":\"%s\",\"resources\":[", oschema_str(s, g->version));
+	for (unsigned int k = 0; k < s->n_resources; k++) {
+		if (!in_group(s, &s->resources[k], g))
+			continue;
+		obuf_puts(out, first ? "" : ",");
+		put_discovered(s, &s->resources[k], out);
+		first = false;
+	}
+	obuf_puts(out, "],\"freshness\":\"Current\"}");
+}
+
 void oschema_api_discovery(const struct oschema *s, bool core, struct obuf *out)
 {
+	const struct oschema_group *end = s->groups + s->n_groups;
 	bool first = true;
 
 	obuf_puts(out, "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/v2\","
 		  "\"metadata\":{},\"items\":[");
-	for (unsigned int i = 0; i < s->n_groups; i++) {
-		const struct oschema_group *g = &s->groups[i];
-		bool first_resource = true;
-
-		if (!g->served || (*oschema_str(s, g->name) == '\0') != core)
+	for (const struct oschema_group *g = s->groups; g < end; g++) {
+		if (!is_first(s, g) || (*oschema_str(s, g->name) == '\0') != core)
 			continue;
 		obuf_puts(out, first ? "{\"metadata\":{" : ",{\"metadata\":{");
 		if (!core)
 			obuf_printf(out, "\"name\":\"%s\"", oschema_str(s, g->name));
-		obuf_printf(out, "},\"versions\":[{\"version\":\"%s\",\"resources\":[", oschema_str(s, g->version));
-		for (unsigned int k = 0; k < s->n_resources; k++) {
-			if (!in_group(s, &s->resources[k], g))
+		obuf_puts(out, "},\"versions\":[");
+		for (const struct oschema_group *o = g; o < end; o++) {
+			if (!o->served || !same_group(s, o, g))
 				continue;
-			obuf_puts(out, first_resource ? "" : ",");
-			put_discovered(s, &s->resources[k], out);
-			first_resource = false;
+			obuf_puts(out, o == g ? "" : ",");
+			put_discovered_version(s, o, out);
 		}
-		obuf_puts(out, "],\"freshness\":\"Current\"}]}");
+		obuf_puts(out, "]}");
 		first = false;
 	}
 	obuf_puts(out, "]}\n");

@@ -138,6 +138,16 @@ const struct oschema_group *oschema_group_find(const struct oschema *s, struct o
 	return NULL;
 }
 
+const struct oschema_group *oschema_group_version_find(const struct oschema *s, struct orlop_bytes name,
+							struct orlop_bytes version)
+{
+	for (unsigned int i = 0; i < s->n_groups; i++)
+		if (text_cmp(s->pool + s->groups[i].name, name.p, name.len) == 0 &&
+		    text_cmp(s->pool + s->groups[i].version, version.p, version.len) == 0)
+			return &s->groups[i];
+	return NULL;
+}
+
 const char *oschema_api_version(const struct oschema *s, const struct oschema_resource *r, char *buf,
 				size_t n)
 {

@@ -236,9 +236,10 @@ struct oschema_resource {
 	char		hash[16];	/* storageVersionHash, 12 characters */
 };
 
+/* A version of a group. Versions of one group stand one after the other, the preferred first. */
 struct oschema_group {
 	uint32_t	name;		/* "" for core */
-	uint32_t	version;	/* preferred (the only one so far) */
+	uint32_t	version;
 	uint32_t	package;	/* types' prefix, "core/v1" */
 	uint32_t	openapi;	/* definition prefix, "io.k8s.api.core.v1" */
 	uint16_t	priority;	/* groupPriorityMinimum: order in /apis */
@@ -369,8 +370,10 @@ const struct oschema_sub *oschema_sub_find(const struct oschema *s,
 const char *oschema_select_find(const struct oschema *s, const struct oschema_resource *r,
 				struct orlop_bytes name);
 
-/* The group by name, NULL if unknown. */
+/* The group by name, in its preferred version; NULL if unknown. And in one version. */
 const struct oschema_group *oschema_group_find(const struct oschema *s, struct orlop_bytes name);
+const struct oschema_group *oschema_group_version_find(const struct oschema *s, struct orlop_bytes name,
+							struct orlop_bytes version);
 
 /* Index of an element in its array: for tables that callers keep beside the set. */
 static inline uint16_t oschema_resource_index(const struct oschema *s,

@@ -357,7 +357,7 @@ void sc_link(struct sc *sc)
 		for (size_t k = 0; k < sc->groups.n; k++) {
 			struct sc_group *g = SC_AT(sc->groups, struct sc_group, k);
 
-			if (strcmp(g->name, r->group.name) == 0)
+			if (strcmp(g->name, r->group.name) == 0 && strcmp(g->version, r->group.version) == 0)
 				g->served = true;
 			/* clients look for the group of a subresource's body, too: policy for evictions */
 			for (size_t m = 0; m < r->subs.n; m++)

@@ -156,7 +156,9 @@ static void test_workloads(void)
 	      "replicas and labels");
 	check("apps", "deployments", "{" META "}", NULL, "",
 	      "spec.selector Required Required value\n"
-	      "spec.template.spec.containers Required Required value", "nothing in it");
+	      "spec.template.spec.containers Required Required value\n"
+	      "spec.template.metadata.labels Invalid Invalid value: null: `selector` does not match template `labels`",
+	      "nothing in it");
 	check("apps", "deployments", "{" META ",\"spec\":{\"selector\":{\"matchLabels\":{\"a\":\"c\"}},\"template\":{\"metadata\":{"
 	      "\"labels\":{\"a\":\"c\"}},\"spec\":{" ONE "}}}}", DEPLOY("\"a\":\"b\"", ""), "",
 	      "spec.selector Invalid Invalid value: {\"matchLabels\":{\"a\":\"c\"}}: field is immutable", "the selector stays");

@@ -155,8 +155,8 @@ static bool serve_discovery(struct front *f, struct orlop_bytes path)
 			} else {
 				return false;
 			}
-			g = oschema_group_find(s, name);
-			if (!g || !g->served || (version.len && !bytes_is(version, oschema_str(s, g->version)))) {
+			g = version.len ? oschema_group_version_find(s, name, version) : oschema_group_find(s, name);
+			if (!g || !g->served) {
 				front_error(f, 404, "NotFound", "the server could not find the requested resource");
 				return true;
 			}
@@ -238,10 +238,9 @@ static bool serve_openapi(struct front *f, struct orlop_bytes path)
 
 			name.p = gv.p + 5;
 			name.len = slash ? (size_t)(slash - name.p) : gv.len - 5;
-			g = name.len ? oschema_group_find(s, name) : NULL;
-			if (g && (!slash || !ostr_is(slash + 1, (size_t)(gv.p + gv.len - slash - 1),
-						     oschema_str(s, g->version))))
-				g = NULL;
+			if (name.len && slash)
+				g = oschema_group_version_find(s, name, (struct orlop_bytes){ slash + 1,
+					(size_t)(gv.p + gv.len - slash - 1) });
 		} else if (bytes_is(gv, "api/v1")) {
 			g = oschema_group_find(s, name);
 		}
@@ -327,10 +326,15 @@ static void serve_root(struct front *f)
 
 	obuf_puts(&b, "{\n  \"paths\": [\n    \"/.well-known/openid-configuration\",\n    \"/api\",\n    \"/api/v1\",\n"
 		      "    \"/apis\",\n    \"/apis/\"");
-	for (uint16_t i = 0; i < s->n_groups; i++)
-		if (s->groups[i].served && oschema_str(s, s->groups[i].name)[0])
-			obuf_printf(&b, ",\n    \"/apis/%s\",\n    \"/apis/%s/%s\"", oschema_str(s, s->groups[i].name),
-				    oschema_str(s, s->groups[i].name), oschema_str(s, s->groups[i].version));
+	for (uint16_t i = 0; i < s->n_groups; i++) {
+		const char *name = oschema_str(s, s->groups[i].name);
+
+		if (!s->groups[i].served || !name[0])
+			continue;
+		if (i == 0 || strcmp(name, oschema_str(s, s->groups[i - 1].name)))
+			obuf_printf(&b, ",\n    \"/apis/%s\"", name);
+		obuf_printf(&b, ",\n    \"/apis/%s/%s\"", name, oschema_str(s, s->groups[i].version));
+	}
 	obuf_puts(&b, ",\n    \"/healthz\",\n    \"/livez\",\n    \"/metrics\",\n    \"/openapi/v2\",\n"
 		      "    \"/openapi/v3\",\n    \"/openid/v1/jwks\",\n    \"/readyz\",\n    \"/version\"\n  ]\n}");
 	front_text(f, 200, "application/json", obuf_cstr(&b), b.len);

@@ -303,7 +303,8 @@ static int check_preconditions(struct reg_op *op, const struct ojson *meta, bool
 /* Kinds whose status updates may change labels and annotations, as upstream's strategies let them. */
 static bool status_takes_meta(const struct write *w)
 {
-	static const char *const names[] = { "pods", "nodes", "services", "replicasets.apps" };
+	static const char *const names[] = { "pods", "nodes", "services", "replicasets.apps",
+					     "certificatesigningrequests.certificates.k8s.io" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (!strcmp(w->k->name, names[i]))
@@ -320,7 +321,16 @@ static int only_part(struct reg_op *op, struct ojson **in, const struct ojson *w
 
 	if (r)
 		return r;
-	if (rb_is(sub, "status")) {
+	if (rb_is(sub, "approval")) {
+		struct ojson *status = ojson_ensure_object(fresh, "status");
+		const struct ojson *m = ojson_get(*in, "metadata");
+
+		r = status ? put_ref(status, "conditions", ojson_get(*in, "status")) : -ENOMEM;
+		if (r == 0)
+			r = put_ref(ojson_get(fresh, "metadata"), "labels", m);
+		if (r == 0)
+			r = put_ref(ojson_get(fresh, "metadata"), "annotations", m);
+	} else if (rb_is(sub, "status")) {
 		r = put_ref(fresh, "status", *in);
 		/* a deployment's controller writes its revision with the status; its labels stay */
 		if (r == 0 && (status_takes_meta(op->w) || !strcmp(op->w->k->name, "deployments.apps"))) {
@@ -331,10 +341,6 @@ static int only_part(struct reg_op *op, struct ojson **in, const struct ojson *w
 			if (r == 0)
 				r = put_ref(ojson_get(fresh, "metadata"), "annotations", m);
 		}
-	} else if (rb_is(sub, "approval")) {
-		struct ojson *status = ojson_ensure_object(fresh, "status");
-
-		r = status ? put_ref(status, "conditions", ojson_get(*in, "status")) : -ENOMEM;
 	} else if (rb_is(sub, "finalize")) {
 		struct ojson *spec = ojson_ensure_object(fresh, "spec");
 
