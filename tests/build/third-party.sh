@@ -7,6 +7,7 @@
 b=$sub_dir/b root=$sub_dir/root
 unset DESTDIR
 cp -r "$srcdir/examples/module" "$sub_dir/module" && chmod -R u+w "$sub_dir/module" || exit 2
+cp -r "$srcdir/examples/scheduler-plugin" "$sub_dir/plugin" && chmod -R u+w "$sub_dir/plugin" || exit 2
 export PKG_CONFIG_PATH="$root/lib/pkgconfig"
 alone="CC=${CC#ccache }"
 exports()
@@ -36,6 +37,8 @@ step "orlop.pc tells where modules go" test "$(pkg-config --variable=moduledir o
 step "a module of five lines builds" $MAKE -C "$sub_dir/module" "$alone" CFLAGS="-O2 -g -Wall -Wextra -Werror" &&
 step "its tests pass" $MAKE -C "$sub_dir/module" "$alone" check &&
 step "it exports one symbol" exports &&
+step "so does a scheduler plugin" $MAKE -C "$sub_dir/plugin" "$alone" CFLAGS="-O2 -g -Wall -Wextra -Werror" &&
+step "whose tests pass" $MAKE -C "$sub_dir/plugin" "$alone" check &&
 step "the module of docs/module-author.md builds as it stands there" from_docs &&
 step "and is one that one would want to load" "$root/bin/orlop" module check "$sub_dir/docs/mine.so" &&
 step "orlop module check likes it" "$root/bin/orlop" module check "$sub_dir"/module/census.so resource=pods &&
