@@ -1,2 +1,2 @@
 # The machine: what it survives, and Orlop as a service of it.
-CHECK_LONG_SCRIPTS += $(addprefix tests/system/,reboot.sh service.sh)
+CHECK_LONG_SCRIPTS += $(addprefix tests/system/,killall.sh reboot.sh service.sh trouble.sh)
