@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # run: timeout=180 alone
-"""What a container may do, in real containers: capabilities, seccomp, AppArmor, namespaces shared and not, user namespaces,
+"""What a container may do, in real containers (by the OCI runtime that is named, crun by default): capabilities, seccomp, AppArmor, namespaces shared and not, user namespaces,
 devices, hidden paths; and programs that are not there, in the words that people know."""
 import json
 import os
@@ -225,7 +225,9 @@ def main():
     for prog in ("conmon", "busybox"):
         if not shutil.which(prog):
             skip_all("needs " + prog)
-    d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack", "seccomp_dir": "@/seccomp"})
+    d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack", "seccomp_dir": "@/seccomp",
+                               "runtime": sys.argv[1] if len(sys.argv) > 1 else ""})
+    os.chmod(d.root, 0o711)		# users of their own must get through
     try:
         d.start()
         rt.image(d.root + "/image.tar")

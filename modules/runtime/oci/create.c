@@ -242,12 +242,37 @@ static void create_finish(struct create_job *j)
 	create_free(j);
 }
 
+/* runc's line without its logger's frame and its own preface: what was wrong. */
+static const char *runtime_words(const char *said, char *buf, size_t size)
+{
+	static const char *const prefaces[] = { "runc create failed: ", "unable to start container process: " };
+	const char *p = strstr(said, " msg=\"");
+	size_t n = 0;
+	size_t i;
+
+	if (strncmp(said, "time=", 5) != 0 || !p)
+		return said;
+	for (p += 6; *p && *p != '"' && n + 1 < size; p++) {
+		if (*p == '\\' && p[1])
+			p++;
+		buf[n++] = *p;
+	}
+	buf[n] = '\0';
+	said = buf;
+	for (i = 0; i < sizeof(prefaces) / sizeof(prefaces[0]); i++)
+		if (!strncmp(said, prefaces[i], strlen(prefaces[i])))
+			said += strlen(prefaces[i]);
+	return said;
+}
+
 /*
  * The OCI runtime does not want it. To CRI's users that is no failed creation: engines call it when
  * a container is started, so it is kept and says so then.
  */
-static void refused(struct create_job *j, const char *msg)
+static void refused(struct create_job *j, const char *said)
 {
+	char plain[600];
+	const char *msg = runtime_words(said, plain, sizeof(plain));
 	const char *end = strchr(msg, '\n');
 	int len = (int)(end ? end - msg : (ssize_t)strlen(msg));
 	const char *at = strstr(msg, "executable file `");

@@ -39,34 +39,20 @@ OCI_OP(op_version)
 	return 0;
 }
 
-static void condition_add(struct ojson *list, const char *type)
+/* @why: NULL if it is as it should be */
+static void condition_add(struct ojson *list, const char *type, const char *reason, const char *why)
 {
 	struct ojson *c = ojson_new_object();
 
 	if (!c)
 		return;
 	(void)ojson_set_cstr(c, "type", type);
-	(void)ojson_set_bool(c, "status", true);
-	(void)ojson_append(list, c);
-}
-
-OCI_OP(op_status)
-{
-	struct oci *o = ctx;
-	struct ojson *out = ojson_new_object();
-	struct ojson *list = out ? ojson_ensure_array(ojson_ensure_object(out, "status"), "conditions") : NULL;
-
-	(void)req;
-	(void)err;
-	if (list) {
-		/* init found runtime and monitor, or this would not answer; networks are the class cni's */
-		condition_add(list, "RuntimeReady");
-		(void)ojson_set_cstr(ojson_ensure_object(out, "info"), "runtime", o->runtime);
-		(void)ojson_set_cstr(ojson_ensure_object(out, "info"), "cgroups",
-				     o->cgroups == OCI_CGROUPS_V2 ? "v2" : o->hybrid ? "hybrid" : "v1");
+	(void)ojson_set_bool(c, "status", !why);
+	if (why) {
+		(void)ojson_set_cstr(c, "reason", reason);
+		(void)ojson_set_cstr(c, "message", why);
 	}
-	reply_json(o, call, out, NULL);
-	return 0;
+	(void)ojson_append(list, c);
 }
 
 static bool program_find(const char *name, char *out, size_t size)
@@ -85,6 +71,46 @@ static bool program_find(const char *name, char *out, size_t size)
 			return true;
 	}
 	return false;
+}
+
+/* What RuntimeClass and user namespaces ask of a runtime's handlers; ours is the nameless one. */
+static void features_add(struct ojson *out)
+{
+	struct ojson *h = ojson_new_object();
+	struct ojson *f = h ? ojson_ensure_object(h, "features") : NULL;
+
+	if (!f) {
+		ojson_unref(h);
+		return;
+	}
+	(void)ojson_set_cstr(h, "name", "");
+	(void)ojson_set_bool(f, "recursiveReadOnlyMounts", true);
+	(void)ojson_set_bool(f, "userNamespaces", true);
+	(void)ojson_append(ojson_ensure_array(out, "runtimeHandlers"), h);
+}
+
+OCI_OP(op_status)
+{
+	struct oci *o = ctx;
+	char path[4096];
+	struct ojson *out = ojson_new_object();
+	struct ojson *list = out ? ojson_ensure_array(ojson_ensure_object(out, "status"), "conditions") : NULL;
+
+	(void)req;
+	(void)err;
+	if (list) {
+		/* init found runtime and monitor; an upgrade may have taken them away. Networks are the class cni's. */
+		const char *gone = !program_find(o->conmon, path, sizeof(path)) ? o->conmon : access(o->runtime, X_OK) ? o->runtime : NULL;
+		cleanup_free char *why = gone ? omem_printf("%s is not installed any more", gone) : NULL;
+
+		condition_add(list, "RuntimeReady", "ProgramMissing", why);
+		features_add(out);
+		(void)ojson_set_cstr(ojson_ensure_object(out, "info"), "runtime", o->runtime);
+		(void)ojson_set_cstr(ojson_ensure_object(out, "info"), "cgroups",
+				     o->cgroups == OCI_CGROUPS_V2 ? "v2" : o->hybrid ? "hybrid" : "v1");
+	}
+	reply_json(o, call, out, NULL);
+	return 0;
 }
 
 /* crun where it is, runc else; or the one that was asked for. */

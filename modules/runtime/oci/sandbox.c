@@ -490,8 +490,14 @@ OCI_OP(op_sandbox_status)
 		return -ENOENT;
 	netns = netns_path(o, s);
 	out = ojson_new_object();
-	if (out)
-		(void)ojson_set(out, "status", sandbox_summary(s));
+	if (out) {
+		struct ojson *sum = sandbox_summary(s);
+		struct ojson *opts = OJSON_AT(s->config, "linux", "securityContext", "namespaceOptions");
+
+		if (sum && opts)
+			(void)ojson_set(ojson_ensure_object(ojson_ensure_object(sum, "linux"), "namespaces"), "options", ojson_ref(opts));
+		(void)ojson_set(out, "status", sum);
+	}
 	reply_json(o, call, out, netns);
 	return 0;
 }
