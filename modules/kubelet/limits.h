@@ -101,6 +101,8 @@ void gc_free(struct kubelet *k);
 
 /* The Node's status has changed: now. */
 void node_tell(struct kubelet *k);
+/* Does the runtime map users of pods? */
+bool node_has_userns(const struct kubelet *k);
 /* Directory on the file system of images, "" not known. */
 const char *node_image_dir(const struct kubelet *k);
 void node_event(struct kubelet *k, const char *type, const char *reason, const char *fmt, ...)

@@ -49,6 +49,11 @@ const char *node_image_dir(const struct kubelet *k)
 	return k->node && k->node->image_dir ? k->node->image_dir : "";
 }
 
+bool node_has_userns(const struct kubelet *k)
+{
+	return k->node && ojson_bool(OJSON_AT(ojson_index(k->node->handlers, 0), "features", "userNamespaces"), false);
+}
+
 void node_tell(struct kubelet *k)
 {
 	if (!k->node)
@@ -327,6 +332,11 @@ static void runtime_got(void *arg, int status, const struct ojson *res, const st
 	(void)msg;
 	if (n->k->stopping)
 		return;
+	if (ok) {
+		ojson_unref(n->handlers);
+		n->handlers = ojson_ref(ojson_get(res, "runtimeHandlers"));
+		n->strict_groups = ojson_bool(OJSON_AT(res, "features", "supplementalGroupsPolicy"), false);
+	}
 	snprintf(reason, sizeof(reason), "container runtime is down: %s", why);
 	OJSON_FOREACH_ELEM(i, c, OJSON_AT(res, "status", "conditions")) {
 		if (!strcmp(ojson_get_cstr(c, "type", ""), "RuntimeReady") && !ojson_get_bool(c, "status", false)) {

@@ -27,6 +27,8 @@ struct node {
 	char		*image_dir;	/* where the runtime keeps images, "" not known */
 	char		*uid;
 	struct ojson	*images;
+	struct ojson	*handlers;	/* runtimeHandlers, as the runtime tells them; NULL: not asked yet */
+	bool		strict_groups;	/* it knows supplementalGroupsPolicy */
 	struct ojson	*cidrs;		/* of pods, as the network says; NULL: not known */
 	struct ojson	*sent;		/* conditions as sent */
 	int64_t		status_ns;

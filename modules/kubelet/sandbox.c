@@ -1,6 +1,7 @@
 /*
  * sandbox.c - a pod's sandbox and its network: made, found again, given up.
  */
+#include "limits.h"
 #include "qos.h"
 #include "security.h"
 
@@ -241,6 +242,10 @@ static void make(struct pod *p)
 		ojson_unref(req);
 		ojson_unref(config);
 		failed(p, "no range of users is free for it");
+	} else if (security_userns(p->obj) && !node_has_userns(p->k)) {
+		ojson_unref(req);
+		ojson_unref(config);
+		failed(p, "the runtime does not support user namespaces");
 	} else if (!req || !config) {
 		ojson_unref(req);
 		ojson_unref(config);
