@@ -10,6 +10,7 @@
 
 #include "json/ojson.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -349,6 +350,29 @@ static struct ojson *object(struct front *f, const char *resource, struct orlop_
 	return j;
 }
 
+/*
+ * Whoever may write a status says what a pod's address is: it must be none at which this machine or its link would
+ * answer. As upstream's proxy.IsProxyableIP.
+ */
+static bool is_reachable(const char *ip)
+{
+	struct in6_addr a6;
+	struct in_addr a4;
+
+	if (inet_pton(AF_INET6, ip, &a6) == 1) {
+		if (!IN6_IS_ADDR_V4MAPPED(&a6))
+			return !IN6_IS_ADDR_UNSPECIFIED(&a6) && !IN6_IS_ADDR_LOOPBACK(&a6) && !IN6_IS_ADDR_MULTICAST(&a6) &&
+			       !IN6_IS_ADDR_LINKLOCAL(&a6);
+		memcpy(&a4, a6.s6_addr + 12, sizeof(a4));
+	} else if (inet_pton(AF_INET, ip, &a4) != 1) {
+		return false;
+	}
+	const uint8_t *b = (const uint8_t *)&a4;
+
+	return a4.s_addr != INADDR_ANY && a4.s_addr != INADDR_BROADCAST && b[0] != 127 && !(b[0] == 169 && b[1] == 254) &&
+	       (b[0] & 0xf0) != 224;
+}
+
 static void put_addr(char *buf, size_t size, const char *ip, long port)
 {
 	snprintf(buf, size, strchr(ip, ':') ? "[%s]:%ld" : "%s:%ld", ip, port);
@@ -386,7 +410,7 @@ static void to_pod(struct front *f, const struct id *id)
 			port = id->https ? 443 : 80;
 	}
 	put_addr(addr, sizeof(addr), ip, port);
-	if (!*ip)
+	if (!is_reachable(ip))
 		front_error(f, 400, "BadRequest", "address not allowed");
 	else if (!port)
 		front_error(f, 503, "ServiceUnavailable",
@@ -396,8 +420,8 @@ static void to_pod(struct front *f, const struct id *id)
 	ojson_unref(pod);
 }
 
-/* One of the ready addresses behind the port @name, by chance. False: none. */
-static bool endpoint_pick(struct front *f, const struct ojson *ends, struct orlop_bytes name, char *addr, size_t size)
+/* One of the ready addresses behind the port @name, by chance: its address alone, with the port in @addr. NULL: none. */
+static const char *endpoint_pick(struct front *f, const struct ojson *ends, struct orlop_bytes name, char *addr, size_t size)
 {
 	uint32_t n = 0, at, rnd = 0;
 
@@ -411,19 +435,19 @@ static bool endpoint_pick(struct front *f, const struct ojson *ends, struct orlo
 				if (!bytes_is(name, ojson_get_cstr(p, "name", "")))
 					continue;
 				if (pass && at >= n && at < n + have) {
-					put_addr(addr, size,
-						 ojson_get_cstr(ojson_index(ojson_get(sub, "addresses"), at - n), "ip", ""),
-						 (long)ojson_get_i64(p, "port", 0));
-					return true;
+					const char *ip = ojson_get_cstr(ojson_index(ojson_get(sub, "addresses"), at - n), "ip", "");
+
+					put_addr(addr, size, ip, (long)ojson_get_i64(p, "port", 0));
+					return ip;
 				}
 				n += have;
 			}
 		}
 		if (!n)
-			return false;
+			return NULL;
 		f->sh->h->random(f->sh->h, &rnd, sizeof(rnd));
 	}
-	return false;
+	return NULL;
 }
 
 static void to_service(struct front *f, const struct id *id)
@@ -432,6 +456,7 @@ static void to_service(struct front *f, const struct id *id)
 	struct orlop_bytes port = id->port;
 	long n = number(port);
 	bool found = !n;
+	const char *ip;
 	char addr[128];
 
 	if (!svc)
@@ -453,10 +478,13 @@ static void to_service(struct front *f, const struct id *id)
 	ends = object(f, "endpoints", f->rt.ns, id->name);
 	if (!ends)
 		return;
-	if (endpoint_pick(f, ends, port, addr, sizeof(addr)))
-		relay_to(f, client_of(f->sh, id->https), addr);
-	else
+	ip = endpoint_pick(f, ends, port, addr, sizeof(addr));
+	if (!ip)
 		front_error(f, 503, "ServiceUnavailable", "no endpoints available for service \"%.*s\"", OB(f->rt.name));
+	else if (!is_reachable(ip))
+		front_error(f, 400, "BadRequest", "address not allowed");
+	else
+		relay_to(f, client_of(f->sh, id->https), addr);
 	ojson_unref(ends);
 }
 
@@ -473,6 +501,8 @@ static void to_node(struct front *f, const struct id *id)
 		front_error(f, 500, "InternalError", "no address is known of node %s", name);
 	else if (!port || port == ojson_i64(OJSON_AT(node, "status", "daemonEndpoints", "kubeletEndpoint", "Port"), 10250))
 		relay_to(f, f->sh->kubelet, addr);
+	else if (!is_reachable(host))
+		front_error(f, 400, "BadRequest", "address not allowed");
 	else {
 		put_addr(addr, sizeof(addr), host, port);
 		relay_to(f, client_of(f->sh, id->https), addr);

@@ -145,6 +145,13 @@ static int ask(struct client *c, struct ans *a, const char *method, const char *
 	return a->status;
 }
 
+static int merge(struct client *c, struct ans *a, const char *target, const char *body)
+{
+	send_request(c, a, "PATCH", target, "application/merge-patch+json", body, strlen(body), NULL);
+	(void)fakehost_run_until(fh, is_over, a, 60 * FAKEHOST_S);
+	return a->status;
+}
+
 static bool has(struct ans *a, const char *text)
 {
 	return strstr(obuf_cstr(&a->body), text) != NULL;
@@ -535,6 +542,14 @@ static void test_kubelet(void)
 	ok(strstr(obuf_cstr(&a.headers), "/api/v1/nodes/n1/proxy/?a=b") != NULL, "it is said where");
 	is_int(ask(&admin, &a, "GET", "/api/v1/nodes/n2/proxy/", NULL, NULL), 404, "no such node");
 	is_int(ask(&admin, &a, "GET", "/api/v1/namespaces/default/pods/web/proxy/", NULL, NULL), 400, "a pod without an address");
+	for (size_t i = 0; i < 6; i++) {
+		static const char *const ips[] = { "127.0.0.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:127.0.0.1", "224.0.0.1" };
+
+		snprintf(body, sizeof(body), "{\"status\":{\"podIP\":\"%s\",\"podIPs\":[{\"ip\":\"%s\"}]}}", ips[i], ips[i]);
+		is_int(merge(&admin, &a, "/api/v1/namespaces/default/pods/web/status", body), 200, "a pod claims %s: %s", ips[i],
+		       obuf_cstr(&a.body));
+		is_int(ask(&admin, &a, "GET", "/api/v1/namespaces/default/pods/web:80/proxy/", NULL, NULL), 400, "which is not asked");
+	}
 	is_int(ask(&admin, &a, "GET", "/api/v1/namespaces/default/pods/ftp:web:21/proxy/", NULL, NULL), 400, "an odd scheme");
 	ok(has(&a, "invalid pod request \\\"ftp:web:21\\\""), "is named: %s", obuf_cstr(&a.body));
 	is_int(ask(&admin, &a, "GET", "/api/v1/namespaces/default/services/web/proxy/", NULL, NULL), 404, "no such Service");
