@@ -82,17 +82,6 @@ bool node_is_ready(const struct node *n)
 	return n->runtime_ok && n->network_ok && !n->k->shutting_down;
 }
 
-/* As `kubectl describe node` lists them; the condition Ready has its own events. */
-static void tell_change(const struct node *n, const char *type, bool value, const char *bad, const char *good)
-{
-	const struct ojson *old = node_sent_condition(n, type);
-	const char *reason = value ? bad : good;
-
-	if (old && !strcmp(ojson_get_cstr(old, "status", ""), value ? "True" : "False"))
-		return;
-	node_event(n->k, "Normal", reason, "Node %s status is now: %s", n->k->node_name, reason);
-}
-
 static struct ojson *conditions_make(const struct node *n)
 {
 	bool memory = evict_pressure(n->k, PRESSURE_MEMORY);
@@ -100,9 +89,6 @@ static struct ojson *conditions_make(const struct node *n)
 	bool pid = evict_pressure(n->k, PRESSURE_PID);
 	struct ojson *list = ojson_new_array();
 
-	tell_change(n, "MemoryPressure", memory, "NodeHasInsufficientMemory", "NodeHasSufficientMemory");
-	tell_change(n, "DiskPressure", disk, "NodeHasDiskPressure", "NodeHasNoDiskPressure");
-	tell_change(n, "PIDPressure", pid, "NodeHasInsufficientPID", "NodeHasSufficientPID");
 	condition_add(n, list, "MemoryPressure", memory, memory ? "KubeletHasInsufficientMemory" : "KubeletHasSufficientMemory",
 		      memory ? "kubelet has insufficient memory available" : "kubelet has sufficient memory available");
 	condition_add(n, list, "DiskPressure", disk, disk ? "KubeletHasDiskPressure" : "KubeletHasNoDiskPressure",
