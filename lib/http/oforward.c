@@ -423,6 +423,8 @@ int oforward_accept(const struct orlop_host *h, struct ohttp_req *r, const struc
 		forward_free(f);
 		return e;
 	}
+	if (f->conn)
+		ohttp_stream_mind_peer(f->conn);
 	*ret = f;
 	return 0;
 }

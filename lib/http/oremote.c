@@ -226,6 +226,7 @@ static int accept_spdy(struct ohttp_req *r, struct oremote *m)
 	const struct ohttp_header *h;
 	size_t n = ohttp_headers(r, &h);
 	bool any = false;
+	int e;
 
 	for (const char *const *k = known; *k && !out.value.p; k++)
 		for (size_t i = 0; i < n && !out.value.p; i++) {
@@ -245,7 +246,10 @@ static int accept_spdy(struct ohttp_req *r, struct oremote *m)
 	}
 	if (ospdy_new(&spdy_ops, m, &m->spdy) < 0)
 		return -ENOMEM;
-	return ohttp_upgrade(r, "SPDY/3.1", &out, out.value.p ? 1 : 0, &conn_ops, m, &m->conn);
+	e = ohttp_upgrade(r, "SPDY/3.1", &out, out.value.p ? 1 : 0, &conn_ops, m, &m->conn);
+	if (!e)
+		ohttp_stream_mind_peer(m->conn);
+	return e;
 }
 
 /* ---- WebSocket -------------------------------------------------------------------------------------------- */
@@ -381,6 +385,14 @@ void oremote_pause(struct oremote *m)
 		ows_pause(m->ws);
 	else if (m->conn)
 		ohttp_stream_pause(m->conn);
+}
+
+void oremote_ping(struct oremote *m)
+{
+	if (m->ws)
+		ows_ping(m->ws);
+	else if (m->conn)
+		ospdy_ping(m->spdy);
 }
 
 void oremote_resume(struct oremote *m)

@@ -41,6 +41,11 @@ size_t oremote_queued(const struct oremote *m);
 /* Back-pressure for input(). */
 void oremote_pause(struct oremote *m);
 void oremote_resume(struct oremote *m);
+/*
+ * While paused: a client that is gone answers with a reset. That it has gone does not show otherwise, its last word waits
+ * behind what we do not read.
+ */
+void oremote_ping(struct oremote *m);
 
 /*
  * It has ended: code 0 … 255, or < 0 with @why (the command could not be run). Sends the Status, closes

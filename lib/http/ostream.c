@@ -25,6 +25,7 @@
 #define READ_TURNS	8		/* reads in one turn: fair to the others on the loop */
 #define DRAIN_TURNS	8
 #define CLOSE_NS	(UINT64_C(5) * 1000000000)
+#define PEER_NS		(UINT64_C(2) * 1000000000)
 #define LINGER_MAX	(1024 * 1024)	/* bytes thrown away while a refused client finishes */
 
 struct ohttp_stream {
@@ -35,6 +36,7 @@ struct ohttp_stream {
 	struct otls			*tls;
 	struct orlop_fdwatch		*watch;
 	struct orlop_timer		*timer;		/* of a slow close */
+	struct orlop_timer		*peer;		/* while paused: has the peer hung up? NULL: nobody minds */
 	struct outq			out;
 	struct obuf			unread;
 	size_t				low_water;
@@ -63,6 +65,7 @@ static void stream_free(struct ohttp_stream *s)
 	olist_del(&s->link);
 	s->h->fd_unwatch(s->watch);
 	s->h->timer_free(s->timer);
+	s->h->timer_free(s->peer);
 	otls_free(s->tls);
 	if (s->fd >= 0)
 		close(s->fd);
@@ -431,6 +434,30 @@ size_t ohttp_stream_queued(const struct ohttp_stream *s)
 void ohttp_stream_pause(struct ohttp_stream *s)
 {
 	s->paused = true;
+	if (s->peer)
+		s->h->timer_set(s->peer, PEER_NS, PEER_NS);
+}
+
+/* What it sent before stands between us and its end, so the kernel is asked. */
+static void on_peer(void *arg)
+{
+	struct ohttp_stream *s = arg;
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (!s->paused || !s->ops) {
+		s->h->timer_clear(s->peer);
+	} else if (!s->busy && !getsockopt(s->fd, IPPROTO_TCP, TCP_INFO, &info, &len) && info.tcpi_state != TCP_ESTABLISHED) {
+		s->h->timer_clear(s->peer);
+		fail(s, -EPIPE);
+		turn(s);
+	}
+}
+
+void ohttp_stream_mind_peer(struct ohttp_stream *s)
+{
+	if (!s->peer && s->h->timer_new(s->h, on_peer, s, &s->peer))
+		s->peer = NULL;		/* then it is noticed when something is read or written */
 }
 
 void ohttp_stream_resume(struct ohttp_stream *s)

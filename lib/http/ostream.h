@@ -70,6 +70,11 @@ void ohttp_stream_low_water(struct ohttp_stream *s, size_t bytes);
 /* Stop and go on calling data(). */
 void ohttp_stream_pause(struct ohttp_stream *s);
 void ohttp_stream_resume(struct ohttp_stream *s);
+/*
+ * A peer that ends its side is gone, and what it sent and nobody has read is of no use to anybody: closed() comes within
+ * seconds also while paused. For those who speak to people, not for those who fetch.
+ */
+void ohttp_stream_mind_peer(struct ohttp_stream *s);
 
 /* No more writes: FIN after what is queued. */
 void ohttp_stream_shutdown(struct ohttp_stream *s);

@@ -322,6 +322,8 @@ int ows_accept(struct ohttp_req *r, const char *protocol, size_t max_bytes, cons
 	if (protocol)
 		hdr[1] = ohttp_header_cstr("Sec-WebSocket-Protocol", protocol);
 	e = ohttp_upgrade(r, "websocket", hdr, protocol ? 2 : 1, &stream_ops, w, &w->stream);
+	if (!e)
+		ohttp_stream_mind_peer(w->stream);
 	if (e < 0) {
 		omem_free(w);
 		return e;
@@ -333,6 +335,12 @@ int ows_accept(struct ohttp_req *r, const char *protocol, size_t max_bytes, cons
 int ows_send(struct ows *w, int type, const struct orlop_bytes *v, size_t n)
 {
 	return w->stream ? send_frame(w, type, v, n) : -EPIPE;
+}
+
+void ows_ping(struct ows *w)
+{
+	if (w->stream)
+		(void)send_frame(w, 9, NULL, 0);
 }
 
 size_t ows_queued(const struct ows *w)

@@ -38,6 +38,8 @@ int ows_accept(struct ohttp_req *r, const char *protocol, size_t max_bytes, cons
 
 /* Sends the pieces as one message (copied). 0, -EPIPE, -ENOMEM. */
 int ows_send(struct ows *w, int type, const struct orlop_bytes *v, size_t n);
+/* Asks whether the peer is there; what it answers is dropped. */
+void ows_ping(struct ows *w);
 size_t ows_queued(const struct ows *w);
 void ows_pause(struct ows *w);
 void ows_resume(struct ows *w);

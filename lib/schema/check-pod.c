@@ -262,18 +262,39 @@ static void check_host_ports(struct ocheck *c, const struct opath *at, struct oj
 	}
 }
 
+/* When a container of its own is started again, and for which exit codes whatever its policy says. */
+static void check_restart(struct ocheck *c, const struct opath *at, struct ojson *container)
+{
+	static const char *const policies[] = { "Always", "Never", "OnFailure" };
+	struct ojson *rules = ojson_get(container, "restartPolicyRules");
+	const char *policy = ojson_get_cstr(container, "restartPolicy", "");
+	struct opath pp = opath_child(at, "restartPolicy"), rp = opath_child(at, "restartPolicyRules");
+
+	if (!*policy && ojson_count(rules))
+		ocheck_required(c, &pp, "must specify restartPolicy when restart rules are used");
+	else if (*policy && strcmp(policy, "Always") && strcmp(policy, "Never") && strcmp(policy, "OnFailure"))
+		ocheck_not_supported(c, &pp, ojson_get(container, "restartPolicy"), policies, 3);
+	OJSON_FOREACH_ELEM(i, r, rules) {
+		struct opath p = opath_index(&rp, i), ep = opath_child(&p, "exitCodes"), vp = opath_child(&ep, "values");
+		struct ojson *codes = ojson_get(r, "exitCodes");
+
+		if (!codes)
+			ocheck_required(c, &ep, "must be specified");
+		else if (!ojson_count(ojson_get(codes, "values")))
+			ocheck_required(c, &vp, "must specify at least one value");
+	}
+}
+
 static void check_init(struct ocheck *c, const struct opath *at, struct ojson *list)
 {
 	static const char *const sidecar_only[] = { "lifecycle", "livenessProbe", "readinessProbe", "startupProbe" };
-	static const char *const always[] = { "Always" };
 	struct opath lp = opath_child(at, "initContainers");
 
 	OJSON_FOREACH_ELEM(i, e, list) {
-		struct opath p = opath_index(&lp, i), rp = opath_child(&p, "restartPolicy");
+		struct opath p = opath_index(&lp, i);
 		bool sidecar = oget_is(e, "restartPolicy", "Always");
 
-		if (ojson_has(e, "restartPolicy") && !sidecar)
-			ocheck_not_supported(c, &rp, ojson_get(e, "restartPolicy"), always, 1);
+		check_restart(c, &p, e);
 		for (size_t k = 0; k < 4 && !sidecar; k++)
 			if (ojson_has(e, sidecar_only[k]))
 				ocheck_forbidden_at(c, &p, sidecar_only[k],
@@ -389,8 +410,7 @@ OCHECK(pod_spec)
 	OJSON_FOREACH_ELEM(m, e, ojson_get(v, "containers")) {
 		struct opath p = opath_index(&mains, m);
 
-		if (ojson_has(e, "restartPolicy"))
-			ocheck_forbidden_at(c, &p, "restartPolicy", "may not be set for non-init containers");
+		check_restart(c, &p, e);
 	}
 	check_host_ports(c, at, ojson_get(v, "containers"), oget_bool(v, "hostNetwork"));
 	check_init(c, at, ojson_get(v, "initContainers"));

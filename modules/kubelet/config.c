@@ -89,6 +89,28 @@ static void words(const struct ojson *list, const char *prefix, bool one_line, s
 	}
 }
 
+/* The domains of the host's own resolv.conf: its last "search". */
+static void host_searches(const char *file, struct obuf *out)
+{
+	const char *found = NULL;
+	const char *p = file;
+
+	while (p && *p) {
+		if (!strncmp(p, "search", 6) && (p[6] == ' ' || p[6] == '\t'))
+			found = p + 6;
+		p = strchr(p, '\n');
+		p = p ? p + 1 : NULL;
+	}
+	while (found && *found && *found != '\n') {
+		size_t n = strcspn(found, " \t\r\n");
+
+		if (n && !(n == 1 && *found == '.'))
+			obuf_printf(out, " %.*s", (int)n, found);
+		found += n;
+		found += strspn(found, " \t\r");
+	}
+}
+
 void config_resolv(const struct config_world *w, const char *host_file, struct obuf *out)
 {
 	const struct ojson *spec = ojson_get(w->pod, "spec");
@@ -105,6 +127,7 @@ void config_resolv(const struct config_world *w, const char *host_file, struct o
 
 		obuf_printf(out, "search %s.svc.%s svc.%s %s", ns, w->cluster_domain, w->cluster_domain,
 			    w->cluster_domain);
+		host_searches(host_file, out);
 		OJSON_FOREACH_ELEM(i, e, searches)
 			obuf_printf(out, " %s", ojson_cstr(e, ""));
 		obuf_printf(out, "\nnameserver %s\n", w->cluster_dns);

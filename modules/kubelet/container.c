@@ -96,11 +96,29 @@ static const char *policy(const struct ctr *c)
 	return c->kind == CTR_INIT && !strcmp(pod, "Always") ? "OnFailure" : pod;
 }
 
+/* A rule of the container's own for this exit code: it is started again whatever its policy says. */
+static bool rule_restarts(const struct ctr *c)
+{
+	OJSON_FOREACH_ELEM(i, r, ojson_get(ctr_spec(c), "restartPolicyRules")) {
+		const struct ojson *codes = ojson_get(r, "exitCodes");
+		bool in = false;
+
+		OJSON_FOREACH_ELEM(k, v, ojson_get(codes, "values"))
+			in |= ojson_i64(v, -1) == c->exit_code;
+		if (codes && in == !strcmp(ojson_get_cstr(codes, "operator", ""), "In") &&
+		    !strcmp(ojson_get_cstr(r, "action", ""), "Restart"))
+			return true;
+	}
+	return false;
+}
+
 bool ctr_restarts(const struct ctr *c)
 {
 	const char *rp = policy(c);
 
 	if (c->state != C_EXITED || c->stale)
+		return true;
+	if (rule_restarts(c))
 		return true;
 	if (!strcmp(rp, "Never"))
 		return c->kill_why_spec && c->kind == CTR_MAIN;

@@ -22,6 +22,7 @@
 #define STDIN_HIGH	(64u * 1024)
 #define PIECE		32768u
 #define LINGER_NS	(2 * NS_PER_S)	/* for output that somebody else still holds open */
+#define PING_NS		(2 * NS_PER_S)	/* while the client's input waits: is it still there? */
 #define STREAMS_NS	(30 * NS_PER_S)	/* for the client to open its streams */
 
 struct session {
@@ -53,6 +54,7 @@ struct session {
 	char		*failure;	/* the command could not be run */
 	struct orlop_request *wait;
 	struct orlop_timer *timer;
+	struct orlop_timer *ping;
 	uint64_t	width;
 	uint64_t	height;
 };
@@ -95,6 +97,8 @@ static void session_close(struct session *x)
 	fds_close(x);
 	x->k->h->timer_free(x->timer);
 	x->timer = NULL;
+	x->k->h->timer_free(x->ping);
+	x->ping = NULL;
 	oremote_abort(x->remote);
 	x->remote = NULL;
 	if (x->wait && !x->ended)
@@ -186,6 +190,18 @@ static void in_flow(struct session *x)
 		return;
 	x->in_paused = full;
 	(full ? oremote_pause : oremote_resume)(x->remote);
+	if (full)
+		x->k->h->timer_set(x->ping, PING_NS, PING_NS);
+	else
+		x->k->h->timer_clear(x->ping);
+}
+
+static void ping(void *arg)
+{
+	struct session *x = arg;
+
+	if (x->remote)
+		oremote_ping(x->remote);
 }
 
 static void in_writable(void *arg, int32_t fd, uint32_t events);
@@ -478,7 +494,9 @@ static struct session *session_new(struct server *s, struct pod *p, const struct
 		return NULL;
 	x->cmd = command_of(q);
 	x->ctr_id = omem_strdup(c->id);
-	if (!x->cmd || !x->ctr_id || s->k->h->timer_new(s->k->h, timer_fired, x, &x->timer)) {
+	if (!x->cmd || !x->ctr_id || s->k->h->timer_new(s->k->h, timer_fired, x, &x->timer) ||
+	    s->k->h->timer_new(s->k->h, ping, x, &x->ping)) {
+		s->k->h->timer_free(x->timer);
 		ojson_unref(x->cmd);
 		omem_free(x->ctr_id);
 		omem_free(x);

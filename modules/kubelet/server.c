@@ -139,6 +139,11 @@ static void serve_pod(struct server *s, struct ohttp_req *r, size_t at, enum wha
 	}
 	p = pod_by_name(s->k, (struct orlop_bytes){ part[0], strlen(part[0]) },
 			(struct orlop_bytes){ part[1], strlen(part[1]) });
+	if (!p && s->k->stopping) {
+		/* a kept connection, and the pod came after us: whoever asks once more finds our successor */
+		ohttp_abort(r);
+		return;
+	}
 	if (!p || p->orphan) {
 		server_text(r, 404, "pod \"%s\" does not exist in namespace \"%s\"", part[1], part[0]);
 		return;

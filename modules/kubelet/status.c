@@ -52,7 +52,6 @@ static bool failed_now(const struct pod *p)
 
 const char *status_phase(const struct pod *p, bool final)
 {
-	const char *policy = ojson_get_cstr(ojson_get(p->obj, "spec"), "restartPolicy", "Always");
 	uint32_t running = 0;
 	uint32_t waiting = 0;
 	uint32_t stopped = 0;
@@ -100,14 +99,10 @@ const char *status_phase(const struct pod *p, bool final)
 	if (running)
 		return "Running";
 	if (stopped) {
-		if (!strcmp(policy, "Always"))
-			return "Running";
 		for (i = 0; i < p->n_ctrs; i++)
 			if (p->ctrs[i]->kind == CTR_MAIN && (p->ctrs[i]->busy || ctr_restarts(p->ctrs[i])))
 				return "Running";
-		if (stopped == succeeded)
-			return "Succeeded";
-		return !strcmp(policy, "Never") ? "Failed" : "Running";
+		return stopped == succeeded ? "Succeeded" : "Failed";
 	}
 	return "Pending";
 }

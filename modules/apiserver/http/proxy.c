@@ -295,6 +295,7 @@ static void on_upgraded(void *arg, struct ohttp_creq *r, struct ohttp_stream *ta
 		return;
 	}
 	p->f->req = NULL;
+	ohttp_stream_mind_peer(client);
 	proxy_join(p->f->sh, client, take_s);
 	proxy_free(p, 101);
 }

@@ -2,8 +2,8 @@
  * exec.c - commands in running containers.
  *
  * `crun exec --process FILE ID` stays in the foreground as our child: its exit status is the
- * command's. Without a terminal its three pipes are handed to the caller; with one it gets a
- * pseudo-terminal whose master is handed over, and crun passes the window size on.
+ * command's. Without a terminal its three pipes are handed to the caller; with one the master of the
+ * command's pseudo-terminal is, which crun brings by a socket (runc stands between two terminals).
  */
 #include "oci.h"
 
@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -35,6 +38,10 @@ struct exec {
 	char		*process_file;
 	struct orlop_child *child;
 	int		master;		/* of the terminal, -1 */
+	int		console;	/* where crun brings it, -1 */
+	struct orlop_fdwatch *console_watch;
+	char		*console_path;
+	struct orlop_call *tty_call;	/* waits for that */
 	bool		ended;
 	int		code;
 	struct orlop_call *waiter;
@@ -47,6 +54,17 @@ struct exec {
 	bool		timed_out;
 };
 
+static void console_close(struct exec *x)
+{
+	x->o->h->fd_unwatch(x->console_watch);
+	x->console_watch = NULL;
+	if (x->console >= 0)
+		close(x->console);
+	x->console = -1;
+	if (x->console_path)
+		(void)unlink(x->console_path);
+}
+
 static void exec_free(struct exec *x)
 {
 	struct oci *o = x->o;
@@ -58,6 +76,7 @@ static void exec_free(struct exec *x)
 			close(x->out_fd[i]);
 		obuf_done(&x->out[i]);
 	}
+	console_close(x);
 	if (x->master >= 0)
 		close(x->master);
 	if (x->process_file)
@@ -67,6 +86,7 @@ static void exec_free(struct exec *x)
 	o->h->timer_free(x->timer);
 	olist_del(&x->node);
 	omem_free(x->process_file);
+	omem_free(x->console_path);
 	omem_free(x);
 }
 
@@ -123,6 +143,20 @@ static void sync_answer(struct exec *x)
 	exec_free(x);
 }
 
+static void console_ready(void *arg, int32_t fd, uint32_t events);
+
+/* It ended and brought no terminal. */
+static void console_failed(struct exec *x)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct orlop_call *call = x->tty_call;
+
+	x->tty_call = NULL;
+	orlop_fail(&err, EIO, 0, "", "the command could not be given a terminal (exit code %d)", x->code);
+	reply_error(x->o, call, &err);
+	exec_free(x);
+}
+
 static void exec_ended(void *arg, int32_t code, int32_t sig)
 {
 	struct exec *x = arg;
@@ -134,8 +168,12 @@ static void exec_ended(void *arg, int32_t code, int32_t sig)
 	x->child = NULL;
 	if (x->process_file)
 		(void)unlink(x->process_file);
+	if (x->tty_call)
+		console_ready(x, x->console, 0);	/* a short one: both are news at once */
 	if (x->sync_call)
 		sync_answer(x);
+	else if (x->tty_call)
+		console_failed(x);
 	else if (x->waiter)
 		wait_answer(x);
 	else
@@ -188,6 +226,7 @@ static struct exec *exec_new(struct oci *o, const struct container *c)
 		return NULL;
 	x->o = o;
 	x->master = -1;
+	x->console = -1;
 	x->out_fd[0] = -1;
 	x->out_fd[1] = -1;
 	id_new(o, x->id);
@@ -200,19 +239,27 @@ static struct exec *exec_new(struct oci *o, const struct container *c)
 	return x;
 }
 
-static int exec_spawn(struct exec *x, const struct container *c, bool tty, const int32_t fds[3],
+/* @dir: the container's directory, in which a terminal is asked for; -1: @fds are what the command gets. */
+static int exec_spawn(struct exec *x, const struct container *c, bool tty, const int32_t fds[3], int dir,
 		      struct orlop_error *err)
 {
 	struct oci *o = x->o;
 	cleanup_free char *run = path_of(o, "run");
-	const char *argv[12];
+	const int32_t all[4] = { fds[0], fds[1], fds[2], dir };
+	const char *argv[14];
 	struct orlop_spawn s = { .size = sizeof(s) };
+	char console[64];
 	int n = 0;
 
+	snprintf(console, sizeof(console), "/proc/self/fd/3/tty-%.12s", x->id);
 	argv[n++] = o->runtime;
 	argv[n++] = "--root";
 	argv[n++] = run ? run : "";
 	argv[n++] = "exec";
+	if (dir >= 0) {
+		argv[n++] = "--console-socket";
+		argv[n++] = console;
+	}
 	argv[n++] = "--process";
 	argv[n++] = x->process_file;
 	if (tty)
@@ -220,8 +267,8 @@ static int exec_spawn(struct exec *x, const struct container *c, bool tty, const
 	argv[n++] = c->id;
 	argv[n] = NULL;
 	s.argv = argv;
-	s.fds = fds;
-	s.n_fds = 3;
+	s.fds = all;
+	s.n_fds = dir >= 0 ? 4 : 3;
 	s.flags = o->spawn_flags | ORLOP_SPAWN_SETSID;
 	return o->h->spawn(o->h, &s, exec_ended, x, &x->child, err);
 }
@@ -238,6 +285,8 @@ void execs_end(struct oci *o)
 		}
 		if (x->sync_call)
 			o->h->call_done(x->sync_call, -ECANCELED, NULL, NULL);
+		if (x->tty_call)
+			o->h->call_done(x->tty_call, -ECANCELED, NULL, NULL);
 		if (x->child)
 			(void)o->h->child_kill(x->child, SIGKILL);
 		exec_free(x);
@@ -303,7 +352,7 @@ OCI_OP(op_exec_sync)
 		e = o->h->fd_watch(o->h, p[0], ORLOP_FD_READ, sync_readable, x, &x->watch[i]);
 	}
 	if (!e)
-		e = exec_spawn(x, c, false, fds, err);
+		e = exec_spawn(x, c, false, fds, -1, err);
 	for (i = 1; i < 3; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -366,13 +415,71 @@ static int exec_tty(struct exec *x, const struct container *c, struct orlop_call
 		return e;
 	x->master = master;
 	fds[0] = fds[1] = fds[2] = slave;
-	e = exec_spawn(x, c, true, fds, err);
+	e = exec_spawn(x, c, true, fds, -1, err);
 	close(slave);
 	if (e)
 		return e;
 	out = fcntl(master, F_DUPFD_CLOEXEC, 3);
 	exec_reply(x, call, &out, 1);
 	return 0;
+}
+
+/* crun has connected: the master of the command's own terminal comes with its message. */
+static void console_ready(void *arg, int32_t fd, uint32_t events)
+{
+	struct exec *x = arg;
+	int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	union { struct cmsghdr h; char room[CMSG_SPACE(sizeof(int))]; } ctl = { 0 };
+	char text[256];
+	struct iovec v = { text, sizeof(text) };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = ctl.room, .msg_controllen = sizeof(ctl.room) };
+	struct orlop_call *call = x->tty_call;
+	struct cmsghdr *h;
+	int out;
+
+	(void)events;
+	if (conn < 0)
+		return;
+	/* it is sent right behind the connection; who only connects is not waited for */
+	(void)setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){ .tv_sec = 1 }, sizeof(struct timeval));
+	h = recvmsg(conn, &m, MSG_CMSG_CLOEXEC) > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+	close(conn);
+	if (!h || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS || h->cmsg_len < CMSG_LEN(sizeof(int)))
+		return;
+	memcpy(&x->master, CMSG_DATA(h), sizeof(int));
+	console_close(x);
+	x->tty_call = NULL;
+	out = fcntl(x->master, F_DUPFD_CLOEXEC, 3);
+	exec_reply(x, call, &out, 1);
+}
+
+/*
+ * crun 1.8 passes a change of the window's size on as a signal alone when it stands between two terminals, so it hands
+ * over the command's own. runc refuses to do that for who waits for it, and does well without.
+ */
+static int exec_console(struct exec *x, const struct container *c, struct orlop_call *call, struct orlop_error *err)
+{
+	struct oci *o = x->o;
+	cleanup_free char *path = path_of(o, "containers/%s", c->id);
+	cleanup_close int dir = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	const int32_t fds[3] = { -1, -1, -1 };
+	int e;
+
+	if (dir < 0)
+		return orlop_fail(err, errno, 0, "", "no directory for a terminal");
+	x->console_path = omem_printf("%s/tty-%.12s", path, x->id);
+	x->console = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/tty-%.12s", dir, x->id);
+	if (!x->console_path || x->console < 0 || bind(x->console, (struct sockaddr *)&a, sizeof(a)) || listen(x->console, 1))
+		return orlop_fail(err, errno, 0, "", "no socket for a terminal");
+	e = o->h->fd_watch(o->h, x->console, ORLOP_FD_READ, console_ready, x, &x->console_watch);
+	if (e)
+		return orlop_fail(err, -e, 0, "", "no socket for a terminal");
+	e = exec_spawn(x, c, true, fds, dir, err);
+	if (!e)
+		x->tty_call = call;
+	return e;
 }
 
 static int exec_pipes(struct exec *x, const struct container *c, const struct ojson *r,
@@ -395,7 +502,7 @@ static int exec_pipes(struct exec *x, const struct container *c, const struct oj
 		}
 	}
 	if (!e)
-		e = exec_spawn(x, c, false, child, err);
+		e = exec_spawn(x, c, false, child, -1, err);
 	for (i = 0; i < 3; i++) {
 		if (child[i] >= 0)
 			close(child[i]);
@@ -431,7 +538,7 @@ OCI_OP(op_exec)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	e = process_write(o, c, x, ojson_get(r, "cmd"), tty, err);
 	if (!e)
-		e = tty ? exec_tty(x, c, call, err) : exec_pipes(x, c, r, call, err);
+		e = tty ? o->is_crun ? exec_console(x, c, call, err) : exec_tty(x, c, call, err) : exec_pipes(x, c, r, call, err);
 	if (e)
 		exec_free(x);
 	return e;

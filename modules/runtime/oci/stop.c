@@ -161,7 +161,10 @@ void container_check_exit(struct oci *o, struct container *c)
 static int stop_signal_of(struct oci *o, const struct container *c)
 {
 	const struct image *img = image_find(o, c->image_id);
+	const char *asked = ojson_get_cstr(c->config, "stopSignal", "");
 
+	if (*asked)
+		return signal_number(asked);
 	return signal_number(img ? ojson_cstr(OJSON_AT(img->config, "config", "StopSignal"), NULL) : NULL);
 }
 
