@@ -5,7 +5,8 @@ $(m)_srcs := oci.c proc.c state.c sandbox.c container.c create.c stop.c monitor.
 	image.c pull.c import.c registry.c imgref.c rootfs.c reply.c orphan.c
 $(m)_deps := json base
 $(m)_logic := imgref.c spec.c spec-linux.c seccomp.c
-$(m)_tests := test/imgref.c
+$(m)_tests := test/imgref.c test/spec.c
+$(m)_fuzz := fuzz/documents.c
 
 # Namespaces that need a process with one thread; the first process of a shared PID namespace.
 HELPERS += oci-pause
