@@ -5,6 +5,7 @@
  * step looks whether the pod is being ended meanwhile and stops there.
  */
 #include "ctr.h"
+#include "limits.h"
 #include "resize.h"
 #include "security.h"
 
@@ -362,6 +363,8 @@ static void created(void *arg, int status, const struct ojson *res, const struct
 		c->prev_id = c->id;
 		c->id = NULL;
 		c->restarts++;
+		if (!p->k->limits->dead_per_container)
+			ctr_forget_previous(c);
 	}
 	text_set(&c->id, id);
 	c->state = C_WAITING;

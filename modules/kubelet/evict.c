@@ -311,6 +311,7 @@ void evict_look(struct kubelet *k)
 	const char *image = node_image_dir(k);
 	struct look *l;
 
+	gc_dead_limit(k);
 	if (!e || e->looking || k->stopping || (!k->limits->n && !any_limit(k)))
 		return;
 	l = OMEM_NEW(struct look);

@@ -214,6 +214,36 @@ void gc_disk_seen(struct kubelet *k, int64_t capacity, int64_t available)
 	round_begin(g, false, capacity * (100 - k->limits->image_low) / 100 - available);
 }
 
+/* More ended containers than are to be kept: those that ended first go. */
+void gc_dead_limit(struct kubelet *k)
+{
+	int64_t limit = k->limits->dead_all;
+
+	while (limit >= 0) {
+		struct ctr *oldest_dead = NULL;
+		int64_t n = 0;
+
+		OMAP_FOREACH(&k->pods, e) {
+			struct pod *p = e->value;
+			uint32_t i;
+
+			for (i = 0; i < p->n_ctrs; i++) {
+				struct ctr *c = p->ctrs[i];
+
+				if (!c->prev_id || c->busy)
+					continue;
+				n++;
+				/* one ended before its successor began */
+				if (!oldest_dead || c->started_ns < oldest_dead->started_ns)
+					oldest_dead = c;
+			}
+		}
+		if (n <= limit)
+			return;
+		ctr_forget_previous(oldest_dead);
+	}
+}
+
 /* Of each container that was started again, the one before. */
 static void dead_remove(struct kubelet *k)
 {

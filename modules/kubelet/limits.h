@@ -93,6 +93,8 @@ void pod_fail(struct pod *p, const char *reason, const char *message, int64_t gr
 void gc_images_seen(struct kubelet *k, const struct ojson *list);
 /* How full the images' file system is. */
 void gc_disk_seen(struct kubelet *k, int64_t capacity, int64_t available);
+/* maximum_dead_containers */
+void gc_dead_limit(struct kubelet *k);
 /* Everything that nobody needs; then the eviction looks again. */
 void gc_free_all(struct kubelet *k);
 void gc_free(struct kubelet *k);
