@@ -73,6 +73,29 @@ def fields_of_managers():
         t.ok("managedFields" in a.json["items"][0]["metadata"], "lists show them", a)
 
 
+def young_events():
+    """Events are acknowledged before they are committed; whoever changes one at once finds it nevertheless."""
+    path = "/api/v1/namespaces/default/events"
+    bad = []
+    for i in range(20):
+        o = {"metadata": {"name": "young%d" % i}, "involvedObject": {"namespace": "default", "kind": "Pod", "name": "p"}, "reason": "r"}
+        api.post(path, o)
+        a = api.patch("%s/young%d" % (path, i), {"count": 2}) if i % 2 else api.delete("%s/young%d" % (path, i))
+        bad += [a] if a.status != 200 else []
+    t.ok(not bad, "patched and deleted right after they were made", bad)
+
+
+def bound_pods():
+    api.post("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    before = api.post(POD, {"metadata": {"name": "bound"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+    a = api.post(POD + "/bound/binding", {"metadata": {"name": "bound"}, "target": {"kind": "Node", "name": "n"}})
+    now = api.get(POD + "/bound")
+    t.ok(a.status == 201 and now.json["spec"]["nodeName"] == "n", "a binding", now)
+    t.eq(managed(now.json), managed(before.json), "nobody owns where a pod is")
+    f = managed(now.json)[("rig", "Update", "")]["fieldsV1"]["f:spec"]
+    t.ok("f:serviceAccountName" not in f and "f:tolerations" not in f and "f:volumes" not in f, "nor what admission added", f)
+
+
 def nothing_changed():
     a = api.post(DEP, deployment("same"))
     o, rv = a.json, a.rv
@@ -268,7 +291,7 @@ def times():
         t.eq(a.status, 400, "no time: %s" % bad)
 
 
-for g in (times, fields_of_managers, nothing_changed, generations, dry_runs, names, deletions, patches, services):
+for g in (times, fields_of_managers, young_events, bound_pods, nothing_changed, generations, dry_runs, names, deletions, patches, services):
     group(t, g)
 t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
 t.eq(d.stop(), 0, "and ends well")

@@ -173,6 +173,7 @@ static int make_bound(struct reg_op *op)
 	}
 	if (r == 0)
 		r = ojson_copy(w->old, &w->obj);
+	w->no_managed = true;	/* nobody owns where a pod is */
 	meta = ojson_get(w->obj, "metadata");
 	spec = ojson_get(w->obj, "spec");
 	if (r == 0)

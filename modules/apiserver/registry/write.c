@@ -527,8 +527,26 @@ static void attempt(struct reg_op *op)
 	store_commit(op, &t, on_committed);
 }
 
+static void on_fresh(void *arg, int32_t status)
+{
+	struct reg_op *op = arg;
+	int r = base_from_cache(op);
+
+	(void)status;	/* late or not: the compare decides */
+	if (r)
+		reg_finish(op, r);
+	else
+		attempt(op);
+}
+
 static void on_looked(struct reg_op *op, int r, const struct reg_txn_result *res)
 {
+	struct write *w = op->w;
+	uint64_t rev = r == 0 && res->item_rev == 0 && !w->may_create ? reg_lazy_pending(op->sh, w->k) : 0;
+
+	/* acknowledged, but not committed: what is not there may come with the next commit */
+	if (rev && op->sh->h->cache_wait(reg_open(op->sh, w->k), rev, CACHE_WAIT_NS, on_fresh, op) == 0)
+		return;
 	if (r == 0)
 		r = base_from_item(op, res->item_rev, res->item);
 	if (r)
