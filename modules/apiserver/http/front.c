@@ -477,7 +477,7 @@ static bool body_type(struct front *f)
 		front_error(f, 415, "UnsupportedMediaType",
 			    "the body of the request was in an unknown format - accepted media types include: "
 			    "application/json-patch+json, application/merge-patch+json, "
-			    "application/strategic-merge-patch+json");
+			    "application/strategic-merge-patch+json, application/apply-patch+yaml");
 		return false;
 	}
 	if (bytes_is(t, "application/vnd.kubernetes.protobuf")) {
