@@ -28,6 +28,7 @@ struct bridge {
 	struct onl	*links;		/* hears when links go */
 	struct orlop_fdwatch *watch;
 	struct orlop_timer *soon;
+	bool		waiting;	/* for @soon */
 	bool		mending;	/* a worker is at it */
 	bool		mend_again;
 };

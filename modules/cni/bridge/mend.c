@@ -10,7 +10,8 @@
 #include <orlop/inline/error.h>
 #include <orlop/inline/log.h>
 
-#define SOON_NS	UINT64_C(50000000)
+#define SOON_NS	UINT64_C(50000000)	/* every pod is cut off */
+#define LATER_NS UINT64_C(500000000)	/* one is, or, most often, has ended: many at once are looked at once */
 
 /* On a worker. */
 static void look(void *arg)
@@ -52,6 +53,7 @@ static void due(void *arg)
 {
 	struct bridge *b = arg;
 
+	b->waiting = false;
 	if (b->mending) {
 		b->mend_again = true;
 		return;
@@ -61,7 +63,8 @@ static void due(void *arg)
 
 struct heard {
 	const struct bridge *b;
-	bool		ours;
+	bool		bridge;
+	bool		veth;
 };
 
 static void gone(void *arg, const char *name)
@@ -69,7 +72,8 @@ static void gone(void *arg, const char *name)
 	struct heard *h = arg;
 
 	/* whose it was the worker finds out, with the lock */
-	h->ours = h->ours || !strcmp(name, h->b->name) || !strncmp(name, "veth", 4);
+	h->bridge = h->bridge || !strcmp(name, h->b->name);
+	h->veth = h->veth || !strncmp(name, "veth", 4);
 }
 
 static void told(void *arg, int32_t fd, uint32_t events)
@@ -79,8 +83,13 @@ static void told(void *arg, int32_t fd, uint32_t events)
 
 	(void)fd;
 	(void)events;
-	if (onl_watch_read(b->links, gone, &h) || h.ours)
+	if (onl_watch_read(b->links, gone, &h) || h.bridge) {
 		b->h->timer_set(b->soon, SOON_NS, 0);
+		b->waiting = true;
+	} else if (h.veth && !b->waiting) {
+		b->h->timer_set(b->soon, LATER_NS, 0);
+		b->waiting = true;
+	}
 }
 
 int mend_start(struct bridge *b, struct orlop_error *err)

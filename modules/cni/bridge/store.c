@@ -34,7 +34,8 @@ int lease_write(const struct bridge *b, const struct lease *l, struct orlop_erro
 	lease_text(l, &text);
 	e = obuf_err(&text);
 	if (!e)
-		e = ofile_write_atomic(AT_FDCWD, path, text.data, text.len, 0600);
+		/* not synced: what a power cut takes is of a machine that is no more */
+		e = ofile_write(AT_FDCWD, path, text.data, text.len, 0600);
 	return e ? orlop_fail(err, -e, 0, "", "cannot write %s: %s", path, strerrordesc_np(-e)) : 0;
 }
 
