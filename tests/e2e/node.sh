@@ -133,6 +133,15 @@ refused affinity NodeAffinity "Pod was rejected: Predicate NodeAffinity failed" 
 refused sysctl SysctlForbidden 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted' \
 	'securityContext: { sysctls: [ { name: kernel.msgmax, value: "65536" } ] }'
 
+# ---- images ----
+ok "an image that nobody uses" image 2
+images() { k get node "$node" -o jsonpath='{.status.images[*].names}'; }
+ok "the disk is fuller than it may be" "$orlop" module replace --data-dir "$dir" kubelet image_gc_high_threshold=1 image_gc_low_threshold=0 minimum_image_ttl_duration=0s
+unused() { for _ in $(seq 100); do "$orlop" image list --data-dir "$dir" 2> /dev/null | grep -q 'hello:2' || return 0; k get pods > /dev/null; done; return 1; }
+ok "it goes" unused
+says "the one that is used stays" "hello:1" "$orlop" image list --data-dir "$dir"
+ok "that it was not enough is told" await FreeDiskSpaceFailed events --no-headers -A
+
 # ---- evicted ----
 pods << END
 apiVersion: v1
@@ -149,7 +158,7 @@ END
 ok "more in an emptyDir than it may hold" k wait --for=jsonpath='{.status.reason}'=Evicted pod/greedy --timeout=60s
 is "why" 'Usage of EmptyDir volume "e" exceeds the limit "1Mi". ' get greedy .status.message
 is "it was a disruption" TerminationByKubelet get greedy '.status.conditions[?(@.type=="DisruptionTarget")].reason'
-ok "memory runs short" "$orlop" module replace --data-dir "$dir" kubelet 'eviction_hard=memory.available<100%' eviction_pressure_transition_period=1h
+ok "memory runs short" "$orlop" module replace --data-dir "$dir" kubelet 'eviction_hard=memory.available<100%' image_gc_high_threshold=100 eviction_pressure_transition_period=1h
 ok "the node says so" k wait --for=condition=MemoryPressure "node/$node" --timeout=60s
 ok "who asked for nothing goes first" k wait --for=jsonpath='{.status.reason}'=Evicted pod/none --timeout=60s
 says "why" "The node was low on resource: memory. Threshold quantity: " get none .status.message
