@@ -97,6 +97,11 @@ static int table_make(struct bridge *b, struct onl *nf, struct orlop_error *err)
 	omem_free(ports);
 	if (n)
 		localnet_on(b);
+	/* a kernel without nf_tables is enough for who asks for nothing of it */
+	if (e && !n && !b->masquerade) {
+		OLOG(b->h, WARN, "no_rules", "bridge=%s errno=%d text=\"pods cannot have host ports\"", b->name, -e);
+		return 0;
+	}
 	return e ? orlop_fail(err, -e, 0, "", "nf_tables: the rules of bridge %s: %s", b->name, strerrordesc_np(-e)) : 0;
 }
 
@@ -105,6 +110,8 @@ int rules_ensure(struct bridge *b, bool anew, struct orlop_error *err)
 	struct onl *nf;
 	int e = onl_open(ONL_NETFILTER, &nf);
 
+	if (e && !b->masquerade)
+		return 0;	/* told when a pod wants a host port */
 	if (e)
 		return orlop_fail(err, -e, 0, "", "netfilter socket: %s", strerrordesc_np(-e));
 	e = anew ? 0 : onl_nft_table_has(nf, b->table);
