@@ -89,7 +89,7 @@ for kind, more in KINDS.items():
             break
         if now - begin > 300:
             raise SystemExit("%d pods are not bound after 300 s" % n)
-        time.sleep(0.01)
+        time.sleep(0.05)
     end = time.monotonic()
     cpu = cpu_s() - cpu
     count, zones = {}, {}

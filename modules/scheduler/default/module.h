@@ -114,8 +114,8 @@ struct sd {
 	bool		plugins_changed;
 
 	/* write.c */
-	struct olist	urgent;		/* bindings */
-	struct olist	others_wait;	/* what is not a binding */
+	struct olist	urgent;		/* bindings, conditions, victims */
+	struct olist	others_wait;	/* Events */
 	struct olist	batches;	/* under way */
 	uint32_t	n_urgent;
 	uint32_t	n_others;

@@ -1,8 +1,8 @@
 /*
  * write.c - bindings, conditions and Events on their way to the API, many in one request
  *
- * Bindings go first. A few batches are under way at once; while they are, what comes next gathers,
- * so that batches grow with the load and a lone pod does not wait.
+ * Events come last: they wait while pods wait. A few batches are under way at once; while they are, what
+ * comes next gathers, so that batches grow with the load and a lone pod does not wait.
  */
 #include "module.h"
 
@@ -21,6 +21,11 @@
 #define BATCHES_MAX 4u
 #define WAITING_MAX 1024u /* then no more pods are tried */
 #define EVENTS_MAX  8192u /* Events beyond are dropped */
+
+static bool is_event(enum sd_kind kind)
+{
+	return kind >= SD_W_EVENT;
+}
 
 void sd_write_init(struct sd *s)
 {
@@ -129,13 +134,13 @@ int sd_write_other(struct sd *s, enum sd_kind kind, const struct sd_pod *p,
 	struct orlop_bytes none = { "", 0 };
 	struct sd_write *w;
 
-	if (kind >= SD_W_EVENT && s->n_others >= EVENTS_MAX)
+	if (is_event(kind) && s->n_others >= EVENTS_MAX)
 		return 0;
 	w = write_new(kind, p->ns, p->name, uid_of(p), none, object, body);
 	if (!w)
 		return -ENOMEM;
-	olist_append(&s->others_wait, &w->list);
-	s->n_others++;
+	olist_append(is_event(kind) ? &s->others_wait : &s->urgent, &w->list);
+	*(is_event(kind) ? &s->n_others : &s->n_urgent) += 1;
 	return 0;
 }
 
@@ -228,8 +233,8 @@ static void delete_again(struct sd *s, const struct sd_write *w)
 
 	if (!again)
 		return;
-	olist_append(&s->others_wait, &again->list);
-	s->n_others++;
+	olist_append(&s->urgent, &again->list);
+	s->n_urgent++;
 }
 
 static void write_answered(struct sd *s, const struct sd_write *w, int32_t status, uint32_t code,
@@ -349,7 +354,7 @@ static void write_put(struct orlop_msgw *m, const struct sd_write *w)
 	orlop_msgw_end(m, mark);
 }
 
-static struct sd_write *write_next(struct sd *s)
+static struct sd_write *write_next(struct sd *s, bool events)
 {
 	struct olist *at = olist_shift(&s->urgent);
 
@@ -357,7 +362,7 @@ static struct sd_write *write_next(struct sd *s)
 		s->n_urgent--;
 		return OLIST_ENTRY(at, struct sd_write, list);
 	}
-	at = olist_shift(&s->others_wait);
+	at = events ? olist_shift(&s->others_wait) : NULL;
 	if (!at)
 		return NULL;
 	s->n_others--;
@@ -366,14 +371,14 @@ static struct sd_write *write_next(struct sd *s)
 
 static void write_back(struct sd *s, struct sd_write *w)
 {
-	bool urgent = w->kind <= SD_W_LOOKUP;
+	bool urgent = !is_event(w->kind);
 
 	olist_push(urgent ? &s->urgent : &s->others_wait, &w->list);
 	*(urgent ? &s->n_urgent : &s->n_others) += 1;
 }
 
 /* One batch; 0, or -errno: what it would have carried waits as before. */
-static int batch_send(struct sd *s)
+static int batch_send(struct sd *s, bool events)
 {
 	struct orlop_send send = { .size = sizeof(send), .op = ORLOP_API_BATCH, .to = "api" };
 	struct sd_batch *b = omem_alloc(sizeof(*b) + BATCH_MAX * sizeof(b->v[0]));
@@ -387,7 +392,7 @@ static int batch_send(struct sd *s)
 	b->n = 0;
 	b->req = NULL;
 	orlop_msgw_init(&m, NULL);
-	while (b->n < BATCH_MAX && m.len < BATCH_BYTES && (w = write_next(s))) {
+	while (b->n < BATCH_MAX && m.len < BATCH_BYTES && (w = write_next(s, events))) {
 		if (m.len &&
 		    m.len + w->body.len + w->ns.len + w->object.len + 256 > ORLOP_MSG_MAX) {
 			write_back(s, w);
@@ -414,8 +419,10 @@ static int batch_send(struct sd *s)
 
 void sd_write_flush(struct sd *s)
 {
-	while (s->n_batches < BATCHES_MAX && (s->n_urgent || s->n_others))
-		if (batch_send(s))
+	bool events = !s->queue.active.n || s->stopping || s->n_others > EVENTS_MAX / 2;
+
+	while (s->n_batches < BATCHES_MAX && (s->n_urgent || (events && s->n_others)))
+		if (batch_send(s, events))
 			break;
 }
 
