@@ -5,7 +5,7 @@
  * command's. Without a terminal its three pipes are handed to the caller; with one the master of the
  * command's pseudo-terminal is, which crun brings by a socket (runc stands between two terminals).
  */
-#include "oci.h"
+#include "exec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <orlop/inline/error.h>
@@ -31,41 +27,7 @@
 #define SYNC_OUTPUT_MAX	(1u << 20)
 #define RESULT_KEEP_NS	60000000000ull	/* an exit code nobody asks for is forgotten */
 
-struct exec {
-	struct olist	node;
-	struct oci	*o;
-	char		id[OCI_ID_LEN + 1];
-	char		*process_file;
-	struct orlop_child *child;
-	int		master;		/* of the terminal, -1 */
-	int		console;	/* where crun brings it, -1 */
-	struct orlop_fdwatch *console_watch;
-	char		*console_path;
-	struct orlop_call *tty_call;	/* waits for that */
-	bool		ended;
-	int		code;
-	struct orlop_call *waiter;
-	struct orlop_timer *timer;	/* forgets the result; exec_sync: its time limit */
-	/* exec_sync */
-	struct orlop_call *sync_call;
-	int		out_fd[2];
-	struct orlop_fdwatch *watch[2];
-	struct obuf	out[2];
-	bool		timed_out;
-};
-
-static void console_close(struct exec *x)
-{
-	x->o->h->fd_unwatch(x->console_watch);
-	x->console_watch = NULL;
-	if (x->console >= 0)
-		close(x->console);
-	x->console = -1;
-	if (x->console_path)
-		(void)unlink(x->console_path);
-}
-
-static void exec_free(struct exec *x)
+void exec_free(struct exec *x)
 {
 	struct oci *o = x->o;
 	int i;
@@ -76,7 +38,7 @@ static void exec_free(struct exec *x)
 			close(x->out_fd[i]);
 		obuf_done(&x->out[i]);
 	}
-	console_close(x);
+	exec_console_close(x);
 	if (x->master >= 0)
 		close(x->master);
 	if (x->process_file)
@@ -143,20 +105,6 @@ static void sync_answer(struct exec *x)
 	exec_free(x);
 }
 
-static void console_ready(void *arg, int32_t fd, uint32_t events);
-
-/* It ended and brought no terminal. */
-static void console_failed(struct exec *x)
-{
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	struct orlop_call *call = x->tty_call;
-
-	x->tty_call = NULL;
-	orlop_fail(&err, EIO, 0, "", "the command could not be given a terminal (exit code %d)", x->code);
-	reply_error(x->o, call, &err);
-	exec_free(x);
-}
-
 static void exec_ended(void *arg, int32_t code, int32_t sig)
 {
 	struct exec *x = arg;
@@ -169,11 +117,11 @@ static void exec_ended(void *arg, int32_t code, int32_t sig)
 	if (x->process_file)
 		(void)unlink(x->process_file);
 	if (x->tty_call)
-		console_ready(x, x->console, 0);	/* a short one: both are news at once */
+		exec_console_ready(x, x->console, 0);	/* a short one: both are news at once */
 	if (x->sync_call)
 		sync_answer(x);
 	else if (x->tty_call)
-		console_failed(x);
+		exec_console_failed(x);
 	else if (x->waiter)
 		wait_answer(x);
 	else
@@ -239,9 +187,8 @@ static struct exec *exec_new(struct oci *o, const struct container *c)
 	return x;
 }
 
-/* @dir: the container's directory, in which a terminal is asked for; -1: @fds are what the command gets. */
-static int exec_spawn(struct exec *x, const struct container *c, bool tty, const int32_t fds[3], int dir,
-		      struct orlop_error *err)
+int exec_spawn(struct exec *x, const struct container *c, bool tty, const int32_t fds[3], int dir,
+	       struct orlop_error *err)
 {
 	struct oci *o = x->o;
 	cleanup_free char *run = path_of(o, "run");
@@ -367,7 +314,7 @@ OCI_OP(op_exec_sync)
 	return 0;
 }
 
-static void exec_reply(struct exec *x, struct orlop_call *call, const int *fds, int n)
+void exec_reply(struct exec *x, struct orlop_call *call, const int *fds, int n)
 {
 	struct orlop_msgw w;
 	struct orlop_msg msg;
@@ -380,106 +327,6 @@ static void exec_reply(struct exec *x, struct orlop_call *call, const int *fds, 
 	msg = orlop_msgw_msg(&w);
 	x->o->h->call_done(call, 0, &msg, NULL);
 	orlop_msgw_done(&w);
-}
-
-static int terminal_open(int *ret_master, int *ret_slave, struct orlop_error *err)
-{
-	char name[64];
-	int m = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-	int s = -1;
-
-	if (m >= 0 && !grantpt(m) && !unlockpt(m) && !ptsname_r(m, name, sizeof(name)))
-		s = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (s < 0) {
-		int e = orlop_fail(err, errno, 0, "", "no terminal");
-
-		if (m >= 0)
-			close(m);
-		return e;
-	}
-	*ret_master = m;
-	*ret_slave = s;
-	return 0;
-}
-
-static int exec_tty(struct exec *x, const struct container *c, struct orlop_call *call,
-		    struct orlop_error *err)
-{
-	int master = -1;
-	int slave = -1;
-	int32_t fds[3];
-	int out;
-	int e = terminal_open(&master, &slave, err);
-
-	if (e)
-		return e;
-	x->master = master;
-	fds[0] = fds[1] = fds[2] = slave;
-	e = exec_spawn(x, c, true, fds, -1, err);
-	close(slave);
-	if (e)
-		return e;
-	out = fcntl(master, F_DUPFD_CLOEXEC, 3);
-	exec_reply(x, call, &out, 1);
-	return 0;
-}
-
-/* crun has connected: the master of the command's own terminal comes with its message. */
-static void console_ready(void *arg, int32_t fd, uint32_t events)
-{
-	struct exec *x = arg;
-	int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-	union { struct cmsghdr h; char room[CMSG_SPACE(sizeof(int))]; } ctl = { 0 };
-	char text[256];
-	struct iovec v = { text, sizeof(text) };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = ctl.room, .msg_controllen = sizeof(ctl.room) };
-	struct orlop_call *call = x->tty_call;
-	struct cmsghdr *h;
-	int out;
-
-	(void)events;
-	if (conn < 0)
-		return;
-	/* it is sent right behind the connection; who only connects is not waited for */
-	(void)setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){ .tv_sec = 1 }, sizeof(struct timeval));
-	h = recvmsg(conn, &m, MSG_CMSG_CLOEXEC) > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-	close(conn);
-	if (!h || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS || h->cmsg_len < CMSG_LEN(sizeof(int)))
-		return;
-	memcpy(&x->master, CMSG_DATA(h), sizeof(int));
-	console_close(x);
-	x->tty_call = NULL;
-	out = fcntl(x->master, F_DUPFD_CLOEXEC, 3);
-	exec_reply(x, call, &out, 1);
-}
-
-/*
- * crun 1.8 passes a change of the window's size on as a signal alone when it stands between two terminals, so it hands
- * over the command's own. runc refuses to do that for who waits for it, and does well without.
- */
-static int exec_console(struct exec *x, const struct container *c, struct orlop_call *call, struct orlop_error *err)
-{
-	struct oci *o = x->o;
-	cleanup_free char *path = path_of(o, "containers/%s", c->id);
-	cleanup_close int dir = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	const int32_t fds[3] = { -1, -1, -1 };
-	int e;
-
-	if (dir < 0)
-		return orlop_fail(err, errno, 0, "", "no directory for a terminal");
-	x->console_path = omem_printf("%s/tty-%.12s", path, x->id);
-	x->console = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/tty-%.12s", dir, x->id);
-	if (!x->console_path || x->console < 0 || bind(x->console, (struct sockaddr *)&a, sizeof(a)) || listen(x->console, 1))
-		return orlop_fail(err, errno, 0, "", "no socket for a terminal");
-	e = o->h->fd_watch(o->h, x->console, ORLOP_FD_READ, console_ready, x, &x->console_watch);
-	if (e)
-		return orlop_fail(err, -e, 0, "", "no socket for a terminal");
-	e = exec_spawn(x, c, true, fds, dir, err);
-	if (!e)
-		x->tty_call = call;
-	return e;
 }
 
 static int exec_pipes(struct exec *x, const struct container *c, const struct ojson *r,
@@ -538,7 +385,7 @@ OCI_OP(op_exec)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	e = process_write(o, c, x, ojson_get(r, "cmd"), tty, err);
 	if (!e)
-		e = tty ? o->is_crun ? exec_console(x, c, call, err) : exec_tty(x, c, call, err) : exec_pipes(x, c, r, call, err);
+		e = tty ? exec_tty(x, c, call, err) : exec_pipes(x, c, r, call, err);
 	if (e)
 		exec_free(x);
 	return e;
