@@ -169,6 +169,9 @@ def main():
         # what it uses, and may use
         for what, op, f in (("containers", STATS, {"filter": {"podSandboxId": p.id}}), ("of a pod", SB_STATS, {"filter": {"id": p.id}})):
             st, doc, _ = c.cri(op, f)
+            if op == SB_STATS and st in (-38, -95):	# since ABI 1.1
+                print("# no statistics of pods: built for ABI 1.0")
+                continue
             one = doc.get("stats", [{}])[0] if st == 0 and doc.get("stats") else {}
             use = one.get("linux", one)
             ok(st == 0 and len(doc["stats"]) == 1 and int(use.get("cpu", {}).get("usageCoreNanoSeconds", {}).get("value", 0)) > 0 and
