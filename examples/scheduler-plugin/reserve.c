@@ -111,7 +111,7 @@ static const struct orlop_scheduler_plugin_ops ops = {
 	.judge = op_judge,
 };
 
-ORLOP_MODULE("reserve", "scheduler-plugin", "0.1", "reads=nodes",
+ORLOP_MODULE("reserve", "scheduler-plugin", "0.1", "license=Apache-2.0\0reads=nodes\0user=system:kube-scheduler",
 	.summary = "nodes reserved for a namespace",
 	.license = "Apache-2.0",
 	.flags = ORLOP_MOD_UNLOADABLE,
