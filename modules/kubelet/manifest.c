@@ -109,6 +109,7 @@ int manifest_read(const char *text, size_t len, const char *path, const char *no
 	char time[OTIME_BUF];
 	char name[520];
 
+	obuf_reset(why);
 	if (oyaml_parse(text, len, &j, &err) < 0) {
 		obuf_puts(why, *err.msg ? err.msg : "it cannot be read");
 		return -EINVAL;
