@@ -229,4 +229,6 @@ def main_tests():
 
 
 group(t, main_tests)
+t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
+t.eq(d.stop(), 0, "and ends well")
 t.done()

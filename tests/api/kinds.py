@@ -151,4 +151,6 @@ newer = [
 
 
 group(t, main_tests)
+t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
+t.eq(d.stop(), 0, "and ends well")
 t.done()
