@@ -195,6 +195,18 @@ def main():
         st, why, _ = c.cri(FORWARD, {"podSandboxId": p.id, "port": [9]})
         ok(st < 0 and "failed to connect to localhost:9 inside namespace" in why, "a port nobody listens on: %s" % why)
 
+        # short lives: the start is told before the end
+        st, m = c.forward("runtime", EVENTS)
+        cursor = m.get(8)
+        short = [p.run("short%d" % i, "exit 0") for i in range(12)]
+        for x in short:
+            ended(d, x)
+        st, m = c.forward("runtime", EVENTS, num(8, cursor) + num(9, 1000000000))
+        order = {}
+        for e in json.loads(m.get(10, b"[]")):
+            order.setdefault(e["containerId"], []).append(e["type"].split("_")[1])
+        ok(m.get(11) or all(order.get(x, [])[-2:] == ["STARTED", "STOPPED"] for x in short), "short lives: the start is told before the end", order)
+
         # ends
         s = ended(d, p.run("fails", "exit 42"))
         ok(s.get("exitCode") == 42 and s.get("reason") == "Error" and int(s.get("finishedAt", 0)) >= int(s.get("startedAt", 1)),

@@ -109,10 +109,11 @@ static void started(void *arg, int32_t code, int32_t sig, const struct obuf *out
 			c->started_ns = c->finished_ns;
 		(void)container_save(o, c);
 		event_add(o, "CONTAINER_STARTED_EVENT", c->id, c->sandbox);
-		container_check_exit(o, c);
-		if (c->state != OCI_EXITED && !c->mon_fd)
-			monitor_watch(o, c);	/* its monitor went while it was being started */
 	}
+	if (c)
+		container_check_exit(o, c);
+	if (c && c->state != OCI_EXITED && !c->mon_fd)
+		monitor_watch(o, c);	/* its monitor went while it was being started */
 	if (err.err) {
 		reply_error(o, j->call, &err);
 	} else {

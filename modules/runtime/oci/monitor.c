@@ -46,8 +46,10 @@ static void monitor_ended(void *arg, int32_t fd, uint32_t events)
 	(void)fd;
 	(void)events;
 	monitor_forget(o, c);
+	if (c->busy)
+		return;		/* being started: who starts it looks then, and tells the start before the end */
 	container_check_exit(o, c);
-	if (c->state != OCI_EXITED && !c->busy)
+	if (c->state != OCI_EXITED)
 		lost(o, c);
 }
 
