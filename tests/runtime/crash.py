@@ -177,8 +177,10 @@ def bombs(d):
         print("# no pids controller")
         return
     bomb = p.run("bomb", "b() { b | b & }; b; while :; do busybox sleep 1; done")
-    peak = limit.replace("pids.max", "pids.current")
-    ok(isinstance(bomb, str) and until(lambda: int(open(peak).read()) >= 30), "a fork bomb goes off within its limit", bomb)
+    # older kernels count at the limit, others where the fork was tried
+    hits = [limit.replace("pids.max", "pids.events"), limit.replace("pids.max", "%s/pids.events" % bomb)]
+    ok(isinstance(bomb, str) and until(lambda: any(not open(x).read().startswith("max 0") for x in hits if os.path.exists(x))),
+       "a fork bomb goes off within its limit", bomb)
     st, why, _ = c.cri(rt.EXEC_SYNC, {"containerId": quiet, "timeout": 10, "cmd": ["/bin/busybox", "true"]})
     print("# exec beside it: %s %s" % (st, why))
     ok(rt.status(c, quiet).get("state") == "CONTAINER_RUNNING", "its neighbour lives")

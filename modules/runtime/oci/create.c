@@ -21,6 +21,8 @@
 #include "base/ofile.h"
 #include "base/omem.h"
 
+#define LOOK_NS		1000000000ull
+
 /* A container on its way into being. Texts are copies for the worker. */
 struct create_job {
 	struct oci	*o;
@@ -44,6 +46,7 @@ struct create_job {
 	/* conmon */
 	int		sync_fd;
 	struct orlop_fdwatch *sync_watch;
+	struct orlop_timer *timer;	/* is conmon there? */
 	struct orlop_child *child;
 	struct obuf	sync;
 };
@@ -52,6 +55,7 @@ static void create_free(struct create_job *j)
 {
 	if (j->sync_watch)
 		j->o->h->fd_unwatch(j->sync_watch);
+	j->o->h->timer_free(j->timer);
 	if (j->sync_fd >= 0)
 		close(j->sync_fd);
 	if (j->child)
@@ -112,6 +116,8 @@ static void create_fail(struct create_job *j)
 	if (j->sync_watch)
 		j->o->h->fd_unwatch(j->sync_watch);
 	j->sync_watch = NULL;
+	j->o->h->timer_free(j->timer);
+	j->timer = NULL;
 	if (!j->child || !run || proc_run(j->o, argv, j->o->spawn_flags, create_deleted, j, NULL))
 		create_wipe(j);
 }
@@ -331,6 +337,17 @@ static void sync_readable(void *arg, int32_t fd, uint32_t events)
 	create_finish(j);
 }
 
+/* What conmon starts inherits its end of the pipe: that conmon was killed does not show there. */
+static void conmon_look(void *arg)
+{
+	struct create_job *j = arg;
+
+	if (!j->sync_watch || !monitor_dead(j->o, j->c))
+		return;
+	orlop_fail(&j->err, EIO, 0, "", "conmon ended without telling a container");
+	create_fail(j);
+}
+
 static int conmon_start(struct create_job *j)
 {
 	struct oci *o = j->o;
@@ -428,6 +445,8 @@ static int conmon_start(struct create_job *j)
 	close(start[1]);
 	if (!e)
 		e = o->h->fd_watch(o->h, j->sync_fd, ORLOP_FD_READ, sync_readable, j, &j->sync_watch);
+	if (!e && !o->h->timer_new(o->h, conmon_look, j, &j->timer))
+		o->h->timer_set(j->timer, LOOK_NS, LOOK_NS);
 	return e;
 }
 

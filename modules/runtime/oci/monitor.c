@@ -71,6 +71,13 @@ static int monitor_pid(struct oci *o, const struct container *c)
 	return pid;
 }
 
+bool monitor_dead(struct oci *o, const struct container *c)
+{
+	cleanup_free char *path = path_of(o, "containers/%s/conmon.pid", c->id);
+
+	return path && !access(path, F_OK) && !monitor_pid(o, c);
+}
+
 void monitor_watch(struct oci *o, struct container *c)
 {
 	int pid = monitor_pid(o, c);

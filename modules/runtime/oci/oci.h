@@ -215,6 +215,8 @@ struct container *container_running(struct oci *o, const struct ojson *r, struct
 /* Watch the conmon of a container that has not ended; if it is gone already, so is the container. */
 void monitor_watch(struct oci *o, struct container *c);
 void monitor_forget(struct oci *o, struct container *c);
+/* It was there and is no more. */
+bool monitor_dead(struct oci *o, const struct container *c);
 
 /* ---- user.c ------------------------------------------------------------------------------------- */
 
@@ -323,6 +325,8 @@ void event_add(struct oci *o, const char *type, const char *container, const cha
 
 /* Delete what a daemon that died while making containers has left in the OCI runtime. */
 void orphans_start(struct oci *o);
+/* A container that is no more had this cgroup: the pod's, above it, may be left. Before orphans_start. */
+void orphan_cgroup(struct oci *o, const char *cgroup);
 void orphans_stop(struct oci *o);
 
 /* ---- exec.c ----------------------------------------------------------------------------------------- */

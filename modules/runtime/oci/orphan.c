@@ -61,17 +61,34 @@ static void parents_save(struct oci *o)
 		(void)unlink(path);
 }
 
+static void parent_add(struct oci *o, const char *parent)
+{
+	if (!o->orphan_parents)
+		o->orphan_parents = ojson_new_array();
+	if (o->orphan_parents)
+		(void)ojson_append_cstr(o->orphan_parents, parent);
+}
+
 static void parents_load(struct oci *o)
 {
 	cleanup_free char *path = path_of(o, "orphans.json");
+	cleanup_ojson struct ojson *j = NULL;
 	struct obuf b = OBUF_INIT;
 
-	if (path && !ofile_read(AT_FDCWD, path, 1u << 20, &b) && !ojson_parse(b.data, b.len, &o->orphan_parents, NULL) &&
-	    !ojson_is(o->orphan_parents, OJSON_ARRAY)) {
-		ojson_unref(o->orphan_parents);
-		o->orphan_parents = NULL;
-	}
+	if (path && !ofile_read(AT_FDCWD, path, 1u << 20, &b))
+		(void)ojson_parse(b.data, b.len, &j, NULL);
+	OJSON_FOREACH_ELEM(i, p, ojson_is(j, OJSON_ARRAY) ? j : NULL)
+		parent_add(o, ojson_cstr(p, ""));
 	obuf_done(&b);
+}
+
+void orphan_cgroup(struct oci *o, const char *cgroup)
+{
+	const char *slash = strrchr(cgroup, '/');
+	cleanup_free char *parent = slash > cgroup ? omem_strndup(cgroup, (size_t)(slash - cgroup)) : NULL;
+
+	if (parent)
+		parent_add(o, parent);
 }
 
 static void parent_note(struct oci *o, const char *id)
@@ -79,16 +96,9 @@ static void parent_note(struct oci *o, const char *id)
 	cleanup_free char *path = path_of(o, "run/%s/status", id);
 	cleanup_ojson struct ojson *j = NULL;
 	struct obuf b = OBUF_INIT;
-	const char *cgroup;
-	const char *slash;
 
 	if (path && !ofile_read(AT_FDCWD, path, 1u << 20, &b) && !ojson_parse(b.data, b.len, &j, NULL)) {
-		cgroup = ojson_get_cstr(j, "cgroup-path", "");
-		slash = strrchr(cgroup, '/');
-		if (!o->orphan_parents)
-			o->orphan_parents = ojson_new_array();
-		if (slash > cgroup && o->orphan_parents)
-			(void)ojson_append(o->orphan_parents, ojson_new_string(cgroup, (size_t)(slash - cgroup)));
+		orphan_cgroup(o, ojson_get_cstr(j, "cgroup-path", ""));
 		parents_save(o);
 	}
 	obuf_done(&b);
@@ -167,6 +177,7 @@ static void orphans_look(void *arg)
 void orphans_start(struct oci *o)
 {
 	parents_load(o);
+	parents_save(o);	/* with what state.c has noted */
 	orphans_look(o);
 	if (!o->h->timer_new(o->h, orphans_look, o, &o->orphan_timer))
 		o->h->timer_set(o->orphan_timer, AGAIN_NS, AGAIN_NS);

@@ -247,6 +247,18 @@ static bool id_ok(const char *name)
 	return strlen(name) == OCI_ID_LEN && strspn(name, "0123456789abcdef") == OCI_ID_LEN;
 }
 
+/* Where it was to be, as its configuration says: the OCI runtime may be making that just now, and find its bundle gone. */
+static void leftover_cgroup(struct oci *o, const char *dir)
+{
+	cleanup_free char *path = omem_printf("%s/config.json", dir);
+	cleanup_ojson struct ojson *j = NULL;
+	struct obuf b = OBUF_INIT;
+
+	if (path && !ofile_read(AT_FDCWD, path, 4u << 20, &b) && !ojson_parse(b.data, b.len, &j, NULL))
+		orphan_cgroup(o, ojson_cstr(OJSON_AT(j, "linux", "cgroupsPath"), ""));
+	obuf_done(&b);
+}
+
 /* The first process of a sandbox that never was: by the number its starter noted, if it still is one of those. */
 static void leftover_pause(const char *dir)
 {
@@ -275,6 +287,7 @@ static void leftover_remove(struct oci *o, const char *kind, const char *id)
 		return;
 	OLOG(o->h, INFO, "leftover_removed", "dir=%s", dir);
 	if (!strcmp(kind, "containers")) {
+		leftover_cgroup(o, dir);
 		rootfs_unmount(dir);
 	} else {
 		leftover_pause(dir);
