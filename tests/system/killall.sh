@@ -94,6 +94,7 @@ ok "no container noticed" diff "$tmp/before" "$tmp/after"
 ok "and nothing came twice" steady "4 4 4 4 4"
 
 # ---- what holds a container ------------------------------------------------------------------------
+# shellcheck disable=SC2046	# a name a word
 set -- $(k get pods -l app=hello -o jsonpath='{.items[*].metadata.name}')
 pid=$(first_of "$1")
 kill -9 "$pid"
