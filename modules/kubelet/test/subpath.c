@@ -23,8 +23,8 @@ static atomic_bool over;
 
 static const char *in(const char *name)
 {
-	static char path[8][256];
-	static int n;
+	static _Thread_local char path[8][256];
+	static _Thread_local int n;
 	char *p = path[n++ % 8];
 
 	snprintf(p, 256, "%s/%s", dir, name);

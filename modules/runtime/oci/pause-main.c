@@ -199,10 +199,16 @@ static int hold(const char *dir)
 
 int main(int argc, char **argv)
 {
+	int r;
+
 	if (argc == 7 && !strcmp(argv[1], "pin"))
 		return pin(argv[2], argv[3], argv[4], argv[5], argv[6]);
-	if (argc == 3 && !strcmp(argv[1], "hold"))
-		return hold(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "hold")) {
+		r = hold(argv[2]);
+		/* Nothing may run at exit: what it started would be born in the other namespace. */
+		(void)fflush(NULL);
+		_exit(r);
+	}
 	fprintf(stderr, "usage: oci-pause pin DIR HOSTNAME KINDS UIDMAP GIDMAP | oci-pause hold DIR\n");
 	return 2;
 }
