@@ -187,7 +187,10 @@ static void folder_one_done(void *arg, int e)
 			OLOG(f->o->h, WARN, "imported_not_noted", "name=%s ignoring=1", f->names[f->at]->d_name);
 	}
 	f->at++;
-	folder_next(f);
+	if (e == -ECANCELED)
+		folder_free(f);		/* the module ends */
+	else
+		folder_next(f);
 }
 
 static void folder_next(struct folder *f)

@@ -182,12 +182,15 @@ static void oci_fini(void *ctx)
 
 	execs_end(o);
 	attaches_end(o);
+	procs_forget(o);
+	pulls_forget(o);
 	orphans_stop(o);
 	events_done(o);
 	OMAP_FOREACH(&o->sandboxes, s)
 		sandbox_free(s->value);
 	OMAP_FOREACH(&o->containers, c) {
 		monitor_forget(o, c->value);
+		stop_forget(o, c->value);
 		container_free(c->value);
 	}
 	OMAP_FOREACH(&o->images, i)
@@ -264,6 +267,7 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 	olist_init(&o->execs);
 	olist_init(&o->attaches);
 	olist_init(&o->pulls);
+	olist_init(&o->procs);
 	omap_init(&o->sandboxes);
 	omap_init(&o->containers);
 	omap_init(&o->images);

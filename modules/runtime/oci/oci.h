@@ -142,6 +142,7 @@ struct oci {
 	uint32_t	n_pulling;	/* images that are being fetched or imported */
 	bool		gc_wanted;	/* layers_gc when none is */
 	struct olist	pulls;
+	struct olist	procs;		/* programs that run for us: proc.c */
 	char		*registries_conf;	/* for skopeo; NULL: the machine's */
 	const char	*certs_dir;
 	uint64_t	pull_stall_ns;
@@ -162,6 +163,8 @@ struct proc;
 int proc_start(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn, void *arg, struct proc **ret,
 	       struct orlop_error *err);
 void proc_kill(struct proc *p);
+/* At the end of the module: they run on or not, nobody is told any more. */
+void procs_forget(struct oci *o);
 /* First line of @out, for messages. */
 void proc_first_line(const struct obuf *out, char *buf, size_t size);
 
@@ -197,6 +200,8 @@ uint64_t pid_start_time(int pid);	/* 0: no such process */
 void container_ended(struct oci *o, struct container *c);
 void container_check_exit(struct oci *o, struct container *c);
 void stop_answer_all(struct oci *o, struct container *c);
+/* The module ends: nobody waits for it here any more. */
+void stop_forget(struct oci *o, struct container *c);
 /* Kill a container that runs; @then once it has ended. 0 or -ENOMEM. */
 int container_kill(struct oci *o, struct container *c, orlop_cb then, void *arg);
 /* Delete a container in any state; @then when it is gone. 0, or -errno (and @then is not called). */
@@ -311,6 +316,7 @@ void import_dir_start(struct oci *o);
 
 struct pull;
 void pulls_end(struct oci *o);
+void pulls_forget(struct oci *o);
 /* An archive or layout at @path; @given: a name for it, NULL: its own. @call (or NULL) is answered, @done (or NULL) called. */
 int pull_import(struct oci *o, struct orlop_call *call, const char *path, const char *given, bool take_path,
 		void (*done)(void *arg, int e), void *arg, struct orlop_error *err);

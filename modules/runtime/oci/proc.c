@@ -14,6 +14,7 @@
 #define OUTPUT_MAX	(1u << 20)
 
 struct proc {
+	struct olist	node;		/* oci's procs */
 	struct oci	*o;
 	struct orlop_child *child;
 	struct orlop_fdwatch *watch;
@@ -51,6 +52,7 @@ static void proc_exited(void *arg, int32_t code, int32_t sig)
 {
 	struct proc *p = arg;
 
+	olist_del(&p->node);
 	(void)proc_drain(p);
 	p->o->h->fd_unwatch(p->watch);
 	close(p->fd);
@@ -69,6 +71,20 @@ int proc_run(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn,
 void proc_kill(struct proc *p)
 {
 	(void)p->o->h->child_kill(p->child, SIGKILL);
+}
+
+void procs_forget(struct oci *o)
+{
+	while (!olist_empty(&o->procs)) {
+		struct proc *p = OLIST_ENTRY(olist_first(&o->procs), struct proc, node);
+
+		olist_del(&p->node);
+		o->h->fd_unwatch(p->watch);
+		close(p->fd);
+		o->h->child_free(p->child);
+		obuf_done(&p->out);
+		omem_free(p);
+	}
 }
 
 int proc_start(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn, void *arg, struct proc **ret,
@@ -105,6 +121,7 @@ int proc_start(struct oci *o, const char *const *argv, uint32_t flags, proc_fn f
 	if (!e && (e = o->h->fd_watch(o->h, p->fd, ORLOP_FD_READ, proc_readable, p, &p->watch)))
 		p->watch = NULL;	/* the output is read at the end: enough for what we run */
 	if (p->child) {
+		olist_append(&o->procs, &p->node);
 		if (ret)
 			*ret = p;
 		return 0;

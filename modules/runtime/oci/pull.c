@@ -477,6 +477,20 @@ void pulls_end(struct oci *o)
 		fetch_end(OLIST_ENTRY(pos, struct pull, node), "the daemon ends");
 }
 
+void pulls_forget(struct oci *o)
+{
+	o->gc_wanted = false;
+	while (!olist_empty(&o->pulls)) {
+		struct pull *p = OLIST_ENTRY(olist_first(&o->pulls), struct pull, node);
+
+		for (uint32_t i = 0; i < p->n_more; i++)
+			o->h->call_on_cancel(p->more[i], NULL, NULL);
+		if (p->call)
+			o->h->call_on_cancel(p->call, NULL, NULL);
+		pull_free(p, -ECANCELED);
+	}
+}
+
 /* Whoever asked has left: the fetch ends when nobody waits for it any more. */
 static void asker_gone(void *arg)
 {

@@ -63,6 +63,12 @@ static void wait_free(struct oci *o, struct stop_wait *w)
 	omem_free(w);
 }
 
+void stop_forget(struct oci *o, struct container *c)
+{
+	while (!olist_empty(&c->waits))
+		wait_free(o, OLIST_ENTRY(olist_first(&c->waits), struct stop_wait, node));
+}
+
 void stop_answer_all(struct oci *o, struct container *c)
 {
 	while (!olist_empty(&c->waits)) {
