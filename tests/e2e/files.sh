@@ -13,6 +13,7 @@ ok "image" image 1
 bridge=$(setting bridge) cgroups=$(setting cgroupRoot)
 ok "down, to start it traced" "$orlop" down --data-dir "$dir"
 cp "$dir/orlop.conf" "$tmp/conf"
+: > "$tmp/log"
 strace -f -k -qq -e trace=%file -e signal=none -o "$tmp/trace" "$builddir/orlopd" -c "$tmp/conf" -f > "$tmp/log" 2>&1 &
 tracer=$!
 ok "ready under strace" timeout 60 sh -c "tail -n +1 --pid=$tracer -f '$tmp/log' | grep -m 1 event=ready"
