@@ -19,6 +19,15 @@ static void reject(struct pod *p, const char *reason, const char *message)
 	pod_fail(p, reason, text, 0, false);
 }
 
+/* Does the API, and so the scheduler, count what it asked for as taken? */
+static bool holds(const struct pod *p)
+{
+	const char *phase = p->obj ? ojson_get_cstr(ojson_get(p->obj, "status"), "phase", "") : "";
+
+	return p->obj && !p->gone && !p->orphan && !p->finished && !p->fail_reason && !p->done && strcmp(phase, "Failed") &&
+		strcmp(phase, "Succeeded");
+}
+
 bool pod_admitted(struct pod *p)
 {
 	struct kubelet *k = p->k;
@@ -43,7 +52,7 @@ bool pod_admitted(struct pod *p)
 	OMAP_FOREACH(&k->pods, e) {
 		const struct pod *o = e->value;
 
-		if (o != p && o->obj && o->admitted && !o->finished && !o->fail_reason && !o->done && !o->orphan)
+		if (o != p && o->admitted && holds(o))
 			others[a.n_others++] = o->obj;
 	}
 	node = kubelet_get(k, k->in_nodes, "", k->node_name);
