@@ -127,6 +127,8 @@ const struct version *truth_at(const struct cluster *c, uint32_t i);
 uint32_t truth_find(const struct cluster *c, uint64_t rev);
 /* Newest versions of all keys of @resource that are there. */
 void truth_each(const struct cluster *c, const char *resource, void (*fn)(void *arg, const struct version *v), void *arg);
+/* Those that are gone too: the newest version has no object. */
+void truth_each_ever(const struct cluster *c, const char *resource, void (*fn)(void *arg, const struct version *v), void *arg);
 /* An object that is there, by uid (NULL: none). */
 const struct version *truth_uid(const struct cluster *c, const char *uid);
 /* Was the uid ever there? */

@@ -102,11 +102,12 @@ static void ready_count(void *arg, const struct version *v)
 {
 	struct survey *s = arg;
 	uint64_t now = sim_now(s->c->w);
+	const struct version *had = v->obj ? v : v->prev;
 	const struct version *at;
 
-	if (strcmp(controller(v), s->owner))
+	if (!had || !had->obj || strcmp(controller(had), s->owner))
 		return;
-	s->held += is_held(v, now);
+	s->held += v->obj && is_held(v, now);
 	for (at = v; at && !is_ready(at); at = at->prev) {
 		if (at->at + WINDOW_NS < now)
 			return;
@@ -136,7 +137,7 @@ static void set_count(void *arg, const struct version *v)
 
 	if (strcmp(controller(v), s->owner))
 		return;
-	truth_each(s->c, "pods", ready_count, &ready);
+	truth_each_ever(s->c, "pods", ready_count, &ready);
 	s->total += n;
 	s->after += least(n, ready.lately);
 	if (v != s->changed)

@@ -86,6 +86,16 @@ void truth_each(const struct cluster *c, const char *resource, void (*fn)(void *
 	}
 }
 
+void truth_each_ever(const struct cluster *c, const char *resource, void (*fn)(void *arg, const struct version *v), void *arg)
+{
+	OMAP_FOREACH(&c->truth->keys, e) {
+		const struct version *v = e->value;
+
+		if (!strcmp(v->resource, resource))
+			fn(arg, v);
+	}
+}
+
 const struct version *truth_uid(const struct cluster *c, const char *uid)
 {
 	const struct version *v = omap_get_cstr(&c->truth->uids, uid);
