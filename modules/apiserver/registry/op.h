@@ -64,7 +64,8 @@ struct registry {
 	const struct oschema *schema;
 	struct oarena	arena;
 	struct reg_kind	*kinds;		/* parallel to schema->resources */
-	uint64_t	*lazy_rev;	/* the same: last lazy write; the one thing that shards share, atomic */
+	uint64_t	*lazy_rev;	/* the same: last write answered before the cache had it (lazy, or it could not wait);
+				 * the one thing that shards share, atomic */
 	uint32_t	svc_base;	/* service range, host order */
 	uint32_t	svc_mask;
 	uint16_t	port_lo;

@@ -274,12 +274,9 @@ void reg_lazy_wrote(struct reg_shard *sh, const struct reg_kind *k, uint64_t rev
 
 uint64_t reg_lazy_pending(struct reg_shard *sh, const struct reg_kind *k)
 {
-	uint64_t rev;
+	uint64_t rev = __atomic_load_n(&sh->rg->lazy_rev[k->stored->id], __ATOMIC_RELAXED);
 
-	if (!(k->stored->res->flags & OSCHEMA_S_LAZY))
-		return 0;
-	rev = __atomic_load_n(&sh->rg->lazy_rev[k->stored->id], __ATOMIC_RELAXED);
-	return rev > sh->h->resource_rev(reg_open(sh, k), NULL) ? rev : 0;
+	return rev && rev > sh->h->resource_rev(reg_open(sh, k), NULL) ? rev : 0;
 }
 
 uint64_t reg_read_after(struct reg_op *op)

@@ -326,10 +326,12 @@ static void on_waited(void *arg, int32_t status)
 {
 	struct reg_op *op = arg;
 
-	/* durable in any case; a feeder that is late by seconds has its own alarm */
-	if (status < 0)
+	/* durable in any case; a feeder that is late by seconds has its own alarm; who reads waits for it */
+	if (status < 0) {
 		OLOG(op->sh->h, WARN, "cache_late", "resource=%s rev=%llu", op->w->k->name,
 		     (unsigned long long)op->w->stored.rev);
+		reg_lazy_wrote(op->sh, op->w->k, op->w->stored.rev);
+	}
 	finish(op);
 }
 
@@ -363,8 +365,10 @@ static void on_committed(struct reg_op *op, int r, const struct reg_txn_result *
 			finish(op);
 			return;
 		}
-		if (!rs || op->sh->h->cache_wait(rs, res->rev, CACHE_WAIT_NS, on_waited, op))
+		if (!rs || op->sh->h->cache_wait(rs, res->rev, CACHE_WAIT_NS, on_waited, op)) {
+			reg_lazy_wrote(op->sh, w->k, res->rev);
 			finish(op);
+		}
 		return;
 	}
 	/* The object's own key is compared first; another one is private: an address, a port. */
