@@ -92,6 +92,13 @@ int main(void)
 	report("create-pod", cpu_us() - t - binding, 2000);
 	report("bind-pod", binding, 2000);
 	t = cpu_us();
+	for (unsigned int i = 0; i < 5000; i++) {
+		snprintf(body, sizeof(body), "{\"kind\":\"Event\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"p%u.1\",\"namespace\":\"default\"},\"involvedObject\":{\"kind\":\"Pod\",\"namespace\":\"default\",\"name\":\"p%u\",\"uid\":\"0\",\"apiVersion\":\"v1\"},\"reason\":\"Scheduled\",\"message\":\"Successfully assigned default/p%u to n1\",\"source\":{\"component\":\"default-scheduler\"},\"firstTimestamp\":\"2026-01-01T00:00:00Z\",\"lastTimestamp\":\"2026-01-01T00:00:00Z\",\"count\":1,\"type\":\"Normal\",\"reportingComponent\":\"default-scheduler\",\"reportingInstance\":\"\"}", i, i, i);
+		run(r, REG_CREATE, "events", "", body);
+		forget(r);
+	}
+	report("create-event", cpu_us() - t, 5000);
+	t = cpu_us();
 	for (unsigned int i = 0; i < 100000; i++) {
 		snprintf(name, sizeof(name), "c%u", i % 5000);
 		run(r, REG_GET, "configmaps", name, "");
