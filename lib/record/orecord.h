@@ -76,6 +76,26 @@ int orecord_put_bytes(const struct oschema *s, const struct oschema_resource *r,
 		      struct orlop_bytes object, unsigned int flags, struct obuf *b,
 		      struct orecord_head *ret);
 
+/* A record made from a cached object's: what it says stays but for one field and the text. */
+struct orecord_change {
+	const struct orlop_object *was;
+	const char	*path;		/* "spec.nodeName" */
+	struct orlop_bytes value;	/* what it is now */
+	struct orlop_bytes json;	/* from "metadata": on, without resourceVersion */
+	uint32_t	rv_off;		/* in @json: where that goes */
+	uint32_t	mf_off;		/* in @json: value of managedFields, 0: none */
+	uint32_t	mf_len;
+};
+
+/*
+ * orecord_put_changed - append that record to @b
+ *
+ * For changes of nothing else that is indexed: labels, owners, other fields. 0, -ENOMEM, -EINVAL (the object
+ * was indexed by other fields than @r has now, or @path is none).
+ */
+int orecord_put_changed(const struct oschema *s, const struct oschema_resource *r,
+			const struct orecord_change *c, struct obuf *b);
+
 /* Only the head of an object; 0 or -EINVAL. */
 int orecord_head(struct orlop_bytes object, struct orecord_head *ret);
 

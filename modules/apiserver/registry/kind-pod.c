@@ -1,4 +1,5 @@
 /* kind-pod.c - Pods: phase, QoS class, binding to a node. */
+#include "bind.h"
 #include "kinds.h"
 #include "verbs.h"
 #include "write.h"
@@ -201,22 +202,25 @@ static void bound(struct reg_op *op)
 
 void reg_do_binding(struct reg_op *op)
 {
+	struct orlop_bytes name = op->rq.name;
 	struct ojson *b = NULL;
-	struct orlop_bytes name = op->rq.name, ns;
-	int r = parse_binding(op, &b);
+	struct bind_body in;
+	bool plain = bind_scan(op->rq.body, &in);
+	int r = plain ? 0 : parse_binding(op, &b);
 
+	if (r == 0 && !plain) {
+		in.name = ojson_get_bytes(ojson_get(b, "metadata"), "name");
+		in.ns = ojson_get_bytes(ojson_get(b, "metadata"), "namespace");
+	}
 	if (r == 0) {
-		const struct ojson *bm = ojson_get(b, "metadata");
-
 		if (op->k->virt) {	/* POST …/bindings: the pod is named in the body */
-			name = ojson_get_bytes(bm, "name");
+			name = in.name;
 			name.p = rb_dup(&op->arena, name);
 			op->k = op->sh->rg->pods;
 		}
-		ns = ojson_get_bytes(bm, "namespace");
-		if (ns.len && !rb_eq(ns, op->rq.ns))
+		if (in.ns.len && !rb_eq(in.ns, op->rq.ns))
 			r = reg_bad_request(op, "the namespace of the provided object does not match the namespace sent on the request");
-		else if (ojson_get_bytes(bm, "name").len && !rb_eq(ojson_get_bytes(bm, "name"), name))
+		else if (in.name.len && !rb_eq(in.name, name))
 			r = reg_bad_request(op, "name in URL does not match name in Binding object");
 		else if (name.len == 0)
 			r = reg_bad_request(op, "name must be provided");
@@ -228,6 +232,7 @@ void reg_do_binding(struct reg_op *op)
 		reg_finish(op, r);
 		return;
 	}
+	op->w->make_text = plain ? bind_text : NULL;
 	op->w->answer = WRITE_ANSWER_CUSTOM;
 	op->w->finish = bound;
 	write_run(op);

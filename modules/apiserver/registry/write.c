@@ -125,7 +125,7 @@ static int base_from_cache(struct reg_op *op)
 		w->base_rev = w->base_obj->rev;
 		w->base_json = w->base_obj->json;
 	}
-	return base_parse(op);
+	return 0;
 }
 
 /* ---- parts of make ---- */
@@ -537,6 +537,8 @@ static void on_fresh(void *arg, int32_t status)
 	int r = base_from_cache(op);
 
 	(void)status;	/* late or not: the compare decides */
+	if (r == 0)
+		r = base_parse(op);
 	if (r)
 		reg_finish(op, r);
 	else
@@ -559,6 +561,23 @@ static void on_looked(struct reg_op *op, int r, const struct reg_txn_result *res
 		attempt(op);
 }
 
+/* The write made in bytes; false: by trees then. */
+static bool attempt_text(struct reg_op *op)
+{
+	struct write *w = op->w;
+	struct reg_txn t;
+
+	if (!w->make_text || !w->base_obj || op->opt.dry_run || !w->make_text(op))
+		return false;
+	w->key = reg_key(&op->arena, w->k, w->ns, w->name);
+	t.n_cmp = t.n_put = t.flags = 0;
+	t.err = 0;
+	reg_txn_compare(&t, w->key, w->base_rev);
+	reg_txn_put(&t, w->key, (struct orlop_bytes){ w->record.data, w->record.len });
+	store_commit(op, &t, on_committed);
+	return true;
+}
+
 void write_run(struct reg_op *op)
 {
 	struct write *w = op->w;
@@ -572,6 +591,10 @@ void write_run(struct reg_op *op)
 	}
 	if (w->name.len)
 		r = base_from_cache(op);
+	if (r == 0 && attempt_text(op))
+		return;
+	if (r == 0)
+		r = base_parse(op);
 	if (r) {
 		reg_finish(op, r);
 		return;

@@ -61,6 +61,11 @@ struct write {
 	uint32_t	code;		/* of success: 200, 201 */
 	enum write_answer answer;
 	int		(*make)(struct reg_op *op);
+	/*
+	 * NULL, or tried before @make on the cached object's bytes, while `old` is not yet parsed: w->record and
+	 * w->stored; false: let @make do it. For kinds that commit nothing besides.
+	 */
+	bool		(*make_text)(struct reg_op *op);
 	void		(*finish)(struct reg_op *op);	/* WRITE_ANSWER_CUSTOM */
 
 	/* generateName */

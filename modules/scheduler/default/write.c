@@ -18,7 +18,7 @@
 
 #define BATCH_MAX   64u
 #define BATCH_BYTES (40u << 10) /* of the 64 KB that a message may have */
-#define BATCHES_MAX 4u
+#define BATCHES_MAX 8u
 #define WAITING_MAX 1024u /* then no more pods are tried */
 #define EVENTS_MAX  8192u /* Events beyond are dropped */
 
