@@ -8,6 +8,7 @@
 #include "../registry/op.h"
 
 struct ojson;
+struct reg_txn_result;
 
 /* NamespaceLifecycle: may something be created in @ns? 0 or -errno with op->err (404, 403). */
 int admission_namespace(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,
@@ -28,6 +29,16 @@ int admission_pod_tolerations(struct reg_op *op, struct ojson *pod);
 int admission_limits_give(struct reg_op *op, struct ojson *pod);
 int admission_limits_judge(struct reg_op *op, struct ojson *pod);
 int admission_node_taints(struct reg_op *op, struct ojson *node, const struct ojson *old);
+
+/*
+ * quota.c: ResourceQuota. _waits: must the write stand in line behind others of its namespace? write_commit() is called
+ * when it is its turn. _charge: compares and puts of quotas into the transaction, or a refusal. _done: the transaction is
+ * over (@res NULL: it failed), true if a quota was not as we thought: try again. _next: whoever waits goes on.
+ */
+bool admission_quota_waits(struct reg_op *op);
+int admission_quota_charge(struct reg_op *op, struct reg_txn *t);
+bool admission_quota_done(struct reg_op *op, const struct reg_txn_result *res);
+void admission_quota_next(struct reg_shard *sh, struct orlop_bytes ns);
 
 /* Parse a cached object by kind; *ret NULL if there is none. */
 int admission_lookup(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,

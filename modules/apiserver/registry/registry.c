@@ -190,6 +190,7 @@ int reg_shard_new(struct registry *rg, const struct orlop_host *h, struct reg_sh
 	sh->rg = rg;
 	sh->h = h;
 	olist_init(&sh->watches);
+	olist_init(&sh->quota_gates);
 	for (uint16_t i = 0; i < rg->schema->n_resources; i++)
 		olist_init(&sh->open[i].watches);
 	*ret = sh;

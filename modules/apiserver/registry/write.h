@@ -65,6 +65,14 @@ struct write {
 
 	/* generateName */
 	bool		generated;
+
+	/* admission/quota.c: what is charged with this write */
+	struct quota_charge *charges;
+	uint32_t	n_charges;
+	uint32_t	quota_first;	/* of the transaction's compares */
+	struct quota_gate *quota_gate;	/* held */
+	struct olist	quota_link;	/* waiting for it */
+	struct reg_op	*quota_op;
 };
 
 /* A write of @name by @make; takes op to its end. */
@@ -72,6 +80,8 @@ int write_new(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns
 	      struct orlop_bytes name, int (*make)(struct reg_op *op));
 void write_run(struct reg_op *op);
 void write_free(struct reg_op *op);
+/* What was decided goes to the storage; called again for a write that had to wait for others of its namespace. */
+void write_commit(struct reg_op *op);
 
 /* ---- parts of make ---- */
 
