@@ -71,9 +71,11 @@ int admission_mutate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 
 int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
+	int r = 0;
+
 	if (op->w->k == op->sh->rg->pods && !old)
-		return admission_limits_judge(op, obj);
-	if (op->w->k == op->sh->rg->priorityclasses)
-		return admission_priority_class(op, obj);
-	return 0;
+		r = admission_limits_judge(op, obj);
+	else if (op->w->k == op->sh->rg->priorityclasses)
+		r = admission_priority_class(op, obj);
+	return r ? r : admission_pod_security(op, obj, old);
 }
