@@ -42,6 +42,15 @@ int admission_quota_charge(struct reg_op *op, struct reg_txn *t);
 bool admission_quota_done(struct reg_op *op, const struct reg_txn_result *res);
 void admission_quota_next(struct reg_shard *sh, struct orlop_bytes ns);
 
+/*
+ * hooks.c: webhooks. Both give 0 (nothing to ask, or it has been asked), -EINPROGRESS (admission_hooks_run() asks, and
+ * calls @done later or at once), or another -errno with op->err. _mutated: w->obj is what they made of it.
+ */
+int admission_hooks_mutated(struct reg_op *op);
+int admission_hooks_validate(struct reg_op *op);
+void admission_hooks_run(struct reg_op *op, void (*done)(struct reg_op *op, int r));
+void hook_clients_free(struct reg_shard *sh);
+
 /* Parse a cached object by kind; *ret NULL if there is none. */
 int admission_lookup(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,
 		     struct orlop_bytes name, struct ojson **ret);

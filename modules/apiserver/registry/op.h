@@ -97,6 +97,8 @@ struct reg_shard {
 	uint64_t	watch_timer_at;	/* monotonic; when it fires, 0: unarmed */
 	struct reg_expiry *expiry;	/* shard 0: events' end */
 	struct reg_evcache *evcache;
+	struct olist	hook_clients;	/* connections to webhooks */
+	uint32_t	hook_calls;
 	struct olist	quota_gates;	/* namespaces whose quotas are being charged */
 	uint32_t	n_ops;
 	uint32_t	n_watches;

@@ -3,6 +3,7 @@
 #include "op.h"
 #include "store.h"
 #include "verbs.h"
+#include "../admission/admission.h"
 
 #include "record/orecord.h"
 
@@ -191,6 +192,7 @@ int reg_shard_new(struct registry *rg, const struct orlop_host *h, struct reg_sh
 	sh->h = h;
 	olist_init(&sh->watches);
 	olist_init(&sh->quota_gates);
+	olist_init(&sh->hook_clients);
 	for (uint16_t i = 0; i < rg->schema->n_resources; i++)
 		olist_init(&sh->open[i].watches);
 	*ret = sh;
@@ -203,6 +205,7 @@ void reg_shard_free(struct reg_shard *sh)
 		return;
 	reg_expiry_free(sh->expiry);
 	reg_evcache_free(sh->evcache);
+	hook_clients_free(sh);
 	if (sh->watch_timer)
 		sh->h->timer_free(sh->watch_timer);
 	for (uint16_t i = 0; i < sh->rg->schema->n_resources; i++)

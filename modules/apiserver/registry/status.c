@@ -291,6 +291,8 @@ int reg_failed(struct reg_op *op, int r, const struct orlop_error *err)
 	const char *why = err && err->msg[0] ? err->msg : "";
 
 	switch (-r) {
+	case EINPROGRESS:	/* no failure: webhooks are asked first */
+		return r;
 	case ENOMEM:
 		return fail(op, ENOMEM, 500, "InternalError", "Internal error occurred: out of memory");
 	case ENOSPC:

@@ -64,6 +64,7 @@ void write_free(struct reg_op *op)
 		return;
 	drop_attempt(w);
 	ojson_unref(w->old);
+	ojson_unref(w->hook_obj);
 	obuf_done(&w->record);
 	obuf_done(&w->managed);
 	obuf_done(&w->base_buf);
@@ -269,6 +270,12 @@ int write_check(struct reg_op *op)
 			return r;
 	}
 	r = admission_mutate(op, w->obj, w->old);
+	if (r == 0 && w->dirty)
+		r = write_canonical(op);
+	if (r == 0)
+		r = admission_hooks_mutated(op);
+	if (r == -EINPROGRESS)
+		return r;
 	if (r == 0 && w->dirty)
 		r = write_canonical(op);
 	if (r == 0)
@@ -509,6 +516,23 @@ static int build_txn(struct reg_op *op, struct reg_txn *t)
 	return r;
 }
 
+/* The webhooks have answered. */
+static void hooked(struct reg_op *op, int r)
+{
+	if (r)
+		reg_finish(op, r);
+	else
+		attempt(op);
+}
+
+static void judged(struct reg_op *op, int r)
+{
+	if (r)
+		reg_finish(op, r);
+	else
+		write_commit(op);
+}
+
 /* Decide, encode, send: one try. */
 static void attempt(struct reg_op *op)
 {
@@ -521,6 +545,10 @@ static void attempt(struct reg_op *op)
 		return;
 	}
 	r = w->make(op);
+	if (r == -EINPROGRESS) {
+		admission_hooks_run(op, hooked);
+		return;
+	}
 	if (r) {
 		reg_finish(op, r);
 		return;
@@ -529,7 +557,13 @@ static void attempt(struct reg_op *op)
 		finish(op);
 		return;
 	}
-	write_commit(op);
+	r = admission_hooks_validate(op);
+	if (r == -EINPROGRESS)
+		admission_hooks_run(op, judged);
+	else if (r)
+		reg_finish(op, r);
+	else
+		write_commit(op);
 }
 
 void write_commit(struct reg_op *op)

@@ -66,6 +66,12 @@ struct write {
 	/* generateName */
 	bool		generated;
 
+	/* admission/hooks.c: what mutating webhooks made of the object when the base was hook_rev */
+	struct hook_run	*hook_run;	/* to be asked, or being asked */
+	struct ojson	*hook_obj;
+	uint64_t	hook_rev;
+	bool		hooked;
+
 	/* admission/quota.c: what is charged with this write */
 	struct quota_charge *charges;
 	uint32_t	n_charges;
