@@ -62,9 +62,13 @@ int admission_mutate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		if (r == 0)
 			r = admission_pod_tolerations(op, obj);
 		if (r == 0)
+			r = admission_runtime_class(op, obj);
+		if (r == 0)
 			r = admission_limits_give(op, obj);
 	} else if (k == op->sh->rg->nodes) {
 		r = admission_node_taints(op, obj, old);
+	} else if (!old) {
+		r = admission_default_class(op, obj);
 	}
 	return r;
 }
@@ -77,5 +81,7 @@ int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		r = admission_limits_judge(op, obj);
 	else if (op->w->k == op->sh->rg->priorityclasses)
 		r = admission_priority_class(op, obj);
+	else if (old && !strcmp(op->w->k->name, "persistentvolumeclaims"))
+		r = admission_claim_resize(op, obj, old);
 	return r ? r : admission_pod_security(op, obj, old);
 }

@@ -30,6 +30,10 @@ int admission_limits_give(struct reg_op *op, struct ojson *pod);
 int admission_limits_judge(struct reg_op *op, struct ojson *pod);
 /* podsecurity.c: pods, what makes pods, and namespaces that ask for more of them */
 int admission_pod_security(struct reg_op *op, const struct ojson *obj, const struct ojson *old);
+/* class.c */
+int admission_runtime_class(struct reg_op *op, struct ojson *pod);
+int admission_default_class(struct reg_op *op, struct ojson *obj);
+int admission_claim_resize(struct reg_op *op, const struct ojson *claim, const struct ojson *old);
 int admission_node_taints(struct reg_op *op, struct ojson *node, const struct ojson *old);
 
 /*
