@@ -143,6 +143,11 @@ def kinds():
     a = api.get(G + "validatingwebhookconfigurations", {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"})
     t.eq(a.json["rows"][0]["cells"][:2], ["d", 1], "in a table")
     api.delete(G + "validatingwebhookconfigurations/d")
+    a = api.post(G + "validatingwebhookconfigurations", {
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": "d"},
+        "webhooks": [hook("/ok", matchConditions=[{"name": "x", "expression": "true"}])]})
+    t.ok(a.status == 201 and "matchConditions" in a.headers.get("Warning", ""), "conditions are not passed over in silence", a)
+    api.delete(G + "validatingwebhookconfigurations/d")
     bad = hook("/ok", name="short", sideEffects="Some", timeoutSeconds=31, admissionReviewVersions=[])
     bad["clientConfig"] = {"url": "http://x"}
     bad["rules"] = [dict(RULE, operations=["LOOK"], apiGroups=["*", "x"])]

@@ -53,6 +53,8 @@ void admission_quota_next(struct reg_shard *sh, struct orlop_bytes ns);
 int admission_hooks_mutated(struct reg_op *op);
 int admission_hooks_validate(struct reg_op *op);
 void admission_hooks_run(struct reg_op *op, void (*done)(struct reg_op *op, int r));
+/* What of a configuration is not done here. */
+void admission_hooks_warn(struct reg_op *op, const struct ojson *config);
 void hook_clients_free(struct reg_shard *sh);
 
 /* Parse a cached object by kind; *ret NULL if there is none. */

@@ -124,6 +124,14 @@ int admission_hooks_validate(struct reg_op *op)
 	return -EINPROGRESS;
 }
 
+void admission_hooks_warn(struct reg_op *op, const struct ojson *config)
+{
+	OJSON_FOREACH_ELEM(i, h, ojson_get(config, "webhooks"))
+		if (ojson_count(ojson_get(h, "matchConditions")))
+			reg_warn(op, "webhooks[%zu].matchConditions: not evaluated by this server: the webhook is asked about all that its rules and selectors match",
+				 i);
+}
+
 /* ---- the round ---------------------------------------------------------------------------------------------------- */
 
 static void next(struct hook_run *run);
