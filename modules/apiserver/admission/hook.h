@@ -45,7 +45,9 @@ struct hook_run {
 	void		(*done)(struct reg_op *op, int r);
 };
 
-/* hookmatch.c: fills run->v. 0 or -errno with op->err. */
+/* hookmatch.c: is any configured at all? */
+bool hooks_any(struct reg_shard *sh, bool mutating);
+/* Fills run->v. 0 or -errno with op->err. */
 int hooks_match(struct hook_run *run, bool mutating);
 
 /* hookcall.c: ask; hook_answered() is called once, maybe before this returns. */

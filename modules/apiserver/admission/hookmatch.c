@@ -113,13 +113,25 @@ static int match_one(struct hook_run *run, struct ojson *conf, bool mutating, co
 	return 0;
 }
 
+bool hooks_any(struct reg_shard *sh, bool mutating)
+{
+	const struct reg_kind *k = sh->rg->webhooks[mutating];
+	struct orlop_resource *res = k ? reg_open(sh, k) : NULL;
+	struct orlop_snapshot *snap;
+	bool any;
+
+	if (!res || sh->h->snapshot_open(res, &snap))
+		return res != NULL;	/* whoever looks closer says what is wrong */
+	any = sh->h->snapshot_count(snap) > 0;
+	sh->h->snapshot_close(snap);
+	return any;
+}
+
 int hooks_match(struct hook_run *run, bool mutating)
 {
 	struct reg_op *op = run->op;
 	const struct orlop_host *h = op->sh->h;
-	const struct reg_kind *k = reg_kind_named(op->sh->rg, mutating ?
-			"mutatingwebhookconfigurations.admissionregistration.k8s.io" :
-			"validatingwebhookconfigurations.admissionregistration.k8s.io");
+	const struct reg_kind *k = op->sh->rg->webhooks[mutating];
 	struct orlop_query q = { .size = sizeof(q) };
 	struct orlop_resource *res = k ? reg_open(op->sh, k) : NULL;
 	struct ojson *ns = NULL;

@@ -19,7 +19,7 @@
 static bool is_exempt(const struct reg_op *op)
 {
 	return !strcmp(op->w->k->group, "admissionregistration.k8s.io") || rb_is(op->rq.sub, "scale") ||
-	       rb_is(op->rq.sub, "binding") || op->k == reg_kind_named(op->sh->rg, "bindings");
+	       rb_is(op->rq.sub, "binding") || op->k == op->sh->rg->bindings;
 }
 
 static void run_free(struct hook_run *run)
@@ -89,6 +89,8 @@ int admission_hooks_mutated(struct reg_op *op)
 		reg_dirty(op);
 		return bh && bh->prepare ? bh->prepare(op, w->obj, w->old) : 0;
 	}
+	if (!hooks_any(op->sh, true))
+		return 0;
 	run = run_new(op, true);
 	if (!run)
 		return reg_failed(op, -ENOMEM, NULL);
@@ -107,7 +109,7 @@ int admission_hooks_validate(struct reg_op *op)
 	struct hook_run *run;
 	int r = 0;
 
-	if (is_exempt(op))
+	if (is_exempt(op) || (!hooks_any(op->sh, false) && !(goes && hooks_any(op->sh, true))))
 		return 0;
 	run = run_new(op, false);
 	if (!run)

@@ -49,7 +49,7 @@ struct quota_charge {
 
 static const struct reg_kind *quotas_kind(const struct reg_op *op)
 {
-	return reg_kind_named(op->sh->rg, "resourcequotas");
+	return op->sh->rg->resourcequotas;
 }
 
 /* Is this a write that may cost something? */

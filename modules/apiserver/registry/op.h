@@ -79,6 +79,9 @@ struct registry {
 	const struct reg_kind *serviceaccounts;
 	const struct reg_kind *secrets;
 	const struct reg_kind *priorityclasses;	/* NULL while the schema has none */
+	const struct reg_kind *resourcequotas;
+	const struct reg_kind *bindings;
+	const struct reg_kind *webhooks[2];	/* validating, mutating */
 };
 
 /* A resource as one shard has it open. */

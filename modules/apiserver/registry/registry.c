@@ -142,6 +142,10 @@ int registry_new(const struct reg_config *cfg, struct registry **ret, struct orl
 	rg->serviceaccounts = reg_kind_named(rg, "serviceaccounts");
 	rg->secrets = reg_kind_named(rg, "secrets");
 	rg->priorityclasses = reg_kind_named(rg, "priorityclasses.scheduling.k8s.io");
+	rg->resourcequotas = reg_kind_named(rg, "resourcequotas");
+	rg->bindings = reg_kind_named(rg, "bindings");
+	rg->webhooks[0] = reg_kind_named(rg, "validatingwebhookconfigurations.admissionregistration.k8s.io");
+	rg->webhooks[1] = reg_kind_named(rg, "mutatingwebhookconfigurations.admissionregistration.k8s.io");
 	*ret = rg;
 	return 0;
 }
