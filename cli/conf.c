@@ -57,6 +57,7 @@ static const struct conf_module list[] = {
 	{ "controllers/endpoints", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/endpointslice", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/disruption", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/resourcequota", false, "controllers", { { NULL, NULL } } },
 	{ "runtime/oci", false, "worker", {
 		{ "root", "\"%D/runtime\"" },
 		{ "unpack", "\"%U\"" },

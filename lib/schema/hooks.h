@@ -29,7 +29,9 @@
 	X(binding) X(access_review) X(disruption_budget) X(limit_range) \
 	/* check-kinds.c */ \
 	X(stateful_set) X(daemon_set) X(job) X(cron_job) X(persistent_volume) X(persistent_volume_claim) \
-	X(ingress) X(ingress_backend) X(network_policy_peer) X(priority_class) X(resource_quota) X(runtime_class) X(autoscaler)
+	X(ingress) X(ingress_backend) X(network_policy_peer) X(priority_class) X(resource_quota) X(runtime_class) X(autoscaler) \
+	/* check-webhook.c */ \
+	X(webhook)
 
 #define OSCHEMA_CELLS(X) \
 	X(age) X(int) X(count) X(or_none) X(or_na) X(or_unknown) X(map) X(selector) X(containers) X(images) \

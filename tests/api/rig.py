@@ -132,7 +132,7 @@ def free_port():
 class Daemon:
     """orlopd with storage/lmdb and apiserver, in a directory of its own."""
 
-    def __init__(self, head="", params="", log_level="info"):
+    def __init__(self, head="", params="", log_level="info", modules=()):
         self.dir = tempfile.mkdtemp(prefix="orlop-api.")
         atexit.register(self.tidy)
         for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -152,9 +152,10 @@ class Daemon:
                     ' { module = "storage/lmdb"; params = { path = "%(d)s/data/db"; }; },\n'
                     ' { module = "apiserver"; params = { listen = "127.0.0.1:%(p)d"; cert = "%(k)s/apiserver.crt";\n'
                     '   key = "%(k)s/apiserver.key"; client_ca = "%(k)s/ca.crt"; sa_key = "%(k)s/sa.key";\n'
-                    '   token_file = "%(k)s/tokens"; %(params)s }; }\n);\n'
+                    '   token_file = "%(k)s/tokens"; %(params)s }; }%(more)s\n);\n'
                     % {"d": self.dir, "b": BUILDDIR, "p": self.port, "k": self.pki.dir, "head": head,
-                       "params": params, "l": log_level})
+                       "params": params, "l": log_level,
+                       "more": "".join(',\n { module = "%s"; }' % m for m in modules)})
         self.kubeconfig = os.path.join(self.dir, "kubeconfig")
         with open(self.kubeconfig, "w") as f:
             f.write(self.kubeconfig_text())

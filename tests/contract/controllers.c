@@ -380,7 +380,7 @@ int main(int argc, char **argv)
 {
 	static const char *const ours[] = { "replicaset", "deployment", "namespace", "garbage-collector", "serviceaccount",
 					    "node-lifecycle", "taint-eviction", "pod-garbage-collector",
-					    "replicationcontroller", "endpoints", "endpointslice", "disruption" };
+					    "replicationcontroller", "endpoints", "endpointslice", "disruption", "resourcequota" };
 	const char *builddir = getenv("builddir"), *srcdir = getenv("srcdir");
 	char so[4096], scenario[4096];
 

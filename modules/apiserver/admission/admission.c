@@ -62,18 +62,28 @@ int admission_mutate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		if (r == 0)
 			r = admission_pod_tolerations(op, obj);
 		if (r == 0)
+			r = admission_runtime_class(op, obj);
+		if (r == 0)
 			r = admission_limits_give(op, obj);
 	} else if (k == op->sh->rg->nodes) {
 		r = admission_node_taints(op, obj, old);
+	} else if (!old) {
+		r = admission_default_class(op, obj);
 	}
 	return r;
 }
 
 int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
+	int r = 0;
+
 	if (op->w->k == op->sh->rg->pods && !old)
-		return admission_limits_judge(op, obj);
-	if (op->w->k == op->sh->rg->priorityclasses)
-		return admission_priority_class(op, obj);
-	return 0;
+		r = admission_limits_judge(op, obj);
+	else if (op->w->k == op->sh->rg->priorityclasses)
+		r = admission_priority_class(op, obj);
+	else if (old && !strcmp(op->w->k->name, "persistentvolumeclaims"))
+		r = admission_claim_resize(op, obj, old);
+	else if (!strcmp(op->w->k->group, "admissionregistration.k8s.io"))
+		admission_hooks_warn(op, obj);
+	return r ? r : admission_pod_security(op, obj, old);
 }

@@ -8,6 +8,7 @@
 #include "../registry/op.h"
 
 struct ojson;
+struct reg_txn_result;
 
 /* NamespaceLifecycle: may something be created in @ns? 0 or -errno with op->err (404, 403). */
 int admission_namespace(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,
@@ -27,7 +28,34 @@ int admission_pod_tolerations(struct reg_op *op, struct ojson *pod);
 /* limits.c: LimitRanger, before and after validation */
 int admission_limits_give(struct reg_op *op, struct ojson *pod);
 int admission_limits_judge(struct reg_op *op, struct ojson *pod);
+/* podsecurity.c: pods, what makes pods, and namespaces that ask for more of them */
+int admission_pod_security(struct reg_op *op, const struct ojson *obj, const struct ojson *old);
+/* class.c */
+int admission_runtime_class(struct reg_op *op, struct ojson *pod);
+int admission_default_class(struct reg_op *op, struct ojson *obj);
+int admission_claim_resize(struct reg_op *op, const struct ojson *claim, const struct ojson *old);
 int admission_node_taints(struct reg_op *op, struct ojson *node, const struct ojson *old);
+
+/*
+ * quota.c: ResourceQuota. _waits: must the write stand in line behind others of its namespace? write_commit() is called
+ * when it is its turn. _charge: compares and puts of quotas into the transaction, or a refusal. _done: the transaction is
+ * over (@res NULL: it failed), true if a quota was not as we thought: try again. _next: whoever waits goes on.
+ */
+bool admission_quota_waits(struct reg_op *op);
+int admission_quota_charge(struct reg_op *op, struct reg_txn *t);
+bool admission_quota_done(struct reg_op *op, const struct reg_txn_result *res);
+void admission_quota_next(struct reg_shard *sh, struct orlop_bytes ns);
+
+/*
+ * hooks.c: webhooks. Both give 0 (nothing to ask, or it has been asked), -EINPROGRESS (admission_hooks_run() asks, and
+ * calls @done later or at once), or another -errno with op->err. _mutated: w->obj is what they made of it.
+ */
+int admission_hooks_mutated(struct reg_op *op);
+int admission_hooks_validate(struct reg_op *op);
+void admission_hooks_run(struct reg_op *op, void (*done)(struct reg_op *op, int r));
+/* What of a configuration is not done here. */
+void admission_hooks_warn(struct reg_op *op, const struct ojson *config);
+void hook_clients_free(struct reg_shard *sh);
 
 /* Parse a cached object by kind; *ret NULL if there is none. */
 int admission_lookup(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,

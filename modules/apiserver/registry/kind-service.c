@@ -139,6 +139,10 @@ static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		OJSON_FOREACH_ELEM(i, p, ojson_get_array(spec, "ports"))
 			if (wants_ports(was) && ojson_has(p, "nodePort"))
 				ojson_del(p, "nodePort");
+	/* and so is a policy for traffic that does not come any more, unless it was changed at the same time */
+	if (r == 0 && was && !wants_ports(spec) && wants_ports(was) &&
+	    ojson_equal(ojson_get(spec, "externalTrafficPolicy"), ojson_get(was, "externalTrafficPolicy")))
+		ojson_del(spec, "externalTrafficPolicy");
 	return r ? reg_failed(op, r, NULL) : 0;
 }
 

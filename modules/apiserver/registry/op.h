@@ -80,6 +80,9 @@ struct registry {
 	const struct reg_kind *serviceaccounts;
 	const struct reg_kind *secrets;
 	const struct reg_kind *priorityclasses;	/* NULL while the schema has none */
+	const struct reg_kind *resourcequotas;
+	const struct reg_kind *bindings;
+	const struct reg_kind *webhooks[2];	/* validating, mutating */
 };
 
 /* A resource as one shard has it open. */
@@ -98,6 +101,9 @@ struct reg_shard {
 	uint64_t	watch_timer_at;	/* monotonic; when it fires, 0: unarmed */
 	struct reg_expiry *expiry;	/* shard 0: events' end */
 	struct reg_evcache *evcache;
+	struct olist	hook_clients;	/* connections to webhooks */
+	uint32_t	hook_calls;
+	struct olist	quota_gates;	/* namespaces whose quotas are being charged */
 	uint32_t	n_ops;
 	uint32_t	n_watches;
 };

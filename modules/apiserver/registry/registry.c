@@ -3,6 +3,7 @@
 #include "op.h"
 #include "store.h"
 #include "verbs.h"
+#include "../admission/admission.h"
 
 #include "record/orecord.h"
 
@@ -141,6 +142,10 @@ int registry_new(const struct reg_config *cfg, struct registry **ret, struct orl
 	rg->serviceaccounts = reg_kind_named(rg, "serviceaccounts");
 	rg->secrets = reg_kind_named(rg, "secrets");
 	rg->priorityclasses = reg_kind_named(rg, "priorityclasses.scheduling.k8s.io");
+	rg->resourcequotas = reg_kind_named(rg, "resourcequotas");
+	rg->bindings = reg_kind_named(rg, "bindings");
+	rg->webhooks[0] = reg_kind_named(rg, "validatingwebhookconfigurations.admissionregistration.k8s.io");
+	rg->webhooks[1] = reg_kind_named(rg, "mutatingwebhookconfigurations.admissionregistration.k8s.io");
 	*ret = rg;
 	return 0;
 }
@@ -190,6 +195,8 @@ int reg_shard_new(struct registry *rg, const struct orlop_host *h, struct reg_sh
 	sh->rg = rg;
 	sh->h = h;
 	olist_init(&sh->watches);
+	olist_init(&sh->quota_gates);
+	olist_init(&sh->hook_clients);
 	for (uint16_t i = 0; i < rg->schema->n_resources; i++)
 		olist_init(&sh->open[i].watches);
 	*ret = sh;
@@ -202,6 +209,7 @@ void reg_shard_free(struct reg_shard *sh)
 		return;
 	reg_expiry_free(sh->expiry);
 	reg_evcache_free(sh->evcache);
+	hook_clients_free(sh);
 	if (sh->watch_timer)
 		sh->h->timer_free(sh->watch_timer);
 	for (uint16_t i = 0; i < sh->rg->schema->n_resources; i++)

@@ -114,12 +114,23 @@ int reg_conflict_sub(struct reg_op *op, const char *sub, struct orlop_bytes name
 int reg_forbidden(struct reg_op *op, struct orlop_bytes name, const char *fmt, ...)
 {
 	const char *res = about(op, name);
-	char why[1024];
+	char brief[256], *why = brief;
 	va_list ap;
+	int n;
 
 	va_start(ap, fmt);
-	vsnprintf(why, sizeof(why), fmt, ap);
+	n = vsnprintf(brief, sizeof(brief), fmt, ap);
 	va_end(ap);
+	if (n >= (int)sizeof(brief)) {
+		char *all = oarena_alloc(&op->arena, (size_t)n + 1);
+
+		if (all) {
+			va_start(ap, fmt);
+			vsnprintf(all, (size_t)n + 1, fmt, ap);
+			va_end(ap);
+			why = all;
+		}
+	}
 	if (name.len == 0)
 		return fail(op, EACCES, 403, "Forbidden", "%s is forbidden: %s", res, why);
 	return fail(op, EACCES, 403, "Forbidden", "%s \"%.*s\" is forbidden: %s", res, OB(name), why);
@@ -253,14 +264,20 @@ int reg_invalid(struct reg_op *op, struct orlop_bytes name)
 void reg_warn(struct reg_op *op, const char *fmt, ...)
 {
 	struct reg_warning *w = oarena_zalloc(&op->arena, sizeof(*w));
-	char buf[512];
 	va_list ap;
+	char *text;
+	int n;
 
 	va_start(ap, fmt);
-	vsnprintf(buf, sizeof(buf), fmt, ap);
+	n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
-	if (!w || !(w->text = oarena_strdup(&op->arena, buf)))
+	text = w && n >= 0 ? oarena_alloc(&op->arena, (size_t)n + 1) : NULL;
+	if (!text)
 		return;
+	va_start(ap, fmt);
+	vsnprintf(text, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	w->text = text;
 	for (const struct reg_warning *o = op->warnings; o; o = o->next)
 		if (!strcmp(o->text, w->text))
 			return;
@@ -274,6 +291,8 @@ int reg_failed(struct reg_op *op, int r, const struct orlop_error *err)
 	const char *why = err && err->msg[0] ? err->msg : "";
 
 	switch (-r) {
+	case EINPROGRESS:	/* no failure: webhooks are asked first */
+		return r;
 	case ENOMEM:
 		return fail(op, ENOMEM, 500, "InternalError", "Internal error occurred: out of memory");
 	case ENOSPC:

@@ -64,6 +64,7 @@ void write_free(struct reg_op *op)
 		return;
 	drop_attempt(w);
 	ojson_unref(w->old);
+	ojson_unref(w->hook_obj);
 	obuf_done(&w->record);
 	obuf_done(&w->managed);
 	obuf_done(&w->base_buf);
@@ -272,6 +273,12 @@ int write_check(struct reg_op *op)
 	if (r == 0 && w->dirty)
 		r = write_canonical(op);
 	if (r == 0)
+		r = admission_hooks_mutated(op);
+	if (r == -EINPROGRESS)
+		return r;
+	if (r == 0 && w->dirty)
+		r = write_canonical(op);
+	if (r == 0)
 		r = bump_generation(op);
 	if (r == 0 && w->dirty)
 		r = write_canonical(op);
@@ -344,11 +351,19 @@ static bool is_lazy(const struct reg_op *op)
 	return w->k != op->sh->rg->leases || rb_is(w->ns, "kube-node-lease");
 }
 
-static void on_committed(struct reg_op *op, int r, const struct reg_txn_result *res)
+static void committed(struct reg_op *op, int r, const struct reg_txn_result *res, bool quota)
 {
 	struct write *w = op->w;
 	struct orlop_resource *rs;
 
+	if (r == 0 && quota) {
+		/* each time somebody else was charged, so this ends */
+		if (++w->private_tries > 1000)
+			reg_finish(op, reg_conflict(op, w->name, "the quotas of namespace %.*s change too fast; please try again", OB(w->ns)));
+		else
+			attempt(op);
+		return;
+	}
 	if (r) {
 		reg_finish(op, r);
 		return;
@@ -403,6 +418,22 @@ static void on_committed(struct reg_op *op, int r, const struct reg_txn_result *
 		}
 	}
 	attempt(op);
+}
+
+static void on_committed(struct reg_op *op, int r, const struct reg_txn_result *res)
+{
+	struct reg_shard *sh = op->sh;
+	bool held = op->w->quota_gate != NULL, quota;
+	char ns[256];
+
+	if (!held) {
+		committed(op, r, res, false);
+		return;
+	}
+	snprintf(ns, sizeof(ns), "%.*s", OB(op->w->ns));	/* the op may end here */
+	quota = admission_quota_done(op, r ? NULL : res);
+	committed(op, r, res, quota);
+	admission_quota_next(sh, RB(ns));
 }
 
 /* Does the new object differ from the base in nothing but the times of its entries? That is no change. */
@@ -489,11 +520,27 @@ static int build_txn(struct reg_op *op, struct reg_txn *t)
 	return r;
 }
 
+/* The webhooks have answered. */
+static void hooked(struct reg_op *op, int r)
+{
+	if (r)
+		reg_finish(op, r);
+	else
+		attempt(op);
+}
+
+static void judged(struct reg_op *op, int r)
+{
+	if (r)
+		reg_finish(op, r);
+	else
+		write_commit(op);
+}
+
 /* Decide, encode, send: one try. */
 static void attempt(struct reg_op *op)
 {
 	struct write *w = op->w;
-	struct reg_txn t;
 	int r;
 
 	drop_attempt(w);
@@ -502,12 +549,36 @@ static void attempt(struct reg_op *op)
 		return;
 	}
 	r = w->make(op);
-	if (r == 0 && w->action == WRITE_NOTHING) {
+	if (r == -EINPROGRESS) {
+		admission_hooks_run(op, hooked);
+		return;
+	}
+	if (r) {
+		reg_finish(op, r);
+		return;
+	}
+	if (w->action == WRITE_NOTHING) {
 		finish(op);
 		return;
 	}
-	if (r == 0)
-		r = build_txn(op, &t);	/* may fill allocated fields of w->obj */
+	r = admission_hooks_validate(op);
+	if (r == -EINPROGRESS)
+		admission_hooks_run(op, judged);
+	else if (r)
+		reg_finish(op, r);
+	else
+		write_commit(op);
+}
+
+void write_commit(struct reg_op *op)
+{
+	struct write *w = op->w;
+	struct reg_txn t;
+	int r;
+
+	if (admission_quota_waits(op))
+		return;
+	r = build_txn(op, &t);	/* may fill allocated fields of w->obj */
 	if (r == 0 && w->dirty)
 		r = write_canonical(op);
 	if (r == 0 && !w->managed_done)
@@ -520,6 +591,11 @@ static void attempt(struct reg_op *op)
 	}
 	if (w->action == WRITE_NOTHING) {
 		finish(op);
+		return;
+	}
+	r = admission_quota_charge(op, &t);
+	if (r) {
+		reg_finish(op, r);
 		return;
 	}
 	if (op->opt.dry_run)

@@ -70,6 +70,20 @@ struct write {
 
 	/* generateName */
 	bool		generated;
+
+	/* admission/hooks.c: what mutating webhooks made of the object when the base was hook_rev */
+	struct hook_run	*hook_run;	/* to be asked, or being asked */
+	struct ojson	*hook_obj;
+	uint64_t	hook_rev;
+	bool		hooked;
+
+	/* admission/quota.c: what is charged with this write */
+	struct quota_charge *charges;
+	uint32_t	n_charges;
+	uint32_t	quota_first;	/* of the transaction's compares */
+	struct quota_gate *quota_gate;	/* held */
+	struct olist	quota_link;	/* waiting for it */
+	struct reg_op	*quota_op;
 };
 
 /* A write of @name by @make; takes op to its end. */
@@ -77,6 +91,8 @@ int write_new(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns
 	      struct orlop_bytes name, int (*make)(struct reg_op *op));
 void write_run(struct reg_op *op);
 void write_free(struct reg_op *op);
+/* What was decided goes to the storage; called again for a write that had to wait for others of its namespace. */
+void write_commit(struct reg_op *op);
 
 /* ---- parts of make ---- */
 

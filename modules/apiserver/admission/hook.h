@@ -1,0 +1,58 @@
+/* hook.h - admission webhooks: which are asked about a write, one call, and the round over all of them. */
+#ifndef ADMISSION_HOOK_H
+#define ADMISSION_HOOK_H
+
+#include "admission.h"
+
+#include "../registry/write.h"
+#include "json/ojson.h"
+
+#define HOOKS_MAX	64u		/* asked about one write */
+#define HOOK_CALLS_MAX	256u		/* under way in a shard */
+#define HOOK_ANSWER_MAX	(3u << 20)
+
+struct hook_run;
+
+/* One webhook that is asked about the write in hand. */
+struct hook {
+	struct ojson	*conf;		/* the webhook as configured, a reference */
+	const char	*name;
+	const struct reg_kind *as;	/* in whose version it sees the object */
+	bool		mutating;
+	bool		asked;		/* in this round */
+	bool		again;		/* reinvocationPolicy IfNeeded */
+
+	/* what came of it */
+	int		r;		/* 0: go on */
+	int		http;
+	const char	*reason;
+	const char	*message;	/* in the op's arena */
+	struct ojson	*patch;		/* JSON patch, or NULL */
+};
+
+/* All webhooks about one write: mutating ones one after the other, validating ones at once. */
+struct hook_run {
+	struct reg_op	*op;
+	struct hook	v[HOOKS_MAX];
+	uint32_t	n;
+	uint32_t	at;
+	uint32_t	pending;
+	bool		starting;
+	bool		mutating;
+	bool		changed;	/* since the round began */
+	bool		second;		/* round of those that want to see what later ones changed */
+	struct ojson	*obj;		/* as it is now, of w->k; NULL: DELETE */
+	void		(*done)(struct reg_op *op, int r);
+};
+
+/* hookmatch.c: is any configured at all? */
+bool hooks_any(struct reg_shard *sh, bool mutating);
+/* Fills run->v. 0 or -errno with op->err. */
+int hooks_match(struct hook_run *run, bool mutating);
+
+/* hookcall.c: ask; hook_answered() is called once, maybe before this returns. */
+void hook_call(struct hook_run *run, struct hook *k);
+void hook_answered(struct hook_run *run, struct hook *k);
+void hook_clients_free(struct reg_shard *sh);
+
+#endif

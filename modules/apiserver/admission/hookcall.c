@@ -1,0 +1,602 @@
+/*
+ * hookcall.c - one question to one webhook: AdmissionReview over HTTPS, and what the answer means.
+ *
+ * No redirect is followed; the answer's size and time are bounded, and so is how many questions are under way. A Service
+ * is reached at its endpoints; addresses of the host itself or of the link (metadata services) are no endpoints, nor may
+ * a URL name one of the link.
+ */
+#include "hook.h"
+
+#include "base/oenc.h"
+#include "http/oclient.h"
+#include "schema/decode.h"
+#include "tls/otls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ROOTS		"/etc/ssl/certs/ca-certificates.crt"
+#define CLIENTS_KEPT	16u
+
+/* Connections to webhooks whose certificates the same authority has signed. */
+struct hook_client {
+	struct olist	link;
+	char		*ca;		/* base64 as configured; "" the system's */
+	struct otls_ctx	*tls;
+	struct ohttp_client *http;
+	uint32_t	calls;
+};
+
+struct hook_ask {
+	struct hook_run	*run;
+	struct hook	*k;
+	struct hook_client *client;
+	struct ohttp_creq *creq;
+	struct orlop_timer *timer;
+	struct obuf	body;
+	const char	*url;		/* as messages name it */
+	const char	*version;	/* of AdmissionReview */
+	int		status;
+	bool		too_long;
+	char		uid[40];
+};
+
+/* ---- clients -------------------------------------------------------------------------------------------------- */
+
+static void client_free(struct hook_client *c)
+{
+	olist_del(&c->link);
+	ohttp_client_free(c->http);
+	otls_ctx_free(c->tls);
+	omem_free(c->ca);
+	omem_free(c);
+}
+
+void hook_clients_free(struct reg_shard *sh)
+{
+	struct olist *l;
+
+	while ((l = olist_first(&sh->hook_clients)) != NULL)
+		client_free(OLIST_ENTRY(l, struct hook_client, link));
+}
+
+/* Appends what the base64 text @p says. */
+static int decode_append(struct obuf *b, const char *p, size_t len)
+{
+	char *raw = omem_alloc(len + 4);
+	long n = raw ? obase64_decode(OBASE64_STD, p, len, raw, NULL) : -ENOMEM;
+
+	if (n > 0)
+		obuf_append(b, raw, (size_t)n);
+	omem_free(raw);
+	return n < 0 ? (int)n : obuf_err(b);
+}
+
+static void clients_trim(struct reg_shard *sh)
+{
+	struct hook_client *idle = NULL;
+	uint32_t n = 0;
+
+	OLIST_FOREACH(pos, &sh->hook_clients) {
+		struct hook_client *c = OLIST_ENTRY(pos, struct hook_client, link);
+
+		n++;
+		if (!c->calls && !idle)
+			idle = c;
+	}
+	if (n > CLIENTS_KEPT && idle)
+		client_free(idle);
+}
+
+static struct hook_client *client_of(struct reg_shard *sh, const char *ca, struct orlop_error *err)
+{
+	struct otls_config cfg = { .min_version = 12, .ca_path = *ca ? NULL : ROOTS };
+	struct obuf pem = OBUF_INIT;
+	struct hook_client *c;
+	int r = 0;
+
+	OLIST_FOREACH(pos, &sh->hook_clients) {
+		c = OLIST_ENTRY(pos, struct hook_client, link);
+		if (!strcmp(c->ca, ca))
+			return c;
+	}
+	clients_trim(sh);
+	c = OMEM_NEW(struct hook_client);
+	if (!c)
+		return NULL;
+	olist_append(&sh->hook_clients, &c->link);
+	c->ca = omem_strdup(ca);
+	if (*ca)
+		r = decode_append(&pem, ca, strlen(ca));
+	cfg.ca_pem = (struct orlop_bytes){ pem.data, pem.len };
+	if (r == 0)
+		r = c->ca ? otls_client_new(&cfg, &c->tls, err) : -ENOMEM;
+	if (r == 0)
+		r = ohttp_client_new(sh->h, c->tls, &c->http);
+	obuf_done(&pem);
+	if (r) {
+		client_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+/* ---- where ------------------------------------------------------------------------------------------------------- */
+
+/* Addresses that lead to the host itself, or to what only the link knows. */
+static bool is_guarded(const char *host, bool loopback)
+{
+	struct in6_addr a6;
+	struct in_addr a4;
+
+	if (inet_pton(AF_INET, host, &a4) == 1) {
+		uint32_t v = ntohl(a4.s_addr);
+
+		return v >> 16 == 0xa9fe || v == 0 || (loopback && v >> 24 == 127);
+	}
+	if (inet_pton(AF_INET6, host, &a6) != 1)
+		return false;
+	if (IN6_IS_ADDR_V4MAPPED(&a6))
+		return is_guarded(inet_ntop(AF_INET, &a6.s6_addr[12], (char[16]){ 0 }, 16), loopback);
+	return IN6_IS_ADDR_LINKLOCAL(&a6) || IN6_IS_ADDR_UNSPECIFIED(&a6) || (loopback && IN6_IS_ADDR_LOOPBACK(&a6));
+}
+
+struct place {
+	const char	*addr;		/* HOST:PORT to connect to */
+	const char	*name;		/* in the certificate */
+	const char	*host;		/* of the URL */
+	const char	*path;
+};
+
+static const char *place_url(struct reg_op *op, const char *url, struct place *p)
+{
+	const char *host = url + 8, *slash = strchr(host, '/'), *colon;
+	size_t n = slash ? (size_t)(slash - host) : strlen(host);
+	char *text = oarena_strndup(&op->arena, host, n), *name;
+
+	if (strncmp(url, "https://", 8) || !text || !n)
+		return "is not an https URL";
+	p->path = slash ? slash : "/";
+	p->host = text;
+	colon = strrchr(text, ':');
+	if (*text == '[') {
+		const char *close = strchr(text, ']');
+
+		if (!close)
+			return "has an address that cannot be read";
+		colon = close[1] == ':' ? close + 1 : NULL;
+		name = oarena_strndup(&op->arena, text + 1, (size_t)(close - text) - 1);
+	} else {
+		name = oarena_strndup(&op->arena, text, colon ? (size_t)(colon - text) : n);
+	}
+	p->name = name;
+	p->addr = colon ? text : oarena_printf(&op->arena, "%s:443", text);
+	if (!p->name || !p->addr)
+		return "out of memory";
+	return is_guarded(name, false) ? "address is not allowed" : NULL;
+}
+
+static const char *place_service(struct reg_op *op, const struct ojson *ref, struct place *p)
+{
+	const struct reg_kind *ek = reg_kind_named(op->sh->rg, "endpoints");
+	struct orlop_bytes ns = ojson_get_bytes(ref, "namespace"), name = ojson_get_bytes(ref, "name");
+	int64_t port = ojson_get_i64(ref, "port", 443);
+	struct ojson *service = NULL, *ends = NULL;
+	const char *port_name = NULL;
+
+	p->path = ojson_get_cstr(ref, "path", "/");
+	p->name = p->host = oarena_printf(&op->arena, "%.*s.%.*s.svc", OB(name), OB(ns));
+	if (admission_lookup(op, op->sh->rg->services, ns, name, &service) || !service)
+		return oarena_printf(&op->arena, "service \"%.*s\" not found", OB(name));
+	OJSON_FOREACH_ELEM(i, sp, OJSON_AT(service, "spec", "ports"))
+		if (ojson_get_i64(sp, "port", 0) == port)
+			port_name = oarena_strdup(&op->arena, ojson_get_cstr(sp, "name", ""));
+	ojson_unref(service);
+	if (!port_name)
+		return oarena_printf(&op->arena, "service \"%.*s\" has no port %lld", OB(name), (long long)port);
+	if (!ek || admission_lookup(op, ek, ns, name, &ends) || !ends)
+		return oarena_printf(&op->arena, "no endpoints available for service \"%.*s\"", OB(name));
+	OJSON_FOREACH_ELEM(i, sub, ojson_get(ends, "subsets"))
+		OJSON_FOREACH_ELEM(j, ep, ojson_get(sub, "ports"))
+			OJSON_FOREACH_ELEM(l, a, ojson_get(sub, "addresses")) {
+				const char *ip = ojson_get_cstr(a, "ip", "");
+
+				if (p->addr || strcmp(ojson_get_cstr(ep, "name", ""), port_name) || is_guarded(ip, true))
+					continue;
+				p->addr = oarena_printf(&op->arena, "%s%s%s:%lld", strchr(ip, ':') ? "[" : "", ip,
+							strchr(ip, ':') ? "]" : "", (long long)ojson_get_i64(ep, "port", 0));
+			}
+	ojson_unref(ends);
+	return p->addr ? NULL : oarena_printf(&op->arena, "no endpoints available for service \"%.*s\"", OB(name));
+}
+
+/* ---- the question -------------------------------------------------------------------------------------------------- */
+
+static int put_kind(struct ojson *request, const char *kind_key, const char *resource_key, const struct reg_kind *k)
+{
+	struct ojson *kind = ojson_ensure_object(request, kind_key), *res = ojson_ensure_object(request, resource_key);
+	int r = kind && res ? 0 : -ENOMEM;
+
+	if (r == 0)
+		r = ojson_set_cstr(kind, "group", k->group);
+	if (r == 0)
+		r = ojson_set_cstr(kind, "version", k->version);
+	if (r == 0)
+		r = ojson_set_cstr(kind, "kind", k->kind);
+	if (r == 0)
+		r = ojson_set_cstr(res, "group", k->group);
+	if (r == 0)
+		r = ojson_set_cstr(res, "version", k->version);
+	return r ? r : ojson_set_cstr(res, "resource", k->plural);
+}
+
+static int put_object(struct reg_op *op, struct ojson *request, const char *key, const struct ojson *obj,
+		      const struct reg_kind *as)
+{
+	struct ojson *tree = NULL;
+	int r;
+
+	if (!obj)
+		return ojson_put(request, key, NULL);
+	r = ojson_copy(obj, &tree);
+	if (r == 0 && as != op->w->k)
+		r = oschema_convert(op->sh->rg->schema, op->w->k->res, as->res, tree);
+	if (r == 0)
+		r = ojson_set_cstr(tree, "kind", as->kind);
+	if (r == 0)
+		r = ojson_set_cstr(tree, "apiVersion", as->api_version);
+	if (r) {
+		ojson_unref(tree);
+		return r;
+	}
+	return ojson_set(request, key, tree);
+}
+
+static int put_user(struct reg_op *op, struct ojson *request)
+{
+	const struct orlop_identity *who = op->rq.who;
+	struct ojson *user = ojson_ensure_object(request, "userInfo"), *groups;
+	int r = user ? ojson_set_string(user, "username", who->user.p ? who->user.p : "", who->user.len) : -ENOMEM;
+
+	if (r == 0 && who->uid.len)
+		r = ojson_set_string(user, "uid", who->uid.p, who->uid.len);
+	groups = r == 0 && who->n_groups ? ojson_ensure_array(user, "groups") : NULL;
+	for (uint32_t i = 0; r == 0 && groups && i < who->n_groups; i++)
+		r = ojson_append(groups, ojson_new_string(who->groups[i].p, who->groups[i].len));
+	return r;
+}
+
+static int put_options(struct reg_op *op, struct ojson *request, const char *operation)
+{
+	struct ojson *o = ojson_ensure_object(request, "options"), *dry;
+	const char *kind = op->rq.verb == REG_PATCH ? "PatchOptions" : !strcmp(operation, "CREATE") ? "CreateOptions" :
+			   !strcmp(operation, "UPDATE") ? "UpdateOptions" : "DeleteOptions";
+	int r = o ? ojson_set_cstr(o, "kind", kind) : -ENOMEM;
+
+	if (r == 0)
+		r = ojson_set_cstr(o, "apiVersion", "meta.k8s.io/v1");
+	if (r == 0 && op->opt.dry_run) {
+		dry = ojson_ensure_array(o, "dryRun");
+		r = dry ? ojson_append_cstr(dry, "All") : -ENOMEM;
+	}
+	if (r == 0 && op->opt.manager.len)
+		r = ojson_set_string(o, "fieldManager", op->opt.manager.p, op->opt.manager.len);
+	return r;
+}
+
+static int question(struct hook_ask *a, struct obuf *out)
+{
+	struct hook_run *run = a->run;
+	struct reg_op *op = run->op;
+	struct write *w = op->w;
+	const char *operation = !run->obj ? "DELETE" : w->old ? "UPDATE" : "CREATE";
+	struct ojson *review = ojson_new_object(), *q = review ? ojson_ensure_object(review, "request") : NULL;
+	const struct reg_kind *asked = op->k->stored == w->k ? op->k : w->k;
+	int r = q ? ojson_set_cstr(review, "kind", "AdmissionReview") : -ENOMEM;
+
+	if (r == 0)
+		r = ojson_set_cstr(review, "apiVersion", a->version);
+	if (r == 0)
+		r = ojson_set_cstr(q, "uid", a->uid);
+	if (r == 0)
+		r = put_kind(q, "kind", "resource", a->k->as);
+	if (r == 0 && op->rq.sub.len)
+		r = ojson_set_string(q, "subResource", op->rq.sub.p, op->rq.sub.len);
+	if (r == 0)
+		r = put_kind(q, "requestKind", "requestResource", asked);
+	if (r == 0 && op->rq.sub.len)
+		r = ojson_set_string(q, "requestSubResource", op->rq.sub.p, op->rq.sub.len);
+	if (r == 0)
+		r = ojson_set_string(q, "name", w->name.p ? w->name.p : "", w->name.len);
+	if (r == 0 && (w->ns.len || w->k == op->sh->rg->namespaces))
+		r = w->ns.len ? ojson_set_string(q, "namespace", w->ns.p, w->ns.len) :
+				ojson_set_string(q, "namespace", w->name.p, w->name.len);
+	if (r == 0)
+		r = ojson_set_cstr(q, "operation", operation);
+	if (r == 0)
+		r = put_user(op, q);
+	if (r == 0)
+		r = put_object(op, q, "object", run->obj, a->k->as);
+	if (r == 0)
+		r = put_object(op, q, "oldObject", w->old, a->k->as);
+	if (r == 0)
+		r = ojson_set_bool(q, "dryRun", op->opt.dry_run);
+	if (r == 0)
+		r = put_options(op, q, operation);
+	if (r == 0)
+		r = ojson_write(review, 0, out);
+	ojson_unref(review);
+	return r;
+}
+
+/* ---- the answer ------------------------------------------------------------------------------------------------------ */
+
+static void ask_free(struct hook_ask *a)
+{
+	struct reg_shard *sh = a->run->op->sh;
+
+	if (a->client)
+		a->client->calls--;
+	if (a->timer)
+		sh->h->timer_free(a->timer);
+	sh->hook_calls--;
+	obuf_done(&a->body);
+	omem_free(a);
+}
+
+static void ask_end(struct hook_ask *a)
+{
+	struct hook_run *run = a->run;
+	struct hook *k = a->k;
+
+	ask_free(a);
+	hook_answered(run, k);
+}
+
+/* It cannot be asked, or its answer is none: failurePolicy decides. */
+__attribute__((format(printf, 2, 3)))
+static void failed(struct hook_ask *a, const char *fmt, ...)
+{
+	struct reg_op *op = a->run->op;
+	struct hook *k = a->k;
+	char why[700];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	if (ojson_string_is(ojson_get(k->conf, "failurePolicy"), "Ignore")) {
+		OLOG(op->sh->h, WARN, "webhook_ignored", "webhook=%s why=\"%s\"", k->name, why);
+	} else {
+		k->r = -EIO;
+		k->http = 500;
+		k->reason = "InternalError";
+		k->message = oarena_printf(&op->arena, "Internal error occurred: failed calling webhook \"%s\": %s", k->name, why);
+		if (!k->message)
+			k->message = "out of memory";
+	}
+	ask_end(a);
+}
+
+static void denied(struct hook_ask *a, const struct ojson *result)
+{
+	struct reg_op *op = a->run->op;
+	struct hook *k = a->k;
+	const char *message = ojson_get_cstr(result, "message", ""), *reason = ojson_get_cstr(result, "reason", "");
+	int64_t code = ojson_get_i64(result, "code", 0);
+
+	k->r = -EACCES;
+	k->http = code < 400 || code > 599 ? 400 : (int)code;
+	k->reason = oarena_strdup(&op->arena, reason);
+	if (*message || *reason)
+		k->message = oarena_printf(&op->arena, "admission webhook \"%s\" denied the request: %s", k->name,
+					   *message ? message : reason);
+	else
+		k->message = oarena_printf(&op->arena, "admission webhook \"%s\" denied the request without explanation", k->name);
+	if (!k->reason || !k->message)
+		k->reason = k->message = "";
+}
+
+/* What is wrong with the answer, or NULL. */
+static const char *check(struct hook_ask *a, const struct ojson *review, const struct ojson *response)
+{
+	struct oarena *ar = &a->run->op->arena;
+
+	if (!ojson_string_is(ojson_get(review, "kind"), "AdmissionReview") ||
+	    !ojson_string_is(ojson_get(review, "apiVersion"), a->version))
+		return oarena_printf(ar, "expected webhook response of %s, Kind=AdmissionReview, got %s, Kind=%s", a->version,
+				     ojson_get_cstr(review, "apiVersion", ""), ojson_get_cstr(review, "kind", ""));
+	if (!ojson_is(response, OJSON_OBJECT))
+		return "webhook response was absent";
+	if (!strcmp(a->version, "admission.k8s.io/v1") && !ojson_string_is(ojson_get(response, "uid"), a->uid))
+		return oarena_printf(ar, "expected response.uid=\"%s\", got \"%s\"", a->uid, ojson_get_cstr(response, "uid", ""));
+	if (ojson_get_bytes(response, "patch").len && !strcmp(a->version, "admission.k8s.io/v1") &&
+	    !ojson_string_is(ojson_get(response, "patchType"), "JSONPatch"))
+		return "webhook returned response.patch but not response.patchType";
+	return NULL;
+}
+
+static int take_patch(struct hook_ask *a, struct orlop_bytes text)
+{
+	struct obuf b = OBUF_INIT;
+	int r = decode_append(&b, text.p, text.len);
+
+	if (r == 0)
+		r = ojson_parse(b.data, b.len, &a->k->patch, NULL);
+	if (r == 0 && !ojson_is(a->k->patch, OJSON_ARRAY))
+		r = -EINVAL;
+	obuf_done(&b);
+	return r;
+}
+
+static void take_answer(struct hook_ask *a)
+{
+	struct reg_op *op = a->run->op;
+	struct ojson *review = NULL, *response;
+	const char *wrong;
+	int r = ojson_parse(a->body.data, a->body.len, &review, NULL);
+
+	if (r) {
+		failed(a, "failed to call webhook: couldn't decode the answer");
+		return;
+	}
+	response = ojson_get(review, "response");
+	wrong = check(a, review, response);
+	if (wrong) {
+		ojson_unref(review);
+		failed(a, "received invalid webhook response: %s", wrong);
+		return;
+	}
+	OJSON_FOREACH_ELEM(i, w, ojson_get(response, "warnings"))
+		if (i < 64)
+			reg_warn(op, "%.256s", ojson_cstr(w, ""));
+	if (!ojson_get_bool(response, "allowed", false))
+		denied(a, ojson_get(response, "status"));
+	else if (a->k->mutating && a->run->mutating && ojson_get_bytes(response, "patch").len)
+		r = take_patch(a, ojson_get_bytes(response, "patch"));
+	ojson_unref(review);
+	if (r)
+		failed(a, "received invalid webhook response: response.patch is no JSON patch");
+	else
+		ask_end(a);
+}
+
+static void on_head(void *arg, struct ohttp_creq *r, const struct ohttp_response *res)
+{
+	struct hook_ask *a = arg;
+
+	(void)r;
+	a->status = res->status;
+}
+
+static void on_data(void *arg, struct ohttp_creq *r, const char *p, size_t len)
+{
+	struct hook_ask *a = arg;
+
+	(void)r;
+	if (a->body.len + len > HOOK_ANSWER_MAX)
+		a->too_long = true;	/* the rest is not kept */
+	else
+		obuf_append(&a->body, p, len);
+}
+
+static void on_end(void *arg, struct ohttp_creq *r, int err, const char *why)
+{
+	struct hook_ask *a = arg;
+
+	(void)r;
+	a->creq = NULL;
+	if (err)
+		failed(a, "failed to call webhook: Post \"%s\": %s", a->url, why);
+	else if (a->too_long || obuf_err(&a->body))
+		failed(a, "failed to call webhook: the answer is longer than %u bytes", HOOK_ANSWER_MAX);
+	else if (a->status == 404)
+		failed(a, "failed to call webhook: the server could not find the requested resource");
+	else if (a->status >= 300 && a->status < 400)
+		failed(a, "failed to call webhook: the server redirects (%d), which is not followed", a->status);
+	else if (a->status != 200)
+		failed(a, "failed to call webhook: an error on the server (\"%.200s\") has prevented the request from succeeding",
+		       obuf_cstr(&a->body));
+	else
+		take_answer(a);
+}
+
+static const struct ohttp_client_ops ask_ops = { .head = on_head, .data = on_data, .end = on_end };
+
+static void on_timer(void *arg)
+{
+	struct hook_ask *a = arg;
+
+	ohttp_creq_cancel(a->creq);
+	a->creq = NULL;
+	failed(a, "failed to call webhook: Post \"%s\": context deadline exceeded", a->url);
+}
+
+static void new_uid(struct reg_shard *sh, char uid[40])
+{
+	unsigned char u[16];
+	char hex[33];
+
+	sh->h->random(sh->h, u, sizeof(u));
+	ohex_encode(u, sizeof(u), hex);
+	(void)snprintf(uid, 40, "%.8s-%.4s-4%.3s-a%.3s-%.12s", hex, hex + 8, hex + 13, hex + 17, hex + 20);
+}
+
+void hook_call(struct hook_run *run, struct hook *k)
+{
+	static const struct ohttp_header headers[] = {
+		{ { "Content-Type", 12 }, { "application/json", 16 } }, { { "Accept", 6 }, { "application/json", 16 } },
+		{ { "User-Agent", 10 }, { "kube-apiserver-admission", 24 } },
+	};
+	struct reg_op *op = run->op;
+	struct reg_shard *sh = op->sh;
+	const struct ojson *cc = ojson_get(k->conf, "clientConfig"), *ref = ojson_get(cc, "service");
+	int64_t seconds = ojson_get_i64(k->conf, "timeoutSeconds", 10);
+	struct ohttp_client_request q = { .method = "POST", .has_body = true };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct hook_ask *a = OMEM_NEW(struct hook_ask);
+	struct place p = { .addr = NULL };
+	struct obuf body = OBUF_INIT;
+	const char *wrong;
+	int r;
+
+	if (!a) {
+		k->r = -ENOMEM;
+		k->http = 500;
+		k->reason = "InternalError";
+		k->message = "Internal error occurred: out of memory";
+		hook_answered(run, k);
+		return;
+	}
+	a->run = run;
+	a->k = k;
+	sh->hook_calls++;
+	a->version = "admission.k8s.io/v1";
+	OJSON_FOREACH_ELEM(i, v, ojson_get(k->conf, "admissionReviewVersions")) {
+		if (ojson_string_is(v, "v1"))
+			break;
+		if (ojson_string_is(v, "v1beta1")) {
+			a->version = "admission.k8s.io/v1beta1";
+			break;
+		}
+	}
+	if (sh->hook_calls > HOOK_CALLS_MAX) {
+		failed(a, "too many calls of webhooks are under way");
+		return;
+	}
+	wrong = ref ? place_service(op, ref, &p) : place_url(op, ojson_get_cstr(cc, "url", ""), &p);
+	orlop_error_done(&op->err);	/* of looking something up */
+	if (wrong) {
+		failed(a, "failed to call webhook: %s", wrong);
+		return;
+	}
+	q.target = oarena_printf(&op->arena, "%s?timeout=%llds", p.path, (long long)seconds);
+	a->url = oarena_printf(&op->arena, "https://%s%s%s", p.host, ref ? ":443" : "", q.target ? q.target : "");
+	if (ref && a->url)
+		a->url = oarena_printf(&op->arena, "https://%s:%lld%s", p.host, (long long)ojson_get_i64(ref, "port", 443), q.target);
+	a->client = client_of(sh, ojson_get_cstr(cc, "caBundle", ""), &err);
+	if (a->client)
+		a->client->calls++;
+	new_uid(sh, a->uid);
+	r = question(a, &body);
+	if (r || !a->client || !q.target || !a->url || sh->h->timer_new(sh->h, on_timer, a, &a->timer)) {
+		obuf_done(&body);
+		failed(a, "failed to call webhook: %s", err.err ? err.msg : "out of memory");
+		orlop_error_done(&err);
+		return;
+	}
+	q.addr = p.addr;
+	q.tls_name = p.name;
+	q.host = p.host;
+	q.headers = headers;
+	q.n_headers = sizeof(headers) / sizeof(headers[0]);
+	q.body = (struct orlop_bytes){ body.data, body.len };
+	q.timeout_ns = (uint64_t)(seconds + 1) * UINT64_C(1000000000);
+	sh->h->timer_set(a->timer, (uint64_t)seconds * UINT64_C(1000000000), 0);
+	r = ohttp_client_send(a->client->http, &q, &ask_ops, a, &a->creq);
+	obuf_done(&body);
+	if (r)
+		failed(a, "failed to call webhook: Post \"%s\": %s", a->url, strerrordesc_np(-r));
+}

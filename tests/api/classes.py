@@ -1,0 +1,82 @@
+#!/usr/bin/env -S python3 -B
+# run: timeout=60
+"""Classes that admission looks up: of runtimes, of storage, of ingresses; and claims that want to grow."""
+from rig import Api, Daemon, Tap, group
+
+t = Tap()
+d = Daemon().start()
+api = Api(d)
+N = "/api/v1/namespaces/default"
+SC, ING = "/apis/storage.k8s.io/v1/storageclasses", "/apis/networking.k8s.io/v1/namespaces/default/ingresses"
+
+
+def pod(name, **spec):
+    s = {"containers": [{"name": "c", "image": "i"}]}
+    s.update(spec)
+    return api.post(N + "/pods", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": s})
+
+
+def says(a, code, message, name):
+    t.ok(a.status == code and a.json.get("message") == message, name, "%s\nwant %d %s" % (a, code, message))
+
+
+def runtime():
+    api.post(N + "/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+    api.post("/apis/node.k8s.io/v1/runtimeclasses", {
+        "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "vm"}, "handler": "vm",
+        "overhead": {"podFixed": {"memory": "64Mi"}}, "scheduling": {
+            "nodeSelector": {"vm": "yes"}, "tolerations": [{"key": "vm", "operator": "Exists"}]}})
+    says(pod("a", runtimeClassName="none"), 403, 'pods "a" is forbidden: pod rejected: RuntimeClass "none" not found', "an unknown one")
+    a = pod("a", runtimeClassName="vm", nodeSelector={"x": "y"}).json["spec"]
+    t.eq((a["overhead"], a["nodeSelector"], {"key": "vm", "operator": "Exists"} in a["tolerations"]),
+         ({"memory": "64Mi"}, {"vm": "yes", "x": "y"}, True), "overhead and scheduling of the class")
+    says(pod("b", runtimeClassName="vm", nodeSelector={"vm": "no"}), 403, 'pods "b" is forbidden: conflict: '
+         'runtimeClass.scheduling.nodeSelector[vm] = yes; pod.spec.nodeSelector[vm] = no', "a node that it cannot be")
+    says(pod("b", runtimeClassName="vm", overhead={"memory": "1"}), 403, 'pods "b" is forbidden: pod rejected: '
+         "Pod's Overhead doesn't match RuntimeClass's defined Overhead", "another overhead")
+    says(pod("b", overhead={"memory": "1"}), 403, 'pods "b" is forbidden: pod rejected: '
+         "Pod Overhead set without corresponding RuntimeClass defined Overhead", "overhead of no class")
+
+
+def claim(name, **spec):
+    s = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    s.update(spec)
+    return api.post(N + "/persistentvolumeclaims", {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": s})
+
+
+def storage():
+    t.ok("storageClassName" not in claim("none").json["spec"], "no class, no default")
+    for name, default in (("old", "true"), ("fast", None)):
+        api.post(SC, {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "p.example/x",
+                      "allowVolumeExpansion": name == "fast", "metadata": {
+                          "name": name, "annotations": {"storageclass.kubernetes.io/is-default-class": default} if default else {}}})
+    t.eq(claim("a").json["spec"].get("storageClassName"), "old", "the default class")
+    t.eq(claim("b", storageClassName="fast").json["spec"]["storageClassName"], "fast", "one that is named")
+    t.eq(claim("c", storageClassName="").json["spec"]["storageClassName"], "", "or none at all")
+    grow = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    t.eq(api.patch(N + "/persistentvolumeclaims/b", grow).status, 422, "an unbound claim does not grow")
+    for n in "ab":
+        api.patch(N + "/persistentvolumeclaims/%s/status" % n, {"status": {"phase": "Bound"}})
+        api.patch(N + "/persistentvolumeclaims/" + n, {"spec": {"volumeName": "v"}})
+    says(api.patch(N + "/persistentvolumeclaims/a", grow), 403, 'persistentvolumeclaims "a" is forbidden: only dynamically '
+         'provisioned pvc can be resized and the storageclass that provisions the pvc must support resize', "nor one of a class that cannot")
+    t.eq(api.patch(N + "/persistentvolumeclaims/b", grow).status, 200, "one of a class that can does")
+
+
+def ingress():
+    def new(name):
+        return api.post(ING, {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name}, "spec": {
+            "defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}}).json["spec"].get("ingressClassName")
+    t.eq(new("a"), None, "no class of ingresses")
+    api.post("/apis/networking.k8s.io/v1/ingressclasses", {
+        "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {
+            "name": "web", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}}, "spec": {"controller": "e.example/c"}})
+    t.eq(new("b"), "web", "the default one")
+
+
+for g in (runtime, storage, ingress):
+    group(t, g)
+t.ok(d.alive(), "the daemon lives")
+t.eq(d.stop(), 0, "and ends in order")
+t.done()

@@ -1,0 +1,310 @@
+#!/usr/bin/env -S python3 -B
+# run: timeout=120
+"""Admission webhooks: a TLS server of our own is asked, changes, refuses, warns, is slow, is gone, redirects, and lies."""
+import base64
+import http.server
+import json
+import ssl
+import threading
+import time
+
+from rig import CM, FACTOR, Api, Daemon, Tap, config_map, free_port, group, in_threads
+
+t = Tap()
+d = Daemon().start()
+api = Api(d)
+G = "/apis/admissionregistration.k8s.io/v1/"
+d.pki.issue("hook", "/CN=hook", "extendedKeyUsage=serverAuth\nsubjectAltName=IP:127.0.0.1,DNS:hook.default.svc\n")
+d.pki.issue("other", "/CN=other", "extendedKeyUsage=serverAuth\nsubjectAltName=DNS:elsewhere\n")
+CA = base64.b64encode(open(d.pki.ca, "rb").read()).decode()
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        review = json.loads(body)
+        with self.server.lock:
+            self.server.seen.append((self.path, review))
+        status, answer, headers = self.server.behave(self.path.split("?")[0], review)
+        if not isinstance(answer, bytes):
+            answer = json.dumps(answer).encode()
+        self.send_response(status)
+        for k, v in headers.items():
+            self.send_header(k, v)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        try:
+            self.wfile.write(answer)
+        except OSError:
+            pass
+
+    do_GET = do_POST
+
+    def log_message(self, *args):
+        pass
+
+
+def patch(*ops):
+    return {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(ops).encode()).decode()}
+
+
+def add(key, value):
+    return [{"op": "add", "path": "/data/" + key, "value": value}]
+
+
+def behave(path, review):
+    q = review["request"]
+    r = {"uid": q["uid"], "allowed": True}
+    v = review["apiVersion"]
+    if path == "/deny":
+        r.update(allowed=False, status={"message": "not today", "code": 403, "reason": "Forbidden"})
+    elif path == "/mute":
+        r.update(allowed=False)
+    elif path == "/label":
+        r.update(patch(*add("a", "1")), warnings=["a is added"])
+    elif path == "/second":
+        r.update(patch(*add("b", q["object"]["data"].get("a", "none"))))
+    elif path == "/sees":
+        r.update(patch({"op": "add", "path": "/metadata/annotations", "value": {"saw": ",".join(sorted(q["object"]["data"]))}}))
+    elif path == "/rename":
+        r.update(patch({"op": "replace", "path": "/metadata/uid", "value": "x"}))
+    elif path == "/broken":
+        r.update(patch({"op": "remove", "path": "/nothing"}))
+    elif path == "/uid":
+        r["uid"] = "another"
+    elif path == "/slow":
+        time.sleep(2.5)
+    elif path == "/redirect":
+        return 302, b"", {"Location": "https://127.0.0.1:%d/label" % srv.server_port}
+    elif path == "/huge":
+        return 200, b" " * (4 << 20), {}
+    elif path == "/500":
+        return 500, b"oh no", {}
+    elif path == "/text":
+        return 200, b"hello", {}
+    return 200, {"kind": "AdmissionReview", "apiVersion": v, "response": r}, {}
+
+
+def serve(name="hook"):
+    s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    s.handle_error = lambda request, address: None      # a client that does not trust us
+    s.daemon_threads = True
+    s.seen, s.lock, s.behave = [], threading.Lock(), behave
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    c.load_cert_chain(d.pki.at(name + ".crt"), d.pki.at(name + ".key"))
+    s.socket = c.wrap_socket(s.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=s.serve_forever, daemon=True).start()
+    return s
+
+
+srv = serve()
+RULE = {"operations": ["CREATE", "UPDATE", "DELETE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+
+
+def hook(path, name="a.hook.example", server=None, **more):
+    h = {"name": name, "clientConfig": {"url": "https://127.0.0.1:%d%s" % ((server or srv).server_port, path), "caBundle": CA},
+         "rules": [RULE], "sideEffects": "None", "admissionReviewVersions": ["v1"]}
+    h.update(more)
+    return h
+
+
+class Configured:
+    """Webhooks for as long as the block."""
+
+    def __init__(self, kind, *hooks, name="test"):
+        self.path = G + kind.lower() + "webhookconfigurations"
+        self.body = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind + "WebhookConfiguration",
+                     "metadata": {"name": name}, "webhooks": list(hooks)}
+
+    def __enter__(self):
+        a = api.post(self.path, self.body)
+        assert a.status == 201, a
+        with srv.lock:
+            del srv.seen[:]
+        return a
+
+    def __exit__(self, *args):
+        api.delete(self.path + "/" + self.body["metadata"]["name"])
+
+
+def says(a, code, message, name):
+    t.ok(a.status == code and a.json.get("message") == message, name, "%s\nwant %d %s" % (a, code, message))
+
+
+def kinds():
+    a = api.post(G + "validatingwebhookconfigurations", {
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": "d"},
+        "webhooks": [hook("/ok")]})
+    w = a.json["webhooks"][0]
+    t.eq((a.status, w["failurePolicy"], w["matchPolicy"], w["namespaceSelector"], w["objectSelector"], w["timeoutSeconds"],
+          w["rules"][0]["scope"]), (201, "Fail", "Equivalent", {}, {}, 10, "*"), "defaults")
+    a = api.get(G + "validatingwebhookconfigurations", {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"})
+    t.eq(a.json["rows"][0]["cells"][:2], ["d", 1], "in a table")
+    api.delete(G + "validatingwebhookconfigurations/d")
+    a = api.post(G + "validatingwebhookconfigurations", {
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": "d"},
+        "webhooks": [hook("/ok", matchConditions=[{"name": "x", "expression": "true"}])]})
+    t.ok(a.status == 201 and "matchConditions" in a.headers.get("Warning", ""), "conditions are not passed over in silence", a)
+    api.delete(G + "validatingwebhookconfigurations/d")
+    bad = hook("/ok", name="short", sideEffects="Some", timeoutSeconds=31, admissionReviewVersions=[])
+    bad["clientConfig"] = {"url": "http://x"}
+    bad["rules"] = [dict(RULE, operations=["LOOK"], apiGroups=["*", "x"])]
+    a = api.post(G + "mutatingwebhookconfigurations", {
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "d"},
+        "webhooks": [bad]})
+    t.eq((a.status, sorted(c["field"] for c in a.json["details"]["causes"])), (422, sorted([
+        "webhooks[0].name", "webhooks[0].sideEffects", "webhooks[0].timeoutSeconds", "webhooks[0].admissionReviewVersions",
+        "webhooks[0].clientConfig.url", "webhooks[0].rules[0].operations[0]", "webhooks[0].rules[0].apiGroups"])),
+        "what is wrong with one")
+
+
+def validating():
+    with Configured("Validating", hook("/deny")):
+        says(api.post(CM, config_map("x")), 403, 'admission webhook "a.hook.example" denied the request: not today', "refused")
+        q = srv.seen[0][1]["request"]
+        t.eq((srv.seen[0][0], q["operation"], q["name"], q["namespace"], q["kind"], q["resource"]["resource"], q["dryRun"],
+              q["oldObject"], q["object"]["kind"], q["userInfo"]["username"], q["options"]["kind"]),
+             ("/deny?timeout=10s", "CREATE", "x", "default", {"group": "", "version": "v1", "kind": "ConfigMap"}, "configmaps",
+              False, None, "ConfigMap", "kubernetes-admin", "CreateOptions"), "what it is asked")
+        t.eq(api.get(CM + "/x").status, 404, "and nothing is stored")
+    api.post(CM, config_map("y", {"k": "v"}))
+    with Configured("Validating", hook("/mute")):
+        says(api.patch(CM + "/y", {"data": {"k": "w"}}), 400,
+             'admission webhook "a.hook.example" denied the request without explanation', "without a reason")
+        q = srv.seen[0][1]["request"]
+        t.eq((q["operation"], q["oldObject"]["data"], q["object"]["data"]), ("UPDATE", {"k": "v"}, {"k": "w"}), "old and new")
+        t.eq(api.delete(CM + "/y").status, 400, "a delete is asked about too")
+        q = srv.seen[-1][1]["request"]
+        t.eq((q["operation"], q["object"], q["oldObject"]["metadata"]["name"]), ("DELETE", None, "y"), "with the old object alone")
+        t.eq(api.post("/api/v1/namespaces/default/secrets", {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}).status,
+             201, "other kinds are not")
+    begun = time.monotonic()
+    with Configured("Validating", *[hook("/slow", name="h%d.hook.example" % i) for i in range(4)]):
+        a = api.patch(CM + "/y", {"data": {"k": "z"}})
+        t.ok(a.status == 200 and time.monotonic() - begun < 7, "four slow ones are asked at once", a)
+        ts, bad = in_threads(1, lambda i: api2.patch(CM + "/y", {"data": {"k": "zz"}}))
+        begun = time.monotonic()
+        t.eq(api.get(CM + "/y").status, 200, "while they think")
+        t.ok(time.monotonic() - begun < 1.5, "everybody else is answered")
+        for x in ts:
+            x.join()
+
+
+def mutating():
+    with Configured("Mutating", hook("/second", name="b.hook.example"), name="zz"), \
+            Configured("Mutating", hook("/label"), name="aa"):
+        a = api.post(CM, config_map("m", {"k": "v"}))
+        t.eq((a.status, a.json["data"]), (201, {"k": "v", "a": "1", "b": "1"}), "changed by both, in the order of their names")
+        t.eq(a.headers.get_all("Warning"), ['299 - "a is added"'], "its warning arrives")
+        t.eq(api.get(CM + "/m").json["data"], {"k": "v", "a": "1", "b": "1"}, "stored so")
+        a = api.post(CM + "?dryRun=All", config_map("m2", {"k": "v"}))
+        t.eq((a.status, srv.seen[-1][1]["request"]["dryRun"]), (201, True), "a dry run says so")
+        a = api.post(CM, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "g-"}, "data": {"k": "v"}})
+        t.eq((a.status, a.json["data"].get("a")), (201, "1"), "a generated name")
+        t.eq(srv.seen[-1][1]["request"]["object"]["metadata"]["uid"] != "", True, "with an identity")
+    with Configured("Mutating", hook("/sees", reinvocationPolicy="IfNeeded"), hook("/label", name="b.hook.example")):
+        a = api.post(CM, config_map("again", {"k": "v"}))
+        t.eq(a.json["metadata"]["annotations"]["saw"], "a,k", "asked again for what came later")
+        t.eq([p.split("?")[0] for p, _ in srv.seen], ["/sees", "/label", "/sees"], "once")
+    with Configured("Mutating", hook("/rename")):
+        a = api.post(CM, config_map("named", {"k": "v"}))
+        t.ok(a.status == 201 and a.json["metadata"]["uid"] != "x", "identity is not theirs", a)
+    with Configured("Mutating", hook("/broken")):
+        a = api.post(CM, config_map("broken", {"k": "v"}))
+        t.eq((a.status, a.json["reason"]), (500, "InternalError"), "a patch that does not apply")
+
+
+def selectors():
+    api.patch("/api/v1/namespaces/kube-public", {"metadata": {"labels": {"watched": "yes"}}})
+    with Configured("Validating", hook("/deny", namespaceSelector={"matchLabels": {"watched": "yes"}})):
+        t.eq(api.post("/api/v1/namespaces/kube-public/configmaps", config_map("x")).status, 403, "a namespace that is selected")
+        t.eq(api.post(CM, config_map("sel1")).status, 201, "one that is not")
+    with Configured("Validating", hook("/deny", objectSelector={"matchLabels": {"watched": "yes"}})):
+        t.eq(api.post(CM, config_map("sel2", labels={"watched": "yes"})).status, 403, "an object that is selected")
+        t.eq(api.post(CM, config_map("sel2")).status, 201, "one that is not")
+    with Configured("Validating", hook("/deny", rules=[dict(RULE, resources=["pods/status", "*/scale"])])):
+        t.eq(api.post(CM, config_map("sel3")).status, 201, "other subresources are no matter")
+    hpa = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}, "spec": {
+        "maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "w"}}}
+    ev = {"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"}, "eventTime": "2026-01-01T00:00:00.000000Z",
+          "reportingController": "x.y/z", "reportingInstance": "i", "action": "a", "reason": "r", "type": "Normal",
+          "regarding": {"kind": "Pod", "name": "p", "namespace": "default"}}
+    rule = {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["events"]}
+    path = "/apis/events.k8s.io/v1/namespaces/default/events"
+    del hpa
+    with Configured("Validating", hook("/deny", rules=[rule])):
+        a = api.post(path, ev)
+        q = srv.seen[0][1]["request"] if srv.seen else {}
+        t.eq((a.status, q.get("kind", {}).get("group"), q.get("requestKind", {}).get("group"), q.get("object", {}).get("apiVersion"),
+              "involvedObject" in q.get("object", {})), (403, "", "events.k8s.io", "v1", True), "the same object by another version")
+    with Configured("Validating", hook("/deny", rules=[rule], matchPolicy="Exact")):
+        t.eq(api.post(path, ev).status, 201, "unless it wants just that one")
+
+
+def failing():
+    dead = free_port()
+    cases = [
+        ("/500", {}, 'failed to call webhook: an error on the server ("oh no") has prevented the request from succeeding'),
+        ("/text", {}, "failed to call webhook: couldn't decode the answer"),
+        ("/huge", {}, "failed to call webhook: the answer is longer than 3145728 bytes"),
+        ("/redirect", {}, "failed to call webhook: the server redirects (302), which is not followed"),
+        ("/slow", {"timeoutSeconds": 1}, 'failed to call webhook: Post "https://127.0.0.1:%d/slow?timeout=1s": context deadline exceeded'
+         % srv.server_port),
+    ]
+    for i, (path, more, why) in enumerate(cases):
+        with Configured("Validating", hook(path, **more)):
+            says(api.post(CM, config_map("f")), 500, 'Internal error occurred: failed calling webhook "a.hook.example": ' + why,
+                 path + " fails")
+            t.ok(not [p for p, _ in srv.seen if p.startswith("/label")], path + " leads nowhere else")
+        with Configured("Validating", hook(path, failurePolicy="Ignore", **more)):
+            t.eq(api.post(CM, config_map("ignored-%d" % i)).status, 201, path + " is ignored")
+    with Configured("Validating", hook("/uid")):
+        a = api.post(CM, config_map("f"))
+        t.ok(a.status == 500 and 'expected response.uid="' in a.json["message"], "an answer to another question", a)
+    gone = hook("/ok")
+    gone["clientConfig"]["url"] = "https://127.0.0.1:%d/ok" % dead
+    with Configured("Validating", gone):
+        a = api.post(CM, config_map("f"))
+        t.ok(a.status == 500 and 'failed calling webhook "a.hook.example": failed to call webhook: Post ' in a.json["message"],
+             "nobody there", a)
+    with Configured("Validating", hook("/ok", server=stranger)):
+        t.eq(api.post(CM, config_map("f")).status, 500, "a certificate for somebody else")
+    guarded = hook("/ok")
+    guarded["clientConfig"]["url"] = "https://169.254.169.254/latest"
+    with Configured("Validating", guarded):
+        says(api.post(CM, config_map("f")), 500, 'Internal error occurred: failed calling webhook "a.hook.example": '
+             'failed to call webhook: address is not allowed', "CVE-2020-8555: metadata services are not asked")
+    service = hook("/ok")
+    service["clientConfig"] = {"service": {"namespace": "default", "name": "hook", "path": "/ok"}, "caBundle": CA}
+    with Configured("Validating", service):
+        says(api.post(CM, config_map("f")), 500, 'Internal error occurred: failed calling webhook "a.hook.example": '
+             'failed to call webhook: service "hook" not found', "a Service that is not there")
+
+
+def crowd():
+    with Configured("Mutating", hook("/label")), Configured("Validating", hook("/ok")):
+        got = []
+
+        def run(i):
+            mine = Api(d, timeout=60)
+            for k in range(10):
+                got.append(mine.post(CM, config_map("c-%d-%d" % (i, k), {"k": "v"})).status)
+            mine.close()
+        ts, bad = in_threads(16, run)
+        for x in ts:
+            x.join(60 * FACTOR)
+        t.ok(not bad and got.count(201) == 160, "a crowd is asked about", "%r %r" % (bad[:1], got))
+    ts, bad = in_threads(8, lambda i: Api(d, timeout=60).post(CM, config_map("never-%d" % i)))
+    for x in ts:
+        x.join()
+
+
+api2 = Api(d)
+stranger = serve("other")
+for g in (kinds, validating, mutating, selectors, failing, crowd):
+    group(t, g)
+t.ok(d.alive(), "the daemon lives")
+t.eq(d.stop(), 0, "and ends in order")
+t.done()
