@@ -84,6 +84,7 @@ struct ashard {
 	uint32_t		n_writes;
 	uint32_t		n_fronts;
 	struct token_cache	*tokens;
+	struct rbac		*rbac;
 	bool			draining;
 	_Atomic uint32_t	left;		/* draining: connections and joined streams that are still served */
 };
@@ -211,6 +212,8 @@ int hook_authorize(void *arg, const struct orlop_host *h, const struct orlop_ide
 		   const struct reg_attrs *at, char *reason, size_t reason_size);
 void hook_rules(void *arg, const struct orlop_host *h, const struct orlop_identity *who,
 		struct orlop_bytes ns, void (*rule)(void *rarg, int path, const char *json), void *rarg);
+int hook_covers(void *arg, const struct orlop_host *h, const struct orlop_identity *who, struct orlop_bytes ns,
+		const struct ojson *rules, struct obuf *missing);
 bool in_group(const struct orlop_identity *who, const char *group);
 /* auth/node.c: may node @node (p NULL: the kubelet of this process, any) do this? */
 bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at);

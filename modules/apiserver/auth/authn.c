@@ -284,14 +284,6 @@ int authn_request(struct front *f, struct orlop_error *err)
 	return by_claims(f, c);
 }
 
-bool in_group(const struct orlop_identity *who, const char *group)
-{
-	for (uint32_t i = 0; i < who->n_groups; i++)
-		if (bytes_is(who->groups[i], group))
-			return true;
-	return false;
-}
-
 /* ---- the static token file: token,user,uid,"group,group" -------------------------------------------------- */
 
 static struct orlop_bytes field(const char **at, const char *end)

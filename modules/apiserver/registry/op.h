@@ -97,6 +97,7 @@ struct reg_shard {
 	uint64_t	watch_timer_at;	/* monotonic; when it fires, 0: unarmed */
 	struct reg_expiry *expiry;	/* shard 0: events' end */
 	struct reg_evcache *evcache;
+	struct reg_aggregate *aggregate;	/* shard 0 */
 	uint32_t	n_ops;
 	uint32_t	n_watches;
 };

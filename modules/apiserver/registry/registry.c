@@ -201,6 +201,7 @@ void reg_shard_free(struct reg_shard *sh)
 	if (!sh)
 		return;
 	reg_expiry_free(sh->expiry);
+	reg_aggregate_free(sh->aggregate);
 	reg_evcache_free(sh->evcache);
 	if (sh->watch_timer)
 		sh->h->timer_free(sh->watch_timer);
@@ -332,14 +333,17 @@ int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_e
 		.resource = RB(k->plural), .sub = rq->sub, .ns = rq->ns, .name = rq->name,
 		.field_selector = raw_field_selector(rq->query),
 	};
-	char reason[160] = "";
-	char what[200];
+	char reason[400] = "";
+	char what[300];
+
+	if (k == sh->rg->namespaces)
+		a.ns = rq->name;	/* a namespace is in itself */
 
 	if (!sh->rg->cfg.hooks.authorize ||
 	    sh->rg->cfg.hooks.authorize(sh->rg->cfg.hooks.arg, sh->h, rq->who, &a, reason, sizeof(reason)) > 0)
 		return 0;
-	if (rq->ns.len && strcmp(k->name, "namespaces") != 0)
-		snprintf(what, sizeof(what), "in the namespace \"%.*s\"", OB(rq->ns));
+	if (a.ns.len)
+		snprintf(what, sizeof(what), "in the namespace \"%.*s\"", OB(a.ns));
 	else
 		snprintf(what, sizeof(what), "at the cluster scope");
 	if (rq->name.len)
