@@ -126,6 +126,7 @@ struct front {
 	struct accept		accept;
 	struct orlop_identity	who;
 	struct reg_req		rq;
+	const char		*extra;		/* of who, as JSON; NULL: none, or nobody asks */
 	const char		*verb;		/* as the authorizer knows it */
 	uint64_t		began;
 	uint64_t		deadline;	/* 0: long-running */
@@ -202,6 +203,10 @@ void usage_begin(struct front *f);
 
 /* Fills f->who (in the arena). 0, or -EACCES: 401 with @err. */
 int authn_request(struct front *f, struct orlop_error *err);
+int authn_set_who(struct front *f, struct orlop_bytes user, struct orlop_bytes uid, const struct orlop_bytes *groups,
+		  size_t n, const char *last);
+/* auth/impersonate.c: f->who becomes whom the headers ask for, if f->who may. */
+int authn_impersonate(struct front *f, struct orlop_error *err);
 int authn_load_tokens(struct apis *a, const char *path, struct orlop_error *err);
 void authn_shard_free(struct ashard *sh);
 int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes token,

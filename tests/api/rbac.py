@@ -133,9 +133,8 @@ def escalation():
     kim = user("kim", "ops")
     api.post(NS + "/roles", role("kim", rule("*", "roles,rolebindings", GROUP), rule("get", "configmaps")))
     api.post(NS + "/rolebindings", binding("kim", "Role/kim", "User:kim"))
-    t.eq(kim.post(NS + "/roles", role("mine", rule("get", "configmaps"))).status, 403 if False else 201, "what one has one may give")
-    api.post(NS + "/roles", role("kim", rule("get,create,update,delete,bind", "roles,rolebindings", GROUP), rule("get", "configmaps"))) if False else \
-        api.put(NS + "/roles/kim", role("kim", rule("get,create,update,patch,delete", "roles,rolebindings", GROUP), rule("get", "configmaps")))
+    t.eq(kim.post(NS + "/roles", role("mine", rule("get", "configmaps"))).status, 201, "what one has one may give")
+    api.put(NS + "/roles/kim", role("kim", rule("get,create,update,patch,delete", "roles,rolebindings", GROUP), rule("get", "configmaps")))
     a = kim.post(NS + "/roles", role("more", rule("get,list", "secrets,configmaps"), rule("watch", "pods", resourceNames=["p"])))
     t.eq((a.status, a.json["message"]), (403, 'roles.%s "more" is forbidden: user "kim" (groups=["ops" "system:authenticated"]) is attempting to grant RBAC permissions not currently held:\n'
          '{APIGroups:[""], Resources:["configmaps"], Verbs:["list"]}\n{APIGroups:[""], Resources:["pods"], ResourceNames:["p"], Verbs:["watch"]}\n'
@@ -167,7 +166,39 @@ def rules_review():
          {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]} in a["resourceRules"] and not a["incomplete"], "all one may", a)
 
 
-for g in (bootstrap, decisions, refused, escalation, rules_review):
+def impersonation():
+    api.post(NS + "/rolebindings", binding("ann", "ClusterRole/view", "User:ann"))
+
+    def me(a, **h):
+        return a.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
+                      headers={k.replace("_", "-"): v for k, v in h.items()})
+    u = me(api, Impersonate_User="ann", Impersonate_Group="x", Impersonate_Uid="7", **{"Impersonate-Extra-Acme.com%2Fproject": "p"}).json["status"]["userInfo"]
+    t.eq(u, {"username": "ann", "uid": "7", "groups": ["x", "system:authenticated"], "extra": {"acme.com/project": ["p"]}}, "an administrator may be anybody")
+    t.eq(api.get(CM, headers={"Impersonate-User": "ann"}).status, 200, "with that one's rights")
+    t.eq(api.post(CM, config_map("q"), headers={"Impersonate-User": "ann"}).status, 403, "and no others")
+    u = me(api, Impersonate_User="system:serviceaccount:default:bot").json["status"]["userInfo"]
+    t.eq(u["groups"], ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"], "a service account is in its groups")
+    t.eq(api.get("/api", headers={"Impersonate-User": "system:anonymous"}).status, 403, "nobody is not authenticated")
+    a = api.get(CM, headers={"Impersonate-Group": "x"})
+    t.ok(a.status == 500 and "without impersonating a user" in a.json["message"], "a group needs a user", a)
+    max_ = user("max")
+    a = max_.get(CM, headers={"Impersonate-User": "ann"})
+    t.eq((a.status, a.json["message"]), (403, 'users "ann" is forbidden: User "max" cannot impersonate resource "users" in API group "" at the cluster scope'), "others need the verb")
+    api.post(RB + "/clusterroles", role("imp", rule("impersonate", "users", resourceNames=["ann"]), rule("impersonate", "userextras/scope", "authentication.k8s.io", resourceNames=["a"]), kind="ClusterRole"))
+    api.post(RB + "/clusterrolebindings", binding("imp", "ClusterRole/imp", "User:max", kind="ClusterRoleBinding"))
+    t.eq(max_.get(CM, headers={"Impersonate-User": "ann"}).status, 200, "for that user")
+    a = max_.get(CM, headers={"Impersonate-User": "ann", "Impersonate-Group": "system:masters"})
+    t.eq((a.status, a.json["message"]), (403, 'groups "system:masters" is forbidden: User "max" cannot impersonate resource "groups" in API group "" at the cluster scope'), "not for a group")
+    a = max_.get(CM, headers={"Impersonate-User": "ann", "Impersonate-Uid": "1"})
+    t.eq(a.json["message"], 'uids.authentication.k8s.io "1" is forbidden: User "max" cannot impersonate resource "uids" in API group "authentication.k8s.io" at the cluster scope', "nor a uid")
+    t.eq(max_.get(CM, headers={"Impersonate-User": "ann", "Impersonate-Extra-Scope": "a"}).status, 200, "an extra that is allowed")
+    a = max_.get(CM, headers={"Impersonate-User": "ann", "Impersonate-Extra-Scope": "b"})
+    t.eq(a.json["message"], 'userextras.authentication.k8s.io "b" is forbidden: User "max" cannot impersonate resource "userextras/scope" in API group "authentication.k8s.io" at the cluster scope', "and one that is not")
+    a = max_.get(CM, headers={"Impersonate-User": "system:serviceaccount:default:bot"})
+    t.eq(a.json["message"], 'serviceaccounts "bot" is forbidden: User "max" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default"', "a service account is in a namespace")
+
+
+for g in (bootstrap, decisions, refused, escalation, rules_review, impersonation):
     group(t, g)
 t.eq(d.stop(), 0, "the daemon ends in order")
 t.done()

@@ -180,8 +180,8 @@ static const char *claims_refused(struct ashard *sh, const struct claims *c, con
 
 /* ---- identities ----------------------------------------------------------------------------------------- */
 
-static int set_who(struct front *f, struct orlop_bytes user, struct orlop_bytes uid,
-		   const struct orlop_bytes *groups, size_t n, const char *last)
+int authn_set_who(struct front *f, struct orlop_bytes user, struct orlop_bytes uid, const struct orlop_bytes *groups,
+		  size_t n, const char *last)
 {
 	struct orlop_bytes *g = oarena_alloc(&f->arena, (n + 1) * sizeof(*g));
 
@@ -198,9 +198,10 @@ static int set_who(struct front *f, struct orlop_bytes user, struct orlop_bytes 
 		if (!g[i].p)
 			return -ENOMEM;
 	}
-	g[n] = bytes_cstr(last);
+	if (last)
+		g[n++] = bytes_cstr(last);
 	f->who.groups = g;
-	f->who.n_groups = (uint32_t)n + 1;
+	f->who.n_groups = (uint32_t)n;
 	return f->who.user.p && f->who.uid.p ? 0 : -ENOMEM;
 }
 
@@ -211,6 +212,27 @@ static int unauthorized(struct front *f, struct orlop_error *err, const char *wh
 	return orlop_fail(err, EACCES, 401, "Unauthorized", "Unauthorized");
 }
 
+static void put_extra(struct obuf *b, const char **sep, const char *key, const char *prefix, struct orlop_bytes v)
+{
+	if (!v.len)
+		return;
+	obuf_printf(b, "%s\"authentication.kubernetes.io/%s\":[\"%s%.*s\"]", *sep, key, prefix, OB(v));
+	*sep = ",";
+}
+
+static void put_extras(struct obuf *b, const struct claims *c)
+{
+	const char *sep = "";
+
+	obuf_putc(b, '{');
+	put_extra(b, &sep, "credential-id", "JTI=", c->jti);
+	put_extra(b, &sep, "node-name", "", c->node);
+	put_extra(b, &sep, "node-uid", "", c->node_uid);
+	put_extra(b, &sep, "pod-name", "", c->pod);
+	put_extra(b, &sep, "pod-uid", "", c->pod_uid);
+	obuf_putc(b, '}');
+}
+
 static int by_claims(struct front *f, const struct claims *c)
 {
 	struct orlop_bytes groups[2] = { bytes_cstr("system:serviceaccounts") };
@@ -218,34 +240,18 @@ static int by_claims(struct front *f, const struct claims *c)
 
 	if (!ns)
 		return -ENOMEM;
+	if (bytes_is(f->rt.resource, "selfsubjectreviews")) {
+		struct obuf b = OBUF_INIT;
+
+		put_extras(&b, c);
+		f->extra = oarena_strndup(&f->arena, obuf_cstr(&b), b.len);
+		obuf_done(&b);
+	}
 	groups[1] = bytes_cstr(ns);
-	return set_who(f, c->user, c->sa_uid, groups, 2, "system:authenticated");
+	return authn_set_who(f, c->user, c->sa_uid, groups, 2, "system:authenticated");
 }
 
-/* Impersonate-User, -Group, -Uid: for who may all. */
-static int impersonate(struct front *f, struct orlop_error *err)
-{
-	struct orlop_bytes user = ohttp_header(f->req, "impersonate-user");
-	struct orlop_bytes groups[64];
-	const struct ohttp_header *h;
-	size_t n = 0;
-	size_t n_h;
-
-	if (!user.p && !ohttp_header(f->req, "impersonate-group").p && !ohttp_header(f->req, "impersonate-uid").p)
-		return 0;
-	if (!in_group(&f->who, "system:masters") || !user.len)
-		return orlop_fail(err, EACCES, 403, "Forbidden",
-				  "users \"%.*s\" is forbidden: User \"%.*s\" cannot impersonate resource \"users\" in API "
-				  "group \"\" at the cluster scope", OB(user), OB(f->who.user));
-	n_h = ohttp_headers(f->req, &h);
-	for (size_t i = 0; i < n_h && n < 63; i++)
-		if (h[i].name.len == 17 && strncasecmp(h[i].name.p, "impersonate-group", 17) == 0)
-			groups[n++] = h[i].value;
-	return set_who(f, user, ohttp_header(f->req, "impersonate-uid"), groups, n,
-		       bytes_is(user, "system:anonymous") ? "system:unauthenticated" : "system:authenticated");
-}
-
-int authn_request(struct front *f, struct orlop_error *err)
+static int known(struct front *f, struct orlop_error *err)
 {
 	const struct otls_peer *peer = ohttp_peer(f->req);
 	struct orlop_bytes auth = ohttp_header(f->req, "authorization");
@@ -254,12 +260,9 @@ int authn_request(struct front *f, struct orlop_error *err)
 	const struct static_token *st;
 	const struct claims *c;
 	const char *why;
-	int r;
 
-	if (peer && peer->verified && peer->cn.len) {
-		r = set_who(f, peer->cn, peer->uid, peer->orgs, peer->n_orgs, "system:authenticated");
-		return r < 0 ? r : impersonate(f, err);
-	}
+	if (peer && peer->verified && peer->cn.len)
+		return authn_set_who(f, peer->cn, peer->uid, peer->orgs, peer->n_orgs, "system:authenticated");
 	if (auth.len > 7 && strncasecmp(auth.p, "bearer ", 7) == 0)
 		token = (struct orlop_bytes){ auth.p + 7, auth.len - 7 };
 	if (!token.len) {
@@ -267,14 +270,12 @@ int authn_request(struct front *f, struct orlop_error *err)
 			return unauthorized(f, err, peer->error[0] ? peer->error : "certificate without common name");
 		if (auth.len)
 			return unauthorized(f, err, "unknown kind of credentials");
-		return set_who(f, bytes_cstr("system:anonymous"), (struct orlop_bytes){ "", 0 }, NULL, 0,
+		return authn_set_who(f, bytes_cstr("system:anonymous"), (struct orlop_bytes){ "", 0 }, NULL, 0,
 			       "system:unauthenticated");
 	}
 	st = omap_get(&f->sh->a->tokens, token.p, token.len);
-	if (st) {
-		r = set_who(f, st->user, st->uid, st->groups, st->n_groups, "system:authenticated");
-		return r < 0 ? r : impersonate(f, err);
-	}
+	if (st)
+		return authn_set_who(f, st->user, st->uid, st->groups, st->n_groups, "system:authenticated");
 	c = claims_get(f->sh, token);
 	if (!c)
 		return unauthorized(f, err, "invalid bearer token");
@@ -282,6 +283,13 @@ int authn_request(struct front *f, struct orlop_error *err)
 	if (why)
 		return unauthorized(f, err, why);
 	return by_claims(f, c);
+}
+
+int authn_request(struct front *f, struct orlop_error *err)
+{
+	int r = known(f, err);
+
+	return r < 0 ? r : authn_impersonate(f, err);
 }
 
 /* ---- the static token file: token,user,uid,"group,group" -------------------------------------------------- */
@@ -386,14 +394,6 @@ int hook_sign(void *arg, const char *claims, size_t len, char **ret_jwt)
 	return *ret_jwt ? 0 : -ENOMEM;
 }
 
-static void put_extra(struct obuf *b, const char **sep, const char *key, const char *prefix, struct orlop_bytes v)
-{
-	if (!v.len)
-		return;
-	obuf_printf(b, "%s\"authentication.kubernetes.io/%s\":[\"%s%.*s\"]", *sep, key, prefix, OB(v));
-	*sep = ",";
-}
-
 int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes token,
 		      const struct orlop_bytes *audiences, uint32_t n_audiences, char **ret_user_info,
 		      char **ret_audiences, char *why, size_t why_size)
@@ -433,13 +433,8 @@ int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes 
 	}
 	obuf_puts(&b, "\"system:authenticated\"]");
 	if (c) {
-		obuf_puts(&b, ",\"extra\":{");
-		put_extra(&b, &sep, "credential-id", "JTI=", c->jti);
-		put_extra(&b, &sep, "node-name", "", c->node);
-		put_extra(&b, &sep, "node-uid", "", c->node_uid);
-		put_extra(&b, &sep, "pod-name", "", c->pod);
-		put_extra(&b, &sep, "pod-uid", "", c->pod_uid);
-		obuf_putc(&b, '}');
+		obuf_puts(&b, ",\"extra\":");
+		put_extras(&b, c);
 	}
 	obuf_putc(&b, '}');
 	obuf_putc(&auds, '[');

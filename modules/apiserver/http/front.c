@@ -566,6 +566,7 @@ static void serve_resource(struct front *f)
 	rq->name = f->rt.name;
 	rq->sub = f->rt.sub;
 	rq->who = &f->who;
+	rq->extra = f->extra;
 	rq->form = f->accept.form;
 	rq->query.len = ohttp_query(f->req).len;
 	rq->query.p = oarena_strndup(&f->arena, ohttp_query(f->req).p, rq->query.len);
@@ -697,7 +698,7 @@ void front_begin(void *arg, struct ohttp_req *req)
 	r = route_parse(sh->a->schema, &f->arena, path, &f->rt);
 	if (r == 0)
 		r = authn_request(f, &err);
-	if (r == -EACCES)
+	if (r == -EACCES || err.err)
 		front_fail(f, &err);
 	else if (r < 0)
 		front_error(f, r == -ENOMEM ? 500 : 400, r == -ENOMEM ? "InternalError" : "BadRequest",

@@ -68,6 +68,7 @@ struct reg_req {
 	struct orlop_bytes user_agent;	/* default field manager: up to the first '/' */
 	struct orlop_bytes manager;	/* field manager when the query names none; wins over user_agent */
 	const struct orlop_identity *who;	/* never NULL */
+	const char	*extra;		/* more about who, {"key":["value"]}, for SelfSubjectReview; NULL: none */
 	uint64_t	trace;
 };
 
