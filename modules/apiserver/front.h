@@ -205,6 +205,8 @@ void usage_begin(struct front *f);
 int authn_request(struct front *f, struct orlop_error *err);
 int authn_set_who(struct front *f, struct orlop_bytes user, struct orlop_bytes uid, const struct orlop_bytes *groups,
 		  size_t n, const char *last);
+/* auth/bootstrap.c: whose bootstrap token this is, in @a; NULL: nobody's. */
+const struct static_token *authn_bootstrap(struct ashard *sh, struct oarena *a, struct orlop_bytes token);
 /* auth/impersonate.c: f->who becomes whom the headers ask for, if f->who may. */
 int authn_impersonate(struct front *f, struct orlop_error *err);
 int authn_load_tokens(struct apis *a, const char *path, struct orlop_error *err);

@@ -29,6 +29,10 @@ int admission_limits_give(struct reg_op *op, struct ojson *pod);
 int admission_limits_judge(struct reg_op *op, struct ojson *pod);
 int admission_node_taints(struct reg_op *op, struct ojson *node, const struct ojson *old);
 
+/* noderestriction.c: of writes by nodes, before all others; of a token whose @pod (NULL: none) it shall die with */
+int admission_node_restriction(struct reg_op *op, struct ojson *obj, struct ojson *old);
+int admission_node_token(struct reg_op *op, const struct ojson *pod);
+
 /* Parse a cached object by kind; *ret NULL if there is none. */
 int admission_lookup(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,
 		     struct orlop_bytes name, struct ojson **ret);

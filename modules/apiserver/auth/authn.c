@@ -33,6 +33,8 @@ struct claims {
 	struct orlop_bytes	pod_uid;
 	struct orlop_bytes	node;
 	struct orlop_bytes	node_uid;
+	struct orlop_bytes	secret;
+	struct orlop_bytes	secret_uid;
 	struct orlop_bytes	jti;
 	struct orlop_bytes	aud[16];
 	uint32_t		n_aud;
@@ -99,6 +101,8 @@ static struct claims *claims_read(struct apis *a, struct orlop_bytes token)
 	c->pod_uid = keep(&c->arena, OJSON_AT(k8s, "pod", "uid"));
 	c->node = keep(&c->arena, OJSON_AT(k8s, "node", "name"));
 	c->node_uid = keep(&c->arena, OJSON_AT(k8s, "node", "uid"));
+	c->secret = keep(&c->arena, OJSON_AT(k8s, "secret", "name"));
+	c->secret_uid = keep(&c->arena, OJSON_AT(k8s, "secret", "uid"));
 	aud = ojson_get(j, "aud");
 	if (ojson_is(aud, OJSON_STRING))
 		c->aud[c->n_aud++] = keep(&c->arena, aud);
@@ -172,6 +176,8 @@ static const char *claims_refused(struct ashard *sh, const struct claims *c, con
 		return "service account has been deleted";
 	if (c->pod.len && !still_there(sh, "pods", c->ns, c->pod, c->pod_uid))
 		return "service account token has been invalidated: its pod is gone";
+	if (c->secret.len && !still_there(sh, "secrets", c->ns, c->secret, c->secret_uid))
+		return "service account token has been invalidated: its secret is gone";
 	if (!c->pod.len && c->node.len &&
 	    !still_there(sh, "nodes", (struct orlop_bytes){ "", 0 }, c->node, c->node_uid))
 		return "service account token has been invalidated: its node is gone";
@@ -274,6 +280,8 @@ static int known(struct front *f, struct orlop_error *err)
 			       "system:unauthenticated");
 	}
 	st = omap_get(&f->sh->a->tokens, token.p, token.len);
+	if (!st)
+		st = authn_bootstrap(f->sh, &f->arena, token);
 	if (st)
 		return authn_set_who(f, st->user, st->uid, st->groups, st->n_groups, "system:authenticated");
 	c = claims_get(f->sh, token);
@@ -401,13 +409,19 @@ int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes 
 	struct apis *a = arg;
 	struct ashard *sh = a->shards[h->shard];
 	struct orlop_bytes issuer = bytes_cstr(a->issuer);
+	struct oarena arena;
 	const struct static_token *st = omap_get(&a->tokens, token.p, token.len);
-	const struct claims *c = st ? NULL : claims_get(sh, token);
-	const char *bad = st || c ? NULL : "invalid bearer token";
+	const struct claims *c;
+	const char *bad;
 	struct obuf b = OBUF_INIT;
 	struct obuf auds = OBUF_INIT;
 	const char *sep = "";
 
+	oarena_init(&arena, 64 * 1024);
+	if (!st)
+		st = authn_bootstrap(sh, &arena, token);
+	c = st ? NULL : claims_get(sh, token);
+	bad = st || c ? NULL : "invalid bearer token";
 	if (n_audiences == 0) {
 		audiences = &issuer;
 		n_audiences = 1;
@@ -416,6 +430,7 @@ int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes 
 		bad = claims_refused(sh, c, audiences, n_audiences);
 	if (bad) {
 		snprintf(why, why_size, "%s", bad);
+		oarena_done(&arena);
 		return -EACCES;
 	}
 	obuf_puts(&b, "{\"username\":");
@@ -451,6 +466,7 @@ int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes 
 		sep = ",";
 	}
 	obuf_putc(&auds, ']');
+	oarena_done(&arena);
 	*ret_user_info = obuf_steal(&b, NULL);
 	*ret_audiences = obuf_steal(&auds, NULL);
 	if (*ret_user_info && *ret_audiences)
