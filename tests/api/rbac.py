@@ -283,7 +283,26 @@ def nodes():
     t.eq((n1.get("/api/v1/namespaces/default/secrets/s").status, n1.get("/api/v1/secrets").status), (403, 403), "no secret that no pod of it names")
 
 
-for g in (bootstrap, decisions, refused, escalation, rules_review, impersonation, bootstrap_tokens, nodes):
+def restart():
+    """What is missing at a start is added, what is more stays, and who said no is left alone."""
+    api.put(RB + "/clusterroles/system:monitoring", dict(role("system:monitoring", {"verbs": ["get"], "nonResourceURLs": ["/mine"]}, kind="ClusterRole")))
+    api.patch(RB + "/clusterroles/system:heapster", {"metadata": {"annotations": {"rbac.authorization.kubernetes.io/autoupdate": "false"}}, "rules": []})
+    api.patch(RB + "/clusterrolebindings/system:discovery", {"subjects": []})
+    api.delete(RB + "/clusterrolebindings/system:basic-user")
+    before = api.get(RB + "/clusterroles/system:node").json["metadata"]["resourceVersion"]
+    t.eq(d.stop(), 0, "the daemon ends in order")
+    d.start()
+    a = Api(d)
+    m = a.get(RB + "/clusterroles/system:monitoring").json
+    t.ok({"verbs": ["get"], "nonResourceURLs": ["/mine"]} in m["rules"] and len(m["rules"]) == 2 and m["metadata"]["labels"], "a role has its own rules again, and the others", m)
+    t.ok(not a.get(RB + "/clusterroles/system:heapster").json["rules"], "one that may not be updated is not")
+    t.eq(len(a.get(RB + "/clusterrolebindings/system:discovery").json["subjects"]), 1, "a binding has its subjects")
+    t.eq(a.get(RB + "/clusterrolebindings/system:basic-user").status, 200, "one that was gone is there")
+    t.eq(a.get(RB + "/clusterroles/system:node").json["metadata"]["resourceVersion"], before, "what was right is not written")
+    a.close()
+
+
+for g in (bootstrap, decisions, refused, escalation, rules_review, impersonation, bootstrap_tokens, nodes, restart):
     group(t, g)
-t.eq(d.stop(), 0, "the daemon ends in order")
+t.eq(d.stop(), 0, "it ends in order")
 t.done()

@@ -625,7 +625,7 @@ static void serve_path(struct front *f)
 {
 	struct reg_attrs at = { .verb = { "get", 3 }, .path = f->rt.path };
 	struct orlop_bytes m = ohttp_method(f->req);
-	char verb[16];
+	char verb[16], why[300] = "";
 
 	snprintf(verb, sizeof(verb), "%.*s", OB(m));
 	for (char *c = verb; *c; c++)
@@ -635,8 +635,9 @@ static void serve_path(struct front *f)
 	f->verb = oarena_strdup(&f->arena, verb);
 	at.verb = bytes_cstr(verb);
 	if (!hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0)) {
-		front_error(f, 403, "Forbidden", "forbidden: User \"%.*s\" cannot %s path \"%.*s\"", OB(f->who.user),
-			    verb, OB(f->rt.path));
+		(void)hook_authorize(f->sh->a, f->sh->h, &f->who, &at, why, sizeof(why));
+		front_error(f, 403, "Forbidden", "forbidden: User \"%.*s\" cannot %s path \"%.*s\"%s%s", OB(f->who.user),
+			    verb, OB(f->rt.path), why[0] ? ": " : "", why);
 		return;
 	}
 	if (strcmp(verb, "get") != 0)
