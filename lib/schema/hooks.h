@@ -13,7 +13,9 @@
 	X(namespace) X(node_spec) X(node_status) X(deployment_strategy) X(replication_controller) \
 	X(replication_controller_spec) X(limit_range_item) \
 	/* defaults-kinds.c */ \
-	X(stateful_set_spec) X(stateful_set_strategy) X(daemon_set) X(daemon_set_strategy) X(job) X(network_policy_spec) X(autoscaler_spec)
+	X(stateful_set_spec) X(stateful_set_strategy) X(daemon_set) X(daemon_set_strategy) X(job) X(network_policy_spec) X(autoscaler_spec) \
+	/* check-rbac.c */ \
+	X(role_binding)
 
 #define OSCHEMA_CHECKS(X) \
 	/* parts of pods: check-pod.c, check-container.c */ \
@@ -31,7 +33,9 @@
 	X(stateful_set) X(daemon_set) X(job) X(cron_job) X(persistent_volume) X(persistent_volume_claim) \
 	X(ingress) X(ingress_backend) X(network_policy_peer) X(priority_class) X(resource_quota) X(runtime_class) X(autoscaler) \
 	/* check-webhook.c */ \
-	X(webhook)
+	X(webhook) \
+	/* check-rbac.c */ \
+	X(role) X(cluster_role) X(role_binding)
 
 #define OSCHEMA_CELLS(X) \
 	X(age) X(int) X(count) X(or_none) X(or_na) X(or_unknown) X(map) X(selector) X(containers) X(images) \
@@ -48,7 +52,9 @@
 	X(claim_capacity) X(claim_ref) X(storage_class) X(default_name) X(token_requests) \
 	X(quota_requests) X(quota_limits) X(ingress_hosts) X(ingress_address) X(ingress_ports) \
 	X(ingress_parameters) X(parent_ref) X(csr_condition) X(missing_level) \
-	X(text_or_unset) X(scale_target) X(scale_metrics)
+	X(text_or_unset) X(scale_target) X(scale_metrics) \
+	/* check-rbac.c */ \
+	X(role_ref) X(subjects)
 
 #define OSCHEMA_HOOK_D(n) OSCHEMA_D_##n,
 #define OSCHEMA_HOOK_C(n) OSCHEMA_C_##n,

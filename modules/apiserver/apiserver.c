@@ -5,6 +5,7 @@
  * kubelets; shard 0 also answers the address "api". They share what is never written after init.
  */
 #include "front.h"
+#include "auth/rbac.h"
 
 #include "apischema/apischema.h"
 
@@ -113,7 +114,9 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 			.rules = hook_rules,
 			.sign = hook_sign,
 			.authenticate = hook_authenticate,
+			.covers = hook_covers,
 		},
+		.policy = rbac_policy,
 		.service_cidr = h->param(h, "service_cidr"),
 		.node_ports = h->param(h, "node_ports"),
 		.issuer = h->param(h, "issuer"),
@@ -171,6 +174,7 @@ static void shard_free(struct ashard *sh)
 	omap_done(&sh->docs);
 	omap_done(&sh->metrics);
 	authn_shard_free(sh);
+	rbac_free(sh->rbac);
 	sh->h->timer_free(sh->timer);
 	sh->h->timer_free(sh->chores);
 	if (sh->pods)
@@ -274,6 +278,8 @@ static int apis_shard_init(void *ctx, uint32_t shard, const struct orlop_host *h
 		r = orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (r == 0)
 		r = h->resource_open(h, "pods", &sh->pods, err);
+	if (r == 0 && rbac_new(h, &sh->rbac) < 0)
+		r = orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (r < 0) {
 		shard_free(sh);
 		return r;

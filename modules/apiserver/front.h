@@ -84,6 +84,7 @@ struct ashard {
 	uint32_t		n_writes;
 	uint32_t		n_fronts;
 	struct token_cache	*tokens;
+	struct rbac		*rbac;
 	bool			draining;
 	_Atomic uint32_t	left;		/* draining: connections and joined streams that are still served */
 };
@@ -125,6 +126,7 @@ struct front {
 	struct accept		accept;
 	struct orlop_identity	who;
 	struct reg_req		rq;
+	const char		*extra;		/* of who, as JSON; NULL: none, or nobody asks */
 	const char		*verb;		/* as the authorizer knows it */
 	uint64_t		began;
 	uint64_t		deadline;	/* 0: long-running */
@@ -201,6 +203,12 @@ void usage_begin(struct front *f);
 
 /* Fills f->who (in the arena). 0, or -EACCES: 401 with @err. */
 int authn_request(struct front *f, struct orlop_error *err);
+int authn_set_who(struct front *f, struct orlop_bytes user, struct orlop_bytes uid, const struct orlop_bytes *groups,
+		  size_t n, const char *last);
+/* auth/bootstrap.c: whose bootstrap token this is, in @a; NULL: nobody's. */
+const struct static_token *authn_bootstrap(struct ashard *sh, struct oarena *a, struct orlop_bytes token);
+/* auth/impersonate.c: f->who becomes whom the headers ask for, if f->who may. */
+int authn_impersonate(struct front *f, struct orlop_error *err);
 int authn_load_tokens(struct apis *a, const char *path, struct orlop_error *err);
 void authn_shard_free(struct ashard *sh);
 int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes token,
@@ -211,6 +219,8 @@ int hook_authorize(void *arg, const struct orlop_host *h, const struct orlop_ide
 		   const struct reg_attrs *at, char *reason, size_t reason_size);
 void hook_rules(void *arg, const struct orlop_host *h, const struct orlop_identity *who,
 		struct orlop_bytes ns, void (*rule)(void *rarg, int path, const char *json), void *rarg);
+int hook_covers(void *arg, const struct orlop_host *h, const struct orlop_identity *who, struct orlop_bytes ns,
+		const struct ojson *rules, struct obuf *missing);
 bool in_group(const struct orlop_identity *who, const char *group);
 /* auth/node.c: may node @node (p NULL: the kubelet of this process, any) do this? */
 bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at);

@@ -53,8 +53,10 @@ int admission_namespace(struct reg_op *op, const struct reg_kind *k, struct orlo
 int admission_mutate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
 	const struct reg_kind *k = op->w->k;
-	int r = 0;
+	int r = admission_node_restriction(op, obj, old);
 
+	if (r)
+		return r;
 	if (k == op->sh->rg->pods && !old) {
 		r = admission_service_account(op, obj);
 		if (r == 0)

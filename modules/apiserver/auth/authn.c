@@ -33,6 +33,8 @@ struct claims {
 	struct orlop_bytes	pod_uid;
 	struct orlop_bytes	node;
 	struct orlop_bytes	node_uid;
+	struct orlop_bytes	secret;
+	struct orlop_bytes	secret_uid;
 	struct orlop_bytes	jti;
 	struct orlop_bytes	aud[16];
 	uint32_t		n_aud;
@@ -99,6 +101,8 @@ static struct claims *claims_read(struct apis *a, struct orlop_bytes token)
 	c->pod_uid = keep(&c->arena, OJSON_AT(k8s, "pod", "uid"));
 	c->node = keep(&c->arena, OJSON_AT(k8s, "node", "name"));
 	c->node_uid = keep(&c->arena, OJSON_AT(k8s, "node", "uid"));
+	c->secret = keep(&c->arena, OJSON_AT(k8s, "secret", "name"));
+	c->secret_uid = keep(&c->arena, OJSON_AT(k8s, "secret", "uid"));
 	aud = ojson_get(j, "aud");
 	if (ojson_is(aud, OJSON_STRING))
 		c->aud[c->n_aud++] = keep(&c->arena, aud);
@@ -172,6 +176,8 @@ static const char *claims_refused(struct ashard *sh, const struct claims *c, con
 		return "service account has been deleted";
 	if (c->pod.len && !still_there(sh, "pods", c->ns, c->pod, c->pod_uid))
 		return "service account token has been invalidated: its pod is gone";
+	if (c->secret.len && !still_there(sh, "secrets", c->ns, c->secret, c->secret_uid))
+		return "service account token has been invalidated: its secret is gone";
 	if (!c->pod.len && c->node.len &&
 	    !still_there(sh, "nodes", (struct orlop_bytes){ "", 0 }, c->node, c->node_uid))
 		return "service account token has been invalidated: its node is gone";
@@ -180,8 +186,8 @@ static const char *claims_refused(struct ashard *sh, const struct claims *c, con
 
 /* ---- identities ----------------------------------------------------------------------------------------- */
 
-static int set_who(struct front *f, struct orlop_bytes user, struct orlop_bytes uid,
-		   const struct orlop_bytes *groups, size_t n, const char *last)
+int authn_set_who(struct front *f, struct orlop_bytes user, struct orlop_bytes uid, const struct orlop_bytes *groups,
+		  size_t n, const char *last)
 {
 	struct orlop_bytes *g = oarena_alloc(&f->arena, (n + 1) * sizeof(*g));
 
@@ -198,9 +204,10 @@ static int set_who(struct front *f, struct orlop_bytes user, struct orlop_bytes 
 		if (!g[i].p)
 			return -ENOMEM;
 	}
-	g[n] = bytes_cstr(last);
+	if (last)
+		g[n++] = bytes_cstr(last);
 	f->who.groups = g;
-	f->who.n_groups = (uint32_t)n + 1;
+	f->who.n_groups = (uint32_t)n;
 	return f->who.user.p && f->who.uid.p ? 0 : -ENOMEM;
 }
 
@@ -211,6 +218,27 @@ static int unauthorized(struct front *f, struct orlop_error *err, const char *wh
 	return orlop_fail(err, EACCES, 401, "Unauthorized", "Unauthorized");
 }
 
+static void put_extra(struct obuf *b, const char **sep, const char *key, const char *prefix, struct orlop_bytes v)
+{
+	if (!v.len)
+		return;
+	obuf_printf(b, "%s\"authentication.kubernetes.io/%s\":[\"%s%.*s\"]", *sep, key, prefix, OB(v));
+	*sep = ",";
+}
+
+static void put_extras(struct obuf *b, const struct claims *c)
+{
+	const char *sep = "";
+
+	obuf_putc(b, '{');
+	put_extra(b, &sep, "credential-id", "JTI=", c->jti);
+	put_extra(b, &sep, "node-name", "", c->node);
+	put_extra(b, &sep, "node-uid", "", c->node_uid);
+	put_extra(b, &sep, "pod-name", "", c->pod);
+	put_extra(b, &sep, "pod-uid", "", c->pod_uid);
+	obuf_putc(b, '}');
+}
+
 static int by_claims(struct front *f, const struct claims *c)
 {
 	struct orlop_bytes groups[2] = { bytes_cstr("system:serviceaccounts") };
@@ -218,34 +246,18 @@ static int by_claims(struct front *f, const struct claims *c)
 
 	if (!ns)
 		return -ENOMEM;
+	if (bytes_is(f->rt.resource, "selfsubjectreviews")) {
+		struct obuf b = OBUF_INIT;
+
+		put_extras(&b, c);
+		f->extra = oarena_strndup(&f->arena, obuf_cstr(&b), b.len);
+		obuf_done(&b);
+	}
 	groups[1] = bytes_cstr(ns);
-	return set_who(f, c->user, c->sa_uid, groups, 2, "system:authenticated");
+	return authn_set_who(f, c->user, c->sa_uid, groups, 2, "system:authenticated");
 }
 
-/* Impersonate-User, -Group, -Uid: for who may all. */
-static int impersonate(struct front *f, struct orlop_error *err)
-{
-	struct orlop_bytes user = ohttp_header(f->req, "impersonate-user");
-	struct orlop_bytes groups[64];
-	const struct ohttp_header *h;
-	size_t n = 0;
-	size_t n_h;
-
-	if (!user.p && !ohttp_header(f->req, "impersonate-group").p && !ohttp_header(f->req, "impersonate-uid").p)
-		return 0;
-	if (!in_group(&f->who, "system:masters") || !user.len)
-		return orlop_fail(err, EACCES, 403, "Forbidden",
-				  "users \"%.*s\" is forbidden: User \"%.*s\" cannot impersonate resource \"users\" in API "
-				  "group \"\" at the cluster scope", OB(user), OB(f->who.user));
-	n_h = ohttp_headers(f->req, &h);
-	for (size_t i = 0; i < n_h && n < 63; i++)
-		if (h[i].name.len == 17 && strncasecmp(h[i].name.p, "impersonate-group", 17) == 0)
-			groups[n++] = h[i].value;
-	return set_who(f, user, ohttp_header(f->req, "impersonate-uid"), groups, n,
-		       bytes_is(user, "system:anonymous") ? "system:unauthenticated" : "system:authenticated");
-}
-
-int authn_request(struct front *f, struct orlop_error *err)
+static int known(struct front *f, struct orlop_error *err)
 {
 	const struct otls_peer *peer = ohttp_peer(f->req);
 	struct orlop_bytes auth = ohttp_header(f->req, "authorization");
@@ -254,12 +266,9 @@ int authn_request(struct front *f, struct orlop_error *err)
 	const struct static_token *st;
 	const struct claims *c;
 	const char *why;
-	int r;
 
-	if (peer && peer->verified && peer->cn.len) {
-		r = set_who(f, peer->cn, peer->uid, peer->orgs, peer->n_orgs, "system:authenticated");
-		return r < 0 ? r : impersonate(f, err);
-	}
+	if (peer && peer->verified && peer->cn.len)
+		return authn_set_who(f, peer->cn, peer->uid, peer->orgs, peer->n_orgs, "system:authenticated");
 	if (auth.len > 7 && strncasecmp(auth.p, "bearer ", 7) == 0)
 		token = (struct orlop_bytes){ auth.p + 7, auth.len - 7 };
 	if (!token.len) {
@@ -267,14 +276,14 @@ int authn_request(struct front *f, struct orlop_error *err)
 			return unauthorized(f, err, peer->error[0] ? peer->error : "certificate without common name");
 		if (auth.len)
 			return unauthorized(f, err, "unknown kind of credentials");
-		return set_who(f, bytes_cstr("system:anonymous"), (struct orlop_bytes){ "", 0 }, NULL, 0,
+		return authn_set_who(f, bytes_cstr("system:anonymous"), (struct orlop_bytes){ "", 0 }, NULL, 0,
 			       "system:unauthenticated");
 	}
 	st = omap_get(&f->sh->a->tokens, token.p, token.len);
-	if (st) {
-		r = set_who(f, st->user, st->uid, st->groups, st->n_groups, "system:authenticated");
-		return r < 0 ? r : impersonate(f, err);
-	}
+	if (!st)
+		st = authn_bootstrap(f->sh, &f->arena, token);
+	if (st)
+		return authn_set_who(f, st->user, st->uid, st->groups, st->n_groups, "system:authenticated");
 	c = claims_get(f->sh, token);
 	if (!c)
 		return unauthorized(f, err, "invalid bearer token");
@@ -284,12 +293,11 @@ int authn_request(struct front *f, struct orlop_error *err)
 	return by_claims(f, c);
 }
 
-bool in_group(const struct orlop_identity *who, const char *group)
+int authn_request(struct front *f, struct orlop_error *err)
 {
-	for (uint32_t i = 0; i < who->n_groups; i++)
-		if (bytes_is(who->groups[i], group))
-			return true;
-	return false;
+	int r = known(f, err);
+
+	return r < 0 ? r : authn_impersonate(f, err);
 }
 
 /* ---- the static token file: token,user,uid,"group,group" -------------------------------------------------- */
@@ -394,14 +402,6 @@ int hook_sign(void *arg, const char *claims, size_t len, char **ret_jwt)
 	return *ret_jwt ? 0 : -ENOMEM;
 }
 
-static void put_extra(struct obuf *b, const char **sep, const char *key, const char *prefix, struct orlop_bytes v)
-{
-	if (!v.len)
-		return;
-	obuf_printf(b, "%s\"authentication.kubernetes.io/%s\":[\"%s%.*s\"]", *sep, key, prefix, OB(v));
-	*sep = ",";
-}
-
 int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes token,
 		      const struct orlop_bytes *audiences, uint32_t n_audiences, char **ret_user_info,
 		      char **ret_audiences, char *why, size_t why_size)
@@ -409,13 +409,19 @@ int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes 
 	struct apis *a = arg;
 	struct ashard *sh = a->shards[h->shard];
 	struct orlop_bytes issuer = bytes_cstr(a->issuer);
+	struct oarena arena;
 	const struct static_token *st = omap_get(&a->tokens, token.p, token.len);
-	const struct claims *c = st ? NULL : claims_get(sh, token);
-	const char *bad = st || c ? NULL : "invalid bearer token";
+	const struct claims *c;
+	const char *bad;
 	struct obuf b = OBUF_INIT;
 	struct obuf auds = OBUF_INIT;
 	const char *sep = "";
 
+	oarena_init(&arena, 64 * 1024);
+	if (!st)
+		st = authn_bootstrap(sh, &arena, token);
+	c = st ? NULL : claims_get(sh, token);
+	bad = st || c ? NULL : "invalid bearer token";
 	if (n_audiences == 0) {
 		audiences = &issuer;
 		n_audiences = 1;
@@ -424,6 +430,7 @@ int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes 
 		bad = claims_refused(sh, c, audiences, n_audiences);
 	if (bad) {
 		snprintf(why, why_size, "%s", bad);
+		oarena_done(&arena);
 		return -EACCES;
 	}
 	obuf_puts(&b, "{\"username\":");
@@ -441,13 +448,8 @@ int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes 
 	}
 	obuf_puts(&b, "\"system:authenticated\"]");
 	if (c) {
-		obuf_puts(&b, ",\"extra\":{");
-		put_extra(&b, &sep, "credential-id", "JTI=", c->jti);
-		put_extra(&b, &sep, "node-name", "", c->node);
-		put_extra(&b, &sep, "node-uid", "", c->node_uid);
-		put_extra(&b, &sep, "pod-name", "", c->pod);
-		put_extra(&b, &sep, "pod-uid", "", c->pod_uid);
-		obuf_putc(&b, '}');
+		obuf_puts(&b, ",\"extra\":");
+		put_extras(&b, c);
 	}
 	obuf_putc(&b, '}');
 	obuf_putc(&auds, '[');
@@ -464,6 +466,7 @@ int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes 
 		sep = ",";
 	}
 	obuf_putc(&auds, ']');
+	oarena_done(&arena);
 	*ret_user_info = obuf_steal(&b, NULL);
 	*ret_audiences = obuf_steal(&auds, NULL);
 	if (*ret_user_info && *ret_audiences)

@@ -58,7 +58,7 @@ static bool volume_names(struct ojson *v, bool secret, struct orlop_bytes name)
 	return false;
 }
 
-/* Does this pod refer to the Secret, ConfigMap or ServiceAccount @name? */
+/* Does this pod refer to the Secret, ConfigMap, PersistentVolumeClaim or ServiceAccount @name? */
 static bool pod_names(struct ojson *pod, struct orlop_bytes resource, struct orlop_bytes name)
 {
 	struct ojson *spec = ojson_get(pod, "spec");
@@ -66,6 +66,12 @@ static bool pod_names(struct ojson *pod, struct orlop_bytes resource, struct orl
 
 	if (bytes_is(resource, "serviceaccounts"))
 		return bytes_is(name, ojson_get_cstr(spec, "serviceAccountName", ""));
+	if (bytes_is(resource, "persistentvolumeclaims")) {
+		OJSON_FOREACH_ELEM(i, v, ojson_get(spec, "volumes"))
+			if (bytes_is(name, ojson_cstr(OJSON_AT(v, "persistentVolumeClaim", "claimName"), "")))
+				return true;
+		return false;
+	}
 	if (secret && list_names(ojson_get(spec, "imagePullSecrets"), "name", name))
 		return true;
 	if (env_names(ojson_get(spec, "containers"), secret, name) ||
@@ -206,7 +212,10 @@ static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct re
 
 		return name.len && refers(sh, node, at->ns, at->resource, name);
 	}
-	return false;
+	if (bytes_is(at->resource, "persistentvolumeclaims"))
+		return (bytes_is(at->sub, "status") ? verb_in(at, "get", "update", "patch") : !at->sub.len && bytes_is(at->verb, "get")) &&
+		       at->name.len && refers(sh, node, at->ns, at->resource, at->name);
+	return bytes_is(at->resource, "endpoints") && !at->sub.len && bytes_is(at->verb, "get");
 }
 
 bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *given)
@@ -235,5 +244,13 @@ bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs
 	if (bytes_is(at->group, "authorization.k8s.io"))
 		return (bytes_is(at->resource, "subjectaccessreviews") ||
 			bytes_is(at->resource, "localsubjectaccessreviews")) && bytes_is(at->verb, "create");
+	if (bytes_is(at->group, "certificates.k8s.io"))
+		return bytes_is(at->resource, "certificatesigningrequests") && !at->sub.len &&
+		       (is_read(at) || bytes_is(at->verb, "create"));
+	if (bytes_is(at->group, "storage.k8s.io") && bytes_is(at->resource, "csidrivers"))
+		return !at->sub.len && is_read(at);
+	if (bytes_is(at->group, "storage.k8s.io") && bytes_is(at->resource, "csinodes"))
+		return !at->sub.len && (!node.p || same(at->name, node) || (bytes_is(at->verb, "create") && !at->name.len)) &&
+		       (verb_in(at, "get", "create", "update") || verb_in(at, "patch", "delete", NULL));
 	return (bytes_is(at->group, "node.k8s.io") || bytes_is(at->group, "discovery.k8s.io")) && is_read(at);
 }

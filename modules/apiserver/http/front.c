@@ -566,6 +566,7 @@ static void serve_resource(struct front *f)
 	rq->name = f->rt.name;
 	rq->sub = f->rt.sub;
 	rq->who = &f->who;
+	rq->extra = f->extra;
 	rq->form = f->accept.form;
 	rq->query.len = ohttp_query(f->req).len;
 	rq->query.p = oarena_strndup(&f->arena, ohttp_query(f->req).p, rq->query.len);
@@ -624,7 +625,7 @@ static void serve_path(struct front *f)
 {
 	struct reg_attrs at = { .verb = { "get", 3 }, .path = f->rt.path };
 	struct orlop_bytes m = ohttp_method(f->req);
-	char verb[16];
+	char verb[16], why[300] = "";
 
 	snprintf(verb, sizeof(verb), "%.*s", OB(m));
 	for (char *c = verb; *c; c++)
@@ -634,8 +635,9 @@ static void serve_path(struct front *f)
 	f->verb = oarena_strdup(&f->arena, verb);
 	at.verb = bytes_cstr(verb);
 	if (!hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0)) {
-		front_error(f, 403, "Forbidden", "forbidden: User \"%.*s\" cannot %s path \"%.*s\"", OB(f->who.user),
-			    verb, OB(f->rt.path));
+		(void)hook_authorize(f->sh->a, f->sh->h, &f->who, &at, why, sizeof(why));
+		front_error(f, 403, "Forbidden", "forbidden: User \"%.*s\" cannot %s path \"%.*s\"%s%s", OB(f->who.user),
+			    verb, OB(f->rt.path), why[0] ? ": " : "", why);
 		return;
 	}
 	if (strcmp(verb, "get") != 0)
@@ -697,7 +699,7 @@ void front_begin(void *arg, struct ohttp_req *req)
 	r = route_parse(sh->a->schema, &f->arena, path, &f->rt);
 	if (r == 0)
 		r = authn_request(f, &err);
-	if (r == -EACCES)
+	if (r == -EACCES || err.err)
 		front_fail(f, &err);
 	else if (r < 0)
 		front_error(f, r == -ENOMEM ? 500 : 400, r == -ENOMEM ? "InternalError" : "BadRequest",

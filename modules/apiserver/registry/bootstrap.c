@@ -1,5 +1,6 @@
 /*
- * bootstrap.c - what every cluster has: four namespaces, two priorities, and the Service by which pods find the API.
+ * bootstrap.c - what every cluster has: four namespaces, two priorities, the Service by which pods find the API,
+ * and (boot-rbac.c) roles.
  *
  * One step after the other, each a plain request of the engine to itself; what is there already is
  * left alone, but for the address of the endpoint, which is kept right at every start.
@@ -49,6 +50,11 @@ static void end(struct boot *b, int32_t status, const char *what)
 	oarena_done(&b->arena);
 	omem_free(b);
 	done(arg, status, text);
+}
+
+static void on_rbac(void *arg, int32_t status, const char *what)
+{
+	end(arg, status, what);
 }
 
 static void on_made(void *arg, struct reg_answer *a)
@@ -144,7 +150,12 @@ static void next(struct boot *b)
 		return;
 	}
 	(void)reg_expiry_start(b->sh);
-	end(b, 0, "");
+	if (!cfg->policy) {
+		end(b, 0, "");
+		return;
+	}
+	(void)reg_aggregate_start(b->sh);
+	reg_boot_rbac(b->sh, on_rbac, b);
 }
 
 /* The first list of the feeder must be in, or creates would race with what is stored. */

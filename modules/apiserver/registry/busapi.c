@@ -109,6 +109,8 @@ static void start(struct reg_shard *sh, const struct orlop_req *req, const struc
 	if (!rq.manager.len)
 		rq.manager = rq.who->user;
 	if (reg_authorize(sh, &rq, &err)) {
+		/* a module without a right that it needs: somebody took it away, or its role lacks it */
+		OLOG(sh->h, WARN, "module_forbidden", "why=\"%s\"", err.msg);
 		fail(sh, p, &err);
 		return;
 	}

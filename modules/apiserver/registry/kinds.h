@@ -12,6 +12,10 @@ extern const struct reg_behaviour kind_job;
 extern const struct reg_behaviour kind_daemon_set;
 extern const struct reg_behaviour kind_csr;
 extern const struct reg_behaviour kind_priority;
+extern const struct reg_behaviour kind_role;
+extern const struct reg_behaviour kind_cluster_role;
+extern const struct reg_behaviour kind_role_binding;
+extern const struct reg_behaviour kind_cluster_role_binding;
 
 /* "BestEffort", "Burstable", "Guaranteed" */
 const char *pod_qos_class(const struct ojson *pod);

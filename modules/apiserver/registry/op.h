@@ -104,6 +104,7 @@ struct reg_shard {
 	struct olist	hook_clients;	/* connections to webhooks */
 	uint32_t	hook_calls;
 	struct olist	quota_gates;	/* namespaces whose quotas are being charged */
+	struct reg_aggregate *aggregate;	/* shard 0 */
 	uint32_t	n_ops;
 	uint32_t	n_watches;
 };

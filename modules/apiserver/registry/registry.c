@@ -208,6 +208,7 @@ void reg_shard_free(struct reg_shard *sh)
 	if (!sh)
 		return;
 	reg_expiry_free(sh->expiry);
+	reg_aggregate_free(sh->aggregate);
 	reg_evcache_free(sh->evcache);
 	hook_clients_free(sh);
 	if (sh->watch_timer)
@@ -329,6 +330,45 @@ static struct orlop_bytes raw_field_selector(struct orlop_bytes q)
 	return (struct orlop_bytes){ NULL, 0 };
 }
 
+/*
+ * The one object that a list or watch is narrowed to by metadata.name=X, as the authorizer's name; text in @buf.
+ * RB0 if it is not.
+ */
+static struct orlop_bytes selected_name(struct orlop_bytes s, char *buf, size_t size)
+{
+	static const char key[] = "metadata.name=";
+	size_t n = 0, at, end;
+
+	for (size_t i = 0; i < s.len; i++) {
+		int hex[2] = { -1, -1 };
+
+		for (size_t k = 0; s.p[i] == '%' && k < 2 && i + 1 + k < s.len; k++) {
+			char c = s.p[i + 1 + k];
+
+			hex[k] = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+		}
+		if (n == size)
+			return RB0;
+		if (hex[0] >= 0 && hex[1] >= 0) {
+			buf[n++] = (char)(hex[0] * 16 + hex[1]);
+			i += 2;
+		} else {
+			buf[n++] = s.p[i];
+		}
+	}
+	for (at = 0; at < n; at = end + 1) {
+		const char *comma = memchr(buf + at, ',', n - at);
+
+		end = comma ? (size_t)(comma - buf) : n;
+		if (!ostr_starts(buf + at, end - at, key))
+			continue;
+		at += sizeof(key) - 1;
+		at += at < end && buf[at] == '=';
+		return at < end ? (struct orlop_bytes){ buf + at, end - at } : RB0;
+	}
+	return RB0;
+}
+
 int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_error *err)
 {
 	const struct reg_kind *k = reg_kind_of(sh->rg, rq->res);
@@ -337,20 +377,26 @@ int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_e
 		.resource = RB(k->plural), .sub = rq->sub, .ns = rq->ns, .name = rq->name,
 		.field_selector = raw_field_selector(rq->query),
 	};
-	char reason[160] = "";
-	char what[200];
+	char reason[400] = "";
+	char what[300], buf[512];
 
+	if ((rq->verb == REG_LIST || rq->verb == REG_WATCH) && !a.name.len)
+		a.name = selected_name(a.field_selector, buf, sizeof(buf));
+	if (k == sh->rg->namespaces)
+		a.ns = rq->name.len ? rq->name : rq->ns;	/* a namespace is in itself */
+	/* why is asked only when it is needed: a yes costs no words */
 	if (!sh->rg->cfg.hooks.authorize ||
+	    sh->rg->cfg.hooks.authorize(sh->rg->cfg.hooks.arg, sh->h, rq->who, &a, NULL, 0) > 0 ||
 	    sh->rg->cfg.hooks.authorize(sh->rg->cfg.hooks.arg, sh->h, rq->who, &a, reason, sizeof(reason)) > 0)
 		return 0;
-	if (rq->ns.len && strcmp(k->name, "namespaces") != 0)
-		snprintf(what, sizeof(what), "in the namespace \"%.*s\"", OB(rq->ns));
+	if (a.ns.len)
+		snprintf(what, sizeof(what), "in the namespace \"%.*s\"", OB(a.ns));
 	else
 		snprintf(what, sizeof(what), "at the cluster scope");
-	if (rq->name.len)
+	if (a.name.len)
 		return orlop_fail(err, EACCES, 403, "Forbidden",
 				  "%s \"%.*s\" is forbidden: User \"%.*s\" cannot %s resource \"%s%s%.*s\" in API group \"%s\" %s%s%s",
-				  k->name, OB(rq->name), OB(rq->who->user), reg_verb_name(rq->verb), k->plural,
+				  k->name, OB(a.name), OB(rq->who->user), reg_verb_name(rq->verb), k->plural,
 				  rq->sub.len ? "/" : "", OB(rq->sub), k->group, what,
 				  reason[0] ? ": " : "", reason);
 	return orlop_fail(err, EACCES, 403, "Forbidden",

@@ -21,6 +21,8 @@ struct registry;
 struct reg_shard;
 struct reg_watch;
 struct reg_answer;
+struct ojson;
+struct obuf;
 
 enum reg_verb {
 	REG_GET = 1,
@@ -66,6 +68,7 @@ struct reg_req {
 	struct orlop_bytes user_agent;	/* default field manager: up to the first '/' */
 	struct orlop_bytes manager;	/* field manager when the query names none; wins over user_agent */
 	const struct orlop_identity *who;	/* never NULL */
+	const char	*extra;		/* more about who, {"key":["value"]}, for SelfSubjectReview; NULL: none */
 	uint64_t	trace;
 };
 
@@ -174,6 +177,12 @@ struct reg_hooks {
 	int	(*authenticate)(void *arg, const struct orlop_host *h, struct orlop_bytes token,
 			const struct orlop_bytes *audiences, uint32_t n_audiences,
 			char **ret_user_info, char **ret_audiences, char *why, size_t why_size);
+	/*
+	 * Does @who have all of these rules (a list of PolicyRule) in @ns, or everywhere if that is empty?
+	 * 1; 0 and the rules that are missing as text, one a line; -errno. NULL: everyone does.
+	 */
+	int	(*covers)(void *arg, const struct orlop_host *h, const struct orlop_identity *who,
+			struct orlop_bytes ns, const struct ojson *rules, struct obuf *missing);
 };
 
 struct reg_config {
@@ -185,6 +194,7 @@ struct reg_config {
 	uint16_t	advertise_port;		/* its target port */
 	const char	*issuer;		/* "https://kubernetes.default.svc.cluster.local" */
 	uint64_t	event_ttl_ns;		/* 0: 1 h */
+	const char	*policy;		/* roles and bindings to begin with (auth/policy.c); NULL: none */
 	bool		shared_storage;		/* other API servers write to the same storage */
 };
 

@@ -48,7 +48,7 @@ static void access_status(struct reg_op *op, const struct ojson *spec, const str
 		.path = ojson_get_bytes(na, "path"),
 		.field_selector = ojson_get_bytes(ojson_get(ra, "fieldSelector"), "rawSelector"),
 	};
-	char reason[160] = "";
+	char reason[400] = "";
 	int ok = hooks->authorize ? hooks->authorize(hooks->arg, op->sh->h, who, &a, reason, sizeof(reason)) : 1;
 
 	(void)ojson_set_bool(status, "allowed", ok > 0);
@@ -143,11 +143,13 @@ static int token_review(struct reg_op *op, struct ojson *obj, struct ojson *stat
 
 static int answer(struct reg_op *op, struct ojson *obj)
 {
-	struct ojson *status = ojson_new_object(), *u;
+	struct ojson *status = ojson_new_object(), *u, *extra = NULL;
 	int r = status ? 0 : -ENOMEM;
 
 	if (r == 0 && !strcmp(op->k->kind, "SelfSubjectReview")) {
 		u = user_info(op->rq.who);
+		if (u && op->rq.extra && ojson_parse(op->rq.extra, strlen(op->rq.extra), &extra, NULL) == 0)
+			(void)ojson_put(u, "extra", extra);
 		r = u ? ojson_set(status, "userInfo", u) : -ENOMEM;
 	} else if (r == 0 && !strcmp(op->k->kind, "SelfSubjectRulesReview")) {
 		r = rules_review(op, obj, status);

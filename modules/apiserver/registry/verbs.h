@@ -28,6 +28,13 @@ void reg_expiry_note(struct reg_shard *sh);	/* expire.c: events moved */
 void reg_expiry_free(struct reg_expiry *x);
 int reg_expiry_start(struct reg_shard *sh);
 
+struct reg_aggregate;
+int reg_aggregate_start(struct reg_shard *sh);	/* aggregate.c; shard 0 */
+void reg_aggregate_free(struct reg_aggregate *a);
+
+/* boot-rbac.c: the policy's roles and bindings */
+void reg_boot_rbac(struct reg_shard *sh, reg_boot_fn done, void *arg);
+
 void reg_evcache_free(struct reg_evcache *c);
 
 #endif

@@ -1,0 +1,169 @@
+/*
+ * aggregate.c - cluster roles with an aggregationRule get the rules of the cluster roles that it selects.
+ *
+ * Shard 0 looks whenever a cluster role has changed. A role that is aggregated into another one brings its
+ * own rules along with the next look, so a chain (view, edit, admin) settles after as many.
+ * Source: upstream's clusterroleaggregation controller.
+ */
+#include "kinds.h"
+#include "verbs.h"
+
+#include "json/ojson.h"
+#include "selector/oselector.h"
+
+#include <string.h>
+
+#define CLUSTER_ROLES "clusterroles.rbac.authorization.k8s.io"
+
+struct reg_aggregate {
+	struct reg_shard *sh;
+	struct orlop_resource *res;
+	struct orlop_timer *timer;
+};
+
+struct update {
+	struct reg_aggregate *a;
+	char	*body;
+	char	*name;
+};
+
+static bool has_rule(const struct ojson *rules, const struct ojson *rule)
+{
+	OJSON_FOREACH_ELEM(i, e, rules)
+		if (ojson_equal(e, rule))
+			return true;
+	return false;
+}
+
+static void gather_one(struct reg_aggregate *a, struct orlop_snapshot *snap, const struct ojson *selector,
+		       struct orlop_bytes self, struct ojson *rules)
+{
+	struct orlop_query q = { .size = sizeof(q) };
+	struct oselector *s = NULL;
+	struct orlop_object *o;
+	struct orlop_iter *it;
+
+	if (oselector_from_json(selector, &s, NULL) || a->sh->h->iter_open(snap, &q, &it)) {
+		oselector_free(s);
+		return;
+	}
+	while ((o = a->sh->h->iter_next(it)) != NULL) {
+		struct ojson *role = NULL;
+
+		if (rb_eq(o->name, self) || !oselector_match_object(s, o) || ojson_parse_members(o->json, &role, NULL))
+			continue;
+		OJSON_FOREACH_ELEM(i, rule, ojson_get_array(role, "rules"))
+			if (!has_rule(rules, rule))
+				(void)ojson_append(rules, ojson_ref(rule));
+		ojson_unref(role);
+	}
+	a->sh->h->iter_close(it);
+	oselector_free(s);
+}
+
+static void on_written(void *arg, struct reg_answer *ans)
+{
+	struct update *u = arg;
+
+	/* a conflict has changed the role, and a change is looked at */
+	reg_answer_free(ans);
+	omem_free(u->body);
+	omem_free(u->name);
+	omem_free(u);
+}
+
+static void write_rules(struct reg_aggregate *a, struct ojson *role, struct orlop_bytes name)
+{
+	struct reg_req rq = { .verb = REG_UPDATE, .manager = RB("clusterrole-aggregation-controller") };
+	struct update *u = OMEM_NEW(struct update);
+
+	if (!u)
+		return;
+	u->a = a;
+	u->body = ojson_text(role, 0, NULL);
+	u->name = omem_strndup(name.p, name.len);
+	if (!u->body || !u->name) {
+		on_written(u, NULL);
+		return;
+	}
+	rq.res = reg_kind_named(a->sh->rg, CLUSTER_ROLES)->res;
+	rq.name = RB(u->name);
+	rq.body = RB(u->body);
+	reg_internal_call(a->sh, &rq, on_written, u);
+}
+
+static void look_at(struct reg_aggregate *a, struct orlop_snapshot *snap, struct orlop_object *o)
+{
+	struct ojson *role = NULL, *rules = ojson_new_array();
+	const struct ojson *was;
+
+	if (rules && ojson_parse_members(o->json, &role, NULL) == 0 && ojson_has(role, "aggregationRule")) {
+		OJSON_FOREACH_ELEM(i, s, ojson_get_array(ojson_get(role, "aggregationRule"), "clusterRoleSelectors"))
+			gather_one(a, snap, s, o->name, rules);
+		was = ojson_get_array(role, "rules");
+		if (ojson_count(rules) ? !ojson_equal(was, rules) : ojson_count(was) > 0) {
+			(void)ojson_set(role, "rules", ojson_ref(rules));
+			write_rules(a, role, o->name);
+		}
+	}
+	ojson_unref(rules);
+	ojson_unref(role);
+}
+
+static void look(void *arg)
+{
+	static const char word[] = "\"aggregationRule\":{";
+	struct reg_aggregate *a = arg;
+	struct orlop_query q = { .size = sizeof(q) };
+	struct orlop_snapshot *snap;
+	struct orlop_object *o;
+	struct orlop_iter *it;
+
+	if (a->sh->h->snapshot_open(a->res, &snap) < 0)
+		return;
+	if (a->sh->h->iter_open(snap, &q, &it) == 0) {
+		while ((o = a->sh->h->iter_next(it)) != NULL)
+			if (memmem(o->json.p, o->json.len, word, sizeof(word) - 1))
+				look_at(a, snap, o);
+		a->sh->h->iter_close(it);
+	}
+	a->sh->h->snapshot_close(snap);
+}
+
+static void on_note(void *arg, struct orlop_resource *res, uint64_t rev)
+{
+	struct reg_aggregate *a = arg;
+
+	(void)res;
+	(void)rev;
+	a->sh->h->timer_set(a->timer, UINT64_C(1000000), 0);
+}
+
+int reg_aggregate_start(struct reg_shard *sh)
+{
+	struct reg_aggregate *a;
+
+	if (sh->aggregate || !reg_kind_named(sh->rg, CLUSTER_ROLES))
+		return 0;
+	a = OMEM_NEW(struct reg_aggregate);
+	if (!a)
+		return -1;
+	a->sh = sh;
+	if (sh->h->timer_new(sh->h, look, a, &a->timer) || sh->h->resource_open(sh->h, CLUSTER_ROLES, &a->res, NULL)) {
+		reg_aggregate_free(a);
+		return -1;
+	}
+	sh->aggregate = a;
+	sh->h->resource_watch(a->res, on_note, a);
+	return 0;
+}
+
+void reg_aggregate_free(struct reg_aggregate *a)
+{
+	if (!a)
+		return;
+	a->sh->h->timer_free(a->timer);
+	if (a->res)
+		a->sh->h->resource_close(a->res);
+	omem_free(a);
+}
