@@ -12,5 +12,7 @@ int defaults_daemon_set(const struct oschema *s, struct ojson *o);
 int defaults_job(const struct oschema *s, struct ojson *o);
 int defaults_autoscaler_spec(const struct oschema *s, struct ojson *o);
 int defaults_network_policy_spec(const struct oschema *s, struct ojson *o);
+int defaults_crd_spec(const struct oschema *s, struct ojson *o);
+int defaults_crd_names(const struct oschema *s, struct ojson *o);
 
 #endif

@@ -13,7 +13,8 @@
 	X(namespace) X(node_spec) X(node_status) X(deployment_strategy) X(replication_controller) \
 	X(replication_controller_spec) X(limit_range_item) \
 	/* defaults-kinds.c */ \
-	X(stateful_set_spec) X(stateful_set_strategy) X(daemon_set) X(daemon_set_strategy) X(job) X(network_policy_spec) X(autoscaler_spec)
+	X(stateful_set_spec) X(stateful_set_strategy) X(daemon_set) X(daemon_set_strategy) X(job) X(network_policy_spec) X(autoscaler_spec) \
+	X(crd_spec) X(crd_names)
 
 #define OSCHEMA_CHECKS(X) \
 	/* parts of pods: check-pod.c, check-container.c */ \
