@@ -47,7 +47,9 @@
 	X(claim_capacity) X(claim_ref) X(storage_class) X(default_name) X(token_requests) \
 	X(quota_requests) X(quota_limits) X(ingress_hosts) X(ingress_address) X(ingress_ports) \
 	X(ingress_parameters) X(parent_ref) X(csr_condition) X(missing_level) \
-	X(text_or_unset) X(scale_target) X(scale_metrics)
+	X(text_or_unset) X(scale_target) X(scale_metrics) \
+	/* cells-custom.c: a JSON path, by the column's type */ \
+	X(custom)
 
 #define OSCHEMA_HOOK_D(n) OSCHEMA_D_##n,
 #define OSCHEMA_HOOK_C(n) OSCHEMA_C_##n,

@@ -109,9 +109,29 @@ static void send_doc(struct front *f, struct doc *d, const char *type, bool with
 	front_done(f, 200);
 }
 
+static bool serve_discovery_of(struct front *f, struct orlop_bytes path, const struct oschema *s);
+
+/* Documents that were made before a definition changed go; what is missing is made of all there is now. */
 static bool serve_discovery(struct front *f, struct orlop_bytes path)
 {
-	const struct oschema *s = f->sh->a->schema;
+	const struct oschema *s = NULL;
+	struct reg_served *served;
+	char key[200];
+	bool r;
+
+	if (reg_served_changed(f->sh->reg))
+		docs_drop(f->sh);
+	snprintf(key, sizeof(key), "%s%.*s", f->accept.aggregated ? "agg:" : "", OB(path));
+	if (doc_get(f->sh, key))
+		return serve_discovery_of(f, path, f->sh->a->schema);
+	served = reg_served_new(f->sh->reg, &s);
+	r = serve_discovery_of(f, path, served ? s : f->sh->a->schema);
+	reg_served_free(served);
+	return r;
+}
+
+static bool serve_discovery_of(struct front *f, struct orlop_bytes path, const struct oschema *s)
+{
 	bool core = bytes_is(path, "/api");
 	bool agg = f->accept.aggregated && (core || bytes_is(path, "/apis"));
 	const struct oschema_group *g = NULL;

@@ -12,6 +12,7 @@ extern const struct reg_behaviour kind_job;
 extern const struct reg_behaviour kind_daemon_set;
 extern const struct reg_behaviour kind_csr;
 extern const struct reg_behaviour kind_priority;
+extern const struct reg_behaviour kind_crd;
 
 /* "BestEffort", "Burstable", "Guaranteed" */
 const char *pod_qos_class(const struct ojson *pod);
