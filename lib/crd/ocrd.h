@@ -118,8 +118,8 @@ struct ocrd {
 	const char	*webhook;	/* spec.conversion of strategy Webhook as JSON text; NULL: None */
 };
 
-/* @builtin lends the types of metadata and Scale; @crd is the definition as stored. */
-int ocrd_new(const struct oschema *builtin, const struct ojson *crd, struct ocrd **ret);
+/* @builtin lends the types of metadata and Scale; @crd is the definition as stored. @docs: with what OpenAPI needs. */
+int ocrd_new(const struct oschema *builtin, const struct ojson *crd, bool docs, struct ocrd **ret);
 void ocrd_free(struct ocrd *o);		/* accepts NULL */
 size_t ocrd_bytes(const struct ocrd *o);	/* memory that it takes */
 
@@ -132,6 +132,13 @@ struct ocrd_merge *ocrd_merge_new(const struct oschema *builtin);
 void ocrd_merge_add(struct ocrd_merge *m, const struct ojson *crd);
 const struct oschema *ocrd_merge_end(struct ocrd_merge *m);	/* NULL: no memory */
 void ocrd_merge_free(struct ocrd_merge *m);
+
+/*
+ * openapi.c: puts what @crd serves in @version (of its own) into *doc, an OpenAPI v3 document; NULL: a new one.
+ * @server is the server's version. 0, -ENOENT (not served), -ENOMEM.
+ */
+int ocrd_openapi(const struct oschema *builtin, const struct ojson *crd, const char *version, const char *server,
+		 struct ojson **doc);
 
 /*
  * define.c: is the definition itself valid (upstream's ValidateCustomResourceDefinition)? @old NULL: create.

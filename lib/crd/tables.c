@@ -6,6 +6,7 @@
 #include "schema/hooks.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,6 +147,69 @@ static void columns(struct otables *t, const struct ojson *v, struct oschema_res
 	}
 }
 
+static int object_type(struct otables *t, const struct ojson *spec, const struct ojson *names, const struct ojson *v,
+		       const struct ocrd_node *root, uint16_t *ret)
+{
+	char name[700];
+	int r;
+
+	snprintf(name, sizeof(name), "%s/%s.%s", ojson_get_cstr(spec, "group", ""), ojson_get_cstr(v, "name", ""),
+		 ojson_get_cstr(names, "kind", ""));
+	r = otypes_object(t, root, name, ret);
+	snprintf(name, sizeof(name), "%s/%s.%s", ojson_get_cstr(spec, "group", ""), ojson_get_cstr(v, "name", ""),
+		 ojson_get_cstr(names, "listKind", ""));
+	return r == 0 && t->docs ? otypes_list(t, name, *ret) : r;
+}
+
+/* "com.example.v1" of example.com and v1 */
+static uint32_t reversed(struct otables *t, const char *group, const char *version)
+{
+	const char *end = group + strlen(group);
+	struct obuf b = OBUF_INIT;
+	uint32_t at;
+
+	while (end > group) {
+		const char *p = end;
+
+		while (p > group && p[-1] != '.')
+			p--;
+		obuf_append(&b, p, (size_t)(end - p));
+		obuf_putc(&b, '.');
+		end = p > group ? p - 1 : group;
+	}
+	obuf_puts(&b, version);
+	at = otables_text(t, obuf_cstr(&b));
+	obuf_done(&b);
+	return at;
+}
+
+static int docs_types(struct otables *t)
+{
+	static const char *const names[] = { "meta/v1.DeleteOptions", "meta/v1.Status", "meta/v1.WatchEvent" };
+	const struct oschema_group *meta = NULL;
+	struct oschema_group g = { 0 };
+	uint16_t i;
+	int r = 0;
+
+	for (size_t k = 0; r == 0 && k < 3; k++)
+		r = otypes_lend(t, names[k], &i);
+	for (uint16_t k = 0; k < t->from->n_groups; k++)
+		if (!strcmp(oschema_str(t->from, t->from->groups[k].package), "meta/v1"))
+			meta = &t->from->groups[k];
+	if (r || !meta)
+		return r;
+	g.name = otables_text(t, oschema_str(t->from, meta->name));
+	g.version = otables_text(t, oschema_str(t->from, meta->version));
+	g.package = otables_text(t, "meta/v1");
+	g.openapi = otables_text(t, oschema_str(t->from, meta->openapi));
+	obuf_append(&t->groups, &g, sizeof(g));
+	g.name = otables_text(t, "autoscaling");
+	g.package = otables_text(t, "autoscaling/v1");
+	g.openapi = otables_text(t, "io.k8s.api.autoscaling.v1");
+	obuf_append(&t->groups, &g, sizeof(g));
+	return 0;
+}
+
 static int resource(struct otables *t, const struct ojson *spec, const struct ojson *names, const struct ojson *v,
 		    struct ocrd *o, struct ocrd_version *ret)
 {
@@ -171,7 +235,7 @@ static int resource(struct otables *t, const struct ojson *spec, const struct oj
 					     ret->name, ojson_get_cstr(names, "kind", ""));
 	}
 	if (r == 0)
-		r = otypes_object(t, ret->root, ojson_get_cstr(names, "kind", ""), &res.type);
+		r = object_type(t, spec, names, v, ret->root, &res.type);
 	res.group = otables_text(t, ojson_get_cstr(spec, "group", ""));
 	res.version = otables_text(t, ojson_get_cstr(v, "name", ""));
 	res.kind = otables_text(t, ojson_get_cstr(names, "kind", ""));
@@ -188,6 +252,29 @@ static int resource(struct otables *t, const struct ojson *spec, const struct oj
 	columns(t, v, &res);
 	obuf_append(&t->resources, &res, sizeof(res));
 	return r;
+}
+
+static int name_cmp(const void *a, const void *b, void *arg)
+{
+	const struct oschema *s = arg;
+
+	return strcmp(s->pool + s->types[*(const uint16_t *)a].name, s->pool + s->types[*(const uint16_t *)b].name);
+}
+
+/* Struct types that have a name of their own, in order. */
+static int sort_names(struct oschema *s, struct ocrd *o)
+{
+	uint16_t *v = oarena_alloc(&o->arena, (s->n_types + 1u) * sizeof(*v)), n = 0;
+
+	if (!v)
+		return -ENOMEM;
+	for (uint16_t i = 0; i < s->n_types; i++)
+		if (s->types[i].kind == OSCHEMA_STRUCT && strchr(s->pool + s->types[i].name, '/'))
+			v[n++] = i;
+	qsort_r(v, n, sizeof(*v), name_cmp, s);
+	s->type_names = v;
+	s->n_type_names = n;
+	return 0;
 }
 
 /* Everything in one piece of memory for good. */
@@ -224,7 +311,7 @@ static int finish(struct otables *t, struct ocrd *o)
 	for (uint16_t i = 0; kinds && i < s->n_resources; i++)
 		kinds[i] = i;
 	s->kinds = kinds;
-	return kinds ? 0 : -ENOMEM;
+	return kinds ? sort_names(s, o) : -ENOMEM;
 }
 
 static int version_cmp(const void *a, const void *b)
@@ -240,6 +327,7 @@ static int build(struct otables *t, const struct ojson *crd, struct ocrd *o)
 	size_t n = ojson_count(list), k = 0;
 	cleanup_free struct ojson **v = omem_zalloc_array(n + 1, sizeof(*v));
 	struct oschema_resource *res;
+	char package[600];
 	uint16_t stored = 0;
 	int r = v && n < 200 ? 0 : -ENOMEM;
 
@@ -257,6 +345,9 @@ static int build(struct otables *t, const struct ojson *crd, struct ocrd *o)
 		r = resource(t, spec, names, v[i], o, &o->versions[i]);
 		g.name = otables_text(t, ojson_get_cstr(spec, "group", ""));
 		g.version = otables_text(t, ojson_get_cstr(v[i], "name", ""));
+		snprintf(package, sizeof(package), "%s/%s", ojson_get_cstr(spec, "group", ""), ojson_get_cstr(v[i], "name", ""));
+		g.package = otables_text(t, package);
+		g.openapi = reversed(t, ojson_get_cstr(spec, "group", ""), ojson_get_cstr(v[i], "name", ""));
 		obuf_append(&t->groups, &g, sizeof(g));
 		if (ojson_get_bool(v[i], "storage", false))
 			stored = (uint16_t)i;
@@ -271,13 +362,15 @@ static int build(struct otables *t, const struct ojson *crd, struct ocrd *o)
 		o->webhook = r == 0 ? oarena_strdup(&o->arena, obuf_cstr(&b)) : NULL;
 		obuf_done(&b);
 	}
+	if (r == 0 && t->docs)
+		r = docs_types(t);
 	return r ? r : finish(t, o);
 }
 
-int ocrd_new(const struct oschema *builtin, const struct ojson *crd, struct ocrd **ret)
+int ocrd_new(const struct oschema *builtin, const struct ojson *crd, bool docs, struct ocrd **ret)
 {
 	struct ocrd *o = OMEM_NEW(struct ocrd);
-	struct otables t = { .from = builtin };
+	struct otables t = { .from = builtin, .docs = docs };
 	struct obuf *all[] = { &t.pool, &t.types, &t.fields, &t.by_name, &t.rules, &t.strs, &t.resources, &t.subs,
 			       &t.selects, &t.columns, &t.groups };
 	int r;

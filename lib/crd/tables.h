@@ -12,6 +12,7 @@ struct otables {
 	uint16_t	*seen;		/* index there → index here, 0: not yet */
 	struct obuf	pool, types, fields, by_name, rules, strs, resources, subs, selects, columns, groups;
 	uint16_t	any;		/* type of values without a schema, granular as they are */
+	bool		docs;		/* for OpenAPI: with lists and what operations need */
 };
 
 uint32_t otables_text(struct otables *t, const char *cstr);
@@ -21,6 +22,8 @@ unsigned int otables_count(const struct obuf *b, size_t size);
 /* types.c */
 int otypes_begin(struct otables *t);
 int otypes_lend(struct otables *t, const char *name, uint16_t *ret);	/* "meta/v1.ObjectMeta" and what it needs */
+/* The list kind of type @item. */
+int otypes_list(struct otables *t, const char *name, uint16_t item);
 int otypes_object(struct otables *t, const struct ocrd_node *root, const char *name, uint16_t *ret);
 
 #endif

@@ -255,3 +255,26 @@ int otypes_object(struct otables *t, const struct ocrd_node *root, const char *n
 	*ret = to;
 	return props(t, root, to, true, meta);
 }
+
+int otypes_list(struct otables *t, const char *name, uint16_t item)
+{
+	struct oschema_field f[2] = { { .name = otables_text(t, "items"), .name_len = 5, .flags = OSCHEMA_F_REQUIRED },
+				      { .name = otables_text(t, "metadata"), .name_len = 8 } };
+	uint16_t to, list;
+	int r = otypes_lend(t, "meta/v1.ListMeta", &f[1].type);
+
+	if (r == 0)
+		r = type_new(t, &list);
+	if (r == 0)
+		r = type_new(t, &to);
+	if (r)
+		return r;
+	type_at(t, list)->kind = OSCHEMA_LIST;
+	type_at(t, list)->elem = item;
+	type_at(t, list)->name = otables_text(t, "list");
+	f[0].type = list;
+	type_at(t, to)->kind = OSCHEMA_STRUCT;
+	type_at(t, to)->flags = OSCHEMA_T_OBJECT | OSCHEMA_T_LIST;
+	type_at(t, to)->name = otables_text(t, name);
+	return fields_put(t, to, f, 2);
+}

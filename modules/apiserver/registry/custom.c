@@ -124,7 +124,7 @@ static struct reg_set *set_new(struct reg_custom *c, struct reg_shard *sh, const
 	s->sh = sh;
 	s->rev = o->rev;
 	s->terminating = condition_is(crd, "Terminating");
-	if (ocrd_new(sh->rg->schema, crd, &s->o) ||
+	if (ocrd_new(sh->rg->schema, crd, false, &s->o) ||
 	    make_kinds(s, ojson_get_i64(ojson_get(crd, "metadata"), "generation", 1) > 1)) {
 		set_unref(s);
 		return NULL;
@@ -307,4 +307,37 @@ bool reg_served_changed(struct reg_shard *sh)
 		changed = true;
 	}
 	return changed;
+}
+
+int reg_custom_openapi(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version, const char *server,
+		       struct obuf *out)
+{
+	struct orlop_query q = { .size = sizeof(q) };
+	cleanup_ojson struct ojson *doc = NULL;
+	struct orlop_snapshot *snap = NULL;
+	struct orlop_iter *it = NULL;
+	struct orlop_object *o;
+	char name[64];
+	int r = 0;
+
+	if (!sh->rg->crds || !reg_open(sh, sh->rg->crds) || version.len >= sizeof(name))
+		return -ENOENT;
+	snprintf(name, sizeof(name), "%.*s", OB(version));
+	if (sh->h->snapshot_open(reg_open(sh, sh->rg->crds), &snap) == 0 && sh->h->iter_open(snap, &q, &it) == 0) {
+		while (r == 0 && (o = sh->h->iter_next(it))) {
+			cleanup_ojson struct ojson *crd = NULL;
+
+			if (!(o->name.len > group.len && !memcmp(o->name.p + o->name.len - group.len, group.p, group.len)) || render_parse(sh->rg->crds, o->json, &crd) ||
+			    !custom_established(crd))
+				continue;
+			r = ocrd_openapi(sh->rg->schema, crd, name, server, &doc);
+			if (r == -ENOENT)
+				r = 0;
+		}
+		sh->h->iter_close(it);
+	}
+	sh->h->snapshot_close(snap);
+	if (r == 0)
+		r = doc ? ojson_write(doc, 0, out) : -ENOENT;
+	return r;
 }

@@ -216,6 +216,7 @@ void reg_bootstrap(struct reg_shard *sh, reg_boot_fn done, void *arg);
 
 /* ---- helpers for callers ---- */
 
+struct obuf;
 struct reg_kind;
 
 /*
@@ -231,6 +232,9 @@ void reg_kind_release(const struct reg_kind *k);	/* accepts NULL */
 struct reg_served;
 struct reg_served *reg_served_new(struct reg_shard *sh, const struct oschema **ret);
 void reg_served_free(struct reg_served *s);
+/* OpenAPI v3 of a group version of definitions, appended to @out. 0, -ENOENT, -ENOMEM. */
+int reg_custom_openapi(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version, const char *server,
+		       struct obuf *out);
 /* Has a definition changed since this was last asked on this shard? */
 bool reg_served_changed(struct reg_shard *sh);
 

@@ -1,0 +1,98 @@
+/* openapi.c - a definition in OpenAPI v3: operations as of every resource, the kind as its author wrote it. */
+#include "crd/ocrd.h"
+
+#include "base/obuf.h"
+#include "base/ocleanup.h"
+#include "schema/openapi.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char meta_text[] =
+	"{\"apiVersion\":{\"description\":\"The version of the schema in which this object is written.\",\"type\":\"string\"},"
+	"\"kind\":{\"description\":\"The kind of this object.\",\"type\":\"string\"},"
+	"\"metadata\":{\"description\":\"The object's name, labels and other general data.\","
+	"\"allOf\":[{\"$ref\":\"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta\"}]}}";
+
+/* The author's schema with what every object has. */
+static int kind_schema(const struct ojson *schema, const struct ojson *made, struct ojson **ret)
+{
+	cleanup_ojson struct ojson *out = NULL, *meta = NULL;
+	struct ojson *props, *gvk = ojson_get(made, "x-kubernetes-group-version-kind");
+	int r = schema ? ojson_copy(schema, &out) : (out = ojson_new_object()) ? 0 : -ENOMEM;
+
+	if (r == 0)
+		r = ojson_parse(meta_text, sizeof(meta_text) - 1, &meta, NULL);
+	props = r == 0 ? ojson_ensure_object(out, "properties") : NULL;
+	if (r == 0 && !props)
+		r = -ENOMEM;
+	OJSON_FOREACH(it, meta)
+		if (r == 0)
+			r = ojson_set(props, it.key, ojson_ref(it.value));
+	if (r == 0)
+		r = ojson_set_cstr(out, "type", "object");
+	if (r == 0 && gvk)
+		r = ojson_set(out, "x-kubernetes-group-version-kind", ojson_ref(gvk));
+	if (r == 0)
+		*ret = TAKE(out);
+	return r;
+}
+
+static int join(struct ojson *to, struct ojson *from)
+{
+	int r = 0;
+
+	OJSON_FOREACH(it, from)
+		if (r == 0)
+			r = ojson_set_n(to, it.key, it.key_len, ojson_ref(it.value));
+	return r;
+}
+
+static const struct ojson *schema_of(const struct ojson *crd, const char *version)
+{
+	OJSON_FOREACH_ELEM(i, v, ojson_get_array(ojson_get(crd, "spec"), "versions"))
+		if (!strcmp(ojson_get_cstr(v, "name", ""), version))
+			return OJSON_AT(v, "schema", "openAPIV3Schema");
+	return NULL;
+}
+
+int ocrd_openapi(const struct oschema *builtin, const struct ojson *crd, const char *version, const char *server,
+		 struct ojson **doc)
+{
+	cleanup_ojson struct ojson *own = NULL;
+	struct ojson *fresh = NULL, *schemas;
+	const struct oschema_group *g;
+	struct obuf b = OBUF_INIT;
+	struct ocrd *o = NULL;
+	char name[700];
+	int r = ocrd_new(builtin, crd, true, &o);
+
+	if (r)
+		return r;
+	g = oschema_group_version_find(&o->schema, ojson_get_bytes(ojson_get(crd, "spec"), "group"),
+				       (struct orlop_bytes){ version, strlen(version) });
+	if (g) {
+		oschema_openapi_v3(&o->schema, g, server, &b);
+		snprintf(name, sizeof(name), "%s.%s", oschema_str(&o->schema, g->openapi),
+			 ojson_get_cstr(OJSON_AT(crd, "spec", "names"), "kind", ""));
+		r = obuf_err(&b) ? -ENOMEM : ojson_parse(b.data, b.len, &own, NULL);
+	} else {
+		r = -ENOENT;
+	}
+	obuf_done(&b);
+	ocrd_free(o);
+	schemas = r == 0 ? OJSON_AT(own, "components", "schemas") : NULL;
+	if (r == 0)
+		r = kind_schema(schema_of(crd, version), ojson_get(schemas, name), &fresh);
+	if (r == 0)
+		r = ojson_set(schemas, name, fresh);
+	if (r)
+		return r;
+	if (!*doc) {
+		*doc = TAKE(own);
+		return 0;
+	}
+	r = join(ojson_get(*doc, "paths"), ojson_get(own, "paths"));
+	return r ? r : join(OJSON_AT(*doc, "components", "schemas"), schemas);
+}
