@@ -16,10 +16,11 @@ static const char meta_text[] =
 	"\"allOf\":[{\"$ref\":\"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta\"}]}}";
 
 /* The author's schema with what every object has. */
-static int kind_schema(const struct ojson *schema, const struct ojson *made, struct ojson **ret)
+static int kind_schema(const struct ojson *schema, const struct ojson *crd, const char *version, struct ojson **ret)
 {
 	cleanup_ojson struct ojson *out = NULL, *meta = NULL;
-	struct ojson *props, *gvk = ojson_get(made, "x-kubernetes-group-version-kind");
+	const struct ojson *spec = ojson_get(crd, "spec");
+	struct ojson *props, *list, *gvk = ojson_new_object();
 	int r = schema ? ojson_copy(schema, &out) : (out = ojson_new_object()) ? 0 : -ENOMEM;
 
 	if (r == 0)
@@ -32,8 +33,18 @@ static int kind_schema(const struct ojson *schema, const struct ojson *made, str
 			r = ojson_set(props, it.key, ojson_ref(it.value));
 	if (r == 0)
 		r = ojson_set_cstr(out, "type", "object");
-	if (r == 0 && gvk)
-		r = ojson_set(out, "x-kubernetes-group-version-kind", ojson_ref(gvk));
+	if (r == 0)
+		r = ojson_set_cstr(gvk, "group", ojson_get_cstr(spec, "group", ""));
+	if (r == 0)
+		r = ojson_set_cstr(gvk, "kind", ojson_get_cstr(ojson_get(spec, "names"), "kind", ""));
+	if (r == 0)
+		r = ojson_set_cstr(gvk, "version", version);
+	list = r == 0 ? ojson_ensure_array(out, "x-kubernetes-group-version-kind") : NULL;
+	if (list && ojson_append(list, gvk) == 0)
+		gvk = NULL;
+	else if (r == 0)
+		r = -ENOMEM;
+	ojson_unref(gvk);
 	if (r == 0)
 		*ret = TAKE(out);
 	return r;
@@ -84,7 +95,7 @@ int ocrd_openapi(const struct oschema *builtin, const struct ojson *crd, const c
 	ocrd_free(o);
 	schemas = r == 0 ? OJSON_AT(own, "components", "schemas") : NULL;
 	if (r == 0)
-		r = kind_schema(schema_of(crd, version), ojson_get(schemas, name), &fresh);
+		r = kind_schema(schema_of(crd, version), crd, version, &fresh);
 	if (r == 0)
 		r = ojson_set(schemas, name, fresh);
 	if (r)
