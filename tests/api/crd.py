@@ -1,13 +1,20 @@
 #!/usr/bin/env -S python3 -B
 # run: timeout=90
 """CustomResourceDefinitions: the kind, what it makes of its objects, and their end."""
+import http.client
 import json
+import threading
 
 from oracle import TYPES
 from rig import Api, Daemon, Tap, group, until
 
 t = Tap()
-d = Daemon().start()
+d = Daemon()
+with open(d.conf) as f:
+    conf = f.read()
+with open(d.conf, "w") as f:     # who clears namespaces and follows owners
+    f.write(conf.replace("; }\n);\n", "; },\n { module = \"controllers/namespace\"; }, { module = \"controllers/garbage-collector\"; }\n);\n"))
+d.start()
 api = Api(d)
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NS = "/apis/example.com/v1/namespaces/default/widgets"
@@ -217,17 +224,73 @@ def versions():
     t.ok(a.status == 422 and causes(a)[0][1] == "status.storedVersions[0]", "a version that may be stored is not taken away", causes(a))
 
 
+def others():
+    api("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gone"}})
+    there = "/apis/example.com/v1/namespaces/gone/widgets"
+    t.eq(api("POST", there, widget("w")).status, 201, "an object in a namespace")
+    api("DELETE", "/api/v1/namespaces/gone")
+    until("the namespace is gone", lambda: api("GET", "/api/v1/namespaces/gone").status == 404)
+    t.eq(api("GET", there + "/w").status, 404, "goes with the namespace")
+    o = api("POST", NS, widget("owner")).json
+    api("POST", "/api/v1/namespaces/default/configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+        "name": "owned", "ownerReferences": [{"apiVersion": "example.com/v1", "kind": "Widget", "name": "owner",
+                                              "uid": o["metadata"]["uid"]}]}})
+    api("DELETE", NS + "/owner")
+    until("what a custom object owned is gone", lambda: api("GET", "/api/v1/namespaces/default/configmaps/owned").status == 404)
+    t.ok(True, "what a custom object owns goes with it")
+
+
+def hooks():
+    o = crd("hooked", "Hooked", versions=[version("v1"), version("v2", storage=False)])
+    o["spec"]["conversion"] = {"strategy": "Webhook", "webhook": {
+        "conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://localhost:1/"}}}
+    a = api("POST", CRDS, o)
+    t.ok(a.status == 201 and "not called yet" in str(a.headers), "conversion by webhook is taken with a warning", a.json)
+    established("hooked.example.com")
+    at = "/apis/example.com/%s/namespaces/default/hooked"
+    t.eq(api("GET", at % "v1").status, 200, "the stored version is served")
+    a = api("GET", at % "v2")
+    t.ok(a.status == 500 and "conversion webhook" in a.json["message"], "another is refused clearly", a.json)
+    api("DELETE", CRDS + "/hooked.example.com")
+    until("it is gone", lambda: api("GET", CRDS + "/hooked.example.com").status == 404)
+
+
+def watching():
+    seen = []
+
+    def follow():
+        c = Api(d)
+        c.conn = http.client.HTTPSConnection("localhost", d.port, context=c.ctx, timeout=20)
+        c.conn.request("GET", NS + "?watch=1&resourceVersion=0", headers=c.headers(None))
+        r = c.conn.getresponse()
+        ready.set()
+        for line in r:
+            seen.append(json.loads(line))
+    ready = threading.Event()
+    th = threading.Thread(target=follow, daemon=True)
+    th.start()
+    ready.wait(10)
+    api("POST", NS, widget("seen"))
+    until("the event", lambda: any(e["object"]["metadata"]["name"] == "seen" for e in seen))
+    e = next(e for e in seen if e["object"]["metadata"]["name"] == "seen")
+    t.eq((e["type"], e["object"]["kind"]), ("ADDED", "Widget"), "a watch tells of objects")
+    return th
+
+
 def the_end():
+    th = watching()
     a = api("DELETE", CRDS + "/widgets.example.com")
     t.ok(a.status == 200 and a.json["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"], "it is deleted after its objects", a.json)
     until("it is gone", lambda: api("GET", CRDS + "/widgets.example.com").status == 404)
     t.eq(api("GET", NS).status, 404, "its resource is not served any more")
+    th.join(10)
+    t.ok(not th.is_alive(), "its watches have ended")
     api("POST", CRDS, crd())
     established("widgets.example.com")
     t.eq(api("GET", NS).json["items"], [], "defined again it is empty")
 
 
-for g in (the_kind, wrong_definitions, objects, writes, discovery, versions, the_end):
+for g in (the_kind, wrong_definitions, objects, writes, discovery, others, hooks, versions, the_end):
     group(t, g)
 t.eq(d.stop(), 0, "the daemon ends in order")
 t.done()

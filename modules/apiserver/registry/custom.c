@@ -1,6 +1,7 @@
 /* custom.c - finding and making the tables of custom resources, and what they do differently. */
 #include "custom.h"
 #include "render.h"
+#include "watch.h"
 #include "write.h"
 
 #include "json/ojson.h"
@@ -75,6 +76,21 @@ bool custom_note(struct reg_shard *sh, struct orlop_resource *res)
 		}
 	}
 	return false;
+}
+
+void custom_ended(struct reg_shard *sh)
+{
+	OLIST_FOREACH(l, &sh->custom_list) {
+		struct reg_custom *c = OLIST_ENTRY(l, struct reg_custom, link);
+		struct orlop_object *o = NULL;
+
+		if (olist_empty(&c->open.watches) || reg_find(sh, sh->rg->crds, RB0, RB(c->name), &o))
+			continue;
+		if (!o)
+			OLIST_FOREACH_SAFE(n, tmp, &c->open.watches)
+				reg_watch_drain(OLIST_ENTRY(n, struct reg_watch, link));
+		sh->h->object_unref(o);
+	}
 }
 
 static bool condition_is(const struct ojson *crd, const char *type)
@@ -235,6 +251,23 @@ int custom_decode(const struct reg_kind *k, struct ojson *in, unsigned int flags
 	if (r == 0)
 		*ret = TAKE(out);
 	return r;
+}
+
+int custom_admit(struct reg_op *op)
+{
+	const struct reg_set *s = op->k->set;
+	const struct ocrd_version *v = custom_version(op->k);
+
+	if (v->warning)
+		reg_warn(op, "%s", v->warning);
+	if (s->o->webhook && op->k->stored != op->k)
+		return reg_fail(op, EOPNOTSUPP, 500, "InternalError",
+				"conversion webhook for %s, Kind=%s failed: this server does not call conversion webhooks yet: use %s",
+				op->k->api_version, op->k->kind, op->k->stored->api_version);
+	if (s->terminating && op->rq.verb == REG_CREATE)
+		return orlop_fail(&op->err, EPERM, 405, "MethodNotAllowed",
+				  "create not allowed while custom resource definition is terminating");
+	return 0;
 }
 
 static void on_finding(void *arg, const char *reason, const char *field, const char *message)

@@ -49,10 +49,14 @@ void custom_shard_free(struct reg_shard *sh);
 /* What oschema_decode() is for built-in kinds. */
 int custom_decode(const struct reg_kind *k, struct ojson *in, unsigned int flags, struct oschema_texts *unknown,
 		  struct ojson **ret, struct orlop_error *err);
+/* May this request begin at all? Warns of what is deprecated. */
+int custom_admit(struct reg_op *op);
 /* Causes of what the schema does not allow. */
 void custom_check(struct reg_op *op, struct ojson *obj, const struct ojson *old);
 /* A handle's note: false if the handle is none of ours. */
 bool custom_note(struct reg_shard *sh, struct orlop_resource *res);
+/* Definitions changed: watches of those that are gone end. */
+void custom_ended(struct reg_shard *sh);
 
 /* crd.c: shard 0 keeps conditions, registers resources, empties what is deleted. */
 struct reg_crds;

@@ -495,6 +495,8 @@ void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, 
 	op->warnings_tail = &op->warnings;
 	sh->n_ops++;
 	r = check_verb(op);
+	if (r == 0 && op->k->set)
+		r = custom_admit(op);
 	if (r == 0)
 		r = reg_opts_parse(op);
 	if (!strcmp(op->k->name, "endpoints"))

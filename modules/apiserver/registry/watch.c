@@ -281,6 +281,8 @@ static void on_note(void *arg, struct orlop_resource *res, uint64_t rev)
 			reg_watch_note(sh, i);
 			if (sh->expiry && &sh->rg->kinds[i] == sh->rg->events)
 				reg_expiry_note(sh);
+			if (&sh->rg->kinds[i] == sh->rg->crds)
+				custom_ended(sh);
 			return;
 		}
 	(void)custom_note(sh, res);
@@ -343,6 +345,8 @@ static void start(struct reg_watch *w)
 		w->bookmark_at = next_bookmark(now);
 	timer_until(w->sh, due(w));
 	reg_notes_on(w->sh, w->k);
+	if (w->k->set && reg_open(w->sh, w->sh->rg->crds))
+		reg_notes_on(w->sh, w->sh->rg->crds);
 	op->ans.watch = w;
 	op->ans.code = 200;
 	reg_deliver(op);
