@@ -22,6 +22,7 @@ struct reg_crds {
 	uint64_t	cursor;
 	struct omap	pending;	/* names to look at */
 	struct omap	registered;	/* names that the cache has as resources */
+	struct omap	names;		/* of definitions: their accepted names */
 	bool		listed;
 	bool		busy;		/* a request is under way */
 	bool		gone;		/* freed with its last answer */
@@ -42,6 +43,27 @@ static void again(struct reg_crds *c, uint64_t after_ns)
 	c->sh->h->timer_set(c->timer, after_ns ? after_ns : 1, 0);
 }
 
+static bool same_group(struct orlop_bytes name, struct orlop_bytes group)
+{
+	return name.len > group.len + 1 && name.p[name.len - group.len - 1] == '.' &&
+	       !memcmp(name.p + name.len - group.len, group.p, group.len);
+}
+
+/* What is accepted for the definition at hand; NULL: nothing any more. */
+static void remember(struct reg_crds *c, struct orlop_bytes name, const struct ojson *accepted)
+{
+	struct ojson *copy = NULL;
+	void *old = NULL;
+
+	if (accepted && ojson_copy(accepted, &copy))
+		return;
+	if (!copy)
+		old = omap_del(&c->names, name.p, name.len);
+	else if (omap_put(&c->names, name.p, name.len, copy, &old) < 0)
+		old = copy;
+	ojson_unref(old);
+}
+
 /* ---- what changed ---- */
 
 static void want_all(struct reg_crds *c)
@@ -52,8 +74,13 @@ static void want_all(struct reg_crds *c)
 	struct orlop_object *o;
 
 	if (c->sh->h->snapshot_open(c->res, &snap) == 0 && c->sh->h->iter_open(snap, &q, &it) == 0) {
-		while ((o = c->sh->h->iter_next(it)))
+		while ((o = c->sh->h->iter_next(it))) {
+			cleanup_ojson struct ojson *crd = NULL;
+
 			want(c, o->name);
+			if (render_parse(c->sh->rg->crds, o->json, &crd) == 0)
+				remember(c, o->name, OJSON_AT(crd, "status", "acceptedNames"));
+		}
 		c->cursor = c->sh->h->snapshot_rev(snap);
 		c->listed = true;
 		c->sh->h->iter_close(it);
@@ -92,12 +119,6 @@ static void on_note(void *arg, struct orlop_resource *res, uint64_t rev)
 
 /* ---- names ---- */
 
-static bool same_group(struct orlop_bytes name, struct orlop_bytes group)
-{
-	return name.len > group.len + 1 && name.p[name.len - group.len - 1] == '.' &&
-	       !memcmp(name.p + name.len - group.len, group.p, group.len);
-}
-
 static bool in_list(const struct ojson *list, struct orlop_bytes t)
 {
 	OJSON_FOREACH_ELEM(i, e, list)
@@ -121,27 +142,11 @@ static bool taken(const struct ojson *others, struct orlop_bytes t, bool kind)
 /* acceptedNames of the other definitions of the group, as a list. */
 static struct ojson *other_names(struct reg_crds *c, struct orlop_bytes group)
 {
-	struct orlop_query q = { .size = sizeof(q) };
 	struct ojson *list = ojson_new_array();
-	struct orlop_snapshot *snap = NULL;
-	struct orlop_iter *it = NULL;
-	struct orlop_object *o;
 
-	if (list && c->sh->h->snapshot_open(c->res, &snap) == 0 && c->sh->h->iter_open(snap, &q, &it) == 0) {
-		while ((o = c->sh->h->iter_next(it))) {
-			cleanup_ojson struct ojson *crd = NULL;
-			struct ojson *n;
-
-			if (!same_group(o->name, group) || rb_is(o->name, c->name) ||
-			    render_parse(c->sh->rg->crds, o->json, &crd))
-				continue;
-			n = OJSON_AT(crd, "status", "acceptedNames");
-			if (n)
-				(void)ojson_append(list, ojson_ref(n));
-		}
-		c->sh->h->iter_close(it);
-	}
-	c->sh->h->snapshot_close(snap);
+	OMAP_FOREACH(&c->names, e)
+		if (list && same_group((struct orlop_bytes){ e->key, e->key_len }, group) && strcmp(e->key, c->name))
+			(void)ojson_append(list, ojson_ref(e->value));
 	return list;
 }
 
@@ -233,6 +238,7 @@ static void retire(struct reg_crds *c)
 	struct orlop_object *o;
 
 	c->sh->crd_generation++;
+	remember(c, RB(c->name), NULL);
 	if (omap_del(&c->registered, c->name, strlen(c->name)))
 		(void)c->sh->h->resource_retire(c->sh->h, c->name);
 	/* names that it had are free: whoever waits for them is looked at again */
@@ -289,7 +295,7 @@ static void on_deleted(void *arg, struct reg_answer *a)
 		return;
 	c->busy = false;
 	want(c, RB(c->name));
-	again(c, RETRY_NS);
+	again(c, 0);
 }
 
 /* Deletes what is not yet being deleted, a hundred at a time; how many objects there are. */
@@ -395,6 +401,7 @@ static void look(struct reg_crds *c)
 	if (r >= 0 && !custom_established(crd))
 		r = custom_condition(status, "Established", !v.reason, v.reason ? "NotAccepted" : "InitialNamesAccepted",
 				     v.reason ? "not all names are accepted" : "the initial names have been accepted", now);
+	remember(c, RB(c->name), ojson_get(status, "acceptedNames"));
 	if (r >= 0 && !ojson_equal(before, status))
 		write_it(c, crd, "status");
 	else
@@ -437,6 +444,7 @@ int reg_crds_start(struct reg_shard *sh)
 	c->sh = sh;
 	omap_init(&c->pending);
 	omap_init(&c->registered);
+	omap_init(&c->names);
 	if (sh->h->timer_new(sh->h, work, c, &c->timer) < 0 || sh->h->resource_open(sh->h, CRDS, &c->res, &err)) {
 		orlop_error_done(&err);
 		reg_crds_free(c);
@@ -458,5 +466,8 @@ void reg_crds_free(struct reg_crds *c)
 		c->sh->h->resource_close(c->res);
 	omap_done(&c->pending);
 	omap_done(&c->registered);
+	OMAP_FOREACH(&c->names, e)
+		ojson_unref(e->value);
+	omap_done(&c->names);
 	omem_free(c);
 }
