@@ -10,6 +10,8 @@
 #define OLIB_CRD_OCRD_H
 
 #include "base/oarena.h"
+#include "base/obuf.h"
+#include "base/omap.h"
 #include "json/ojson.h"
 #include "schema/decode.h"
 #include "schema/oschema.h"
@@ -134,11 +136,18 @@ const struct oschema *ocrd_merge_end(struct ocrd_merge *m);	/* NULL: no memory *
 void ocrd_merge_free(struct ocrd_merge *m);
 
 /*
- * openapi.c: puts what @crd serves in @version (of its own) into *doc, an OpenAPI v3 document; NULL: a new one.
- * @server is the server's version. 0, -ENOENT (not served), -ENOMEM.
+ * openapi.c: an OpenAPI v3 document of what definitions serve in one group version. Zero it, add them one by
+ * one (0, -ENOENT: not served, -ENOMEM), end it into a buffer. @server is the server's version.
  */
-int ocrd_openapi(const struct oschema *builtin, const struct ojson *crd, const char *version, const char *server,
-		 struct ojson **doc);
+struct ocrd_doc {
+	struct obuf	paths;
+	struct obuf	schemas;
+	struct omap	seen;		/* schemas that are in it */
+};
+
+int ocrd_doc_add(struct ocrd_doc *d, const struct oschema *builtin, const struct ojson *crd, const char *version,
+		 const char *server);
+void ocrd_doc_end(struct ocrd_doc *d, const char *server, struct obuf *out);	/* nothing if nothing was added */
 
 /*
  * define.c: is the definition itself valid (upstream's ValidateCustomResourceDefinition)? @old NULL: create.

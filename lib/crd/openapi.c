@@ -1,7 +1,6 @@
 /* openapi.c - a definition in OpenAPI v3: operations as of every resource, the kind as its author wrote it. */
 #include "crd/ocrd.h"
 
-#include "base/obuf.h"
 #include "base/ocleanup.h"
 #include "schema/openapi.h"
 
@@ -50,14 +49,22 @@ static int kind_schema(const struct ojson *schema, const struct ojson *crd, cons
 	return r;
 }
 
-static int join(struct ojson *to, struct ojson *from)
+/* Members of @from that are not there yet, as text. */
+static int append(struct ocrd_doc *d, struct obuf *to, const struct ojson *from)
 {
-	int r = 0;
-
-	OJSON_FOREACH(it, from)
-		if (r == 0)
-			r = ojson_set_n(to, it.key, it.key_len, ojson_ref(it.value));
-	return r;
+	OJSON_FOREACH(it, from) {
+		if (omap_get(&d->seen, it.key, it.key_len))
+			continue;
+		if (omap_put(&d->seen, it.key, it.key_len, d, NULL) < 0)
+			return -ENOMEM;
+		if (to->len)
+			obuf_putc(to, ',');
+		obuf_put_json_string(to, it.key, it.key_len);
+		obuf_putc(to, ':');
+		if (ojson_write(it.value, 0, to))
+			return -ENOMEM;
+	}
+	return obuf_err(to);
 }
 
 static const struct ojson *schema_of(const struct ojson *crd, const char *version)
@@ -68,8 +75,8 @@ static const struct ojson *schema_of(const struct ojson *crd, const char *versio
 	return NULL;
 }
 
-int ocrd_openapi(const struct oschema *builtin, const struct ojson *crd, const char *version, const char *server,
-		 struct ojson **doc)
+int ocrd_doc_add(struct ocrd_doc *d, const struct oschema *builtin, const struct ojson *crd, const char *version,
+		 const char *server)
 {
 	cleanup_ojson struct ojson *own = NULL;
 	struct ojson *fresh = NULL, *schemas;
@@ -98,12 +105,24 @@ int ocrd_openapi(const struct oschema *builtin, const struct ojson *crd, const c
 		r = kind_schema(schema_of(crd, version), crd, version, &fresh);
 	if (r == 0)
 		r = ojson_set(schemas, name, fresh);
-	if (r)
-		return r;
-	if (!*doc) {
-		*doc = TAKE(own);
-		return 0;
+	if (r == 0)
+		r = append(d, &d->paths, ojson_get(own, "paths"));
+	return r ? r : append(d, &d->schemas, schemas);
+}
+
+void ocrd_doc_end(struct ocrd_doc *d, const char *server, struct obuf *out)
+{
+	if (d->paths.len) {
+		obuf_puts(out, "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Kubernetes\",\"version\":");
+		obuf_put_json_cstr(out, server);
+		obuf_puts(out, "},\"paths\":{");
+		obuf_append(out, d->paths.data, d->paths.len);
+		obuf_puts(out, "},\"components\":{\"schemas\":{");
+		obuf_append(out, d->schemas.data, d->schemas.len);
+		obuf_puts(out, "},\"securitySchemes\":{\"BearerToken\":{\"type\":\"apiKey\",\"description\":\"Bearer Token authentication\","
+			  "\"name\":\"authorization\",\"in\":\"header\"}}}}\n");
 	}
-	r = join(ojson_get(*doc, "paths"), ojson_get(own, "paths"));
-	return r ? r : join(OJSON_AT(*doc, "components", "schemas"), schemas);
+	obuf_done(&d->paths);
+	obuf_done(&d->schemas);
+	omap_done(&d->seen);
 }

@@ -53,7 +53,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *p = (const char *)data, *zero = memchr(p, '\0', size);
 	size_t n = zero ? (size_t)(zero - p) : size;
-	cleanup_ojson struct ojson *crd = NULL, *in = NULL, *doc = NULL;
+	cleanup_ojson struct ojson *crd = NULL, *in = NULL;
+	struct ocrd_doc doc = { .seen = OMAP_INIT };
+	struct obuf text = OBUF_INIT;
 	struct ocrd *o = NULL;
 	unsigned int found = 0;
 
@@ -65,6 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (zero && ojson_parse(zero + 1, size - n - 1, &in, NULL) == 0 && ojson_is(in, OJSON_OBJECT))
 		object(o, in);
 	ocrd_free(o);
-	(void)ocrd_openapi(&oschema_builtin, crd, "v1", "v1.36.0", &doc);
+	(void)ocrd_doc_add(&doc, &oschema_builtin, crd, "v1", "v1.36.0");
+	ocrd_doc_end(&doc, "v1.36.0", &text);
+	obuf_done(&text);
 	return 0;
 }

@@ -346,10 +346,11 @@ int reg_custom_openapi(struct reg_shard *sh, struct orlop_bytes group, struct or
 		       struct obuf *out)
 {
 	struct orlop_query q = { .size = sizeof(q) };
-	cleanup_ojson struct ojson *doc = NULL;
+	struct ocrd_doc doc = { .seen = OMAP_INIT };
 	struct orlop_snapshot *snap = NULL;
 	struct orlop_iter *it = NULL;
 	struct orlop_object *o;
+	size_t was = out->len;
 	char name[64];
 	int r = 0;
 
@@ -360,17 +361,19 @@ int reg_custom_openapi(struct reg_shard *sh, struct orlop_bytes group, struct or
 		while (r == 0 && (o = sh->h->iter_next(it))) {
 			cleanup_ojson struct ojson *crd = NULL;
 
-			if (!(o->name.len > group.len && !memcmp(o->name.p + o->name.len - group.len, group.p, group.len)) || render_parse(sh->rg->crds, o->json, &crd) ||
-			    !custom_established(crd))
+			if (o->name.len <= group.len || memcmp(o->name.p + o->name.len - group.len, group.p, group.len) ||
+			    o->name.p[o->name.len - group.len - 1] != '.' ||
+			    render_parse(sh->rg->crds, o->json, &crd) || !custom_established(crd))
 				continue;
-			r = ocrd_openapi(sh->rg->schema, crd, name, server, &doc);
+			r = ocrd_doc_add(&doc, sh->rg->schema, crd, name, server);
 			if (r == -ENOENT)
 				r = 0;
 		}
 		sh->h->iter_close(it);
 	}
 	sh->h->snapshot_close(snap);
+	ocrd_doc_end(&doc, server, out);
 	if (r == 0)
-		r = doc ? ojson_write(doc, 0, out) : -ENOENT;
+		r = obuf_err(out) ? -ENOMEM : out->len > was ? 0 : -ENOENT;
 	return r;
 }
