@@ -69,7 +69,7 @@ int otypes_begin(struct otables *t)
 	if (obuf_err(&t->types) || type_new(t, &i))
 		return -ENOMEM;
 	any = type_at(t, i);
-	any->kind = OSCHEMA_MAP;
+	any->kind = t->docs ? OSCHEMA_JSON : OSCHEMA_MAP;	/* documents follow types without an end */
 	any->elem = i;
 	any->name = otables_text(t, "any");
 	t->any = i;

@@ -240,6 +240,24 @@ def others():
     t.ok(True, "what a custom object owns goes with it")
 
 
+def anything():
+    o = crd("anys", "Any", scope="Cluster")
+    s = o["spec"]["versions"][0]
+    s["schema"]["openAPIV3Schema"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {
+        "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}
+    s.pop("subresources")
+    t.eq(api("POST", CRDS, o).status, 201, "a definition of anything")
+    established("anys.example.com")
+    t.eq(api("GET", "/openapi/v3/apis/example.com/v1").status, 200, "is in OpenAPI too")
+    at = "/apis/example.com/v1/anys"
+    a = api("POST", at, {"apiVersion": "example.com/v1", "kind": "Any", "metadata": {"name": "a"}, "spec": {"a": [{"b": {}}]}, "status": 1})
+    t.eq((a.status, a.json["spec"], a.json["status"]), (201, {"a": [{"b": {}}]}, 1), "its objects are anything")
+    a = api("PATCH", at + "/a?fieldManager=m", {"apiVersion": "example.com/v1", "kind": "Any", "spec": {"c": {"d": 1}}}, type=TYPES["apply"])
+    t.eq((a.status, a.json.get("spec")), (200, {"a": [{"b": {}}], "c": {"d": 1}}), "and merge by apply")
+    a = api("POST", at, "k8s", headers={"Content-Type": "application/vnd.kubernetes.protobuf"})
+    t.eq(a.status, 415, "there is no protobuf of them")
+
+
 def hooks():
     o = crd("hooked", "Hooked", versions=[version("v1"), version("v2", storage=False)])
     o["spec"]["conversion"] = {"strategy": "Webhook", "webhook": {
@@ -290,7 +308,7 @@ def the_end():
     t.eq(api("GET", NS).json["items"], [], "defined again it is empty")
 
 
-for g in (the_kind, wrong_definitions, objects, writes, discovery, others, hooks, versions, the_end):
+for g in (the_kind, wrong_definitions, objects, writes, discovery, others, anything, hooks, versions, the_end):
     group(t, g)
 t.eq(d.stop(), 0, "the daemon ends in order")
 t.done()

@@ -491,7 +491,7 @@ static bool body_type(struct front *f)
 			    f->rt.kind ? "" : "application/strategic-merge-patch+json, ");
 		return false;
 	}
-	if (bytes_is(t, "application/vnd.kubernetes.protobuf")) {
+	if (bytes_is(t, "application/vnd.kubernetes.protobuf") && !f->rt.kind) {
 		f->body_kind = BODY_PROTO;
 		return true;
 	}
@@ -504,7 +504,7 @@ static bool body_type(struct front *f)
 		return true;
 	front_error(f, 415, "UnsupportedMediaType",
 		    "the body of the request was in an unknown format - accepted media types include: "
-		    "application/json, application/yaml, application/vnd.kubernetes.protobuf");
+		    "application/json, application/yaml%s", f->rt.kind ? "" : ", application/vnd.kubernetes.protobuf");
 	return false;
 }
 
