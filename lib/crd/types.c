@@ -71,6 +71,7 @@ int otypes_begin(struct otables *t)
 	any = type_at(t, i);
 	any->kind = t->docs ? OSCHEMA_JSON : OSCHEMA_MAP;	/* documents follow types without an end */
 	any->elem = i;
+	any->flags = OSCHEMA_T_OPEN;
 	any->name = otables_text(t, "any");
 	t->any = i;
 	return 0;
@@ -250,7 +251,7 @@ int otypes_object(struct otables *t, const struct ocrd_node *root, const char *n
 	if (r)
 		return r;
 	type_at(t, to)->kind = OSCHEMA_STRUCT;
-	type_at(t, to)->flags = OSCHEMA_T_OBJECT;
+	type_at(t, to)->flags = OSCHEMA_T_OBJECT | (root->flags & OCRD_PRESERVE ? OSCHEMA_T_OPEN : 0);
 	type_at(t, to)->name = otables_text(t, name);
 	*ret = to;
 	return props(t, root, to, true, meta);
