@@ -100,6 +100,9 @@ int ocrd_doc_add(struct ocrd_doc *d, const struct oschema *builtin, const struct
 	}
 	obuf_done(&b);
 	ocrd_free(o);
+	/* there are no merge keys in schemas of users */
+	OJSON_FOREACH(it, ojson_get(own, "paths"))
+		ojson_del(OJSON_AT(it.value, "patch", "requestBody", "content"), "application/strategic-merge-patch+json");
 	schemas = r == 0 ? OJSON_AT(own, "components", "schemas") : NULL;
 	if (r == 0)
 		r = kind_schema(schema_of(crd, version), crd, version, &fresh);
