@@ -150,6 +150,8 @@ static int check_map(struct check *c, struct place p, const struct ojson *v)
 	size_t len = c->path.len;
 
 	if (!ojson_is(v, OJSON_OBJECT)) {
+		if (p.type->kind == OSCHEMA_MAP && (p.type->flags & OSCHEMA_T_OPEN) != 0)
+			return 0;
 		expected(c, "map", v, false);
 		return 0;
 	}
@@ -160,6 +162,8 @@ static int check_map(struct check *c, struct place p, const struct ojson *v)
 		/* apiVersion, kind: of every object, and no fields here */
 		if (m.type == NULL && (p.type->flags & OSCHEMA_T_OBJECT) != 0 &&
 		    (strcmp(it.key, "apiVersion") == 0 || strcmp(it.key, "kind") == 0))
+			continue;
+		if (m.type == NULL && (p.type->flags & OSCHEMA_T_OPEN) != 0)
 			continue;
 		obuf_putc(&c->path, '.');
 		obuf_append(&c->path, it.key, it.key_len);

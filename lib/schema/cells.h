@@ -14,6 +14,7 @@ struct ocell {
 	const char	*path;		/* argument in the schema file, "" none */
 	int64_t		now_ns;
 	struct obuf	*out;
+	uint8_t		type;		/* oschema_column.type */
 };
 
 typedef void (*ocell_fn)(struct ocell *x);

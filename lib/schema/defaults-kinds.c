@@ -197,3 +197,44 @@ int defaults_autoscaler_spec(const struct oschema *s, struct ojson *o)
 	}
 	return r == 0 ? 1 : r;
 }
+
+/* ---- CustomResourceDefinition ---- */
+
+int defaults_crd_spec(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *conversion = ojson_get(o, "conversion");
+	struct ojson *service = OJSON_AT(conversion, "webhook", "clientConfig", "service");
+	int r = 0;
+
+	(void)s;
+	if (service != NULL && !ojson_has(service, "port"))
+		r = ojson_set_i64(service, "port", 443);
+	if (r != 0 || conversion != NULL)
+		return r;
+	conversion = ojson_ensure_object(o, "conversion");
+	r = conversion != NULL ? ojson_set_cstr(conversion, "strategy", "None") : -ENOMEM;
+	return r == 0 ? 1 : r;
+}
+
+int defaults_crd_names(const struct oschema *s, struct ojson *o)
+{
+	const char *kind = ojson_get_cstr(o, "kind", "");
+	size_t n = strlen(kind);
+	char text[256];
+	int r = 0;
+
+	(void)s;
+	if (n == 0 || n + 5 > sizeof(text))
+		return 0;
+	if (oget_empty(o, "singular")) {
+		for (size_t i = 0; i <= n; i++)
+			text[i] = kind[i] >= 'A' && kind[i] <= 'Z' ? (char)(kind[i] + 32) : kind[i];
+		r = ojson_set_cstr(o, "singular", text);
+	}
+	if (r == 0 && oget_empty(o, "listKind")) {
+		memcpy(text, kind, n);
+		memcpy(text + n, "List", 5);
+		r = ojson_set_cstr(o, "listKind", text);
+	}
+	return r == 0 ? 1 : r;
+}

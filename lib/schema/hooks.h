@@ -14,6 +14,7 @@
 	X(replication_controller_spec) X(limit_range_item) \
 	/* defaults-kinds.c */ \
 	X(stateful_set_spec) X(stateful_set_strategy) X(daemon_set) X(daemon_set_strategy) X(job) X(network_policy_spec) X(autoscaler_spec) \
+	X(crd_spec) X(crd_names) \
 	/* check-rbac.c */ \
 	X(role_binding)
 
@@ -54,7 +55,9 @@
 	X(ingress_parameters) X(parent_ref) X(csr_condition) X(missing_level) \
 	X(text_or_unset) X(scale_target) X(scale_metrics) \
 	/* check-rbac.c */ \
-	X(role_ref) X(subjects)
+	X(role_ref) X(subjects) \
+	/* cells-custom.c: a JSON path, by the column's type */ \
+	X(custom)
 
 #define OSCHEMA_HOOK_D(n) OSCHEMA_D_##n,
 #define OSCHEMA_HOOK_C(n) OSCHEMA_C_##n,

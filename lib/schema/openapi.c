@@ -131,8 +131,8 @@ static void put_schema(struct odoc *d, uint16_t type, bool property)
 	case OSCHEMA_BYTES:
 		obuf_puts(out, "\"type\":\"string\",\"format\":\"byte\"");
 		return;
-	case OSCHEMA_JSON:
-		obuf_puts(out, "\"type\":\"object\"");
+	case OSCHEMA_JSON:	/* no type: it may have any */
+		obuf_puts(out, "\"x-kubernetes-preserve-unknown-fields\":true");
 		return;
 	case OSCHEMA_LIST:
 		obuf_puts(out, "\"type\":\"array\",\"items\":{");

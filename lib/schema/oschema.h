@@ -50,6 +50,7 @@ enum {
 	OSCHEMA_T_LIST		= 2,	/* a list kind: metadata and items; with OBJECT */
 	OSCHEMA_T_ATOMIC	= 4,	/* struct owned as a whole in managedFields */
 	OSCHEMA_T_UNION		= 8,
+	OSCHEMA_T_OPEN		= 16,	/* what is not declared is anything (custom objects) */
 };
 
 /*

@@ -47,7 +47,7 @@ void oschema_cells(const struct oschema *s, const struct oschema_resource *r, st
 	obuf_putc(out, '[');
 	for (unsigned int i = 0; i < r->n_columns; i++) {
 		const struct oschema_column *c = &s->columns[r->columns + i];
-		struct ocell x = { obj, oschema_str(s, c->expr), now_ns, out };
+		struct ocell x = { obj, oschema_str(s, c->expr), now_ns, out, c->type };
 
 		obuf_puts(out, i > 0 ? "," : "");
 		if (c->hook != 0)
@@ -56,7 +56,7 @@ void oschema_cells(const struct oschema *s, const struct oschema_resource *r, st
 			ocell_value(&x, ojson_at_dotted(obj, x.path));
 	}
 	if (r->n_columns == 0) {
-		struct ocell x = { obj, "", now_ns, out };
+		struct ocell x = { obj, "", now_ns, out, 0 };
 
 		ocell_value(&x, OJSON_AT(obj, "metadata", "name"));
 		obuf_putc(out, ',');

@@ -101,6 +101,8 @@ struct route {
 	struct orlop_bytes	name;
 	struct orlop_bytes	sub;
 	struct orlop_bytes	rest;		/* behind the subresource, without its first slash */
+	const struct oschema	*schema;	/* of @res */
+	const struct reg_kind	*kind;		/* held; NULL: built in, or not served */
 	const struct oschema_resource *res;	/* NULL: not served */
 	const struct oschema_sub *subres;
 };

@@ -380,6 +380,55 @@ run "goes over to server-side apply" "serverside-applied" k apply --server-side 
 run "and back" "configured" k apply -f "$dir/two.yaml"
 is "with the last word" 2 k -n work get deploy ssa -o 'jsonpath={.spec.replicas}'
 
+# ---- kinds of one's own -----------------------------------------------------------------------------------
+cat > "$dir/crd.yaml" << EOF
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  names: {plural: widgets, kind: Widget, shortNames: [wd], categories: [all]}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {status: {}, scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}}
+    additionalPrinterColumns: [{name: Size, type: integer, jsonPath: .spec.replicas}]
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              color: {type: string, enum: [red, green], description: What people see first.}
+              replicas: {type: integer, minimum: 0, default: 1}
+          status: {type: object, properties: {replicas: {type: integer}}}
+EOF
+widget()
+{
+	printf 'apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {color: %s}\n' "$1" > "$dir/widget.yaml"
+}
+run "a definition" "created" k apply -f "$dir/crd.yaml"
+run "is established" "condition met" k wait --for=condition=established --timeout=20s crd/widgets.example.com
+run "api-resources knows it" "widgets" k api-resources --api-group=example.com
+widget red
+run "an object of it" "created" k apply -f "$dir/widget.yaml"
+is "with its default" 1 k get wd w -o 'jsonpath={.spec.replicas}'
+run "and its columns" "SIZE" k get widgets
+run "in its category" "widget.example.com/w" k get all
+run "scale" "scaled" k scale --replicas=3 widget/w
+is "is done" 3 k get wd w -o 'jsonpath={.spec.replicas}'
+widget green
+run "apply changes it" "configured" k apply -f "$dir/widget.yaml"
+run "server-side, too" "serverside-applied" k apply --server-side --force-conflicts -f "$dir/widget.yaml"
+widget blue
+fails "what it does not allow" 'Unsupported value: "blue"' k apply -f "$dir/widget.yaml"
+since 30 && run "explain" "What people see first." k explain widgets.spec.color
+run "the definition goes" "deleted" k delete crd widgets.example.com --timeout=20s
+fails "and all with it" "" k get widgets
+
 run "delete namespace" "deleted" k delete ns work --wait=false
 is "is ending" "Terminating" k get ns work -o 'jsonpath={.status.phase}'
 fails "and takes nothing new" "being terminated" k -n work create cm late

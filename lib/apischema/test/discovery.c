@@ -107,8 +107,9 @@ static size_t dangling(struct ojson *o, struct ojson *definitions, const char *p
 	OJSON_FOREACH(it, o) {
 		const char *ref = ojson_cstr(it.value, "");
 
-		if (strcmp(it.key, "$ref") == 0 && (strncmp(ref, prefix, strlen(prefix)) != 0 ||
-						    !ojson_has(definitions, ref + strlen(prefix)))) {
+		/* a schema of schemas has a property of that name */
+		if (strcmp(it.key, "$ref") == 0 && ojson_is(it.value, OJSON_STRING) &&
+		    (strncmp(ref, prefix, strlen(prefix)) != 0 || !ojson_has(definitions, ref + strlen(prefix)))) {
 			diag("nothing is at %s", ref);
 			n++;
 		}

@@ -109,9 +109,29 @@ static void send_doc(struct front *f, struct doc *d, const char *type, bool with
 	front_done(f, 200);
 }
 
+static bool serve_discovery_of(struct front *f, struct orlop_bytes path, const struct oschema *s);
+
+/* Documents that were made before a definition changed go; what is missing is made of all there is now. */
 static bool serve_discovery(struct front *f, struct orlop_bytes path)
 {
-	const struct oschema *s = f->sh->a->schema;
+	const struct oschema *s = NULL;
+	struct reg_served *served;
+	char key[200];
+	bool r;
+
+	if (reg_served_changed(f->sh->reg))
+		docs_drop(f->sh);
+	snprintf(key, sizeof(key), "%s%.*s", f->accept.aggregated ? "agg:" : "", OB(path));
+	if (doc_get(f->sh, key))
+		return serve_discovery_of(f, path, f->sh->a->schema);
+	served = reg_served_new(f->sh->reg, &s);
+	r = serve_discovery_of(f, path, served ? s : f->sh->a->schema);
+	reg_served_free(served);
+	return r;
+}
+
+static bool serve_discovery_of(struct front *f, struct orlop_bytes path, const struct oschema *s)
+{
 	bool core = bytes_is(path, "/api");
 	bool agg = f->accept.aggregated && (core || bytes_is(path, "/apis"));
 	const struct oschema_group *g = NULL;
@@ -197,12 +217,40 @@ static void send_elsewhere(struct front *f, struct orlop_bytes path, const char 
 	front_done(f, 301);
 }
 
+/* The document of a group version that definitions make. */
+static bool serve_custom(struct front *f, struct orlop_bytes path, struct orlop_bytes gv)
+{
+	const char *slash = gv.len > 5 ? memchr(gv.p + 5, '/', gv.len - 5) : NULL;
+	struct obuf b = OBUF_INIT;
+	struct doc *d;
+	char key[200];
+
+	if (!slash || !ostr_starts(gv.p, gv.len, "apis/"))
+		return false;
+	snprintf(key, sizeof(key), "%.*s", OB(path));
+	d = doc_get(f->sh, key);
+	if (!d) {
+		struct orlop_bytes group = { gv.p + 5, (size_t)(slash - gv.p - 5) };
+		struct orlop_bytes version = { slash + 1, (size_t)(gv.p + gv.len - slash - 1) };
+
+		if (reg_custom_openapi(f->sh->reg, group, version, APIS_VERSION, &b)) {
+			obuf_done(&b);
+			return false;
+		}
+		d = doc_put(f->sh, key, &b);
+	}
+	send_doc(f, d, "application/json", true, false);
+	return true;
+}
+
 static bool serve_openapi(struct front *f, struct orlop_bytes path)
 {
 	const struct oschema *s = f->sh->a->schema;
 	struct obuf b = OBUF_INIT;
 	struct doc *d;
 
+	if (reg_served_changed(f->sh->reg))
+		docs_drop(f->sh);
 	if (bytes_is(path, "/openapi/v2")) {
 		bool proto = f->accept.openapi_proto;
 
@@ -220,7 +268,10 @@ static bool serve_openapi(struct front *f, struct orlop_bytes path)
 	if (bytes_is(path, "/openapi/v3")) {
 		d = doc_get(f->sh, "v3");
 		if (!d) {
+			struct reg_served *served = reg_served_new(f->sh->reg, &s);
+
 			oschema_openapi_v3_index(s, v3_hash(f), &b);
+			reg_served_free(served);
 			d = doc_put(f->sh, "v3", &b);
 		}
 		send_doc(f, d, "application/json", true, false);
@@ -244,8 +295,10 @@ static bool serve_openapi(struct front *f, struct orlop_bytes path)
 		} else if (bytes_is(gv, "api/v1")) {
 			g = oschema_group_find(s, name);
 		}
-		if (!g || path.len > 180)
+		if (path.len > 180)
 			return false;
+		if (!g)
+			return serve_custom(f, path, gv);
 		if (hash.len && !bytes_is(hash, v3_hash(f))) {
 			send_elsewhere(f, path, v3_hash(f));
 			return true;

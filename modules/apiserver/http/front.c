@@ -44,6 +44,7 @@ bool front_free_if_idle(struct front *f)
 	uncount(f);
 	f->sh->n_fronts--;
 	obuf_done(&f->body);
+	reg_kind_release(f->rt.kind);
 	oarena_done(&f->arena);
 	omem_free(f);
 	return true;
@@ -72,7 +73,7 @@ static struct orlop_metric *metric(struct ashard *sh, uint32_t type, const char 
 static void count_request(struct front *f, int status)
 {
 	struct ashard *sh = f->sh;
-	const struct oschema *s = sh->a->schema;
+	const struct oschema *s = f->rt.schema;
 	const struct oschema_resource *res = f->rt.res;
 	struct orlop_metric *m;
 	char labels[240];
@@ -350,7 +351,7 @@ static void call(struct front *f)
 
 static int decode_proto(struct front *f, struct obuf *json, char *why, size_t size)
 {
-	const struct oschema *s = f->sh->a->schema;
+	const struct oschema *s = f->rt.schema;
 	const struct oschema_type *t = oschema_type_at(s, f->rt.subres ? f->rt.subres->type : f->rt.res->type);
 	int r;
 
@@ -453,6 +454,16 @@ static bool verb_is_served(const struct front *f)
 	return verbs & bit[f->rq.verb];
 }
 
+/* Maybe a CustomResourceDefinition defines it. */
+static void resolve(struct front *f)
+{
+	struct route *rt = &f->rt;
+
+	rt->kind = reg_resolve(f->sh->reg, rt->group, rt->version, rt->resource, &rt->schema, &rt->res);
+	if (rt->kind && rt->sub.len)
+		rt->subres = oschema_sub_find(rt->schema, rt->res, rt->sub);
+}
+
 /* Content-Type of the body, without parameters. False: answered with 415. */
 static bool body_type(struct front *f)
 {
@@ -468,7 +479,7 @@ static bool body_type(struct front *f)
 			f->rq.patch = REG_PATCH_JSON;
 		else if (bytes_is(t, "application/merge-patch+json"))
 			f->rq.patch = REG_PATCH_MERGE;
-		else if (bytes_is(t, "application/strategic-merge-patch+json"))
+		else if (bytes_is(t, "application/strategic-merge-patch+json") && !f->rt.kind)
 			f->rq.patch = REG_PATCH_STRATEGIC;
 		else if (bytes_is(t, "application/apply-patch+yaml"))
 			f->rq.patch = REG_PATCH_APPLY;
@@ -476,11 +487,11 @@ static bool body_type(struct front *f)
 			return true;
 		front_error(f, 415, "UnsupportedMediaType",
 			    "the body of the request was in an unknown format - accepted media types include: "
-			    "application/json-patch+json, application/merge-patch+json, "
-			    "application/strategic-merge-patch+json, application/apply-patch+yaml");
+			    "application/json-patch+json, application/merge-patch+json, %sapplication/apply-patch+yaml",
+			    f->rt.kind ? "" : "application/strategic-merge-patch+json, ");
 		return false;
 	}
-	if (bytes_is(t, "application/vnd.kubernetes.protobuf")) {
+	if (bytes_is(t, "application/vnd.kubernetes.protobuf") && !f->rt.kind) {
 		f->body_kind = BODY_PROTO;
 		return true;
 	}
@@ -493,7 +504,7 @@ static bool body_type(struct front *f)
 		return true;
 	front_error(f, 415, "UnsupportedMediaType",
 		    "the body of the request was in an unknown format - accepted media types include: "
-		    "application/json, application/yaml, application/vnd.kubernetes.protobuf");
+		    "application/json, application/yaml%s", f->rt.kind ? "" : ", application/vnd.kubernetes.protobuf");
 	return false;
 }
 
@@ -562,6 +573,7 @@ static void serve_resource(struct front *f)
 		return;
 	}
 	rq->res = f->rt.res;
+	rq->kind = f->rt.kind;
 	rq->ns = f->rt.ns;
 	rq->name = f->rt.name;
 	rq->sub = f->rt.sub;
@@ -697,6 +709,8 @@ void front_begin(void *arg, struct ohttp_req *req)
 	f->pretty = pretty.p ? !bytes_is(pretty, "false") && !bytes_is(pretty, "0")
 			     : is_for_people(ohttp_header(req, "user-agent"));
 	r = route_parse(sh->a->schema, &f->arena, path, &f->rt);
+	if (r == 0 && f->rt.is_resource && !f->rt.res)
+		resolve(f);
 	if (r == 0)
 		r = authn_request(f, &err);
 	if (r == -EACCES || err.err)

@@ -104,6 +104,7 @@ int route_parse(const struct oschema *s, struct oarena *a, struct orlop_bytes pa
 		if (!rt->rest.p)
 			return -ENOMEM;
 	}
+	rt->schema = s;
 	rt->res = oschema_resource_find(s, rt->group, rt->version, rt->resource);
 	if (rt->res && rt->sub.len)
 		rt->subres = oschema_sub_find(s, rt->res, rt->sub);

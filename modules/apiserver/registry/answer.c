@@ -29,6 +29,7 @@ void reg_answer_free(struct reg_answer *a)
 	omem_free(op->pieces);
 	orlop_error_done(&op->err);
 	oarena_done(&op->arena);
+	reg_kind_release(op->k);
 	omem_free(op);
 }
 

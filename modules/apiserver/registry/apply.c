@@ -70,7 +70,7 @@ static int check_head(struct reg_op *op, const struct ojson *config)
 
 	snprintf(version, sizeof(version), "%s", op->k->api_version);
 	if (op->sub && op->sub->kind) {
-		const struct oschema *s = op->sh->rg->schema;
+		const struct oschema *s = op->k->schema;
 		const char *group = oschema_str(s, op->sub->group);
 
 		kind = RB(oschema_str(s, op->sub->kind));
@@ -88,7 +88,7 @@ static int check_head(struct reg_op *op, const struct ojson *config)
 /* A Scale applied is its object applied, as far as its replicas go. */
 static int from_scale(struct reg_op *op, struct ojson **config)
 {
-	const char *path = oschema_str(op->sh->rg->schema, op->sub->replicas), *dot = strchr(path, '.');
+	const char *path = oschema_str(op->k->schema, op->sub->replicas), *dot = strchr(path, '.');
 	struct ojson *n = NULL, *out = ojson_new_object(), *meta, *part;
 	const struct reg_kind *k = managed_kind(op);
 	char head[32];
@@ -137,7 +137,7 @@ static int refused(struct reg_op *op, int r, const struct ojson *config, const s
 /* @config merged into what is there; the entries are kept for the write. */
 static int merge(struct reg_op *op, const struct ojson *config, struct ojson **ret)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	const struct reg_kind *k = managed_kind(op);
 	struct oapply_result res;
 	struct ojson *live = NULL;

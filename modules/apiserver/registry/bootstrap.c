@@ -7,6 +7,7 @@
  */
 #include "kinds.h"
 #include "op.h"
+#include "custom.h"
 #include "verbs.h"
 
 #include <errno.h>
@@ -46,6 +47,8 @@ static void end(struct boot *b, int32_t status, const char *what)
 	char text[300];
 
 	snprintf(text, sizeof(text), "%s", what);
+	if (status == 0)
+		status = reg_crds_start(b->sh);
 	b->sh->h->timer_free(b->timer);
 	oarena_done(&b->arena);
 	omem_free(b);

@@ -3,6 +3,7 @@
  */
 #include "op.h"
 #include "registry.h"
+#include "custom.h"
 
 #include "apimsg/oapimsg.h"
 
@@ -96,6 +97,10 @@ static void start(struct reg_shard *sh, const struct orlop_req *req, const struc
 		if (rb_is(q->content_type, patches[i].type))
 			rq.patch = patches[i].patch;
 	rq.res = reg_resource(sh->rg, q->resource, q->version);
+	if (!rq.res) {
+		rq.kind = custom_find(sh, q->resource, q->version);
+		rq.res = rq.kind ? rq.kind->res : NULL;
+	}
 	if (!rq.res) {
 		orlop_fail(&err, ENOENT, 404, "NotFound", "the server could not find the requested resource: \"%.*s\"", OB(q->resource));
 		fail(sh, p, &err);

@@ -371,7 +371,7 @@ static int only_part(struct reg_op *op, struct ojson **in, const struct ojson *w
 
 int write_current(struct reg_op *op, struct ojson **ret)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	struct write *w = op->w;
 	struct ojson *tree = NULL;
 	int r = ojson_copy(w->old, &tree);
@@ -497,7 +497,7 @@ int write_make_update(struct reg_op *op)
 
 int write_make_patch(struct reg_op *op)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	struct ojson *doc = NULL, *patch = NULL;
 	struct orlop_error e = ORLOP_ERROR_INIT;
 	struct oscan_error se = { 0 };

@@ -88,7 +88,7 @@ const struct reg_behaviour kind_pod = {
 
 static int parse_binding(struct reg_op *op, struct ojson **ret)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	const struct oschema_type *t = oschema_type_find(s, "core/v1.Binding");
 	struct ojson *in = NULL;
 	struct oscan_error se = { 0 };

@@ -7,6 +7,7 @@
 static const struct reg_behaviour *const all[] = {
 	&kind_namespace, &kind_pod, &kind_service, &kind_job, &kind_daemon_set, &kind_csr, &kind_priority,
 	&kind_role, &kind_cluster_role, &kind_role_binding, &kind_cluster_role_binding,
+	&kind_crd,
 };
 
 const struct reg_behaviour *reg_behaviour_of(const char *cache_name)

@@ -16,6 +16,7 @@ extern const struct reg_behaviour kind_role;
 extern const struct reg_behaviour kind_cluster_role;
 extern const struct reg_behaviour kind_role_binding;
 extern const struct reg_behaviour kind_cluster_role_binding;
+extern const struct reg_behaviour kind_crd;
 
 /* "BestEffort", "Burstable", "Guaranteed" */
 const char *pod_qos_class(const struct ojson *pod);

@@ -140,7 +140,7 @@ static void put_head(struct list *l, struct obuf *b)
 
 		obuf_printf(&m, "\"resourceVersion\":\"%llu", (unsigned long long)l->rev);
 		put_meta_rest(l, &m);
-		render_table_head(op->sh->rg->schema, k, obuf_cstr(&m), true, b);
+		render_table_head(op->k->schema, k, obuf_cstr(&m), true, b);
 		obuf_done(&m);
 		return;
 	}
@@ -163,14 +163,14 @@ static int put_item(struct list *l, struct orlop_bytes json, struct obuf *b)
 		obuf_putc(b, ',');
 	switch (op->rq.form) {
 	case REG_FORM_TABLE:
-		r = render_row(op->sh->rg->schema, op->k, json, op->opt.include,
+		r = render_row(op->k->schema, op->k, json, op->opt.include,
 			       (int64_t)op->sh->h->now_wall(op->sh->h), b);
 		break;
 	case REG_FORM_META:
 		render_partial(json, true, b);
 		break;
 	default:
-		r = render_object(op->sh->rg->schema, op->k, json, true, b);
+		r = render_object(op->k->schema, op->k, json, true, b);
 		break;
 	}
 	return r ? r : obuf_err(b);
@@ -242,7 +242,7 @@ static void list_cached(struct list *l)
 	struct gather g = { NULL, 0, 0 };
 	struct orlop_iter *it;
 	struct orlop_object *o;
-	bool plain = render_plain(op->k, op->rq.form) && !op->opt.pretty;
+	bool plain = render_plain(op->k, op->rq.form) && !op->opt.pretty && !op->k->set;
 	int r = 0;
 
 	reg_select_query(&l->sel, op->sh, &q);

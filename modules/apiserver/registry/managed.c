@@ -66,13 +66,13 @@ struct orlop_bytes managed_writer(const struct reg_op *op)
 /* The kind of @w's objects in version @api_version, or NULL. */
 static const struct reg_kind *kind_at(const struct reg_op *op, struct orlop_bytes api_version)
 {
-	const struct registry *rg = op->sh->rg;
+	const struct reg_kind *kinds = op->w->k->kinds;
 
 	if (rb_is(api_version, op->w->k->api_version))
 		return op->w->k;
-	for (uint16_t i = 0; i < rg->schema->n_resources; i++)
-		if (rg->kinds[i].stored == op->w->k && rb_is(api_version, rg->kinds[i].api_version))
-			return &rg->kinds[i];
+	for (uint16_t i = 0; i < op->w->k->schema->n_resources; i++)
+		if (kinds[i].stored == op->w->k && rb_is(api_version, kinds[i].api_version))
+			return &kinds[i];
 	return NULL;
 }
 
@@ -80,7 +80,7 @@ int managed_convert(void *arg, const struct ojson *object, const char *to, struc
 		    const struct oschema_type **ret_type)
 {
 	const struct reg_op *op = arg;
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	const struct reg_kind *from = kind_at(op, ojson_get_bytes(object, "apiVersion"));
 	const struct reg_kind *as = kind_at(op, RB(to));
 	struct ojson *tree = NULL;
@@ -141,8 +141,8 @@ int managed_update(struct reg_op *op)
 	const struct reg_kind *k = managed_kind(op);
 	struct ojson *meta = ojson_get(w->obj, "metadata"), *entries = NULL;
 	struct omanaged_write_info info = {
-		.schema = op->sh->rg->schema,
-		.type = oschema_type_at(op->sh->rg->schema, k->res->type),
+		.schema = op->k->schema,
+		.type = oschema_type_at(op->k->schema, k->res->type),
 		.live = w->old,
 		.object = w->obj,
 		.requested = w->mf_requested,

@@ -14,6 +14,7 @@
 #include "base/obuf.h"
 #include "base/ocleanup.h"
 #include "base/olist.h"
+#include "base/omap.h"
 #include "base/omem.h"
 #include "base/ostr.h"
 #include "options.h"
@@ -41,8 +42,12 @@ struct reg_behaviour {
 	int	(*deleting)(struct reg_op *op, struct ojson *old);
 };
 
-/* One served resource, as the engine sees it. Immutable after registry_new(). */
+/* One served resource, as the engine sees it. Immutable once made. */
 struct reg_kind {
+	const struct oschema *schema;	/* that @res is of */
+	const struct reg_kind *kinds;	/* all of it, parallel to its resources */
+	struct reg_set	*set;		/* custom.h; NULL: built in */
+	bool		reread;		/* stored objects may be older than the schema: they are made anew */
 	const struct oschema_resource *res;
 	const struct reg_kind *stored;	/* whose objects these are: itself in general */
 	uint16_t	id;		/* index in the schema's resources and in the shards' tables */
@@ -64,8 +69,8 @@ struct registry {
 	const struct oschema *schema;
 	struct oarena	arena;
 	struct reg_kind	*kinds;		/* parallel to schema->resources */
-	uint64_t	*lazy_rev;	/* the same: last write answered before the cache had it (lazy, or it could not wait);
-				 * the one thing that shards share, atomic */
+	uint64_t	*lazy_rev;	/* the same, and one for all custom kinds: last write answered before the cache had
+				 * it (lazy, or it could not wait); the one thing that shards share, atomic */
 	uint32_t	svc_base;	/* service range, host order */
 	uint32_t	svc_mask;
 	uint16_t	port_lo;
@@ -79,6 +84,7 @@ struct registry {
 	const struct reg_kind *services;
 	const struct reg_kind *serviceaccounts;
 	const struct reg_kind *secrets;
+	const struct reg_kind *crds;
 	const struct reg_kind *priorityclasses;	/* NULL while the schema has none */
 	const struct reg_kind *resourcequotas;
 	const struct reg_kind *bindings;
@@ -96,6 +102,11 @@ struct reg_shard {
 	struct registry	*rg;
 	const struct orlop_host *h;
 	struct reg_open	*open;		/* parallel to kinds */
+	struct omap	customs;	/* name → struct reg_custom */
+	struct olist	custom_list;	/* the same */
+	struct reg_crds	*crds;		/* shard 0 */
+	uint64_t	crd_cursor;	/* what discovery knows */
+	uint64_t	crd_generation;
 	struct olist	watches;	/* all of this shard, by their second link */
 	struct orlop_timer *watch_timer;
 	uint64_t	watch_timer_at;	/* monotonic; when it fires, 0: unarmed */
@@ -219,6 +230,12 @@ void reg_deliver(struct reg_op *op);
 /* The shard's handle of @k's objects, opened on first use; NULL without memory or permission. */
 struct orlop_resource *reg_open(struct reg_shard *sh, const struct reg_kind *k);
 const struct reg_kind *reg_kind_of(const struct registry *rg, const struct oschema_resource *res);
+/* Its slot in the shard. */
+struct reg_open *reg_open_of(struct reg_shard *sh, const struct reg_kind *k);
+/* Something moved: watches of the slot look. */
+void reg_open_note(struct reg_shard *sh, struct reg_open *o);
+void reg_kind_hold(const struct reg_kind *k);
+int reg_kind_init(struct oarena *a, const struct oschema *s, struct reg_kind *kinds, uint16_t i);
 const struct reg_kind *reg_kind_named(const struct registry *rg, const char *cache_name);
 /* The cached object, a reference, or NULL in *ret; 0 or -errno. */
 int reg_find(struct reg_shard *sh, const struct reg_kind *k, struct orlop_bytes ns,

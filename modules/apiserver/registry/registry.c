@@ -4,6 +4,7 @@
 #include "store.h"
 #include "verbs.h"
 #include "../admission/admission.h"
+#include "custom.h"
 
 #include "record/orecord.h"
 
@@ -42,31 +43,32 @@ const struct oschema_resource *reg_resource(const struct registry *rg, struct or
 	return NULL;
 }
 
-static int kind_init(struct registry *rg, uint16_t i)
+int reg_kind_init(struct oarena *a, const struct oschema *s, struct reg_kind *kinds, uint16_t i)
 {
-	const struct oschema *s = rg->schema;
 	const struct oschema_resource *res = &s->resources[i];
-	struct reg_kind *k = &rg->kinds[i];
+	struct reg_kind *k = &kinds[i];
 	const char *p;
 
+	k->schema = s;
+	k->kinds = kinds;
 	k->res = res;
-	k->stored = &rg->kinds[res->stored];
+	k->stored = &kinds[res->stored];
 	k->id = i;
 	k->virt = res->flags & OSCHEMA_S_VIRTUAL;
 	k->group = oschema_str(s, res->group);
 	k->version = oschema_str(s, res->version);
 	k->kind = oschema_str(s, res->kind);
 	k->plural = oschema_str(s, res->plural);
-	k->name = k->group[0] ? oarena_printf(&rg->arena, "%s.%s", k->plural, k->group) : k->plural;
-	k->gk = k->group[0] ? oarena_printf(&rg->arena, "%s.%s", k->kind, k->group) : k->kind;
-	k->api_version = k->group[0] ? oarena_printf(&rg->arena, "%s/%s", k->group, k->version) : k->version;
+	k->name = k->group[0] ? oarena_printf(a, "%s.%s", k->plural, k->group) : k->plural;
+	k->gk = k->group[0] ? oarena_printf(a, "%s.%s", k->kind, k->group) : k->kind;
+	k->api_version = k->group[0] ? oarena_printf(a, "%s/%s", k->group, k->version) : k->version;
 	if (!k->name || !k->gk || !k->api_version)
 		return -ENOMEM;
-	p = oarena_printf(&rg->arena, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", k->kind, k->api_version);
+	p = oarena_printf(a, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", k->kind, k->api_version);
 	if (!p)
 		return -ENOMEM;
 	k->prefix = RB(p);
-	p = oarena_printf(&rg->arena, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"",
+	p = oarena_printf(a, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"",
 			  oschema_str(s, res->list_kind), k->api_version);
 	if (!p)
 		return -ENOMEM;
@@ -120,11 +122,11 @@ int registry_new(const struct reg_config *cfg, struct registry **ret, struct orl
 	if (!rg->cfg.event_ttl_ns)
 		rg->cfg.event_ttl_ns = UINT64_C(3600) * 1000000000;
 	rg->kinds = oarena_zalloc(&rg->arena, s->n_resources * sizeof(*rg->kinds));
-	rg->lazy_rev = oarena_zalloc(&rg->arena, s->n_resources * sizeof(*rg->lazy_rev));
+	rg->lazy_rev = oarena_zalloc(&rg->arena, (s->n_resources + 1) * sizeof(*rg->lazy_rev));
 	r = rg->kinds && rg->lazy_rev && rg->cfg.service_cidr && rg->cfg.node_ports && rg->cfg.advertise_addr &&
 	    rg->cfg.issuer ? 0 : -ENOMEM;
 	for (uint16_t i = 0; r == 0 && i < s->n_resources; i++)
-		r = kind_init(rg, i);
+		r = reg_kind_init(&rg->arena, s, rg->kinds, i);
 	if (r == -ENOMEM)
 		orlop_fail(err, ENOMEM, 0, "", "out of memory");
 	if (r == 0)
@@ -141,6 +143,7 @@ int registry_new(const struct reg_config *cfg, struct registry **ret, struct orl
 	rg->services = reg_kind_named(rg, "services");
 	rg->serviceaccounts = reg_kind_named(rg, "serviceaccounts");
 	rg->secrets = reg_kind_named(rg, "secrets");
+	rg->crds = reg_kind_named(rg, CRDS);
 	rg->priorityclasses = reg_kind_named(rg, "priorityclasses.scheduling.k8s.io");
 	rg->resourcequotas = reg_kind_named(rg, "resourcequotas");
 	rg->bindings = reg_kind_named(rg, "bindings");
@@ -197,6 +200,8 @@ int reg_shard_new(struct registry *rg, const struct orlop_host *h, struct reg_sh
 	olist_init(&sh->watches);
 	olist_init(&sh->quota_gates);
 	olist_init(&sh->hook_clients);
+	olist_init(&sh->custom_list);
+	omap_init(&sh->customs);
 	for (uint16_t i = 0; i < rg->schema->n_resources; i++)
 		olist_init(&sh->open[i].watches);
 	*ret = sh;
@@ -211,6 +216,8 @@ void reg_shard_free(struct reg_shard *sh)
 	reg_aggregate_free(sh->aggregate);
 	reg_evcache_free(sh->evcache);
 	hook_clients_free(sh);
+	reg_crds_free(sh->crds);
+	custom_shard_free(sh);
 	if (sh->watch_timer)
 		sh->h->timer_free(sh->watch_timer);
 	for (uint16_t i = 0; i < sh->rg->schema->n_resources; i++)
@@ -230,9 +237,14 @@ uint32_t reg_shard_watches(const struct reg_shard *sh)
 	return sh->n_watches;
 }
 
+struct reg_open *reg_open_of(struct reg_shard *sh, const struct reg_kind *k)
+{
+	return k->set ? &k->set->of->open : &sh->open[k->stored->id];
+}
+
 struct orlop_resource *reg_open(struct reg_shard *sh, const struct reg_kind *k)
 {
-	struct reg_open *o = &sh->open[k->stored->id];
+	struct reg_open *o = reg_open_of(sh, k);
 	struct orlop_error err = ORLOP_ERROR_INIT;
 
 	if (!o->res && sh->h->resource_open(sh->h, k->stored->name, &o->res, &err)) {
@@ -269,13 +281,18 @@ struct orlop_object *reg_peek(struct reg_shard *sh, const char *resource, struct
 	return k && reg_find(sh, k, ns, name, &o) == 0 ? o : NULL;
 }
 
+static uint64_t *lazy_rev(const struct reg_shard *sh, const struct reg_kind *k)
+{
+	return &sh->rg->lazy_rev[k->set ? sh->rg->schema->n_resources : k->stored->id];
+}
+
 /*
  * A maximum, read by who wants to see a write whose answer it has: the answer came through other
  * synchronization (a socket, the bus), so relaxed order is enough here.
  */
 void reg_lazy_wrote(struct reg_shard *sh, const struct reg_kind *k, uint64_t rev)
 {
-	uint64_t *p = &sh->rg->lazy_rev[k->stored->id], old = __atomic_load_n(p, __ATOMIC_RELAXED);
+	uint64_t *p = lazy_rev(sh, k), old = __atomic_load_n(p, __ATOMIC_RELAXED);
 
 	while (old < rev && !__atomic_compare_exchange_n(p, &old, rev, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
@@ -283,9 +300,10 @@ void reg_lazy_wrote(struct reg_shard *sh, const struct reg_kind *k, uint64_t rev
 
 uint64_t reg_lazy_pending(struct reg_shard *sh, const struct reg_kind *k)
 {
-	uint64_t rev = __atomic_load_n(&sh->rg->lazy_rev[k->stored->id], __ATOMIC_RELAXED);
+	uint64_t rev = __atomic_load_n(lazy_rev(sh, k), __ATOMIC_RELAXED);
+	struct orlop_resource *rs = rev ? reg_open(sh, k) : NULL;
 
-	return rev && rev > sh->h->resource_rev(reg_open(sh, k), NULL) ? rev : 0;
+	return rs && rev > sh->h->resource_rev(rs, NULL) ? rev : 0;
 }
 
 uint64_t reg_read_after(struct reg_op *op)
@@ -371,7 +389,7 @@ static struct orlop_bytes selected_name(struct orlop_bytes s, char *buf, size_t 
 
 int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_error *err)
 {
-	const struct reg_kind *k = reg_kind_of(sh->rg, rq->res);
+	const struct reg_kind *k = rq->kind ? rq->kind : reg_kind_of(sh->rg, rq->res);
 	struct reg_attrs a = {
 		.verb = RB(reg_verb_name(rq->verb)), .group = RB(k->group), .version = RB(k->version),
 		.resource = RB(k->plural), .sub = rq->sub, .ns = rq->ns, .name = rq->name,
@@ -413,7 +431,7 @@ static int check_verb(struct reg_op *op)
 	uint8_t have = op->k->res->verbs;
 
 	if (op->rq.sub.len) {
-		op->sub = oschema_sub_find(op->sh->rg->schema, op->k->res, op->rq.sub);
+		op->sub = oschema_sub_find(op->k->schema, op->k->res, op->rq.sub);
 		if (!op->sub) {
 			op->det_kind = op->k->plural;
 			return orlop_fail(&op->err, ENOENT, 404, "NotFound",
@@ -525,7 +543,8 @@ void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, 
 	}
 	op->sh = sh;
 	op->rq = *rq;
-	op->k = reg_kind_of(sh->rg, rq->res);
+	op->k = rq->kind ? rq->kind : reg_kind_of(sh->rg, rq->res);
+	reg_kind_hold(op->k);
 	op->done = done;
 	op->done_arg = arg;
 	op->err.size = sizeof(op->err);
@@ -533,6 +552,8 @@ void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, 
 	op->warnings_tail = &op->warnings;
 	sh->n_ops++;
 	r = check_verb(op);
+	if (r == 0 && op->k->set)
+		r = custom_admit(op);
 	if (r == 0)
 		r = reg_opts_parse(op);
 	if (!strcmp(op->k->name, "endpoints"))

@@ -59,7 +59,8 @@ struct reg_req {
 	enum reg_patch	patch;
 	enum reg_form	form;
 	uint32_t	dry_run_ok;	/* reserved, 0 */
-	const struct oschema_resource *res;	/* the served resource of the path, never NULL */
+	const struct oschema_resource *res;	/* the served resource of the path; with @kind not looked at */
+	const struct reg_kind *kind;	/* of reg_resolve(); NULL: @res is of the built-in schema */
 	struct orlop_bytes ns;		/* path namespace; empty: all, or cluster-scoped */
 	struct orlop_bytes name;	/* path name; for a list or watch: only this one */
 	struct orlop_bytes sub;		/* path subresource, "" none; never a CONNECT one */
@@ -224,6 +225,28 @@ typedef void (*reg_boot_fn)(void *arg, int32_t status, const char *what);
 void reg_bootstrap(struct reg_shard *sh, reg_boot_fn done, void *arg);
 
 /* ---- helpers for callers ---- */
+
+struct obuf;
+struct reg_kind;
+
+/*
+ * A resource that a CustomResourceDefinition defines, or NULL; with its tables. Held: reg_kind_release()
+ * on the same shard, when the request that began with it is over.
+ */
+const struct reg_kind *reg_resolve(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version,
+				   struct orlop_bytes plural, const struct oschema **ret_schema,
+				   const struct oschema_resource **ret_res);
+void reg_kind_release(const struct reg_kind *k);	/* accepts NULL */
+
+/* All that is served now, for documents: to be freed at once. NULL: no memory. */
+struct reg_served;
+struct reg_served *reg_served_new(struct reg_shard *sh, const struct oschema **ret);
+void reg_served_free(struct reg_served *s);
+/* OpenAPI v3 of a group version of definitions, appended to @out. 0, -ENOENT, -ENOMEM. */
+int reg_custom_openapi(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version, const char *server,
+		       struct obuf *out);
+/* Has a definition changed since this was last asked on this shard? */
+bool reg_served_changed(struct reg_shard *sh);
 
 /* authorize() over a request; fills @err with the 403 that upstream would give. 0 or -EACCES. */
 int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_error *err);

@@ -1,4 +1,5 @@
 /* render.c - objects in other forms than their stored bytes. */
+#include "custom.h"
 #include "render.h"
 
 #include "json/ojson.h"
@@ -50,6 +51,8 @@ static int convert(const struct oschema *s, const struct reg_kind *k, struct orl
 	cleanup_ojson struct ojson *obj = NULL;
 	int r = render_parse(k, json, &obj);
 
+	if (r == 0 && k->set)
+		return custom_decode(k, obj, 0, NULL, ret, NULL);
 	if (r == 0)
 		r = oschema_convert(s, k->stored->res, k->res, obj);
 	if (r == 0)
@@ -63,7 +66,8 @@ int render_object(const struct oschema *s, const struct reg_kind *k, struct orlo
 	cleanup_ojson struct ojson *obj = NULL;
 	int r;
 
-	if (k->stored == k) {
+	item = item && !k->set;		/* items of custom lists have kind and apiVersion */
+	if (k->stored == k && !k->reread) {
 		if (item)
 			obuf_putc(b, '{');
 		else
@@ -137,7 +141,7 @@ int render_one(struct reg_shard *sh, const struct reg_kind *k, enum reg_form for
 	       enum reg_include include, struct orlop_bytes json, uint64_t rev, bool columns,
 	       struct obuf *b)
 {
-	const struct oschema *s = sh->rg->schema;
+	const struct oschema *s = k->schema;
 	char meta[64];
 	int r;
 

@@ -11,7 +11,7 @@
 /* Is it enough to send prefix, json and the closing brace? */
 static inline bool render_plain(const struct reg_kind *k, enum reg_form form)
 {
-	return form == REG_FORM_OBJECT && k->stored == k;
+	return form == REG_FORM_OBJECT && k->stored == k && !k->reread;
 }
 
 /* "metadata":{…} → {…}; p NULL if there is none. */

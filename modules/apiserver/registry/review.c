@@ -167,7 +167,7 @@ static int answer(struct reg_op *op, struct ojson *obj)
 
 void reg_do_review(struct reg_op *op)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	const struct oschema_type *t = oschema_type_at(s, op->k->res->type);
 	struct ojson *in = NULL, *obj = NULL, *out = NULL;
 	struct orlop_error e = ORLOP_ERROR_INIT;

@@ -30,7 +30,7 @@ static int selector_text(const struct ojson *sel, struct obuf *b)
 /* The scale of @obj (a tree of the workload) as JSON. */
 int scale_get(struct reg_op *op, const struct reg_kind *k, struct ojson *obj, struct obuf *out)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	const struct ojson *meta = ojson_get(obj, "metadata");
 	static const char *const keep[] = { "name", "namespace", "uid", "resourceVersion", "creationTimestamp" };
 	struct obuf sel = OBUF_INIT;
@@ -92,7 +92,7 @@ void scale_finish(struct reg_op *op)
 /* The Scale that the client wants: its body, or the present one with the patch applied. */
 static int wanted(struct reg_op *op, struct ojson **ret)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	const struct oschema_type *t = oschema_type_at(s, op->sub->type);
 	struct orlop_error e = ORLOP_ERROR_INIT;
 	struct ojson *doc = NULL, *patch = NULL;
@@ -157,7 +157,7 @@ static int set_at(struct ojson *obj, const char *path, int64_t v)
 
 int scale_make(struct reg_op *op)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	struct orlop_error e = ORLOP_ERROR_INIT;
 	struct ojson *sc = NULL, *in = NULL;
 	struct write *w = op->w;

@@ -92,7 +92,7 @@ int reg_select_init(struct reg_op *op, struct reg_select *s)
 	for (size_t i = 0; r == 0 && s->fields && i < s->fields->n_terms; i++) {
 		const struct ofield_term *t = &s->fields->terms[i];
 
-		if (field_index(op->sh->rg->schema, op->k, t->field, &s->index[i])) {
+		if (field_index(op->k->schema, op->k, t->field, &s->index[i])) {
 			r = reg_bad_request(op, "field label not supported: %.*s", OB(t->field));
 			break;
 		}

@@ -29,7 +29,7 @@ struct bound {
 
 static int parse(struct reg_op *op, struct ojson **ret)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	const struct oschema_type *t = oschema_type_at(s, op->sub->type);
 	struct orlop_error e = ORLOP_ERROR_INIT;
 	struct oscan_error se = { 0 };
@@ -214,7 +214,7 @@ static int issue(struct reg_op *op, struct ojson *tr, struct ojson *account)
 
 void reg_do_token(struct reg_op *op)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	struct ojson *tr = NULL, *account = NULL, *out = NULL;
 	int r = parse(op, &tr);
 

@@ -4,6 +4,7 @@
  * The front pulls: reg_watch_next() until it says 0, then waits for the wake-up.
  * One timer a shard serves all bookmarks (on a common grid of a minute) and timeouts.
  */
+#include "custom.h"
 #include "watch.h"
 #include "render.h"
 #include "verbs.h"
@@ -44,6 +45,12 @@ static void wake_all(struct olist *head, bool second_link)
 void reg_watch_note(struct reg_shard *sh, uint16_t kind_id)
 {
 	wake_all(&sh->open[kind_id].watches, false);
+}
+
+void reg_open_note(struct reg_shard *sh, struct reg_open *o)
+{
+	(void)sh;
+	wake_all(&o->watches, false);
 }
 
 static uint64_t due(const struct reg_watch *w)
@@ -258,6 +265,7 @@ void reg_watch_free(struct reg_watch *w)
 	omem_free(w->batch);
 	reg_select_done(&w->sel);
 	omem_free(w->names);
+	reg_kind_release(w->k);
 	omem_free(w);
 }
 
@@ -273,14 +281,17 @@ static void on_note(void *arg, struct orlop_resource *res, uint64_t rev)
 			reg_watch_note(sh, i);
 			if (sh->expiry && &sh->rg->kinds[i] == sh->rg->events)
 				reg_expiry_note(sh);
+			if (&sh->rg->kinds[i] == sh->rg->crds)
+				custom_ended(sh);
 			return;
 		}
+	(void)custom_note(sh, res);
 }
 
 /* Ask for notes of @k once a shard. */
 void reg_notes_on(struct reg_shard *sh, const struct reg_kind *k)
 {
-	struct reg_open *o = &sh->open[k->stored->id];
+	struct reg_open *o = reg_open_of(sh, k);
 
 	if (o->noted)
 		return;
@@ -334,6 +345,8 @@ static void start(struct reg_watch *w)
 		w->bookmark_at = next_bookmark(now);
 	timer_until(w->sh, due(w));
 	reg_notes_on(w->sh, w->k);
+	if (w->k->set && reg_open(w->sh, w->sh->rg->crds))
+		reg_notes_on(w->sh, w->sh->rg->crds);
 	op->ans.watch = w;
 	op->ans.code = 200;
 	reg_deliver(op);
@@ -383,12 +396,13 @@ void reg_do_watch(struct reg_op *op)
 	}
 	w->sh = op->sh;
 	w->k = op->k;
+	reg_kind_hold(w->k);
 	w->op = op;
 	w->form = op->rq.form;
 	w->include = op->opt.include;
 	w->bookmarks = op->opt.bookmarks;
 	w->batch_cap = BATCH_MIN;
-	olist_append(&op->sh->open[op->k->stored->id].watches, &w->link);
+	olist_append(&reg_open_of(op->sh, op->k)->watches, &w->link);
 	olist_append(&op->sh->watches, &w->all);
 	op->sh->n_watches++;
 	r = reg_select_init(op, &w->sel);

@@ -1,4 +1,5 @@
 /* write.c - the way of every write: base, decision, transaction, cache, answer. */
+#include "custom.h"
 #include "write.h"
 #include "render.h"
 #include "verbs.h"
@@ -137,8 +138,11 @@ int write_canonical(struct reg_op *op)
 	struct ojson *fresh = NULL;
 	int r;
 
-	r = oschema_decode(op->sh->rg->schema, oschema_type_at(op->sh->rg->schema, w->k->res->type),
-			   w->obj, 0, NULL, &fresh, &op->err);
+	if (w->k->set)
+		r = custom_decode(w->k, w->obj, 0, NULL, &fresh, &op->err);
+	else
+		r = oschema_decode(w->k->schema, oschema_type_at(w->k->schema, w->k->res->type),
+				   w->obj, 0, NULL, &fresh, &op->err);
 	if (r)
 		return op->err.err ? r : reg_failed(op, r, NULL);
 	ojson_unref(w->obj);
@@ -170,7 +174,7 @@ static void take_texts(struct reg_op *op, struct oschema_texts *t, int *ret)
 
 int write_decode(struct reg_op *op, struct ojson *take_in)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	cleanup_ojson struct ojson *in = take_in;
 	const struct reg_kind *k = op->k->stored == op->w->k ? op->k : op->w->k;
 	struct write *w = op->w;
@@ -179,8 +183,12 @@ int write_decode(struct reg_op *op, struct ojson *take_in)
 
 	ojson_unref(w->obj);
 	w->obj = NULL;
-	r = oschema_decode(s, oschema_type_at(s, k->res->type), in, OSCHEMA_DECODE_DEFAULTS,
-			   op->opt.strictness == REG_VALIDATE_IGNORE ? NULL : &unknown, &w->obj, &op->err);
+	if (k->set)
+		r = custom_decode(k, in, OSCHEMA_DECODE_DEFAULTS,
+				  op->opt.strictness == REG_VALIDATE_IGNORE ? NULL : &unknown, &w->obj, &op->err);
+	else
+		r = oschema_decode(s, oschema_type_at(s, k->res->type), in, OSCHEMA_DECODE_DEFAULTS,
+				   op->opt.strictness == REG_VALIDATE_IGNORE ? NULL : &unknown, &w->obj, &op->err);
 	if (r == -EINVAL)
 		r = oschema_decode_wrap(s, k->res, r, &op->err);
 	take_texts(op, &unknown, &r2);
@@ -189,7 +197,11 @@ int write_decode(struct reg_op *op, struct ojson *take_in)
 		return op->err.err ? r : reg_failed(op, r, NULL);
 	if (r2)
 		return r2;
-	if (k != w->k) {
+	if (k != w->k && k->set) {
+		r = ojson_set_cstr(w->obj, "apiVersion", w->k->api_version);
+		if (r)
+			return reg_failed(op, r, NULL);
+	} else if (k != w->k) {
 		struct ojson *fresh = NULL;
 
 		r = oschema_convert(s, k->res, w->k->res, w->obj);
@@ -212,8 +224,12 @@ static int bump_generation(struct reg_op *op)
 	struct ojson *meta = ojson_get(w->obj, "metadata");
 	int64_t gen;
 
-	if (!w->old || rb_is(op->rq.sub, "status") ||
-	    !oschema_spec_changed(op->sh->rg->schema, w->k->res, w->old, w->obj))
+	bool own_status = w->k->set && !(w->k->res->flags & OSCHEMA_S_STATUS);
+
+	if (!w->old || rb_is(op->rq.sub, "status"))
+		return 0;
+	if (!oschema_spec_changed(op->k->schema, w->k->res, w->old, w->obj) &&
+	    (!own_status || ojson_equal(ojson_get(w->old, "status"), ojson_get(w->obj, "status"))))
 		return 0;
 	gen = ojson_get_i64(ojson_get(w->old, "metadata"), "generation", 0);
 	if (!ojson_has(meta, "generation"))
@@ -252,7 +268,7 @@ int reg_take_whole(struct reg_op *op, int r, struct orlop_error *e)
 
 int write_check(struct reg_op *op)
 {
-	const struct oschema *s = op->sh->rg->schema;
+	const struct oschema *s = op->k->schema;
 	const struct reg_behaviour *bh = op->w->k->behaviour;
 	struct orlop_error e = ORLOP_ERROR_INIT;
 	struct write *w = op->w;
@@ -291,6 +307,8 @@ int write_check(struct reg_op *op)
 		if (r)
 			return r;
 	}
+	if (w->k->set)
+		custom_check(op, w->obj, w->old);
 	if (bh && bh->validate) {
 		r = bh->validate(op, w->obj, w->old);
 		if (r)
@@ -475,7 +493,7 @@ static int encode(struct reg_op *op)
 	ojson_del(meta, "managedFields");
 	r = ojson_write(w->obj, 0, &text);
 	if (r == 0)
-		r = orecord_put(op->sh->rg->schema, w->k->res, w->obj, (struct orlop_bytes){ text.data, text.len },
+		r = orecord_put(op->k->schema, w->k->res, w->obj, (struct orlop_bytes){ text.data, text.len },
 				   (struct orlop_bytes){ w->managed.data, w->managed.len }, &w->record,
 				   &json_at, &rv_off);
 	obuf_done(&text);

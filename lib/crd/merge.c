@@ -1,0 +1,213 @@
+/* merge.c - what is served altogether: built-in resources and those of definitions, for discovery. */
+#include "crd/tables.h"
+
+#include "base/omap.h"
+#include "base/omem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define N(b, type) otables_count(&t->b, sizeof(type))
+#define VERBS_PART (OSCHEMA_V_GET | OSCHEMA_V_PATCH | OSCHEMA_V_UPDATE)
+
+struct ocrd_merge {
+	struct otables	t;
+	struct oschema	s;
+	struct omap	groups;		/* "group/version" → itself, of definitions */
+	uint16_t	*kinds;
+};
+
+static unsigned int max_of(unsigned int a, unsigned int b)
+{
+	return a > b ? a : b;
+}
+
+struct ocrd_merge *ocrd_merge_new(const struct oschema *builtin)
+{
+	struct ocrd_merge *m = OMEM_NEW(struct ocrd_merge);
+	unsigned int strs = 0, subs = 0;
+
+	if (!m)
+		return NULL;
+	omap_init(&m->groups);
+	m->t.from = builtin;
+	for (unsigned int i = 0; i < builtin->n_fields; i++) {
+		strs = max_of(strs, builtin->fields[i].keys + builtin->fields[i].n_keys);
+		strs = max_of(strs, builtin->fields[i].enums + builtin->fields[i].n_enums);
+	}
+	for (unsigned int i = 0; i < builtin->n_resources; i++) {
+		const struct oschema_resource *r = &builtin->resources[i];
+
+		strs = max_of(strs, max_of(r->shorts + r->n_short, r->categories + r->n_categories));
+		subs = max_of(subs, r->subs + r->n_subs);
+	}
+	obuf_append(&m->t.pool, builtin->pool, builtin->pool_len);
+	obuf_append(&m->t.strs, builtin->strs, strs * sizeof(*builtin->strs));
+	obuf_append(&m->t.subs, builtin->subs, subs * sizeof(*builtin->subs));
+	obuf_append(&m->t.resources, builtin->resources, builtin->n_resources * sizeof(*builtin->resources));
+	obuf_append(&m->t.groups, builtin->groups, builtin->n_groups * sizeof(*builtin->groups));
+	return m;
+}
+
+static uint16_t list_of(struct otables *t, const struct ojson *arr, uint8_t *ret_n)
+{
+	unsigned int at = N(strs, uint32_t);
+
+	*ret_n = 0;
+	OJSON_FOREACH_ELEM(i, e, arr) {
+		uint32_t off = otables_text(t, ojson_cstr(e, ""));
+
+		if (*ret_n == 200)
+			break;
+		obuf_append(&t->strs, &off, sizeof(off));
+		(*ret_n)++;
+	}
+	return (uint16_t)at;
+}
+
+static void add_version(struct ocrd_merge *m, const struct ojson *spec, const struct ojson *names, const struct ojson *v)
+{
+	const struct ojson *sub = ojson_get(v, "subresources");
+	struct oschema_resource res = { .verbs = 0xff, .grace_s = -1 };
+	struct oschema_group g = { .priority = 1000, .served = 1 };
+	struct otables *t = &m->t;
+	char gv[600];
+
+	g.name = res.group = otables_text(t, ojson_get_cstr(spec, "group", ""));
+	g.version = res.version = otables_text(t, ojson_get_cstr(v, "name", ""));
+	res.kind = otables_text(t, ojson_get_cstr(names, "kind", ""));
+	res.list_kind = otables_text(t, ojson_get_cstr(names, "listKind", ""));
+	res.plural = otables_text(t, ojson_get_cstr(names, "plural", ""));
+	res.singular = otables_text(t, ojson_get_cstr(names, "singular", ""));
+	res.shorts = list_of(t, ojson_get_array(names, "shortNames"), &res.n_short);
+	res.categories = list_of(t, ojson_get_array(names, "categories"), &res.n_categories);
+	if (strcmp(ojson_get_cstr(spec, "scope", ""), "Cluster") != 0)
+		res.flags |= OSCHEMA_S_NAMESPACED;
+	res.subs = (uint16_t)N(subs, struct oschema_sub);
+	if (ojson_get(sub, "status")) {
+		struct oschema_sub s = { .name = otables_text(t, "status"), .verbs = VERBS_PART };
+
+		obuf_append(&t->subs, &s, sizeof(s));
+		res.n_subs++;
+	}
+	if (ojson_get(sub, "scale")) {
+		struct oschema_sub s = { .name = otables_text(t, "scale"), .verbs = VERBS_PART };
+
+		s.group = otables_text(t, "autoscaling");
+		s.version = otables_text(t, "v1");
+		s.kind = otables_text(t, "Scale");
+		obuf_append(&t->subs, &s, sizeof(s));
+		res.n_subs++;
+	}
+	obuf_append(&t->resources, &res, sizeof(res));
+	snprintf(gv, sizeof(gv), "%s/%s", ojson_get_cstr(spec, "group", ""), ojson_get_cstr(v, "name", ""));
+	if (omap_get_cstr(&m->groups, gv) || omap_put_cstr(&m->groups, gv, m) < 0)
+		return;
+	obuf_append(&t->groups, &g, sizeof(g));
+}
+
+void ocrd_merge_add(struct ocrd_merge *m, const struct ojson *crd)
+{
+	const struct ojson *spec = ojson_get(crd, "spec");
+	const struct ojson *names = OJSON_AT(crd, "status", "acceptedNames");
+
+	OJSON_FOREACH_ELEM(i, v, ojson_get_array(spec, "versions"))
+		if (ojson_get_bool(v, "served", false) && m->t.resources.len / sizeof(struct oschema_resource) < 60000)
+			add_version(m, spec, names, v);
+}
+
+static int resource_cmp(const void *a, const void *b, void *arg)
+{
+	const struct oschema_resource *x = a, *y = b;
+	const char *pool = arg;
+	int d = strcmp(pool + x->group, pool + y->group);
+
+	if (d == 0)
+		d = strcmp(pool + x->version, pool + y->version);
+	return d ? d : strcmp(pool + x->plural, pool + y->plural);
+}
+
+/* A version's rank: v10 > v2 > v1 > v11beta2 > v10beta3 > v3alpha1 > foo. Higher is first. */
+static uint64_t rank(const char *v)
+{
+	uint64_t major = 0, minor = 0, stage = 3;
+
+	if (*v != 'v' || v[1] < '1' || v[1] > '9')
+		return 0;
+	for (v++; *v >= '0' && *v <= '9'; v++)
+		major = major * 10 + (uint64_t)(*v - '0');
+	if (!strncmp(v, "beta", 4))
+		stage = 2;
+	else if (!strncmp(v, "alpha", 5))
+		stage = 1;
+	else if (*v)
+		return 0;
+	v += stage == 2 ? 4 : stage == 1 ? 5 : 0;
+	if (stage < 3 && (*v < '1' || *v > '9'))
+		return 0;
+	for (; *v >= '0' && *v <= '9'; v++)
+		minor = minor * 10 + (uint64_t)(*v - '0');
+	return *v ? 0 : stage << 60 | (major & 0xffffff) << 24 | (minor & 0xffffff);
+}
+
+static int group_cmp(const void *a, const void *b, void *arg)
+{
+	const struct oschema_group *x = a, *y = b;
+	const char *pool = arg;
+	uint64_t rx, ry;
+	int d;
+
+	if (x->priority != y->priority)
+		return x->priority > y->priority ? -1 : 1;
+	d = strcmp(pool + x->name, pool + y->name);
+	if (d)
+		return d;
+	rx = rank(pool + x->version);
+	ry = rank(pool + y->version);
+	return rx != ry ? (rx > ry ? -1 : 1) : strcmp(pool + x->version, pool + y->version);
+}
+
+const struct oschema *ocrd_merge_end(struct ocrd_merge *m)
+{
+	struct otables *t = &m->t;
+	struct oschema_resource *res;
+	struct oschema_group *g;
+	unsigned int n = N(resources, struct oschema_resource);
+
+	if (obuf_err(&t->pool) || obuf_err(&t->strs) || obuf_err(&t->subs) || obuf_err(&t->resources) ||
+	    obuf_err(&t->groups))
+		return NULL;
+	res = (struct oschema_resource *)(void *)t->resources.data;
+	qsort_r(res, n, sizeof(*res), resource_cmp, t->pool.data);
+	m->kinds = omem_zalloc_array(n + 1, sizeof(*m->kinds));
+	if (!m->kinds)
+		return NULL;
+	for (unsigned int i = 0; i < n; i++)
+		m->kinds[i] = res[i].stored = (uint16_t)i;
+	g = (struct oschema_group *)(void *)t->groups.data;
+	qsort_r(g + t->from->n_groups, N(groups, struct oschema_group) - t->from->n_groups, sizeof(*g), group_cmp,
+		t->pool.data);
+	m->s = *t->from;
+	m->s.pool = t->pool.data;
+	m->s.pool_len = (uint32_t)t->pool.len;
+	m->s.strs = (const uint32_t *)(const void *)t->strs.data;
+	m->s.subs = (const struct oschema_sub *)(const void *)t->subs.data;
+	m->s.resources = res;
+	m->s.kinds = m->kinds;
+	m->s.groups = g;
+	m->s.n_resources = (uint16_t)n;
+	m->s.n_groups = (uint16_t)N(groups, struct oschema_group);
+	return &m->s;
+}
+
+void ocrd_merge_free(struct ocrd_merge *m)
+{
+	struct obuf *all[] = { &m->t.pool, &m->t.strs, &m->t.subs, &m->t.resources, &m->t.groups };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		obuf_done(all[i]);
+	omap_done(&m->groups);
+	omem_free(m->kinds);
+	omem_free(m);
+}

@@ -1,0 +1,379 @@
+/* custom.c - finding and making the tables of custom resources, and what they do differently. */
+#include "custom.h"
+#include "render.h"
+#include "watch.h"
+#include "write.h"
+
+#include "json/ojson.h"
+#include "schema/decode.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct reg_custom *custom_of(struct reg_shard *sh, struct orlop_bytes name, bool make)
+{
+	struct reg_custom *c = omap_get(&sh->customs, name.p, name.len);
+
+	if (c || !make)
+		return c;
+	c = OMEM_NEW(struct reg_custom);
+	if (c)
+		c->name = omem_strndup(name.p, name.len);
+	if (!c || !c->name || omap_put(&sh->customs, name.p, name.len, c, NULL) < 0) {
+		if (c)
+			omem_free(c->name);
+		omem_free(c);
+		return NULL;
+	}
+	olist_init(&c->open.watches);
+	olist_append(&sh->custom_list, &c->link);
+	return c;
+}
+
+static void set_unref(struct reg_set *s)
+{
+	if (!s || --s->refs)
+		return;
+	ocrd_free(s->o);
+	oarena_done(&s->arena);
+	omem_free(s);
+}
+
+void reg_kind_hold(const struct reg_kind *k)
+{
+	if (k && k->set)
+		k->set->refs++;
+}
+
+void reg_kind_release(const struct reg_kind *k)
+{
+	if (k)
+		set_unref(k->set);
+}
+
+void custom_shard_free(struct reg_shard *sh)
+{
+	OLIST_FOREACH_SAFE(l, tmp, &sh->custom_list) {
+		struct reg_custom *c = OLIST_ENTRY(l, struct reg_custom, link);
+
+		if (c->open.res)
+			sh->h->resource_close(c->open.res);
+		set_unref(c->set);
+		omem_free(c->name);
+		omem_free(c);
+	}
+	omap_done(&sh->customs);
+}
+
+bool custom_note(struct reg_shard *sh, struct orlop_resource *res)
+{
+	OLIST_FOREACH(l, &sh->custom_list) {
+		struct reg_custom *c = OLIST_ENTRY(l, struct reg_custom, link);
+
+		if (c->open.res == res) {
+			reg_open_note(sh, &c->open);
+			return true;
+		}
+	}
+	return false;
+}
+
+void custom_ended(struct reg_shard *sh)
+{
+	OLIST_FOREACH(l, &sh->custom_list) {
+		struct reg_custom *c = OLIST_ENTRY(l, struct reg_custom, link);
+		struct orlop_object *o = NULL;
+
+		if (olist_empty(&c->open.watches) || reg_find(sh, sh->rg->crds, RB0, RB(c->name), &o))
+			continue;
+		if (!o)
+			OLIST_FOREACH_SAFE(n, tmp, &c->open.watches)
+				reg_watch_drain(OLIST_ENTRY(n, struct reg_watch, link));
+		sh->h->object_unref(o);
+	}
+}
+
+static bool condition_is(const struct ojson *crd, const char *type)
+{
+	OJSON_FOREACH_ELEM(i, e, ojson_get_array(ojson_get(crd, "status"), "conditions"))
+		if (ojson_string_is(ojson_get(e, "type"), type))
+			return ojson_string_is(ojson_get(e, "status"), "True");
+	return false;
+}
+
+bool custom_established(const struct ojson *crd)
+{
+	return condition_is(crd, "Established");
+}
+
+static int make_kinds(struct reg_set *s, bool changed)
+{
+	uint16_t n = s->o->schema.n_resources;
+	int r = 0;
+
+	s->kinds = oarena_zalloc(&s->arena, n * sizeof(*s->kinds));
+	if (!s->kinds)
+		return -ENOMEM;
+	for (uint16_t i = 0; r == 0 && i < n; i++) {
+		r = reg_kind_init(&s->arena, &s->o->schema, s->kinds, i);
+		s->kinds[i].set = s;
+		s->kinds[i].reread = changed;
+	}
+	return r;
+}
+
+/* Tables of a definition as it is stored; NULL: it is not served (yet), or there is no memory. */
+static struct reg_set *set_new(struct reg_custom *c, struct reg_shard *sh, const struct reg_kind *k,
+			       const struct orlop_object *o)
+{
+	cleanup_ojson struct ojson *crd = NULL;
+	struct reg_set *s;
+
+	if (render_parse(k, o->json, &crd) || !custom_established(crd))
+		return NULL;
+	s = OMEM_NEW(struct reg_set);
+	if (!s)
+		return NULL;
+	oarena_init(&s->arena, 0);
+	s->refs = 1;
+	s->of = c;
+	s->sh = sh;
+	s->rev = o->rev;
+	s->terminating = condition_is(crd, "Terminating");
+	if (ocrd_new(sh->rg->schema, crd, false, &s->o) ||
+	    make_kinds(s, ojson_get_i64(ojson_get(crd, "metadata"), "generation", 1) > 1)) {
+		set_unref(s);
+		return NULL;
+	}
+	return s;
+}
+
+static struct reg_set *set_of(struct reg_shard *sh, struct orlop_bytes name)
+{
+	const struct reg_kind *k = sh->rg->crds;
+	struct orlop_object *o = NULL;
+	struct reg_custom *c;
+
+	if (!k || reg_find(sh, k, RB0, name, &o))
+		return NULL;
+	c = custom_of(sh, name, o != NULL);
+	if (c && c->set && (!o || c->set->rev != o->rev)) {
+		set_unref(c->set);
+		c->set = NULL;
+	}
+	if (c && o && !c->set)
+		c->set = set_new(c, sh, k, o);
+	sh->h->object_unref(o);
+	return c ? c->set : NULL;
+}
+
+const struct reg_kind *custom_find(struct reg_shard *sh, struct orlop_bytes name, struct orlop_bytes version)
+{
+	struct reg_set *s = set_of(sh, name);
+
+	for (uint16_t i = 0; s && i < s->o->schema.n_resources; i++)
+		if (version.len ? rb_is(version, s->kinds[i].version) && s->o->versions[i].served :
+				  s->kinds[i].stored == &s->kinds[i])
+			return &s->kinds[i];
+	return NULL;
+}
+
+const struct reg_kind *reg_resolve(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version,
+				   struct orlop_bytes plural, const struct oschema **ret_schema,
+				   const struct oschema_resource **ret_res)
+{
+	const struct reg_kind *k;
+	char name[512];
+	int n;
+
+	if (!group.len || !memchr(group.p, '.', group.len) || group.len + plural.len > 500)
+		return NULL;
+	n = snprintf(name, sizeof(name), "%.*s.%.*s", OB(plural), OB(group));
+	k = custom_find(sh, (struct orlop_bytes){ name, (size_t)n }, version);
+	if (!k)
+		return NULL;
+	reg_kind_hold(k);
+	*ret_schema = k->schema;
+	*ret_res = k->res;
+	return k;
+}
+
+void custom_drop(struct reg_shard *sh, struct orlop_bytes name)
+{
+	struct reg_custom *c = custom_of(sh, name, false);
+
+	if (!c || !c->set || c->set->refs > 1)
+		return;
+	set_unref(c->set);
+	c->set = NULL;
+}
+
+/* ---- what custom objects do differently ---- */
+
+static int decode_meta(const struct reg_kind *k, struct ojson *meta, unsigned int flags,
+		       struct oschema_texts *unknown, struct ojson **ret, struct orlop_error *err)
+{
+	const struct oschema_type *t = oschema_type_at(k->schema, k->res->type);
+	const struct oschema_field *f = oschema_field_find(k->schema, t, "metadata", 8);
+	struct oschema_texts own = { 0 };
+	int r;
+
+	r = oschema_decode(k->schema, oschema_field_type(k->schema, f), meta, flags, unknown ? &own : NULL, ret, err);
+	for (uint32_t i = 0; unknown && i < own.n; i++) {
+		const char *q = strchr(own.v[i], '"');
+
+		(void)oschema_texts_add(unknown, "unknown field \"metadata.%s", q ? q + 1 : own.v[i]);
+	}
+	oschema_texts_done(&own);
+	return r;
+}
+
+int custom_decode(const struct reg_kind *k, struct ojson *in, unsigned int flags, struct oschema_texts *unknown,
+		  struct ojson **ret, struct orlop_error *err)
+{
+	cleanup_ojson struct ojson *tree = NULL, *out = ojson_new_object(), *empty = NULL, *meta = NULL;
+	struct ojson *in_meta = ojson_get(in, "metadata");
+	int r = out ? ocrd_take(custom_version(k)->root, in, true, "", unknown, &tree) : -ENOMEM;
+
+	if (r == 0 && !in_meta)
+		r = (in_meta = empty = ojson_new_object()) ? 0 : -ENOMEM;
+	if (r == 0)
+		r = decode_meta(k, in_meta, flags, unknown, &meta, err);
+	if (r == 0)
+		r = ojson_set_cstr(out, "kind", k->kind);
+	if (r == 0)
+		r = ojson_set_cstr(out, "apiVersion", k->api_version);
+	if (r == 0)
+		r = ojson_set(out, "metadata", TAKE(meta));
+	OJSON_FOREACH(it, tree)
+		if (r == 0 && strcmp(it.key, "kind") && strcmp(it.key, "apiVersion") && strcmp(it.key, "metadata"))
+			r = ojson_put_n(out, it.key, it.key_len, ojson_ref(it.value));
+	if (r == 0)
+		*ret = TAKE(out);
+	return r;
+}
+
+int custom_admit(struct reg_op *op)
+{
+	const struct reg_set *s = op->k->set;
+	const struct ocrd_version *v = custom_version(op->k);
+
+	if (v->warning)
+		reg_warn(op, "%s", v->warning);
+	if (s->o->webhook && op->k->stored != op->k)
+		return reg_fail(op, EOPNOTSUPP, 500, "InternalError",
+				"conversion webhook for %s, Kind=%s failed: this server does not call conversion webhooks yet: use %s",
+				op->k->api_version, op->k->kind, op->k->stored->api_version);
+	if (s->terminating && op->rq.verb == REG_CREATE)
+		return orlop_fail(&op->err, EPERM, 405, "MethodNotAllowed",
+				  "create not allowed while custom resource definition is terminating");
+	return 0;
+}
+
+static void on_finding(void *arg, const char *reason, const char *field, const char *message)
+{
+	reg_cause(arg, reason, field, "%s", message);
+}
+
+void custom_check(struct reg_op *op, struct ojson *obj, const struct ojson *old)
+{
+	const struct reg_kind *k = op->k->set == op->w->k->set ? op->k : op->w->k;
+
+	(void)ocrd_check(custom_version(k)->root, obj, old, on_finding, op);
+}
+
+/* ---- what is served ---- */
+
+struct reg_served *reg_served_new(struct reg_shard *sh, const struct oschema **ret)
+{
+	struct ocrd_merge *m = ocrd_merge_new(sh->rg->schema);
+	struct orlop_query q = { .size = sizeof(q) };
+	struct orlop_snapshot *snap = NULL;
+	struct orlop_iter *it = NULL;
+	struct orlop_object *o;
+
+	if (!m)
+		return NULL;
+	if (sh->rg->crds && reg_open(sh, sh->rg->crds) &&
+	    sh->h->snapshot_open(reg_open(sh, sh->rg->crds), &snap) == 0 && sh->h->iter_open(snap, &q, &it) == 0) {
+		while ((o = sh->h->iter_next(it))) {
+			cleanup_ojson struct ojson *crd = NULL;
+
+			if (render_parse(sh->rg->crds, o->json, &crd) == 0 && custom_established(crd))
+				ocrd_merge_add(m, crd);
+		}
+		sh->h->iter_close(it);
+	}
+	sh->h->snapshot_close(snap);
+	*ret = ocrd_merge_end(m);
+	if (!*ret) {
+		ocrd_merge_free(m);
+		return NULL;
+	}
+	return (struct reg_served *)m;
+}
+
+void reg_served_free(struct reg_served *s)
+{
+	if (s)
+		ocrd_merge_free((struct ocrd_merge *)s);
+}
+
+bool reg_served_changed(struct reg_shard *sh)
+{
+	struct orlop_resource *res = sh->rg->crds ? reg_open(sh, sh->rg->crds) : NULL;
+	struct orlop_change v[16];
+	bool changed = false;
+	int32_t n = 0;
+
+	if (!res)
+		return false;
+	while ((n = sh->h->journal_read(res, &sh->crd_cursor, v, 16)) > 0) {
+		changed = true;
+		for (int32_t i = 0; i < n; i++) {
+			sh->h->object_unref(v[i].object);
+			sh->h->object_unref(v[i].prev);
+		}
+	}
+	if (n < 0) {
+		sh->crd_cursor = sh->h->resource_rev(res, NULL);
+		changed = true;
+	}
+	return changed;
+}
+
+int reg_custom_openapi(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version, const char *server,
+		       struct obuf *out)
+{
+	struct orlop_query q = { .size = sizeof(q) };
+	struct ocrd_doc doc = { .seen = OMAP_INIT };
+	struct orlop_snapshot *snap = NULL;
+	struct orlop_iter *it = NULL;
+	struct orlop_object *o;
+	size_t was = out->len;
+	char name[64];
+	int r = 0;
+
+	if (!sh->rg->crds || !reg_open(sh, sh->rg->crds) || version.len >= sizeof(name))
+		return -ENOENT;
+	snprintf(name, sizeof(name), "%.*s", OB(version));
+	if (sh->h->snapshot_open(reg_open(sh, sh->rg->crds), &snap) == 0 && sh->h->iter_open(snap, &q, &it) == 0) {
+		while (r == 0 && (o = sh->h->iter_next(it))) {
+			cleanup_ojson struct ojson *crd = NULL;
+
+			if (o->name.len <= group.len || memcmp(o->name.p + o->name.len - group.len, group.p, group.len) ||
+			    o->name.p[o->name.len - group.len - 1] != '.' ||
+			    render_parse(sh->rg->crds, o->json, &crd) || !custom_established(crd))
+				continue;
+			r = ocrd_doc_add(&doc, sh->rg->schema, crd, name, server);
+			if (r == -ENOENT)
+				r = 0;
+		}
+		sh->h->iter_close(it);
+	}
+	sh->h->snapshot_close(snap);
+	ocrd_doc_end(&doc, server, out);
+	if (r == 0)
+		r = obuf_err(out) ? -ENOMEM : out->len > was ? 0 : -ENOENT;
+	return r;
+}

@@ -1,0 +1,143 @@
+/* kind-crd.c - CustomResourceDefinitions as objects: their status at first, deletion, what is valid. */
+#include "custom.h"
+#include "kinds.h"
+#include "write.h"
+
+#include "json/ojson.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define FINALIZER "customresourcecleanup.apiextensions.k8s.io"
+
+static const char *storage_version(const struct ojson *crd)
+{
+	OJSON_FOREACH_ELEM(i, v, ojson_get_array(ojson_get(crd, "spec"), "versions"))
+		if (ojson_get_bool(v, "storage", false))
+			return ojson_get_cstr(v, "name", "");
+	return "";
+}
+
+static bool has_text(const struct ojson *list, const char *text)
+{
+	OJSON_FOREACH_ELEM(i, e, list)
+		if (ojson_string_is(e, text))
+			return true;
+	return false;
+}
+
+/* The version in which objects are stored from now on is among those in which some may be stored. */
+static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
+{
+	struct ojson *status, *stored, *names;
+	const char *version = storage_version(obj);
+	int r = 0;
+
+	if (op->rq.sub.len)
+		return 0;
+	status = ojson_ensure_object(obj, "status");
+	names = status ? ojson_ensure_object(status, "acceptedNames") : NULL;
+	stored = status ? ojson_ensure_array(status, "storedVersions") : NULL;
+	if (!stored || !names)
+		return reg_failed(op, -ENOMEM, NULL);
+	if (!old || !ojson_has(names, "plural")) {
+		r = ojson_set_cstr(names, "plural", "");
+		if (r == 0)
+			r = ojson_set_cstr(names, "kind", "");
+	}
+	if (r == 0 && version[0] && !has_text(stored, version)) {
+		struct ojson *fresh = NULL;
+
+		r = ojson_copy(stored, &fresh);
+		if (r == 0)
+			r = ojson_append_cstr(fresh, version);
+		if (r == 0)
+			r = ojson_set(status, "storedVersions", fresh);
+	}
+	reg_dirty(op);
+	return r ? reg_failed(op, r, NULL) : 0;
+}
+
+static void on_finding(void *arg, const char *reason, const char *field, const char *message)
+{
+	reg_cause(arg, reason, field, "%s", message);
+}
+
+static void on_warning(void *arg, const char *text)
+{
+	reg_warn(arg, "%s", text);
+}
+
+static int validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
+{
+	const struct ojson *how = ojson_get(ojson_get(obj, "spec"), "conversion");
+
+	if (ojson_string_is(ojson_get(how, "strategy"), "Webhook") && !op->rq.sub.len) {
+		if (ojson_count(OJSON_AT(obj, "status", "storedVersions")) > 1)
+			reg_cause(op, "FieldValueForbidden", "spec.conversion.strategy",
+				  "Forbidden: this server does not call conversion webhooks yet: objects can be stored in one version only");
+		reg_warn(op, "spec.conversion: conversion webhooks are not called yet: only the stored version can be read and written");
+	}
+	(void)ocrd_validate(obj, old, on_finding, op->rq.sub.len ? NULL : on_warning, op);
+	return 0;
+}
+
+/* Its objects go first: a finalizer keeps it until they are gone. */
+static int deleting(struct reg_op *op, struct ojson *old)
+{
+	struct ojson *obj = op->w->obj, *meta = ojson_get(obj, "metadata"), *list;
+	int r = 0;
+
+	if (ojson_get(ojson_get(old, "metadata"), "deletionTimestamp"))
+		return 0;
+	list = ojson_ensure_array(meta, "finalizers");
+	if (!list)
+		return reg_failed(op, -ENOMEM, NULL);
+	if (!has_text(list, FINALIZER))
+		r = ojson_append_cstr(list, FINALIZER);
+	if (r == 0)
+		r = custom_condition(ojson_ensure_object(obj, "status"), "Terminating", true, "InstanceDeletionPending",
+				     "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+				     reg_now(op)) < 0 ? -ENOMEM : 0;
+	reg_dirty(op);
+	return r ? reg_failed(op, r, NULL) : 0;
+}
+
+const struct reg_behaviour kind_crd = {
+	.resource = CRDS, .prepare = prepare, .validate = validate, .deleting = deleting,
+};
+
+/* 1: changed, 0: it was so, -ENOMEM. */
+int custom_condition(struct ojson *status, const char *type, bool on, const char *reason, const char *message,
+		     const char *now)
+{
+	struct ojson *list = status ? ojson_ensure_array(status, "conditions") : NULL, *c = NULL;
+	const char *value = on ? "True" : "False";
+	int r;
+
+	if (!list)
+		return -ENOMEM;
+	OJSON_FOREACH_ELEM(i, e, list)
+		if (ojson_string_is(ojson_get(e, "type"), type))
+			c = e;
+	if (c && ojson_string_is(ojson_get(c, "status"), value) && ojson_string_is(ojson_get(c, "reason"), reason) &&
+	    ojson_string_is(ojson_get(c, "message"), message))
+		return 0;
+	if (!c) {
+		c = ojson_new_object();
+		if (!c || ojson_append(list, c))
+			return -ENOMEM;
+		r = ojson_set_cstr(c, "type", type);
+		if (r == 0)
+			r = ojson_set_cstr(c, "lastTransitionTime", now);
+	} else {
+		r = ojson_string_is(ojson_get(c, "status"), value) ? 0 : ojson_set_cstr(c, "lastTransitionTime", now);
+	}
+	if (r == 0)
+		r = ojson_set_cstr(c, "status", value);
+	if (r == 0)
+		r = ojson_set_cstr(c, "reason", reason);
+	if (r == 0)
+		r = ojson_set_cstr(c, "message", message);
+	return r ? r : 1;
+}
