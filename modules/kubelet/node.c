@@ -529,6 +529,7 @@ void node_free(struct kubelet *k)
 	if (!n)
 		return;
 	ojson_unref(n->images);
+	ojson_unref(n->handlers);
 	ojson_unref(n->cidrs);
 	ojson_unref(n->sent);
 	omem_free(n->why_not);

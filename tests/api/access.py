@@ -209,7 +209,7 @@ def openapi():
     def walk(x):
         if isinstance(x, dict):
             for k, v in x.items():
-                if k == "$ref":
+                if k == "$ref" and isinstance(v, str):    # a schema of schemas has a property of that name
                     refs.add(v)
                 walk(v)
         elif isinstance(x, list):

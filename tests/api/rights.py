@@ -7,7 +7,7 @@ from rig import Api, Daemon, Tap, group, until
 
 MODULES = ["scheduler/default"] + ["controllers/" + n for n in (
     "namespace", "garbage-collector", "serviceaccount", "replicaset", "deployment", "replicationcontroller", "endpoints",
-    "endpointslice", "disruption", "node-lifecycle", "taint-eviction", "pod-garbage-collector")]
+    "endpointslice", "disruption", "resourcequota", "node-lifecycle", "taint-eviction", "pod-garbage-collector")]
 
 t = Tap()
 d = Daemon()
@@ -86,6 +86,10 @@ def budget(name):
     made(api.post("/apis/policy/v1/namespaces/default/poddisruptionbudgets", {"metadata": {"name": name}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}}))
 
 
+def quota(name):
+    made(api.post(ROOT + "/default/resourcequotas", {"metadata": {"name": name}, "spec": {"hard": {"secrets": "99"}}}))
+
+
 def orphaned(name):
     """A ConfigMap of an owner that is not there."""
     made(api.post(ROOT + "/default/configmaps", {"metadata": {"name": name, "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "nix", "uid": "0b3e0d1e-0000-4000-8000-000000000000"}]}}))
@@ -118,6 +122,8 @@ def rows():
     without("system:controller:endpoint-controller", "endpoints", "create", SA + "endpoint-controller", service, "ep", there(ROOT + "/default/endpoints/%s"))
     without("system:controller:disruption-controller", "poddisruptionbudgets/status", "update", SA + "disruption-controller", budget, "b",
             lambda n: (api.get("/apis/policy/v1/namespaces/default/poddisruptionbudgets/" + n).json.get("status") or {}).get("observedGeneration") == 1)
+    without("system:controller:resourcequota-controller", "resourcequotas/status", "update", SA + "resourcequota-controller", quota, "q",
+            lambda n: "secrets" in ((api.get(ROOT + "/default/resourcequotas/" + n).json.get("status") or {}).get("used") or {}))
     without("system:controller:generic-garbage-collector", "configmaps", "delete", SA + "generic-garbage-collector", orphaned, "o",
             lambda n: api.get(ROOT + "/default/configmaps/" + n).status == 404)
     without("system:controller:namespace-controller", "namespaces/finalize", "update", SA + "namespace-controller", ended, "n",
