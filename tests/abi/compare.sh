@@ -69,6 +69,12 @@ change 's/^\tuint64_t\t(\*now_boot)(const struct orlop_host \*h);//; s/(\*now_mo
 verdict $? "a function of the table that is gone, or takes other arguments, is a break"
 change '/^struct orlop_host {/,/^};/s/^};/\tint (*new_member)(const struct orlop_host *h);\n};/' host.h && same "$tmp/now.abi" "$tmp/m.so"
 verdict $? "a member at the end of a table is none" "$tmp/diff"
+change 's/^struct orlop_change {/struct orlop_new_struct {\n\tint x;\n};\n&/' cache.h && same "$tmp/now.abi" "$tmp/m.so" && grep -q 'Added function' "$tmp/all"
+verdict $? "nor is another struct" "$tmp/diff"
+change 's/^struct orlop_change {/struct orlop_changed {/' cache.h && ! same "$tmp/now.abi" "$tmp/m.so"
+verdict $? "a struct that is gone is a break"
+change '/ORLOP_STORAGE_TXN[[:space:]]*=/d' storage.h && ! constants_kept "$tmp/now.txt" "$tmp/m.txt"
+verdict $? "a constant that is gone is a break"
 change 's/\(ORLOP_STORAGE_TXN[[:space:]]*=\) 2/\1 12/' storage.h && ! constants_kept "$tmp/now.txt" "$tmp/m.txt"
 verdict $? "a constant with another value is a break"
 
