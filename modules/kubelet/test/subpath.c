@@ -119,7 +119,7 @@ int main(void)
 		return otap_skip_all("needs to mount");
 	if (!mkdtemp(dir))
 		otap_bail_out("no directory");
-	snprintf(at, sizeof(at), "%s/root/pods/u/volume-subpaths/v/c/0", dir);
+	snprintf(at, sizeof(at), "%s/kubelet/pods/u/volume-subpaths/v/c/0", dir);
 	(void)ofile_mkdir_p(in("vol/a"), 0755);
 	(void)ofile_mkdir_p(in("vol/race/s"), 0755);
 	(void)ofile_mkdir_p(in("out/s"), 0755);
