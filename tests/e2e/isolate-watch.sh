@@ -6,13 +6,13 @@
 need kubectl python3
 
 cat > "$tmp/watch.py" << 'PY'
-import http.client, json, os, signal, ssl, subprocess, sys, threading, time
+import http.client, json, os, signal, ssl, subprocess, sys, threading
 
 port, pki, orlop, data, kills, names = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]), sys.argv[6:]
 ctx = ssl.create_default_context(cafile=pki + "/ca.crt")
 ctx.load_cert_chain(pki + "/admin.crt", pki + "/admin.key")
 path = "/api/v1/namespaces/default/configmaps"
-stop, acked, last = threading.Event(), [], [0]
+stop, acked, last, more = threading.Event(), [], [0], threading.Condition()
 
 
 def connect():
@@ -35,9 +35,17 @@ def write(name):
             status, o = ask(conn, "PUT", path + "/" + name, doc) if made else ask(conn, "POST", path, doc)
             made = made or status in (201, 409)
             if status in (200, 201):
-                acked.append((int(o["metadata"]["resourceVersion"]), name, str(seq)))
+                with more:
+                    acked.append((int(o["metadata"]["resourceVersion"]), name, str(seq)))
+                    more.notify()
         except (OSError, http.client.HTTPException, ValueError):
             conn = None
+
+
+def acknowledged(n):
+    goal = len(acked) + n
+    with more:
+        more.wait_for(lambda: len(acked) >= goal)
 
 
 class Watcher(threading.Thread):
@@ -79,16 +87,12 @@ for t in watchers + writers:
     t.start()
 for _ in range(kills):
     for name in names:
-        goal = len(acked) + 300
-        while len(acked) < goal:
-            time.sleep(0.01)
+        acknowledged(300)
         listed = json.loads(subprocess.check_output([orlop, "module", "list", "--json", "--data-dir", data]))
         for m in listed:
             if m["name"] == name and m.get("pid"):
                 os.kill(m["pid"], signal.SIGKILL)
-goal = len(acked) + 300
-while len(acked) < goal:
-    time.sleep(0.01)
+acknowledged(300)
 stop.set()
 for t in writers:
     t.join(30)

@@ -238,7 +238,7 @@ single_pod()
 	[ $? = 7 ]
 	result "exec tells the exit code" $?
 	fails "exec of what is not there" "Internal error occurred: error executing command in container: " kn exec single -- /no/such/program
-	says "exec -it knows the window" "33 99" on_terminal "$KUBECTL --kubeconfig=$dir/admin.kubeconfig -n $ns exec -it single -- sh -c 'sleep 1; stty size'"
+	says "exec -it knows the window" "33 99" on_terminal "$KUBECTL --kubeconfig=$dir/admin.kubeconfig -n $ns exec -it single -- sh -c 'until stty size | grep \"33 99\"; do sleep 0.1; done'"
 	echo "to and fro" > "$tmp/there"
 	ok "cp to it" kn cp "$tmp/there" single:/tmp/there
 	is "it is there" "to and fro" kn exec single -- cat /tmp/there

@@ -90,7 +90,7 @@ def daemon_dies(d):
                 pass
         t = threading.Thread(target=life)
         t.start()
-        time.sleep(i * 0.004)
+        time.sleep(i * 0.004)		# where in its life does not matter, only that it differs
         d.kill()
         t.join()
         d.start()
@@ -138,7 +138,7 @@ def monitor_dies(d):
                         try:
                             if os.path.basename(os.readlink("/proc/%d/exe" % x)).startswith(name) or \
                                os.path.basename(comm(x).split(b"\0")[0].decode()) == name:
-                                time.sleep(k * 0.003)
+                                time.sleep(k * 0.003)	# at different moments of its work
                                 os.kill(x, signal.SIGKILL)
                                 hit.append(x)
                         except OSError:
