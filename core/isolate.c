@@ -22,14 +22,11 @@
 #include "base/ofile.h"
 #include "base/omem.h"
 #include "bus/bus.h"
-#include "cache/cache.h"
 #include "crash.h"
-#include "host.h"
 #include "isolate_proxy.h"
 #include "loader.h"
 #include "log.h"
 #include "metrics.h"
-#include "net.h"
 #include "spawn.h"
 
 #define SECOND		UINT64_C(1000000000)
@@ -38,33 +35,14 @@
 #define WELL_NS		(60 * SECOND)	/* up for so long: the next crash is a first one again */
 #define CALLS_NS	(10 * SECOND)	/* for calls to be answered before it is told to end */
 #define CLOSE_NS	(5 * SECOND)	/* to exit when it has drained; then it is killed */
-#define HEALTH_NS	(SECOND / 4)
-#define ASK_NS		(5 * SECOND)
 #define CTL_FD		3
 #define LAST_WORDS_MAX	(256u << 10)
 #define SOCKET_BYTES	(1 << 20)
 
-static int iso_spawn(struct core_isolate *iso, struct orlop_error *err);
-
 /* ---- the end of a child -------------------------------------------------------------------------------- */
 
-static void asks_end(struct core_isolate *iso, int status, const char *why)
-{
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	struct olist *n;
-
-	while ((n = olist_shift(&iso->asks))) {
-		struct iso_ask *a = OLIST_ENTRY(n, struct iso_ask, node);
-
-		(void)orlop_fail(&err, -status, 0, "", "module %s: %s", iso->inst->name, why);
-		if (a->fn)
-			a->fn(a->arg, status, "", &err);
-		omem_free(a);
-	}
-}
-
 /* Gives back what belonged to the child; the link stays, without anybody behind it, until the next. */
-static void child_clear(struct core_isolate *iso)
+void iso_child_clear(struct core_isolate *iso)
 {
 	core_iso_chan_free(iso->chan);
 	iso->chan = NULL;
@@ -107,7 +85,7 @@ static void gone_posted(void *arg)
 
 static void close_end(struct core_isolate *iso);
 
-static void timer_due(void *arg)
+void iso_timer_due(void *arg)
 {
 	struct core_isolate *iso = arg;
 	struct orlop_error err = ORLOP_ERROR_INIT;
@@ -158,7 +136,7 @@ static void restart_plan(struct core_isolate *iso)
 	if (delay)
 		core_timer_set(iso->timer, delay, 0);
 	else
-		timer_due(iso);
+		iso_timer_due(iso);
 }
 
 static void say_exit(struct core_isolate *iso, int32_t code, int32_t sig)
@@ -230,13 +208,13 @@ static void child_exited(void *arg, int32_t code, int32_t sig)
 		last_words(iso);
 	core_timer_clear(iso->timer);
 	iso->quieting = false;
-	child_clear(iso);
+	iso_child_clear(iso);
 	iso->state = ISO_NONE;
 	iso_relay_down(iso);
 	if (iso->closing) {
 		if (crashed && !iso->ended_by_us)
 			CLOG(iso->core, WARN, "module_end", "name=%s reason=\"%s\"", inst->name, iso->last_exit);
-		asks_end(iso, -ECONNRESET, iso->last_exit);
+		iso_asks_end(iso, -ECONNRESET, iso->last_exit);
 		iso_gone(iso);
 		return;
 	}
@@ -245,7 +223,7 @@ static void child_exited(void *arg, int32_t code, int32_t sig)
 		bool stop = iso->stop_asked;
 
 		iso->stop_asked = false;
-		asks_end(iso, -ECONNRESET, iso->last_exit);
+		iso_asks_end(iso, -ECONNRESET, iso->last_exit);
 		restart_plan(iso);
 		if (stop) {
 			core_timer_clear(iso->timer);
@@ -255,7 +233,7 @@ static void child_exited(void *arg, int32_t code, int32_t sig)
 		return;
 	}
 	/* It never was. */
-	asks_end(iso, -ECONNRESET, iso->last_exit);
+	iso_asks_end(iso, -ECONNRESET, iso->last_exit);
 	(void)orlop_fail(&err, EIO, 0, "", "its process ended: %s", iso->last_exit);
 	iso_refused(iso, -EIO, &err);
 	orlop_error_done(&err);
@@ -363,7 +341,7 @@ static int child_start(struct core_isolate *iso, int ctl, struct orlop_error *er
 }
 
 /* A child that maps the file. What it then says decides. */
-static int iso_spawn(struct core_isolate *iso, struct orlop_error *err)
+int iso_spawn(struct core_isolate *iso, struct orlop_error *err)
 {
 	int sv[2] = { -1, -1 };
 	int r;
@@ -395,7 +373,7 @@ static int iso_spawn(struct core_isolate *iso, struct orlop_error *err)
 	if (r) {
 		if (iso->child)
 			(void)core_child_kill(iso->child, SIGKILL);
-		child_clear(iso);
+		iso_child_clear(iso);
 		return r;
 	}
 	iso->state = ISO_MAPPING;
@@ -441,323 +419,6 @@ void iso_ready(struct core_isolate *iso)
 		core_link_resume(inst->shards[0].link);
 	CLOG(iso->core, INFO, "module_restarted", "name=%s pid=%d restarts=%u ms=%llu", inst->name, iso->pid,
 	     iso->restarts, (unsigned long long)((iso->up_ns - iso->t0) / 1000000));
-}
-
-/* ---- questions ------------------------------------------------------------------------------------------------- */
-
-static void asks_arm(struct core_isolates *all);
-
-int iso_ask(struct core_isolate *iso, uint32_t type, const struct orlop_msgw *w, uint64_t timeout_ns,
-	    core_isolate_fn fn, void *arg)
-{
-	struct iso_ask *a;
-	int r;
-
-	if (!iso->chan)
-		return -ENOTCONN;
-	a = OMEM_NEW(struct iso_ask);
-	if (!a)
-		return -ENOMEM;
-	a->id = ++iso->last_id;
-	a->type = type;
-	a->fn = fn;
-	a->arg = arg;
-	a->until_ns = core_now_mono() + timeout_ns;
-	r = core_iso_send(iso->chan, type, a->id, w, 0);
-	if (r) {
-		omem_free(a);
-		return r;
-	}
-	olist_append(&iso->asks, &a->node);
-	asks_arm(iso->core->isolates);
-	return 0;
-}
-
-int core_isolate_stats(struct core_instance *inst, core_isolate_fn fn, void *arg)
-{
-	struct core_isolate *iso = inst->iso;
-
-	if (iso->state != ISO_UP || !(iso->desc.has & CORE_ISO_HAS_STATS))
-		return -ENOTCONN;
-	return iso_ask(iso, CORE_ISO_STATS, NULL, ASK_NS, fn, arg);
-}
-
-static int cm_copy(struct core_config_module *to, const struct core_config_module *from)
-{
-	to->module = omem_strdup(from->module ? from->module : "");
-	to->name = omem_strdup(from->name);
-	to->line = from->line;
-	to->isolate = from->isolate;
-	if (!to->module || (from->name && !to->name))
-		return -ENOMEM;
-	for (uint32_t i = 0; i < from->n_params; i++)
-		if (core_config_param_add(to, from->params[i].name, from->params[i].value, from->params[i].type,
-					  from->params[i].line))
-			return -ENOMEM;
-	return 0;
-}
-
-/* A change that the child has taken on, to be taken on by the next child too. */
-struct param_change {
-	struct core_isolate *iso;
-	struct core_config_module cm;
-	core_isolate_fn	fn;
-	void		*arg;
-};
-
-static void change_free(struct param_change *p)
-{
-	core_config_module_done(&p->cm);
-	omem_free(p);
-}
-
-/* Into what the next child gets. */
-static void change_keep(struct core_config_module *cm, const struct core_config_param *new)
-{
-	for (uint32_t i = 0; i < cm->n_params; i++)
-		if (strcmp(cm->params[i].name, new->name) == 0) {
-			char *copy = omem_strdup(new->value);
-
-			if (copy) {
-				omem_free(cm->params[i].value);
-				cm->params[i].value = copy;
-				cm->params[i].type = 0;
-			}
-			return;
-		}
-	(void)core_config_param_add(cm, new->name, new->value, 0, 0);
-}
-
-static void set_answered(void *arg, int status, const char *text, const struct orlop_error *err)
-{
-	struct param_change *p = arg;
-	uint32_t changed = 0;
-	char count[16];
-
-	for (uint32_t i = 0; status == 0 && i < p->cm.n_params; i++)
-		change_keep(&p->iso->cm, &p->cm.params[i]);
-	/* What is shown here. */
-	if (status == 0)
-		(void)core_loader_set(p->iso->core, p->iso->inst->name, &p->cm, &changed, NULL);
-	else if (!p->fn)
-		core_log_text(p->iso->core->log, p->iso->inst->name, ORLOP_LOG_ERR, "param_refused", err->msg);
-	if (changed)
-		iso_feed_wants(p->iso);
-	(void)snprintf(count, sizeof(count), "%u", changed);
-	if (p->fn)
-		p->fn(p->arg, status, status ? text : count, err);
-	change_free(p);
-}
-
-int core_isolate_set(struct core_instance *inst, const struct core_config_module *cm, core_isolate_fn fn,
-		     void *arg, struct orlop_error *err)
-{
-	struct core_isolate *iso = inst->iso;
-	struct param_change *p;
-	struct orlop_msgw w;
-	int r = core_loader_set_check(iso->core, inst->name, cm, err);
-
-	if (r)
-		return r;
-	if (iso->state != ISO_UP)
-		return orlop_fail(err, EAGAIN, 0, "", "module %s is %s", inst->name, iso->health.text);
-	p = OMEM_NEW(struct param_change);
-	if (!p || cm_copy(&p->cm, cm)) {
-		if (p)
-			change_free(p);
-		return orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", inst->name);
-	}
-	p->iso = iso;
-	p->fn = fn;
-	p->arg = arg;
-	orlop_msgw_init(&w, NULL);
-	core_iso_put_params(&w, cm);
-	r = iso_ask(iso, CORE_ISO_SET, &w, ASK_NS, set_answered, p);
-	orlop_msgw_done(&w);
-	if (r) {
-		change_free(p);
-		return orlop_fail(err, -r, 0, "", "module %s: %s", inst->name, strerrordesc_np(-r));
-	}
-	return 0;
-}
-
-void core_isolate_level(struct core_instance *inst, int32_t level)
-{
-	struct core_isolate *iso = inst->iso;
-	struct orlop_msgw w;
-
-	iso->level = level;
-	if (!iso->chan)
-		return;
-	orlop_msgw_init(&w, NULL);
-	orlop_msgw_u64(&w, CORE_ISO_T_NUM, (uint64_t)(level ? level : core_log_level(iso->core->log, inst->name)));
-	(void)core_iso_send(iso->chan, CORE_ISO_LEVEL, 0, &w, 0);
-	orlop_msgw_done(&w);
-}
-
-/* One refresh of many. */
-struct refresh {
-	struct core	*core;
-	uint32_t	open;
-	orlop_cb	fn;
-	void		*arg;
-};
-
-static void refresh_one(void *arg, int status, const char *text, const struct orlop_error *err)
-{
-	struct refresh *r = arg;
-
-	(void)status;
-	(void)text;
-	(void)err;
-	if (--r->open)
-		return;
-	r->fn(r->arg);
-	omem_free(r);
-}
-
-static void refresh_none(void *arg)
-{
-	refresh_one(arg, 0, "", NULL);
-}
-
-int core_isolate_refresh(struct core *c, orlop_cb fn, void *arg)
-{
-	struct refresh *r = OMEM_NEW(struct refresh);
-	int e;
-
-	if (!r)
-		return -ENOMEM;
-	r->core = c;
-	r->fn = fn;
-	r->arg = arg;
-	r->open = 1;
-	OLIST_FOREACH(n, &c->isolates->list) {
-		struct core_isolate *iso = OLIST_ENTRY(n, struct core_isolate, node);
-
-		if (iso->state == ISO_UP && iso_ask(iso, CORE_ISO_HEALTH, NULL, HEALTH_NS, refresh_one, r) == 0)
-			r->open++;
-	}
-	/* Called back later in any case. */
-	e = core_loop_post(c->main, refresh_none, r);
-	if (e)
-		refresh_none(r);
-	return 0;
-}
-
-/* ---- is it alive? ------------------------------------------------------------------------------------------------ */
-
-static void ping_answered(void *arg, int status, const char *text, const struct orlop_error *err)
-{
-	struct core_isolate *iso = arg;
-
-	(void)text;
-	(void)err;
-	if (status == 0)
-		iso->requests_pinged = iso->requests_asked;
-	else if (status == -ETIMEDOUT)
-		iso_lost(iso, "hangs: its loops did not turn while requests were open");
-}
-
-static bool asked(struct core_isolate *iso, uint32_t type)
-{
-	OLIST_FOREACH(n, &iso->asks)
-		if (OLIST_ENTRY(n, struct iso_ask, node)->type == type)
-			return true;
-	return false;
-}
-
-/*
- * Asks a child whether its loops turn, but only while something waits for it that has come since it
- * last said so: one that has nothing to do is left alone.
- */
-static void alive_look(struct core_isolate *iso)
-{
-	if (iso->state != ISO_UP || asked(iso, CORE_ISO_PING) || iso->open == 0 || iso->got == iso->requests_pinged)
-		return;
-	iso->requests_asked = iso->got;
-	(void)iso_ask(iso, CORE_ISO_PING, NULL, iso->core->config->hang_timeout_ns, ping_answered, iso);
-}
-
-/* On the switch's thread, while the main loop waits: what is open at whose links. */
-static void link_seen(void *arg, const struct core_link_stats *s)
-{
-	struct core_isolates *all = arg;
-
-	OLIST_FOREACH(n, &all->list) {
-		struct core_isolate *iso = OLIST_ENTRY(n, struct core_isolate, node);
-		size_t len = strlen(iso->inst->name);
-
-		if (strncmp(s->name, iso->inst->name, len) == 0 && (!s->name[len] || s->name[len] == '#')) {
-			iso->open += s->open;
-			iso->got += s->requests_in;
-		}
-	}
-}
-
-static void alive_look_all(struct core_isolates *all)
-{
-	OLIST_FOREACH(n, &all->list) {
-		struct core_isolate *iso = OLIST_ENTRY(n, struct core_isolate, node);
-
-		iso->open = 0;
-		iso->got = 0;
-	}
-	core_bus_stats(all->core->bus, link_seen, all);
-	OLIST_FOREACH(n, &all->list)
-		alive_look(OLIST_ENTRY(n, struct core_isolate, node));
-}
-
-/* The timer of all: overdue answers, and whether who has work is alive. */
-static void isolates_tick(void *arg)
-{
-	struct core_isolates *all = arg;
-	uint64_t now = core_now_mono();
-	struct orlop_error err = ORLOP_ERROR_INIT;
-
-	all->armed_ns = 0;
-	OLIST_FOREACH_SAFE(n, tmp, &all->list) {
-		struct core_isolate *iso = OLIST_ENTRY(n, struct core_isolate, node);
-
-		OLIST_FOREACH_SAFE(k, next, &iso->asks) {
-			struct iso_ask *a = OLIST_ENTRY(k, struct iso_ask, node);
-
-			if (a->until_ns > now)
-				continue;
-			olist_del(&a->node);
-			(void)orlop_fail(&err, ETIMEDOUT, 0, "", "module %s does not answer", iso->inst->name);
-			if (a->fn)
-				a->fn(a->arg, -ETIMEDOUT, "", &err);
-			omem_free(a);
-			break;		/* the callback may have changed the list; the next turn goes on */
-		}
-	}
-	if (now >= all->look_ns) {
-		alive_look_all(all);
-		all->look_ns = now + all->core->config->hang_timeout_ns / 4;
-	}
-	asks_arm(all);
-}
-
-static void asks_arm(struct core_isolates *all)
-{
-	uint64_t now = core_now_mono();
-	uint64_t at = olist_empty(&all->list) ? 0 : all->look_ns;
-
-	OLIST_FOREACH(n, &all->list) {
-		struct core_isolate *iso = OLIST_ENTRY(n, struct core_isolate, node);
-
-		OLIST_FOREACH(k, &iso->asks) {
-			struct iso_ask *a = OLIST_ENTRY(k, struct iso_ask, node);
-
-			if (!at || a->until_ns < at)
-				at = a->until_ns;
-		}
-	}
-	if (!at || (all->armed_ns && all->armed_ns <= at))
-		return;
-	all->armed_ns = at;
-	core_timer_set(all->timer, at > now ? at - now : 0, 0);
 }
 
 /* ---- its steps: life.h ---------------------------------------------------------------------------------------------- */
@@ -825,8 +486,8 @@ static uint32_t life_draining(struct core_instance *inst)
 
 	if (iso->state != ISO_UP || !(iso->desc.has & CORE_ISO_HAS_DRAINING))
 		return 0;
-	if (!asked(iso, CORE_ISO_HEALTH))
-		(void)iso_ask(iso, CORE_ISO_HEALTH, NULL, HEALTH_NS, NULL, NULL);
+	if (!iso_asked(iso, CORE_ISO_HEALTH))
+		(void)iso_ask(iso, CORE_ISO_HEALTH, NULL, ISO_HEALTH_NS, NULL, NULL);
 	return iso->draining;
 }
 
@@ -836,8 +497,8 @@ static uint32_t life_changing(struct core_instance *inst)
 
 	if (iso->state != ISO_UP)
 		return 0;
-	if (!asked(iso, CORE_ISO_HEALTH))
-		(void)iso_ask(iso, CORE_ISO_HEALTH, NULL, HEALTH_NS, NULL, NULL);
+	if (!iso_asked(iso, CORE_ISO_HEALTH))
+		(void)iso_ask(iso, CORE_ISO_HEALTH, NULL, ISO_HEALTH_NS, NULL, NULL);
 	return iso->changing;
 }
 
@@ -915,225 +576,3 @@ const struct core_life core_life_isolated = {
 	.close = life_close,
 	.hold = life_hold,
 };
-
-/* ---- making and freeing ------------------------------------------------------------------------------------------------ */
-
-/* The instance's own health(): what was told last, and a question for next time. */
-static void proxy_health(void *ctx, struct orlop_health *h)
-{
-	struct core_isolate *iso = ctx;
-
-	h->ok = iso->health.ok;
-	(void)snprintf(h->text, sizeof(h->text), "%s", iso->health.text);
-	if (iso->state == ISO_UP && iso->desc.has & CORE_ISO_HAS_HEALTH && !asked(iso, CORE_ISO_HEALTH))
-		(void)iso_ask(iso, CORE_ISO_HEALTH, NULL, ASK_NS, NULL, NULL);
-}
-
-static int proxy_stats(void *ctx, char *buf, size_t size)
-{
-	struct core_isolate *iso = ctx;
-
-	if (!iso->stats || !iso->stats[0])
-		return -1;
-	return snprintf(buf, size, "%s", iso->stats) < (int)size ? 0 : -1;
-}
-
-bool core_isolate_up(const struct core_instance *inst)
-{
-	return inst->iso->state == ISO_UP;
-}
-
-void core_isolate_put(const struct core_instance *inst, struct obuf *b)
-{
-	const struct core_isolate *iso = inst->iso;
-	char rights[512];
-
-	core_rights_print(&iso->image->info.rights, rights, sizeof(rights));
-	obuf_printf(b, ",\"isolation\":\"process\",\"pid\":%d,\"restarts\":%u,\"lastExit\":", iso->pid, iso->restarts);
-	obuf_put_json_cstr(b, iso->last_exit);
-	obuf_puts(b, ",\"rights\":");
-	obuf_put_json_cstr(b, rights);
-}
-
-static void image_done(struct core_isolate *iso)
-{
-	if (!iso->image)
-		return;
-	core_modinfo_done(&iso->image->info);
-	omem_free(iso->image->path);
-	omem_free(iso->image);
-	iso->image = NULL;
-}
-
-/* What the file says, or @like's copy of it; nothing of it is run or mapped here. */
-static int image_make(struct core_isolate *iso, const char *path, const struct core_isolate *like,
-		      struct orlop_error *err)
-{
-	const char *slash = strrchr(path, '/');
-	const char *file = slash ? slash + 1 : path;
-	struct core_image *img = OMEM_NEW(struct core_image);
-	cleanup_close int fd = -1;
-	int r;
-
-	if (!img)
-		return orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", file);
-	iso->image = img;
-	olist_init(&img->node);
-	img->copy_fd = -1;
-	img->users = 2;		/* the loader's close does not free it */
-	img->path = like ? omem_strdup(path) : realpath(path, NULL);
-	if (img->path)
-		fd = like ? fcntl(like->so_fd, F_DUPFD_CLOEXEC, 3) : open(img->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return orlop_fail(err, errno, 0, "", "module file %s: %s", path, strerrordesc_np(errno));
-	r = core_modinfo_read(fd, file, &img->info, err);
-	if (r == 0)
-		r = core_modinfo_abi_check(&img->info, file, err);
-	/* Each of its processes maps this one, whatever happens to the file meanwhile. */
-	if (r == 0 && !like)
-		r = core_image_copy(fd, img, &iso->so_fd, err);
-	if (r)
-		return r;
-	if (like) {
-		iso->so_fd = fd;
-		fd = -1;
-	}
-	iso->blank.magic = ORLOP_MODULE_MAGIC;
-	iso->blank.size = sizeof(iso->blank);
-	iso->blank.name = img->info.name;
-	iso->blank.class_name = img->info.class_name;
-	iso->blank.param_size = sizeof(struct orlop_param);
-	img->mod = &iso->blank;
-	return 0;
-}
-
-static int isolates_make(struct core *c)
-{
-	int r;
-
-	if (c->isolates)
-		return 0;
-	c->isolates = OMEM_NEW(struct core_isolates);
-	if (!c->isolates)
-		return -ENOMEM;
-	c->isolates->core = c;
-	olist_init(&c->isolates->list);
-	r = core_timer_new(c->main, NULL, isolates_tick, c->isolates, &c->isolates->timer);
-	return r ? r : iso_resources_watch(c->isolates);
-}
-
-void core_isolates_free(struct core *c)
-{
-	if (!c->isolates)
-		return;
-	core_timer_free(c->isolates->timer);
-	core_cache_close(c->isolates->resources);
-	omem_free(c->isolates);
-	c->isolates = NULL;
-}
-
-static int isolate_make(struct core *c, const char *path, const struct core_isolate *like,
-			const struct core_config_module *cm, struct core_instance **ret, struct orlop_error *err)
-{
-	struct core_isolate *iso = OMEM_NEW(struct core_isolate);
-	struct core_config_module bare = { .module = cm->module, .name = cm->name, .line = cm->line };
-	struct core_instance *inst;
-	int r;
-
-	if (!iso)
-		return orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", cm->module);
-	olist_init(&iso->node);
-	olist_init(&iso->asks);
-	olist_init(&iso->leads);
-	olist_init(&iso->calls);
-	olist_init(&iso->reqs);
-	omap_init(&iso->asked);
-	omap_init(&iso->topics);
-	omap_init(&iso->call_ids);
-	omap_init(&iso->req_ids);
-	omap_init(&iso->lent);
-	iso->core = c;
-	iso->so_fd = -1;
-	iso->metrics_fd = -1;
-	iso->crash_fd = -1;
-	iso->health = (struct orlop_health){ .size = sizeof(iso->health), .ok = 1 };
-	r = isolates_make(c) || cm_copy(&iso->cm, cm) || core_timer_new(c->main, NULL, timer_due, iso, &iso->timer) ||
-		iso_feed_new(iso) ? orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", cm->module) :
-		image_make(iso, path, like, err);
-	if (r == 0)
-		r = core_instance_new(c, iso->image, &bare, &inst, err);
-	if (r) {
-		core_isolate_free(iso);
-		return r;
-	}
-	inst->iso = iso;
-	inst->ctx = iso;
-	inst->mod.health = proxy_health;
-	inst->mod.stats = proxy_stats;
-	inst->life = &core_life_isolated;
-	iso->inst = inst;
-	inst->ops = iso_relay_ops();
-	iso->t0 = core_now_mono();
-	olist_append(&c->isolates->list, &iso->node);
-	asks_arm(c->isolates);
-	r = core_shard_open(&inst->shards[0]);
-	if (r) {
-		r = orlop_fail(err, -r, 0, "", "cannot open a link to the bus: %s", strerrordesc_np(-r));
-	} else {
-		core_link_serve(inst->shards[0].link, inst->ops, iso);
-		r = iso_spawn(iso, err);
-	}
-	if (r) {
-		(void)orlop_wrap(err, r, "module %s", inst->name);
-		core_instance_free(inst);
-		return r;
-	}
-	*ret = inst;
-	return 0;
-}
-
-int core_isolate_new(struct core *c, const char *path, const struct core_config_module *cm,
-		     struct core_instance **ret, struct orlop_error *err)
-{
-	return isolate_make(c, path, NULL, cm, ret, err);
-}
-
-int core_isolate_again(const struct core_instance *inst, const struct core_config_module *cm,
-		       struct core_instance **ret, struct orlop_error *err)
-{
-	return isolate_make(inst->core, inst->image->path, inst->iso, cm, ret, err);
-}
-
-void core_isolate_free(struct core_isolate *iso)
-{
-	if (!iso)
-		return;
-	olist_del(&iso->node);
-	if (iso->child)
-		(void)core_child_kill(iso->child, SIGKILL);
-	if (iso->inst) {
-		asks_end(iso, -ECANCELED, "is gone");
-		child_clear(iso);
-		iso_relay_end(iso);
-		iso_sockets_drop(iso);
-		core_link_close(iso->inst->shards[0].link);
-		iso->inst->shards[0].link = NULL;
-	}
-	omap_done(&iso->call_ids);
-	omap_done(&iso->req_ids);
-	omap_done(&iso->asked);
-	iso_topics_free(iso);
-	omap_done(&iso->lent);
-	core_timer_free(iso->timer);
-	iso_feed_stop(iso);
-	core_timer_free(iso->feed_timer);
-	core_iso_meter_unref(iso->meter);
-	omem_free(iso->stats);
-	core_iso_desc_done(&iso->desc);
-	core_config_module_done(&iso->cm);
-	orlop_error_done(&iso->refusal);
-	if (iso->so_fd >= 0)
-		(void)close(iso->so_fd);
-	image_done(iso);
-	omem_free(iso);
-}

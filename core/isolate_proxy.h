@@ -1,6 +1,6 @@
 /*
  * isolate_proxy.h - the inside of an instance whose module lives in a child: isolate.c,
- * isolate_serve.c. Main loop only.
+ * isolate_new.c, isolate_question.c, isolate_serve.c and others. Main loop only.
  */
 #ifndef CORE_ISOLATE_PROXY_H
 #define CORE_ISOLATE_PROXY_H
@@ -124,14 +124,28 @@ struct core_isolates {
 #define ISO_WORDS	32768u		/* of metrics: 256 KiB, sparse */
 
 /* isolate.c */
+int iso_spawn(struct core_isolate *iso, struct orlop_error *err);
+void iso_child_clear(struct core_isolate *iso);	/* what belonged to the child is given back */
+void iso_timer_due(void *arg);
 void iso_mapped(struct core_isolate *iso);		/* DESCRIBE was understood */
 void iso_ready(struct core_isolate *iso);
 /* The channel or the bus have ended, or it said that it cannot go on: the child's end follows. */
 void iso_lost(struct core_isolate *iso, const char *why);
 void iso_refused(struct core_isolate *iso, int status, struct orlop_error *err);	/* FAILED before READY */
+
+/* isolate_new.c */
+int iso_cm_copy(struct core_config_module *to, const struct core_config_module *from);
+
+/* isolate_question.c */
+#define ISO_ASK_NS	UINT64_C(5000000000)
+#define ISO_HEALTH_NS	UINT64_C(250000000)
 /* Asks; @fn once, later; -errno in it if the child is gone by then. 0, -ENOTCONN, -ENOMEM. */
 int iso_ask(struct core_isolate *iso, uint32_t type, const struct orlop_msgw *w, uint64_t timeout_ns,
 	    core_isolate_fn fn, void *arg);
+bool iso_asked(struct core_isolate *iso, uint32_t type);	/* is a question of the kind open? */
+void iso_asks_end(struct core_isolate *iso, int status, const char *why);
+void iso_asks_arm(struct core_isolates *all);
+void iso_tick(void *arg);
 
 /* isolate_relay.c: requests to and from the child. */
 const struct orlop_ops *iso_relay_ops(void);
