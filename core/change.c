@@ -29,14 +29,11 @@ static int param_change(struct core_config_module *m, const struct core_config_p
 {
 	struct core_config_param *to;
 	uint32_t i;
-	int r = 0;
 
 	for (i = 0; i < m->n_params && strcmp(m->params[i].name, p->name); i++)
 		;
 	if (i == m->n_params)
-		r = core_config_param_add(m, p->name, p->value, p->type, p->line);
-	if (r)
-		return r;
+		return core_config_param_copy(m, p);
 	to = &m->params[i];
 	omem_free(to->value);
 	omem_free(to->file);

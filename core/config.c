@@ -97,6 +97,18 @@ int core_config_param_add(struct core_config_module *m, const char *name, const 
 	return 0;
 }
 
+int core_config_param_copy(struct core_config_module *m, const struct core_config_param *from)
+{
+	struct core_config_param *p;
+
+	if (core_config_param_add(m, from->name, from->value, from->type, from->line))
+		return -ENOMEM;
+	p = &m->params[m->n_params - 1];
+	p->carried = from->carried;
+	p->file = omem_strdup(from->file);
+	return p->file || !from->file ? 0 : -ENOMEM;
+}
+
 /* ---- settings ------------------------------------------------------------------------------------- */
 
 static const char *type_word(const config_setting_t *s)

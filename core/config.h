@@ -94,6 +94,8 @@ void core_config_free(struct core_config *c);
 void core_config_module_done(struct core_config_module *m);
 int core_config_param_add(struct core_config_module *m, const char *name, const char *value,
 			  uint32_t type, uint32_t line);
+/* The same, with where it comes from. */
+int core_config_param_copy(struct core_config_module *m, const struct core_config_param *from);
 /* change = ( … ) over modules = ( … ): change.c. @changes stay the caller's. */
 int core_config_change(struct core_config *c, const struct core_config_module *changes, uint32_t n, struct orlop_error *err);
 

@@ -85,6 +85,8 @@ static int image_make(struct core_isolate *iso, const char *path, const struct c
 	img->copy_fd = -1;
 	img->users = 2;		/* the loader's close does not free it */
 	img->path = like ? omem_strdup(path) : realpath(path, NULL);
+	if (like && !img->path)
+		return orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", file);
 	if (img->path)
 		fd = like ? fcntl(like->so_fd, F_DUPFD_CLOEXEC, 3) : open(img->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
@@ -119,8 +121,7 @@ int iso_cm_copy(struct core_config_module *to, const struct core_config_module *
 	if (!to->module || (from->name && !to->name))
 		return -ENOMEM;
 	for (uint32_t i = 0; i < from->n_params; i++)
-		if (core_config_param_add(to, from->params[i].name, from->params[i].value, from->params[i].type,
-					  from->params[i].line))
+		if (core_config_param_copy(to, &from->params[i]))
 			return -ENOMEM;
 	return 0;
 }
@@ -137,7 +138,11 @@ static int isolates_make(struct core *c)
 	c->isolates->core = c;
 	olist_init(&c->isolates->list);
 	r = core_timer_new(c->main, NULL, iso_tick, c->isolates, &c->isolates->timer);
-	return r ? r : iso_resources_watch(c->isolates);
+	if (r == 0)
+		r = iso_resources_watch(c->isolates);
+	if (r)
+		core_isolates_free(c);		/* the next one makes all of it */
+	return r;
 }
 
 void core_isolates_free(struct core *c)

@@ -127,6 +127,7 @@ void core_iso_put_params(struct orlop_msgw *w, const struct core_config_module *
 		orlop_msgw_str(w, CORE_ISO_T_VALUE, p->value);
 		orlop_msgw_u64(w, CORE_ISO_T_NUM, p->type);
 		orlop_msgw_u64(w, CORE_ISO_T_LINE, p->line);
+		orlop_msgw_u64(w, CORE_ISO_T_FLAGS, p->carried);
 		orlop_msgw_end(w, at);
 	}
 }
@@ -157,6 +158,8 @@ static int spec_param(struct core_config_module *cm, struct orlop_bytes body)
 	if (name && value && type <= ORLOP_PARAM_BOOL && cm->n_params < CORE_ISO_PARAMS_MAX)
 		r = core_config_param_add(cm, name, value, (uint32_t)type,
 					  (uint32_t)orlop_msg_u64(&m, CORE_ISO_T_LINE, 0));
+	if (r == 0)
+		cm->params[cm->n_params - 1].carried = orlop_msg_u64(&m, CORE_ISO_T_FLAGS, 0) != 0;
 	omem_free(name);
 	omem_free(value);
 	return r;

@@ -81,7 +81,7 @@ enum {
 	CORE_ISO_T_LOOPS,
 	CORE_ISO_T_LEVEL,
 	CORE_ISO_T_LOSS,
-	CORE_ISO_T_PARAM,	/* message: NAME VALUE NUM (type) LINE; repeated. In DESCRIBE: NAME NUM (type) REV (flags) VALUE (default) TEXT (help) */
+	CORE_ISO_T_PARAM,	/* message: NAME VALUE NUM (type) LINE FLAGS (1: carried); repeated. In DESCRIBE: NAME NUM (type) REV (flags) VALUE (default) TEXT (help) */
 	/* DESCRIBE */
 	CORE_ISO_T_FLAGS,
 	CORE_ISO_T_SHARDS,

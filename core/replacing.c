@@ -453,8 +453,7 @@ static int config_make(const struct core_instance *old, const struct core_config
 	if (!ret->module || (strcmp(old->name, old->class_slash) != 0 && !ret->name))
 		return -ENOMEM;
 	for (uint32_t i = 0; cm && i < cm->n_params; i++)
-		if (core_config_param_add(ret, cm->params[i].name, cm->params[i].value, cm->params[i].type,
-					  cm->params[i].line))
+		if (core_config_param_copy(ret, &cm->params[i]))
 			return -ENOMEM;
 	ret->isolate = cm && cm->isolate_given ? cm->isolate : old->iso != NULL;
 	return params_carry(old, ret);

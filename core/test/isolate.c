@@ -42,8 +42,7 @@ static struct core *iso_core(void)
 	return core;
 }
 
-/* As kit_load_as(), in a process of its own. */
-static int load(const char *name, const char *as, const char *key, const char *value, struct kit_load *l)
+static int load_given(const char *name, const char *as, const struct core_config_param *p, struct kit_load *l)
 {
 	struct core_config_module cm = { .isolate = true };
 	struct orlop_error err = ORLOP_ERROR_INIT;
@@ -53,8 +52,8 @@ static int load(const char *name, const char *as, const char *key, const char *v
 	memset(l, 0, sizeof(*l));
 	cm.module = omem_strdup(kit_module(name, path, sizeof(path)));
 	cm.name = omem_strdup(as);
-	if (key)
-		(void)core_config_param_add(&cm, key, value, 0, 0);
+	if (p)
+		(void)core_config_param_copy(&cm, p);
 	r = core_loader_load(c, &cm, kit_loaded, l, &err);
 	core_config_module_done(&cm);
 	if (r)
@@ -62,6 +61,14 @@ static int load(const char *name, const char *as, const char *key, const char *v
 	else if (!kit_until(c->main, l->done))
 		return -ETIMEDOUT;
 	return l->status;
+}
+
+/* As kit_load_as(), in a process of its own. */
+static int load(const char *name, const char *as, const char *key, const char *value, struct kit_load *l)
+{
+	struct core_config_param p = { .name = (char *)(uintptr_t)key, .value = (char *)(uintptr_t)value };
+
+	return load_given(name, as, key ? &p : NULL, l);
 }
 
 /* A request that is not waited for. */
@@ -293,6 +300,7 @@ static void test_crashes(void)
 
 static void test_refusals(void)
 {
+	struct core_config_param p = { .name = (char *)(uintptr_t)"nummer", .value = (char *)(uintptr_t)"1", .line = 7 };
 	struct kit_load l;
 	struct kit_reply r;
 
@@ -303,6 +311,12 @@ static void test_refusals(void)
 	ok(strstr(l.msg, "not today"), "in its words: %s", l.msg);
 	is_int(load("crasher", NULL, "nummer", "1", &l), -EINVAL, "an unknown parameter");
 	ok(strstr(l.msg, "unknown parameter nummer"), "says which: %s", l.msg);
+	p.file = (char *)(uintptr_t)"/etc/some.conf";
+	is_int(load_given("crasher", NULL, &p, &l), -EINVAL, "one out of another file");
+	ok(strstr(l.msg, "/etc/some.conf:7: "), "says which: %s", l.msg);
+	p.carried = true;
+	is_int(load_given("crasher", NULL, &p, &l), 0, "one of the module before it, which is not known any more %s", l.msg);
+	is_int(kit_unload(c, "test/crasher", &l), 0, "unloaded");
 	is_int(load("badinit", NULL, NULL, NULL, &l), -EINVAL, "a missing one: %s", l.msg);
 	is_int(load("abinew", NULL, NULL, NULL, &l), -ENOEXEC, "a newer ABI: %s", l.msg);
 	is_int(load("nothing", NULL, NULL, NULL, &l), -ENOENT, "no file: %s", l.msg);
