@@ -146,6 +146,14 @@ uint32_t fake_net_poll(struct fakehost *fh, int timeout_ms);
 bool fake_net_busy(struct fakehost *fh);
 
 /* Each part fills its members of the table, and lets go of what a module (NULL: all) left. */
+void fake_loop_init(struct fakehost *fh);
+void fake_loop_fill(struct orlop_host *h);
+uint32_t fake_timers_drop(struct fakehost *fh, const struct fakehost_module *m);
+void fake_posts_drop(struct fakehost *fh, const struct fakehost_module *m);
+void fake_loop_done(struct fakehost *fh);
+void fake_log_fill(struct orlop_host *h);
+uint32_t fake_leads_drop(struct fakehost *fh, const struct fakehost_module *m);
+void fake_log_done(struct fakehost *fh);
 void fake_net_fill(struct orlop_host *h);
 uint32_t fake_net_drop(struct fakehost *fh, struct fakehost_module *m);
 void fake_bus_fill(struct orlop_host *h);
