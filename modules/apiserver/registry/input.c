@@ -166,8 +166,10 @@ static int system_fields(struct reg_op *op, struct ojson *in, struct ojson *meta
 	};
 	int r;
 
-	if (ojson_get_array(meta, "managedFields"))
+	if (ojson_get_array(meta, "managedFields")) {
+		ojson_unref(op->w->mf_requested);
 		op->w->mf_requested = ojson_ref(ojson_get_array(meta, "managedFields"));
+	}
 	for (size_t i = 0; i < sizeof(drop) / sizeof(*drop); i++)
 		ojson_del(meta, drop[i]);
 	r = uid ? ojson_set_cstr(meta, "uid", uid) : -ENOMEM;
@@ -420,8 +422,10 @@ int write_make_changed(struct reg_op *op, struct ojson *take_in, bool patch)
 	r = check_preconditions(op, meta, patch);
 	if (r == 0 && op->w->k->res->flags & OSCHEMA_S_NAMESPACED)
 		r = check_namespace(op, meta);
-	if (r == 0 && ojson_get_array(meta, "managedFields"))
+	if (r == 0 && ojson_get_array(meta, "managedFields")) {
+		ojson_unref(w->mf_requested);
 		w->mf_requested = ojson_ref(ojson_get_array(meta, "managedFields"));
+	}
 	if (r == 0 && op->k != w->k)
 		r = write_current(op, &was);
 	if (r == 0 && op->rq.sub.len)
