@@ -12,6 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * The controller reads what a ReplicaSet's status says, which is behind the pods. So there are two counts, each wrong
+ * on the side that blames nobody: what may be lost is what has been ready for KNOWN_NS without a break (a shorter time
+ * blames a cut that was decided before the status said so), what stays is what was ready at any time in WINDOW_NS (in a
+ * shorter one a status whose writing failed and was repeated may not have come through). Both are about pods, never
+ * about bounds: these are the Deployment's own to the last pod.
+ */
 #define KNOWN_NS	SIM_S
 
 struct bounds {
