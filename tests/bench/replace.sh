@@ -75,9 +75,9 @@ round()	# WHERE, UP-OPTIONS...
 			timeout 60 tail -n +1 -f "$dir/log/orlopd.log" 2> /dev/null | grep -q -m 1 "event=module_restarted name=$name " ||
 				fail "$name was killed and does not come back"
 			stamp=$(sed -n "s/^time=\([^ ]*\) .*event=module_restarted name=$(echo "$name" | sed 's|/|\\/|g') .*/\1/p" "$dir/log/orlopd.log" | tail -n 1)
-			ms=$(( ($(date -d "$stamp" +%s%N) - t0) / 10000 ))e-2
+			ms=$(awk -v ns=$(($(date -d "$stamp" +%s%N) - t0)) 'BEGIN { printf "%.2f", ns / 1e6 }')
 			what="killed to service again: $name"
-			miss=$(missed "$what" ms $ms $goal_back_ms)
+			miss=$(missed "$what" ms "$ms" $goal_back_ms)
 			echo "{\"name\":\"$what\",\"ms\":$ms,\"goal_ms\":$goal_back_ms,\"missed\":$miss,\"command\":\"$COMMAND\"}"
 		done 9< "$tmp/modules" ;;
 	esac
