@@ -140,6 +140,8 @@ int write_make_apply(struct reg_op *op);
 int scale_get(struct reg_op *op, const struct reg_kind *k, struct ojson *obj, struct obuf *out);
 int scale_make(struct reg_op *op);
 void scale_finish(struct reg_op *op);
+/* The member at the dotted path "spec.replicas", with the objects on the way there. */
+int scale_put(struct ojson *obj, const char *path, struct ojson *take_v);
 
 /* The text of now, "2006-01-02T15:04:05Z", in the arena. */
 const char *reg_now(struct reg_op *op);
