@@ -450,24 +450,25 @@ static int check_verb(struct reg_op *op)
 	return 0;
 }
 
+/* What a body asks for that is not stored: its admission is behind it. */
+static void dispatch_body(struct reg_op *op)
+{
+	if (op->k == op->sh->rg->bindings || rb_is(op->rq.sub, "binding"))
+		reg_do_binding(op);
+	else if (op->k->virt)
+		reg_do_review(op);
+	else if (rb_is(op->rq.sub, "token"))
+		reg_do_token(op);
+	else if (rb_is(op->rq.sub, "eviction"))
+		reg_do_eviction(op);
+	else
+		reg_finish(op, reg_method(op));
+}
+
 static void dispatch(struct reg_op *op)
 {
-	if (op->k->virt) {
-		if (!strcmp(op->k->name, "bindings"))
-			reg_do_binding(op);
-		else
-			reg_do_review(op);
-		return;
-	}
-	if (op->sub && op->rq.verb == REG_CREATE) {
-		if (rb_is(op->rq.sub, "binding"))
-			reg_do_binding(op);
-		else if (rb_is(op->rq.sub, "token"))
-			reg_do_token(op);
-		else if (rb_is(op->rq.sub, "eviction"))
-			reg_do_eviction(op);
-		else
-			reg_finish(op, reg_method(op));
+	if (op->k->virt || (op->sub && op->rq.verb == REG_CREATE)) {
+		admission_hooks_body(op, dispatch_body);
 		return;
 	}
 	switch (op->rq.verb) {
