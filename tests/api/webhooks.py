@@ -2,13 +2,10 @@
 # run: timeout=120
 """Admission webhooks: a TLS server of our own is asked, changes, refuses, warns, is slow, is gone, redirects, and lies."""
 import base64
-import http.server
 import json
-import ssl
-import threading
 import time
 
-from rig import CM, FACTOR, Api, Daemon, Tap, config_map, free_port, group, in_threads
+from rig import CM, FACTOR, Api, Daemon, Tap, config_map, free_port, group, hook_server, in_threads
 
 t = Tap()
 d = Daemon().start()
@@ -17,33 +14,6 @@ G = "/apis/admissionregistration.k8s.io/v1/"
 d.pki.issue("hook", "/CN=hook", "extendedKeyUsage=serverAuth\nsubjectAltName=IP:127.0.0.1,DNS:hook.default.svc\n")
 d.pki.issue("other", "/CN=other", "extendedKeyUsage=serverAuth\nsubjectAltName=DNS:elsewhere\n")
 CA = base64.b64encode(open(d.pki.ca, "rb").read()).decode()
-
-
-class Hook(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        review = json.loads(body)
-        with self.server.lock:
-            self.server.seen.append((self.path, review))
-        status, answer, headers = self.server.behave(self.path.split("?")[0], review)
-        if not isinstance(answer, bytes):
-            answer = json.dumps(answer).encode()
-        self.send_response(status)
-        for k, v in headers.items():
-            self.send_header(k, v)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        try:
-            self.wfile.write(answer)
-        except OSError:
-            pass
-
-    do_GET = do_POST
-
-    def log_message(self, *args):
-        pass
 
 
 def patch(*ops):
@@ -69,7 +39,7 @@ def behave(path, review):
     elif path == "/sees":
         r.update(patch({"op": "add", "path": "/metadata/annotations", "value": {"saw": ",".join(sorted(q["object"]["data"]))}}))
     elif path == "/rename":
-        r.update(patch({"op": "replace", "path": "/metadata/uid", "value": "x"}))
+        r.update(patch({"op": "add", "path": "/metadata/uid", "value": "x"}))
     elif path == "/broken":
         r.update(patch({"op": "remove", "path": "/nothing"}))
     elif path == "/uid":
@@ -88,15 +58,7 @@ def behave(path, review):
 
 
 def serve(name="hook"):
-    s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    s.handle_error = lambda request, address: None      # a client that does not trust us
-    s.daemon_threads = True
-    s.seen, s.lock, s.behave = [], threading.Lock(), behave
-    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    c.load_cert_chain(d.pki.at(name + ".crt"), d.pki.at(name + ".key"))
-    s.socket = c.wrap_socket(s.socket, server_side=True, do_handshake_on_connect=False)
-    threading.Thread(target=s.serve_forever, daemon=True).start()
-    return s
+    return hook_server(d, behave, name)
 
 
 srv = serve()
@@ -203,7 +165,8 @@ def mutating():
         t.eq((a.status, srv.seen[-1][1]["request"]["dryRun"]), (201, True), "a dry run says so")
         a = api.post(CM, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "g-"}, "data": {"k": "v"}})
         t.eq((a.status, a.json["data"].get("a")), (201, "1"), "a generated name")
-        t.eq(srv.seen[-1][1]["request"]["object"]["metadata"]["uid"] != "", True, "with an identity")
+        t.eq((set(srv.seen[-1][1]["request"]["object"]["metadata"]) & {"name", "uid"}, a.json["metadata"]["uid"] != ""), (set(), True),
+             "made, like the identity, after they have had their say")
     with Configured("Mutating", hook("/sees", reinvocationPolicy="IfNeeded"), hook("/label", name="b.hook.example")):
         a = api.post(CM, config_map("again", {"k": "v"}))
         t.eq(a.json["metadata"]["annotations"]["saw"], "a,k", "asked again for what came later")

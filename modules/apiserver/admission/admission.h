@@ -53,6 +53,8 @@ void admission_quota_next(struct reg_shard *sh, struct orlop_bytes ns);
 int admission_hooks_mutated(struct reg_op *op);
 int admission_hooks_validate(struct reg_op *op);
 void admission_hooks_run(struct reg_op *op, void (*done)(struct reg_op *op, int r));
+/* hookbody.c: webhooks about the body of a request to a subresource; then @fn does it, or it is refused. */
+void admission_hooks_body(struct reg_op *op, void (*fn)(struct reg_op *op));
 /* What of a configuration is not done here. */
 void admission_hooks_warn(struct reg_op *op, const struct ojson *config);
 void hook_clients_free(struct reg_shard *sh);

@@ -13,6 +13,17 @@
 
 struct hook_run;
 
+/* What a request to a subresource (or a resource that is not stored) carries instead of the object: a Binding, an Eviction … */
+struct hook_body {
+	const struct reg_kind *k;	/* whose path it is */
+	const struct oschema_type *type;
+	const char	*group;
+	const char	*version;
+	const char	*kind;
+	const char	*api_version;
+	void		(*go)(struct reg_op *op);	/* when it may be done */
+};
+
 /* One webhook that is asked about the write in hand. */
 struct hook {
 	struct ojson	*conf;		/* the webhook as configured, a reference */
@@ -41,7 +52,8 @@ struct hook_run {
 	bool		mutating;
 	bool		changed;	/* since the round began */
 	bool		second;		/* round of those that want to see what later ones changed */
-	struct ojson	*obj;		/* as it is now, of w->k; NULL: DELETE */
+	const struct hook_body *body;	/* asked about, NULL: whole objects of w->k */
+	struct ojson	*obj;		/* as it is now, of w->k or body->type; NULL: DELETE */
 	void		(*done)(struct reg_op *op, int r);
 };
 
@@ -53,6 +65,13 @@ int hooks_match(struct hook_run *run, bool mutating);
 /* hookcall.c: ask; hook_answered() is called once, maybe before this returns. */
 void hook_call(struct hook_run *run, struct hook *k);
 void hook_answered(struct hook_run *run, struct hook *k);
-void hook_clients_free(struct reg_shard *sh);
+
+/* hooktree.c: trees of kinds, built in or custom. In place, from one version of its objects to another: */
+int hook_convert(const struct reg_kind *from, const struct reg_kind *to, struct ojson *obj);
+/* @ret: what @run's objects are, of any tree; defaults are filled in. */
+int hook_decode(const struct hook_run *run, struct ojson *in, struct ojson **ret, struct orlop_error *err);
+/* Is @k served, and can this server make objects of it from the stored ones? */
+bool hook_served(const struct reg_kind *k);
+bool hook_convertible(const struct reg_kind *from, const struct reg_kind *to);
 
 #endif

@@ -214,17 +214,18 @@ static const char *place_service(struct reg_op *op, const struct ojson *ref, str
 
 /* ---- the question -------------------------------------------------------------------------------------------------- */
 
-static int put_kind(struct ojson *request, const char *kind_key, const char *resource_key, const struct reg_kind *k)
+static int put_kind(struct ojson *request, const char *kind_key, const char *resource_key, const struct reg_kind *k,
+		    const struct hook_body *body)
 {
 	struct ojson *kind = ojson_ensure_object(request, kind_key), *res = ojson_ensure_object(request, resource_key);
 	int r = kind && res ? 0 : -ENOMEM;
 
 	if (r == 0)
-		r = ojson_set_cstr(kind, "group", k->group);
+		r = ojson_set_cstr(kind, "group", body ? body->group : k->group);
 	if (r == 0)
-		r = ojson_set_cstr(kind, "version", k->version);
+		r = ojson_set_cstr(kind, "version", body ? body->version : k->version);
 	if (r == 0)
-		r = ojson_set_cstr(kind, "kind", k->kind);
+		r = ojson_set_cstr(kind, "kind", body ? body->kind : k->kind);
 	if (r == 0)
 		r = ojson_set_cstr(res, "group", k->group);
 	if (r == 0)
@@ -233,7 +234,7 @@ static int put_kind(struct ojson *request, const char *kind_key, const char *res
 }
 
 static int put_object(struct reg_op *op, struct ojson *request, const char *key, const struct ojson *obj,
-		      const struct reg_kind *as)
+		      const struct reg_kind *as, const struct hook_body *body)
 {
 	struct ojson *tree = NULL;
 	int r;
@@ -241,12 +242,12 @@ static int put_object(struct reg_op *op, struct ojson *request, const char *key,
 	if (!obj)
 		return ojson_put(request, key, NULL);
 	r = ojson_copy(obj, &tree);
-	if (r == 0 && as != op->w->k)
-		r = oschema_convert(op->sh->rg->schema, op->w->k->res, as->res, tree);
+	if (r == 0 && !body)
+		r = hook_convert(op->w->k, as, tree);
 	if (r == 0)
-		r = ojson_set_cstr(tree, "kind", as->kind);
+		r = ojson_set_cstr(tree, "kind", body ? body->kind : as->kind);
 	if (r == 0)
-		r = ojson_set_cstr(tree, "apiVersion", as->api_version);
+		r = ojson_set_cstr(tree, "apiVersion", body ? body->api_version : as->api_version);
 	if (r) {
 		ojson_unref(tree);
 		return r;
@@ -293,7 +294,9 @@ static int question(struct hook_ask *a, struct obuf *out)
 	struct write *w = op->w;
 	const char *operation = !run->obj ? "DELETE" : w->old ? "UPDATE" : "CREATE";
 	struct ojson *review = ojson_new_object(), *q = review ? ojson_ensure_object(review, "request") : NULL;
-	const struct reg_kind *asked = op->k->stored == w->k ? op->k : w->k;
+	const struct reg_kind *asked = run->body ? run->body->k : op->k->stored == w->k ? op->k : w->k;
+	/* what is made gets its name, if that is generated, and its identity after they have changed it */
+	bool unnamed = run->mutating && !run->body && w->generated && !w->old;
 	int r = q ? ojson_set_cstr(review, "kind", "AdmissionReview") : -ENOMEM;
 
 	if (r == 0)
@@ -301,14 +304,14 @@ static int question(struct hook_ask *a, struct obuf *out)
 	if (r == 0)
 		r = ojson_set_cstr(q, "uid", a->uid);
 	if (r == 0)
-		r = put_kind(q, "kind", "resource", a->k->as);
+		r = put_kind(q, "kind", "resource", a->k->as, run->body);
 	if (r == 0 && op->rq.sub.len)
 		r = ojson_set_string(q, "subResource", op->rq.sub.p, op->rq.sub.len);
 	if (r == 0)
-		r = put_kind(q, "requestKind", "requestResource", asked);
+		r = put_kind(q, "requestKind", "requestResource", asked, run->body);
 	if (r == 0 && op->rq.sub.len)
 		r = ojson_set_string(q, "requestSubResource", op->rq.sub.p, op->rq.sub.len);
-	if (r == 0)
+	if (r == 0 && !unnamed)
 		r = ojson_set_string(q, "name", w->name.p ? w->name.p : "", w->name.len);
 	if (r == 0 && (w->ns.len || w->k == op->sh->rg->namespaces))
 		r = w->ns.len ? ojson_set_string(q, "namespace", w->ns.p, w->ns.len) :
@@ -318,9 +321,9 @@ static int question(struct hook_ask *a, struct obuf *out)
 	if (r == 0)
 		r = put_user(op, q);
 	if (r == 0)
-		r = put_object(op, q, "object", run->obj, a->k->as);
+		r = put_object(op, q, "object", run->obj, a->k->as, run->body);
 	if (r == 0)
-		r = put_object(op, q, "oldObject", w->old, a->k->as);
+		r = put_object(op, q, "oldObject", w->old, a->k->as, NULL);
 	if (r == 0)
 		r = ojson_set_bool(q, "dryRun", op->opt.dry_run);
 	if (r == 0)
@@ -564,6 +567,10 @@ void hook_call(struct hook_run *run, struct hook *k)
 	}
 	if (sh->hook_calls > HOOK_CALLS_MAX) {
 		failed(a, "too many calls of webhooks are under way");
+		return;
+	}
+	if (!run->body && !hook_convertible(op->w->k, k->as)) {
+		failed(a, "failed to call webhook: this server does not call conversion webhooks, which objects of %s need", k->as->api_version);
 		return;
 	}
 	wrong = ref ? place_service(op, ref, &p) : place_url(op, ojson_get_cstr(cc, "url", ""), &p);

@@ -56,18 +56,21 @@ static bool rules_match(const struct reg_op *op, const struct ojson *conf, const
 }
 
 /* The kind that the webhook wants to see: that of the request, or another version of the same objects. */
-static const struct reg_kind *seen_as(const struct reg_op *op, const struct ojson *conf)
+static const struct reg_kind *seen_as(const struct hook_run *run, const struct ojson *conf)
 {
-	const struct registry *rg = op->sh->rg;
-	const struct reg_kind *asked = op->k->stored == op->w->k ? op->k : op->w->k;
+	const struct reg_op *op = run->op;
+	const struct reg_kind *k = op->w->k;
+	const struct reg_kind *asked = run->body ? run->body->k : op->k->stored == k ? op->k : k;
 
 	if (rules_match(op, conf, asked))
 		return asked;
+	if (run->body)
+		return NULL;
 	if (ojson_string_is(ojson_get(conf, "matchPolicy"), "Exact"))
 		return NULL;
-	for (uint16_t i = 0; i < rg->schema->n_resources; i++)
-		if (rg->kinds[i].stored == op->w->k && rules_match(op, conf, &rg->kinds[i]))
-			return &rg->kinds[i];
+	for (uint16_t i = 0; i < k->schema->n_resources; i++)
+		if (k->kinds[i].stored == k && hook_served(&k->kinds[i]) && rules_match(op, conf, &k->kinds[i]))
+			return &k->kinds[i];
 	return NULL;
 }
 
@@ -87,7 +90,7 @@ static bool selects(const struct ojson *selector, const struct ojson *labels, co
 
 static bool is_selected(struct hook_run *run, const struct ojson *conf, const struct ojson *ns)
 {
-	const struct write *w = run->op->w;
+	const struct write *w = run->op->w;	/* of a body: no old object */
 	const struct ojson *is = OJSON_AT(run->obj, "metadata", "labels"), *was = OJSON_AT(w->old, "metadata", "labels");
 	const struct ojson *of_ns = ns ? OJSON_AT(ns, "metadata", "labels") : run->obj ? is : was;
 	bool cluster = !(w->k->res->flags & OSCHEMA_S_NAMESPACED) && w->k != run->op->sh->rg->namespaces;
@@ -99,7 +102,7 @@ static bool is_selected(struct hook_run *run, const struct ojson *conf, const st
 
 static int match_one(struct hook_run *run, struct ojson *conf, bool mutating, const struct ojson *ns)
 {
-	const struct reg_kind *as = seen_as(run->op, conf);
+	const struct reg_kind *as = seen_as(run, conf);
 	struct hook *k;
 
 	if (!as || !is_selected(run, conf, ns))

@@ -10,7 +10,6 @@
 #include "hook.h"
 
 #include "patch/opatch.h"
-#include "schema/decode.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,8 +17,11 @@
 /* Writes that nobody is asked about, or not yet: those that change who is asked, and bodies that are no objects. */
 static bool is_exempt(const struct reg_op *op)
 {
-	return !strcmp(op->w->k->group, "admissionregistration.k8s.io") || rb_is(op->rq.sub, "scale") ||
-	       rb_is(op->rq.sub, "binding") || op->k == op->sh->rg->bindings;
+	if (op->w->hook_body)
+		return false;
+	return op->rq.judged || !strcmp(op->w->k->group, "admissionregistration.k8s.io") || rb_is(op->rq.sub, "scale") ||
+	       rb_is(op->rq.sub, "binding") ||
+	       op->k == op->sh->rg->bindings;
 }
 
 static void run_free(struct hook_run *run)
@@ -40,9 +42,27 @@ static struct hook_run *run_new(struct reg_op *op, bool mutating)
 	if (!run)
 		return NULL;
 	run->op = op;
+	run->body = op->w->hook_body;
 	run->mutating = mutating;
-	run->obj = goes ? NULL : ojson_ref(op->w->obj);
+	if (goes)
+		return run;
+	run->obj = ojson_ref(op->w->obj);
 	return run;
+}
+
+/* What this request may not write is as it was decided without them: status, or all but what the subresource is about. */
+static int keep_parts(struct reg_op *op, struct ojson **obj, const struct ojson *from)
+{
+	struct ojson *status = ojson_get(from, "status");
+
+	if (op->rq.sub.len)
+		return write_only_part(op, obj, from);
+	if (!(op->w->k->res->flags & OSCHEMA_S_STATUS))
+		return 0;
+	if (status)
+		return ojson_set(*obj, "status", ojson_ref(status));
+	ojson_del(*obj, "status");
+	return 0;
 }
 
 /* Keep what the server decides: the name of this try, the identity, the state it was read in. */
@@ -64,6 +84,24 @@ static int keep_own(struct ojson *obj, const struct ojson *from)
 	return r;
 }
 
+/* What is made gets its identity, and its name if that is generated, after they have changed it: another try has others. */
+static int forget_identity(struct hook_run *run)
+{
+	struct ojson *obj = NULL, *meta;
+	int r = ojson_copy(run->obj, &obj);
+
+	if (r)
+		return r;
+	meta = ojson_get(obj, "metadata");
+	ojson_del(meta, "uid");
+	ojson_del(meta, "creationTimestamp");
+	if (run->op->w->generated)
+		ojson_del(meta, "name");
+	ojson_unref(run->obj);
+	run->obj = obj;
+	return 0;
+}
+
 int admission_hooks_mutated(struct reg_op *op)
 {
 	const struct reg_behaviour *bh = op->w->k->behaviour;
@@ -78,6 +116,8 @@ int admission_hooks_mutated(struct reg_op *op)
 		if (!w->hook_obj)
 			return 0;
 		r = ojson_copy(w->hook_obj, &obj);
+		if (r == 0)
+			r = keep_parts(op, &obj, w->obj);
 		if (r == 0)
 			r = keep_own(obj, w->obj);
 		if (r) {
@@ -95,6 +135,8 @@ int admission_hooks_mutated(struct reg_op *op)
 	if (!run)
 		return reg_failed(op, -ENOMEM, NULL);
 	r = hooks_match(run, true);
+	if (r == 0 && run->n && !run->body && !w->old && forget_identity(run))
+		r = reg_failed(op, -ENOMEM, NULL);
 	if (r || !run->n) {
 		run_free(run);
 		return r;
@@ -164,26 +206,25 @@ static int refused(struct hook_run *run, const struct hook *k)
 static int apply(struct hook_run *run, struct hook *k)
 {
 	struct reg_op *op = run->op;
-	const struct oschema *s = op->sh->rg->schema;
 	const struct reg_kind *stored = op->w->k;
 	struct orlop_error e = ORLOP_ERROR_INIT;
 	struct ojson *doc = NULL, *fresh = NULL;
 	int r = ojson_copy(run->obj, &doc);
 
-	if (r == 0 && k->as != stored)
-		r = oschema_convert(s, stored->res, k->as->res, doc);
+	if (r == 0 && !run->body)
+		r = hook_convert(stored, k->as, doc);
 	if (r == 0)
-		r = ojson_set_cstr(doc, "apiVersion", k->as->api_version);
+		r = ojson_set_cstr(doc, "apiVersion", run->body ? run->body->api_version : k->as->api_version);
 	if (r == 0)
 		r = opatch_json(&doc, k->patch, &e);
 	if (r == 0 && !ojson_is(doc, OJSON_OBJECT))
 		r = -EINVAL;
-	if (r == 0 && k->as != stored)
-		r = oschema_convert(s, k->as->res, stored->res, doc);
+	if (r == 0 && !run->body)
+		r = hook_convert(k->as, stored, doc);
 	if (r == 0)
-		r = ojson_set_cstr(doc, "apiVersion", stored->api_version);
+		r = ojson_set_cstr(doc, "apiVersion", run->body ? run->body->api_version : stored->api_version);
 	if (r == 0)
-		r = oschema_decode(s, oschema_type_at(s, stored->res->type), doc, OSCHEMA_DECODE_DEFAULTS, NULL, &fresh, &e);
+		r = hook_decode(run, doc, &fresh, &e);
 	if (r == -ENOMEM)
 		r = reg_failed(op, r, NULL);
 	else if (r)

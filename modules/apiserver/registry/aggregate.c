@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#define RETRY_NS (UINT64_C(1000) * 1000000)
 #define CLUSTER_ROLES "clusterroles.rbac.authorization.k8s.io"
 
 struct reg_aggregate {
@@ -65,7 +66,11 @@ static void on_written(void *arg, struct reg_answer *ans)
 {
 	struct update *u = arg;
 
-	/* a conflict has changed the role, and a change is looked at */
+	/* a conflict has changed the role, and a change is looked at; whatever else was in the way may go */
+	if (!ans || (ans->code >= 400 && ans->code != 409 && ans->code != 404)) {
+		OLOG(u->a->sh->h, WARN, "aggregated_role", "name=%s code=%u", u->name ? u->name : "", ans ? ans->code : 500);
+		u->a->sh->h->timer_set(u->a->timer, RETRY_NS, 0);
+	}
 	reg_answer_free(ans);
 	omem_free(u->body);
 	omem_free(u->name);

@@ -88,26 +88,17 @@ static int check_head(struct reg_op *op, const struct ojson *config)
 /* A Scale applied is its object applied, as far as its replicas go. */
 static int from_scale(struct reg_op *op, struct ojson **config)
 {
-	const char *path = oschema_str(op->k->schema, op->sub->replicas), *dot = strchr(path, '.');
-	struct ojson *n = NULL, *out = ojson_new_object(), *meta, *part;
+	struct ojson *n = NULL, *out = ojson_new_object(), *meta;
 	const struct reg_kind *k = managed_kind(op);
-	char head[32];
-	int r = out && dot && (size_t)(dot - path) < sizeof(head) ? 0 : -ENOMEM;
+	int r = out ? ojson_set_cstr(out, "apiVersion", k->api_version) : -ENOMEM;
 
-	if (r == 0) {
-		memcpy(head, path, (size_t)(dot - path));
-		head[dot - path] = '\0';
-		r = ojson_set_cstr(out, "apiVersion", k->api_version);
-	}
 	if (r == 0)
 		r = ojson_set_cstr(out, "kind", k->kind);
 	meta = r == 0 ? ojson_get(*config, "metadata") : NULL;
 	if (ojson_is(meta, OJSON_OBJECT))
 		r = ojson_set(out, "metadata", ojson_ref(meta));
-	if (r == 0 && ojson_lookup(ojson_get(*config, "spec"), "replicas", &n)) {
-		part = ojson_ensure_object(out, head);
-		r = part ? ojson_put(part, dot + 1, ojson_ref(n)) : -ENOMEM;
-	}
+	if (r == 0 && ojson_lookup(ojson_get(*config, "spec"), "replicas", &n))
+		r = scale_put(out, oschema_str(op->k->schema, op->sub->replicas), ojson_ref(n));
 	if (r) {
 		ojson_unref(out);
 		return reg_failed(op, r, NULL);

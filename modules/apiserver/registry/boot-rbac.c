@@ -298,7 +298,7 @@ static void on_one(void *arg, struct reg_answer *a)
 
 static void make(struct boot_rbac *b, const char *resource, struct ojson *take_want)
 {
-	struct reg_req rq = { .verb = REG_CREATE };
+	struct reg_req rq = { .verb = REG_CREATE, .judged = true };
 	const struct reg_kind *k = reg_kind_named(b->sh->rg, resource);
 	struct one *one = OMEM_NEW(struct one);
 	struct ojson *meta = ojson_get(take_want, "metadata"), *was = NULL;

@@ -25,7 +25,7 @@ struct reg_crds {
 	struct omap	names;		/* of definitions: their accepted names */
 	bool		listed;
 	bool		busy;		/* a request is under way */
-	bool		gone;		/* freed with its last answer */
+	bool		refused;	/* one of the deletions was */
 	char		name[512];	/* of the definition at hand */
 	uint32_t	left;		/* deletions under way */
 };
@@ -290,12 +290,13 @@ static void on_deleted(void *arg, struct reg_answer *a)
 {
 	struct reg_crds *c = arg;
 
+	c->refused |= !a || (a->code >= 400 && a->code != 404);
 	reg_answer_free(a);
 	if (--c->left)
 		return;
 	c->busy = false;
 	want(c, RB(c->name));
-	again(c, 0);
+	again(c, c->refused ? RETRY_NS : 0);
 }
 
 /* Deletes what is not yet being deleted, a hundred at a time; how many objects there are. */
@@ -324,6 +325,7 @@ static uint64_t empty(struct reg_crds *c)
 	c->sh->h->snapshot_close(snap);
 	c->left = n + 1;
 	c->busy = n > 0;
+	c->refused = false;
 	for (unsigned int i = 0; i < n; i++) {
 		struct reg_req rq = { .verb = REG_DELETE, .res = k->res, .kind = k, .ns = v[i]->ns, .name = v[i]->name };
 

@@ -266,6 +266,7 @@ void reg_do_eviction(struct reg_op *op)
 		options = ojson_text(ojson_get_object(in, "deleteOptions"), 0, &len);
 	ojson_unref(in);
 	rq.verb = REG_DELETE;
+	rq.judged = true;
 	rq.sub = RB0;
 	rq.form = REG_FORM_OBJECT;
 	rq.body = (struct orlop_bytes){ options ? oarena_dup(&op->arena, options, len) : NULL, len };

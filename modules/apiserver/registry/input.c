@@ -314,8 +314,7 @@ static bool status_takes_meta(const struct write *w)
 	return false;
 }
 
-/* Subresources write one part: everything else comes from the stored object. @in is replaced. */
-static int only_part(struct reg_op *op, struct ojson **in, const struct ojson *was)
+int write_only_part(struct reg_op *op, struct ojson **in, const struct ojson *was)
 {
 	struct ojson *fresh = NULL;
 	struct orlop_bytes sub = op->rq.sub;
@@ -429,7 +428,7 @@ int write_make_changed(struct reg_op *op, struct ojson *take_in, bool patch)
 	if (r == 0 && op->k != w->k)
 		r = write_current(op, &was);
 	if (r == 0 && op->rq.sub.len)
-		r = only_part(op, &in, was ? was : w->old);
+		r = write_only_part(op, &in, was ? was : w->old);
 	meta = meta_of(in);
 	if (r == 0)
 		r = fill_meta(meta, ojson_get(w->old, "metadata"));

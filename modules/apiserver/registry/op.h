@@ -249,7 +249,7 @@ uint64_t reg_lazy_pending(struct reg_shard *sh, const struct reg_kind *k);
 /* Revision that the cache must have before this read: as asked, or of our own lazy writes. */
 uint64_t reg_read_after(struct reg_op *op);
 
-/* A request that the engine makes itself, as the user system:apiserver. Texts borrowed until @done. */
+/* A request that the engine makes itself, as the user system:apiserver. Namespace, name and body are copied. */
 void reg_internal_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, void *arg);
 
 #define RB(cstr) ((struct orlop_bytes){ .p = (cstr), .len = strlen(cstr) })

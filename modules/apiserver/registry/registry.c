@@ -450,24 +450,25 @@ static int check_verb(struct reg_op *op)
 	return 0;
 }
 
+/* What a body asks for that is not stored: its admission is behind it. */
+static void dispatch_body(struct reg_op *op)
+{
+	if (op->k == op->sh->rg->bindings || rb_is(op->rq.sub, "binding"))
+		reg_do_binding(op);
+	else if (op->k->virt)
+		reg_do_review(op);
+	else if (rb_is(op->rq.sub, "token"))
+		reg_do_token(op);
+	else if (rb_is(op->rq.sub, "eviction"))
+		reg_do_eviction(op);
+	else
+		reg_finish(op, reg_method(op));
+}
+
 static void dispatch(struct reg_op *op)
 {
-	if (op->k->virt) {
-		if (!strcmp(op->k->name, "bindings"))
-			reg_do_binding(op);
-		else
-			reg_do_review(op);
-		return;
-	}
-	if (op->sub && op->rq.verb == REG_CREATE) {
-		if (rb_is(op->rq.sub, "binding"))
-			reg_do_binding(op);
-		else if (rb_is(op->rq.sub, "token"))
-			reg_do_token(op);
-		else if (rb_is(op->rq.sub, "eviction"))
-			reg_do_eviction(op);
-		else
-			reg_finish(op, reg_method(op));
+	if (op->k->virt || (op->sub && op->rq.verb == REG_CREATE)) {
+		admission_hooks_body(op, dispatch_body);
 		return;
 	}
 	switch (op->rq.verb) {
@@ -532,17 +533,31 @@ static bool must_ask(const struct reg_op *op)
 	return op->sh->rg->cfg.shared_storage && !op->k->virt && !op->opt.has_rv && !op->opt.cont.len;
 }
 
-void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, void *arg)
+static bool keep(struct oarena *a, struct orlop_bytes *text)
+{
+	if (text->len)
+		text->p = oarena_dup(a, text->p, text->len);
+	return !text->len || text->p;
+}
+
+/* @copy: the request's texts are kept for as long as it takes. */
+static void call(struct reg_shard *sh, const struct reg_req *rq, bool copy, reg_done_fn done, void *arg)
 {
 	struct reg_op *op = omem_zalloc(sizeof(*op));
 	int r;
 
+	if (op)
+		op->rq = *rq;
+	if (op && copy && !(keep(&op->arena, &op->rq.ns) && keep(&op->arena, &op->rq.name) && keep(&op->arena, &op->rq.body))) {
+		oarena_done(&op->arena);
+		omem_free(op);
+		op = NULL;
+	}
 	if (!op) {
 		done(arg, NULL);
 		return;
 	}
 	op->sh = sh;
-	op->rq = *rq;
 	op->k = rq->kind ? rq->kind : reg_kind_of(sh->rg, rq->res);
 	reg_kind_hold(op->k);
 	op->done = done;
@@ -566,6 +581,11 @@ void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, 
 		dispatch(op);
 }
 
+void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, void *arg)
+{
+	call(sh, rq, false, done, arg);
+}
+
 void reg_internal_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, void *arg)
 {
 	static const struct orlop_bytes groups[] = { { "system:masters", 14 } };
@@ -577,5 +597,5 @@ void reg_internal_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_
 	own.who = &self;
 	if (!own.manager.len)
 		own.manager = (struct orlop_bytes){ "kube-apiserver", 14 };
-	reg_call(sh, &own, done, arg);
+	call(sh, &own, true, done, arg);
 }

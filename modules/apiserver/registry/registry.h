@@ -58,7 +58,7 @@ struct reg_req {
 	enum reg_verb	verb;
 	enum reg_patch	patch;
 	enum reg_form	form;
-	uint32_t	dry_run_ok;	/* reserved, 0 */
+	bool		judged;		/* admission webhooks have been asked about what makes this request */
 	const struct oschema_resource *res;	/* the served resource of the path; with @kind not looked at */
 	const struct reg_kind *kind;	/* of reg_resolve(); NULL: @res is of the built-in schema */
 	struct orlop_bytes ns;		/* path namespace; empty: all, or cluster-scoped */

@@ -140,26 +140,28 @@ static int wanted(struct reg_op *op, struct ojson **ret)
 	return r && !op->err.err ? reg_failed(op, r, NULL) : r;
 }
 
-/* Set the member at a dotted path of two names, "spec.replicas". */
-static int set_at(struct ojson *obj, const char *path, int64_t v)
+int scale_put(struct ojson *obj, const char *path, struct ojson *take_v)
 {
-	const char *dot = strchr(path, '.');
-	char head[64];
-	struct ojson *o;
+	char name[256];
 
-	if (!dot || (size_t)(dot - path) >= sizeof(head))
-		return -EINVAL;
-	memcpy(head, path, (size_t)(dot - path));
-	head[dot - path] = '\0';
-	o = ojson_ensure_object(obj, head);
-	return o ? ojson_set_i64(o, dot + 1, v) : -ENOMEM;
+	for (size_t n = strcspn(path, "."); obj && path[n]; path += n + 1, n = strcspn(path, ".")) {
+		if (n >= sizeof(name))
+			break;
+		memcpy(name, path, n);
+		name[n] = '\0';
+		obj = ojson_ensure_object(obj, name);
+	}
+	if (obj && !strchr(path, '.'))
+		return ojson_put(obj, path, take_v);
+	ojson_unref(take_v);
+	return obj ? -EINVAL : -ENOMEM;
 }
 
 int scale_make(struct reg_op *op)
 {
 	const struct oschema *s = op->k->schema;
 	struct orlop_error e = ORLOP_ERROR_INIT;
-	struct ojson *sc = NULL, *in = NULL;
+	struct ojson *sc = NULL, *in = NULL, *n = NULL;
 	struct write *w = op->w;
 	struct orlop_bytes rv, uid;
 	char now[24];
@@ -183,8 +185,9 @@ int scale_make(struct reg_op *op)
 	if (r == 0)
 		r = ojson_copy(w->old, &in);
 	if (r == 0)
-		r = set_at(in, oschema_str(s, op->sub->replicas),
-			   ojson_get_i64(ojson_get(sc, "spec"), "replicas", 0));
+		n = ojson_new_i64(ojson_get_i64(ojson_get(sc, "spec"), "replicas", 0));
+	if (r == 0)
+		r = n ? scale_put(in, oschema_str(s, op->sub->replicas), n) : -ENOMEM;
 	ojson_unref(sc);
 	if (r == 0)
 		r = write_decode(op, TAKE(in));

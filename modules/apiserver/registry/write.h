@@ -76,6 +76,7 @@ struct write {
 	struct ojson	*hook_obj;
 	uint64_t	hook_rev;
 	bool		hooked;
+	const struct hook_body *hook_body;	/* hookbody.c: this is no write, they are asked about a body */
 
 	/* admission/quota.c: what is charged with this write */
 	struct quota_charge *charges;
@@ -125,6 +126,8 @@ int write_parse_body(struct reg_op *op, const struct reg_kind *k, struct ojson *
 /* The whole object as the client wants it becomes the new one. Both take @in. */
 int write_make_new(struct reg_op *op, struct ojson *take_in);
 int write_make_changed(struct reg_op *op, struct ojson *take_in, bool patch);
+/* Subresources write one part: everything else comes from @was. @in is replaced. */
+int write_only_part(struct reg_op *op, struct ojson **in, const struct ojson *was);
 /* The stored object in the version of the request, a copy. */
 int write_current(struct reg_op *op, struct ojson **ret);
 /* An update that creates: may this user create, and do name, uid and version of @in allow it? */
@@ -140,6 +143,8 @@ int write_make_apply(struct reg_op *op);
 int scale_get(struct reg_op *op, const struct reg_kind *k, struct ojson *obj, struct obuf *out);
 int scale_make(struct reg_op *op);
 void scale_finish(struct reg_op *op);
+/* The member at the dotted path "spec.replicas", with the objects on the way there. */
+int scale_put(struct ojson *obj, const char *path, struct ojson *take_v);
 
 /* The text of now, "2006-01-02T15:04:05Z", in the arena. */
 const char *reg_now(struct reg_op *op);

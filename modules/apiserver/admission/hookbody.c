@@ -1,0 +1,121 @@
+/*
+ * hookbody.c - webhooks about what is no object of its own: a Binding, an Eviction, a TokenRequest, a review.
+ *
+ * They are asked about the request's body before anything is done with it, and the body that they leave is the request's
+ * from then on. Whoever does the request asks nobody again.
+ */
+#include "hook.h"
+
+#include "schema/decode.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void go(struct reg_op *op, int r)
+{
+	const struct hook_body *b = op->w->hook_body;
+
+	write_free(op);		/* it was there for the questions alone */
+	if (r)
+		reg_finish(op, r);
+	else
+		b->go(op);
+}
+
+static void judge(struct reg_op *op)
+{
+	int r = admission_hooks_validate(op);
+
+	if (r == -EINPROGRESS)
+		admission_hooks_run(op, go);
+	else
+		go(op, r);
+}
+
+/* The mutating ones have answered: what they made of the body is the body. */
+static void mutated(struct reg_op *op, int r)
+{
+	struct write *w = op->w;
+	struct obuf text = OBUF_INIT;
+
+	if (r == 0 && !ojson_equal(w->hook_obj, w->obj)) {
+		r = ojson_write(w->hook_obj, 0, &text);
+		op->rq.body = (struct orlop_bytes){ r ? NULL : oarena_dup(&op->arena, text.data, text.len), text.len };
+		if (!op->rq.body.p)
+			r = reg_failed(op, -ENOMEM, NULL);
+		ojson_unref(w->obj);
+		w->obj = ojson_ref(w->hook_obj);
+	}
+	obuf_done(&text);
+	if (r)
+		go(op, r);
+	else
+		judge(op);
+}
+
+static int body_parse(struct reg_op *op, const struct hook_body *b, struct ojson **ret)
+{
+	struct oscan_error se = { 0 };
+	struct ojson *in = NULL;
+	int r = ojson_parse(op->rq.body.p, op->rq.body.len, &in, &se);
+
+	if (r || !ojson_is(in, OJSON_OBJECT)) {
+		ojson_unref(in);
+		return reg_bad_request(op, "the object provided is unrecognized (must be of type %s): %s", b->kind, se.msg);
+	}
+	r = ojson_set_cstr(in, "kind", b->kind);
+	if (r == 0)
+		r = ojson_set_cstr(in, "apiVersion", b->api_version);
+	if (r == 0)
+		r = oschema_decode(op->k->schema, b->type, in, OSCHEMA_DECODE_DEFAULTS, NULL, ret, &op->err);
+	ojson_unref(in);
+	if (r == -EINVAL)
+		op->err.http = 400;
+	return r && !op->err.err ? reg_failed(op, r, NULL) : r;
+}
+
+static struct hook_body *body_new(struct reg_op *op, void (*fn)(struct reg_op *op))
+{
+	const struct oschema *s = op->k->schema;
+	struct hook_body *b = oarena_zalloc(&op->arena, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	*b = (struct hook_body){ .k = op->k, .group = op->k->group, .version = op->k->version, .kind = op->k->kind,
+				 .api_version = op->k->api_version, .go = fn };
+	b->type = oschema_type_at(s, op->sub ? op->sub->type : op->k->res->type);
+	if (op->sub) {
+		b->group = oschema_str(s, op->sub->group);
+		b->version = oschema_str(s, op->sub->version);
+		b->kind = oschema_str(s, op->sub->kind);
+		b->api_version = b->group[0] ? oarena_printf(&op->arena, "%s/%s", b->group, b->version) : b->version;
+	}
+	return b->api_version ? b : NULL;
+}
+
+void admission_hooks_body(struct reg_op *op, void (*fn)(struct reg_op *op))
+{
+	struct hook_body *b;
+	int r;
+
+	if (!hooks_any(op->sh, true) && !hooks_any(op->sh, false)) {
+		fn(op);
+		return;
+	}
+	b = body_new(op, fn);
+	r = b ? write_new(op, op->k, op->rq.ns, op->rq.name, NULL) : reg_failed(op, -ENOMEM, NULL);
+	if (r) {
+		reg_finish(op, r);
+		return;
+	}
+	op->w->hook_body = b;
+	r = body_parse(op, b, &op->w->obj);
+	if (r == 0)
+		r = admission_hooks_mutated(op);
+	if (r == -EINPROGRESS)
+		admission_hooks_run(op, mutated);
+	else if (r)
+		go(op, r);
+	else
+		judge(op);
+}
