@@ -57,7 +57,7 @@ static int frame_object(struct core_feed_out *f, uint8_t type, const struct out_
 	struct core_feed_key k = { .ns_len = (uint16_t)o->ns.len, .name_len = (uint16_t)o->name.len };
 	size_t at;
 
-	/* It does not travel, as no record of its size is read anywhere. */
+	/* It does not travel: nothing of that size comes out of a storage. */
 	if (type == CORE_FEED_PUT && o->json.len > CORE_FEED_FRAME_MAX - (UINT32_C(4) << 20))
 		return 0;
 	at = frame_begin(f, type, 0, x->num, rev);
