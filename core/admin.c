@@ -15,17 +15,16 @@
 #include <orlop/inline/error.h>
 #include <orlop/inline/msg.h>
 
+#include "admin_in.h"
 #include "base/ocleanup.h"
 #include "bus/bus.h"
 #include "cache/cache.h"
 #include "config.h"
 #include "isolate.h"
-#include "crash.h"
 #include "loader.h"
 #include "log.h"
 #include "look.h"
 #include "metrics.h"
-#include "replace.h"
 #include "work.h"
 
 /* ---- JSON --------------------------------------------------------------------------------------- */
@@ -62,7 +61,7 @@ static void put_list(struct obuf *b, const char *key, char **list)
 	obuf_putc(b, ']');
 }
 
-static void put_module_head(struct obuf *b, struct core_instance *inst)
+void admin_put_module_head(struct obuf *b, struct core_instance *inst)
 {
 	struct orlop_health health = inst->health;
 
@@ -96,7 +95,7 @@ static void put_modules(struct obuf *b, struct core *c)
 			continue;
 		obuf_puts(b, first ? "{" : ",{");
 		first = false;
-		put_module_head(b, inst);
+		admin_put_module_head(b, inst);
 		put_text(b, "buildId", inst->image->info.build_id);
 		put_key(b, "abi");
 		obuf_printf(b, "\"%u.%u\"", inst->image->info.abi_major, inst->image->info.abi_minor);
@@ -111,7 +110,7 @@ static void put_modules(struct obuf *b, struct core *c)
 /* ---- answering ------------------------------------------------------------------------------------- */
 
 /* Answers with one bytes field; takes what is in @b. */
-static void answer(struct core *c, struct orlop_call *call, uint32_t tag, struct obuf *b)
+void admin_answer(struct core *c, struct orlop_call *call, uint32_t tag, struct obuf *b)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	struct orlop_msgw w;
@@ -130,8 +129,8 @@ static void answer(struct core *c, struct orlop_call *call, uint32_t tag, struct
 }
 
 /* A bytes field as C string. 0, -EINVAL (missing, too long, holds a NUL). */
-static int get_text(struct core *c, const struct orlop_req *req, uint32_t tag, const char *what,
-		    char *buf, size_t size, struct orlop_error *err)
+int admin_get_text(struct core *c, const struct orlop_req *req, uint32_t tag, const char *what,
+		   char *buf, size_t size, struct orlop_error *err)
 {
 	struct orlop_bytes v = orlop_msg_bytes(&c->self->shards[0].host, &req->msg, tag);
 
@@ -144,11 +143,11 @@ static int get_text(struct core *c, const struct orlop_req *req, uint32_t tag, c
 	return 0;
 }
 
-static int get_instance(struct core *c, const struct orlop_req *req, struct core_instance **ret,
-			struct orlop_error *err)
+int admin_get_instance(struct core *c, const struct orlop_req *req, struct core_instance **ret,
+		       struct orlop_error *err)
 {
 	char name[256];
-	int r = get_text(c, req, ORLOP_ADMIN_T_NAME, "the module's name", name, sizeof(name), err);
+	int r = admin_get_text(c, req, ORLOP_ADMIN_T_NAME, "the module's name", name, sizeof(name), err);
 
 	if (r)
 		return r;
@@ -161,14 +160,7 @@ static int get_instance(struct core *c, const struct orlop_req *req, struct core
 
 /* ---- ops ---------------------------------------------------------------------------------------------- */
 
-/* A request that is answered later: its call, and the core to answer from. */
-struct pending {
-	struct core	*core;
-	struct orlop_call *call;
-	char		name[256];	/* of the module that was asked about */
-};
-
-static struct pending *pending_new(struct core *c, struct orlop_call *call)
+struct pending *admin_pending_new(struct core *c, struct orlop_call *call)
 {
 	struct pending *p = OMEM_NEW(struct pending);
 
@@ -182,7 +174,7 @@ static struct pending *pending_new(struct core *c, struct orlop_call *call)
 /* Modules in other processes are asked before @answer_now tells of them. */
 static int answer_fresh(struct core *c, struct orlop_call *call, orlop_cb answer_now, struct orlop_error *err)
 {
-	struct pending *p = pending_new(c, call);
+	struct pending *p = admin_pending_new(c, call);
 
 	if (!p)
 		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
@@ -220,7 +212,7 @@ static void status_now(void *arg)
 	put_key(&b, "modules");
 	put_modules(&b, c);
 	obuf_putc(&b, '}');
-	answer(c, p->call, ORLOP_ADMIN_T_JSON, &b);
+	admin_answer(c, p->call, ORLOP_ADMIN_T_JSON, &b);
 	omem_free(p);
 }
 
@@ -237,7 +229,7 @@ static void list_now(void *arg)
 	struct obuf b = OBUF_INIT;
 
 	put_modules(&b, p->core);
-	answer(p->core, p->call, ORLOP_ADMIN_T_JSON, &b);
+	admin_answer(p->core, p->call, ORLOP_ADMIN_T_JSON, &b);
 	omem_free(p);
 }
 
@@ -275,12 +267,12 @@ static int op_info(void *ctx, const struct orlop_req *req, struct orlop_call *ca
 {
 	struct core_instance *inst;
 	struct obuf b = OBUF_INIT;
-	int r = get_instance(ctx, req, &inst, err);
+	int r = admin_get_instance(ctx, req, &inst, err);
 
 	if (r)
 		return r;
 	obuf_putc(&b, '{');
-	put_module_head(&b, inst);
+	admin_put_module_head(&b, inst);
 	put_text(&b, "summary", inst->mod.summary);
 	put_text(&b, "license", inst->image->info.license);
 	put_text(&b, "path", inst->image->path);
@@ -295,7 +287,7 @@ static int op_info(void *ctx, const struct orlop_req *req, struct orlop_call *ca
 	put_params(&b, inst);
 	core_look_held(&b, inst);
 	obuf_putc(&b, '}');
-	answer(ctx, call, ORLOP_ADMIN_T_JSON, &b);
+	admin_answer(ctx, call, ORLOP_ADMIN_T_JSON, &b);
 	return 0;
 }
 
@@ -309,7 +301,7 @@ static void stats_answer(struct core *c, struct orlop_call *call, struct core_in
 	put_num(&b, "sinceMs", (core_now_mono() - inst->since_ns) / 1000000);
 	core_look_stats(&b, inst);
 	obuf_putc(&b, '}');
-	answer(c, call, ORLOP_ADMIN_T_JSON, &b);
+	admin_answer(c, call, ORLOP_ADMIN_T_JSON, &b);
 }
 
 /* A module in another process has told, or has not. */
@@ -331,11 +323,11 @@ static int op_stats(void *ctx, const struct orlop_req *req, struct orlop_call *c
 {
 	struct core_instance *inst;
 	struct pending *p = NULL;
-	int r = get_instance(ctx, req, &inst, err);
+	int r = admin_get_instance(ctx, req, &inst, err);
 
 	if (r)
 		return r;
-	if (inst->iso && (p = pending_new(ctx, call)) != NULL) {
+	if (inst->iso && (p = admin_pending_new(ctx, call)) != NULL) {
 		(void)snprintf(p->name, sizeof(p->name), "%s", inst->name);
 		if (core_isolate_stats(inst, stats_told, p) == 0)
 			return 0;
@@ -355,7 +347,7 @@ static int level_set(struct core *c, const struct orlop_req *req, struct core_in
 
 	if (!orlop_msg_bytes(&c->self->shards[0].host, &req->msg, ORLOP_ADMIN_T_LEVEL).p)
 		return 0;
-	r = get_text(c, req, ORLOP_ADMIN_T_LEVEL, "the level", word, sizeof(word), err);
+	r = admin_get_text(c, req, ORLOP_ADMIN_T_LEVEL, "the level", word, sizeof(word), err);
 	if (r)
 		return r;
 	if (strcmp(word, "default") && core_log_level_parse(word, &level))
@@ -377,7 +369,7 @@ static int op_debug(void *ctx, const struct orlop_req *req, struct orlop_call *c
 	struct core_instance *inst;
 	struct obuf b = OBUF_INIT;
 	const char *level = "none";
-	int r = get_instance(c, req, &inst, err);
+	int r = admin_get_instance(c, req, &inst, err);
 
 	if (r == 0)
 		r = level_set(c, req, inst, err);
@@ -401,224 +393,8 @@ static int op_debug(void *ctx, const struct orlop_req *req, struct orlop_call *c
 	core_look_stats(&b, inst);
 	core_look_messages(&b, inst);
 	obuf_putc(&b, '}');
-	answer(c, call, ORLOP_ADMIN_T_JSON, &b);
+	admin_answer(c, call, ORLOP_ADMIN_T_JSON, &b);
 	return 0;
-}
-
-static void load_done(void *arg, int status, struct core_instance *inst, const struct orlop_error *err)
-{
-	struct pending *p = arg;
-	struct obuf b = OBUF_INIT;
-
-	core_crash_update(p->core);
-	if (status) {
-		core_call_done(p->call, status, NULL, err);
-	} else {
-		obuf_putc(&b, '{');
-		if (inst)
-			put_module_head(&b, inst);
-		obuf_putc(&b, '}');
-		answer(p->core, p->call, ORLOP_ADMIN_T_JSON, &b);
-	}
-	omem_free(p);
-}
-
-/* "k=v" into the configuration of a module; "name=" and others alike are parameters. */
-static int load_param(struct core_config_module *cm, struct orlop_bytes kv, struct orlop_error *err)
-{
-	cleanup_free char *text = omem_strndup(kv.p, kv.len);
-	char *eq = text ? strchr(text, '=') : NULL;
-
-	if (!text)
-		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
-	if (!eq || eq == text || strlen(text) != kv.len)
-		return orlop_fail(err, EINVAL, 400, "BadRequest", "parameter \"%.80s\": want NAME=VALUE", text);
-	*eq = '\0';
-	if (core_config_param_add(cm, text, eq + 1, 0, 0))
-		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
-	return 0;
-}
-
-/* The parameters of a request into @cm. */
-static int get_params(struct core *c, const struct orlop_req *req, struct core_config_module *cm,
-		      struct orlop_error *err)
-{
-	struct orlop_msgr r;
-	int e = 0;
-
-	orlop_msgr_init(&r, &c->self->shards[0].host, &req->msg, req->msg.body);
-	while (e == 0 && orlop_msgr_next(&r))
-		if (r.tag == ORLOP_ADMIN_T_PARAM && r.type == ORLOP_T_BYTES)
-			e = load_param(cm, r.bytes, err);
-	return e;
-}
-
-/* "none" or "process", if the request says so. */
-static int get_isolation(struct core *c, const struct orlop_req *req, struct core_config_module *cm,
-			 struct orlop_error *err)
-{
-	char word[16];
-	int r;
-
-	if (!orlop_msg_bytes(&c->self->shards[0].host, &req->msg, ORLOP_ADMIN_T_ISOLATION).p)
-		return 0;
-	r = get_text(c, req, ORLOP_ADMIN_T_ISOLATION, "isolation", word, sizeof(word), err);
-	if (r)
-		return r;
-	cm->isolate_given = true;
-	cm->isolate = strcmp(word, "process") == 0;
-	if (!cm->isolate && strcmp(word, "none") != 0)
-		return orlop_fail(err, EINVAL, 400, "BadRequest", "isolation %s: want none or process", word);
-	return 0;
-}
-
-static int op_load(void *ctx, const struct orlop_req *req, struct orlop_call *call,
-		   struct orlop_error *err)
-{
-	struct core *c = ctx;
-	struct core_config_module cm = { .module = NULL };
-	struct pending *p;
-	char name[4096];
-	int e = get_text(c, req, ORLOP_ADMIN_T_NAME, "the module's name", name, sizeof(name), err);
-
-	if (e)
-		return e;
-	p = pending_new(c, call);
-	cm.module = omem_strdup(name);
-	if (!p || !cm.module)
-		e = orlop_fail(err, ENOMEM, 0, "", "out of memory");
-	if (e == 0)
-		e = get_params(c, req, &cm, err);
-	if (e == 0)
-		e = get_isolation(c, req, &cm, err);
-	if (e == 0)
-		e = core_loader_plan(c, &cm, 1, err);
-	if (e == 0)
-		e = core_loader_load(c, &cm, load_done, p, err);
-	core_config_module_done(&cm);
-	if (e)
-		omem_free(p);
-	return e;
-}
-
-static int op_replace(void *ctx, const struct orlop_req *req, struct orlop_call *call,
-		      struct orlop_error *err)
-{
-	struct core *c = ctx;
-	struct core_config_module cm = { .module = NULL };
-	struct pending *p = NULL;
-	char name[256];
-	char file[4096];
-	int e = get_text(c, req, ORLOP_ADMIN_T_NAME, "the module's name", name, sizeof(name), err);
-
-	if (e == 0 && orlop_msg_bytes(&c->self->shards[0].host, &req->msg, ORLOP_ADMIN_T_FILE).len) {
-		e = get_text(c, req, ORLOP_ADMIN_T_FILE, "the module's file", file, sizeof(file), err);
-		if (e == 0 && !(cm.module = omem_strdup(file)))
-			e = orlop_fail(err, ENOMEM, 0, "", "out of memory");
-	}
-	if (e == 0)
-		e = get_params(c, req, &cm, err);
-	if (e == 0)
-		e = get_isolation(c, req, &cm, err);
-	if (e == 0 && !(p = pending_new(c, call)))
-		e = orlop_fail(err, ENOMEM, 0, "", "out of memory");
-	if (e == 0)
-		e = core_loader_replace(c, name, &cm, load_done, p, err);
-	core_config_module_done(&cm);
-	if (e)
-		omem_free(p);
-	return e;
-}
-
-static void set_told(void *arg, int status, const char *text, const struct orlop_error *err)
-{
-	struct pending *p = arg;
-	struct obuf b = OBUF_INIT;
-
-	if (status) {
-		core_call_done(p->call, status, NULL, err);
-	} else {
-		obuf_printf(&b, "{\"changed\":%s}", text);
-		answer(p->core, p->call, ORLOP_ADMIN_T_JSON, &b);
-	}
-	omem_free(p);
-}
-
-/* Of a module in another process. */
-static int set_there(struct core *c, struct core_instance *inst, const struct core_config_module *cm,
-		     struct orlop_call *call, struct orlop_error *err)
-{
-	struct pending *p = pending_new(c, call);
-	int e;
-
-	if (!p)
-		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
-	e = core_isolate_set(inst, cm, set_told, p, err);
-	if (e)
-		omem_free(p);
-	return e;
-}
-
-static int op_set(void *ctx, const struct orlop_req *req, struct orlop_call *call,
-		  struct orlop_error *err)
-{
-	struct core *c = ctx;
-	struct core_config_module cm = { .module = NULL };
-	struct core_instance *inst;
-	struct obuf b = OBUF_INIT;
-	uint32_t changed = 0;
-	char name[256];
-	int e = get_text(c, req, ORLOP_ADMIN_T_NAME, "the module's name", name, sizeof(name), err);
-
-	if (e == 0)
-		e = get_params(c, req, &cm, err);
-	inst = e == 0 ? core_instance_find(c, name) : NULL;
-	if (inst && inst->iso) {
-		e = set_there(c, inst, &cm, call, err);
-		core_config_module_done(&cm);
-		return e;
-	}
-	if (e == 0)
-		e = core_loader_set(c, name, &cm, &changed, err);
-	core_config_module_done(&cm);
-	if (e)
-		return e;
-	obuf_printf(&b, "{\"changed\":%u}", changed);
-	answer(c, call, ORLOP_ADMIN_T_JSON, &b);
-	return 0;
-}
-
-static int op_reload(void *ctx, const struct orlop_req *req, struct orlop_call *call,
-		     struct orlop_error *err)
-{
-	struct obuf b = OBUF_INIT;
-	int e = core_reload(ctx, &b, err);
-
-	(void)req;
-	if (e) {
-		obuf_done(&b);
-		return e;
-	}
-	answer(ctx, call, ORLOP_ADMIN_T_JSON, &b);
-	return 0;
-}
-
-static int op_unload(void *ctx, const struct orlop_req *req, struct orlop_call *call,
-		     struct orlop_error *err)
-{
-	struct core_instance *inst;
-	struct pending *p;
-	int r = get_instance(ctx, req, &inst, err);
-
-	if (r)
-		return r;
-	p = pending_new(ctx, call);
-	if (!p)
-		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
-	r = core_loader_unload(ctx, inst->name, load_done, p, err);
-	if (r)
-		omem_free(p);
-	return r;
 }
 
 static void put_link(void *arg, const struct core_link_stats *s)
@@ -663,7 +439,7 @@ static int op_bus(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 	obuf_putc(&b, '[');
 	core_bus_stats(c->bus, put_link, &b);
 	obuf_putc(&b, ']');
-	answer(c, call, ORLOP_ADMIN_T_JSON, &b);
+	admin_answer(c, call, ORLOP_ADMIN_T_JSON, &b);
 	return 0;
 }
 
@@ -676,7 +452,7 @@ static int op_metrics(void *ctx, const struct orlop_req *req, struct orlop_call 
 	(void)req;
 	(void)err;
 	core_metrics_text(c->metrics, &b);
-	answer(c, call, ORLOP_ADMIN_T_TEXT, &b);
+	admin_answer(c, call, ORLOP_ADMIN_T_TEXT, &b);
 	return 0;
 }
 
@@ -713,7 +489,7 @@ static void forwarded(void *arg, int32_t status, const struct orlop_msg *msg,
 		core_call_done(p->call, status, NULL, err);
 	} else {
 		core_msg_flatten(&p->core->self->shards[0].host, msg, &b);
-		answer(p->core, p->call, ORLOP_ADMIN_T_BODY, &b);
+		admin_answer(p->core, p->call, ORLOP_ADMIN_T_BODY, &b);
 	}
 	omem_free(p);
 }
@@ -727,11 +503,11 @@ static int op_forward(void *ctx, const struct orlop_req *req, struct orlop_call 
 	int32_t fds[ORLOP_MSG_MAX_FDS];
 	struct pending *p;
 	char to[256];
-	int r = get_text(c, req, ORLOP_ADMIN_T_TO, "the address", to, sizeof(to), err);
+	int r = admin_get_text(c, req, ORLOP_ADMIN_T_TO, "the address", to, sizeof(to), err);
 
 	if (r)
 		return r;
-	p = pending_new(c, call);
+	p = admin_pending_new(c, call);
 	if (!p)
 		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
 	send.to = to;
@@ -770,17 +546,17 @@ const struct orlop_ops *core_admin_ops(void)
 			[ORLOP_ADMIN_STATUS] = op_status,
 			[ORLOP_ADMIN_MODULE_LIST] = op_list,
 			[ORLOP_ADMIN_MODULE_INFO] = op_info,
-			[ORLOP_ADMIN_MODULE_LOAD] = op_load,
-			[ORLOP_ADMIN_MODULE_UNLOAD] = op_unload,
+			[ORLOP_ADMIN_MODULE_LOAD] = admin_op_load,
+			[ORLOP_ADMIN_MODULE_UNLOAD] = admin_op_unload,
 			[ORLOP_ADMIN_MODULE_STATS] = op_stats,
 			[ORLOP_ADMIN_BUS_STATS] = op_bus,
 			[ORLOP_ADMIN_METRICS] = op_metrics,
 			[ORLOP_ADMIN_STOP] = op_stop,
 			[ORLOP_ADMIN_FORWARD] = op_forward,
 			[ORLOP_ADMIN_MODULE_DEBUG] = op_debug,
-			[ORLOP_ADMIN_MODULE_REPLACE] = op_replace,
-			[ORLOP_ADMIN_MODULE_SET] = op_set,
-			[ORLOP_ADMIN_RELOAD] = op_reload,
+			[ORLOP_ADMIN_MODULE_REPLACE] = admin_op_replace,
+			[ORLOP_ADMIN_MODULE_SET] = admin_op_set,
+			[ORLOP_ADMIN_RELOAD] = admin_op_reload,
 		},
 	};
 

@@ -13,6 +13,8 @@
 
 #include <stdint.h>
 
+#include <orlop/storage.h>
+
 enum core_feed_type {
 	CORE_FEED_OPEN = 1,	/* @res is what follows; the next number each time */
 	CORE_FEED_LIST,		/* all there is follows */
@@ -44,7 +46,8 @@ struct core_feed_key {
 };
 
 #define CORE_FEED_RES_MAX	16384u
-#define CORE_FEED_FRAME_MAX	(UINT32_C(520) << 20)
+/* One object: no value of storage is a quarter of it. What the other side may make us keep, too. */
+#define CORE_FEED_FRAME_MAX	(4 * ORLOP_STORAGE_VALUE_MAX)
 /* So much may be under way; how much has arrived is told in quarters of it. */
 #define CORE_FEED_WINDOW	(UINT32_C(512) << 10)
 #define CORE_FEED_PACKET	(UINT32_C(64) << 10)

@@ -263,8 +263,13 @@ static void ws_message(void *arg, int type, const char *p, size_t len)
 
 	(void)type;
 	m->busy++;
-	if (m->base64) {
-		if (n >= 0 && (ch == CH_STDIN || ch == CH_RESIZE))
+	if (m->base64 && n < 0 && len) {
+		/* part of what was typed would be missing */
+		ows_close(m->ws, raw ? 1007 : 1011, "");
+		m->ws = NULL;
+		gone(m);
+	} else if (m->base64) {
+		if (ch == CH_STDIN || ch == CH_RESIZE)
 			on_input(m, ch, raw, (size_t)n, false);
 	} else if (ch == CH_CLOSE && len == 2 && p[1] == CH_STDIN) {
 		on_input(m, CH_STDIN, "", 0, true);

@@ -367,11 +367,10 @@ static void subject_run(const char *so, const char *title, const char *scenario,
 		ok(writes > 0, "%s: the scenario asks for a write", title);
 		for (enum way way = LOST; way < CRASH && writes >= 0; way++)
 			(void)run(&s, &sc, way, 0);
-#if !defined(__SANITIZE_ADDRESS__)
-		/* What dies frees nothing: a leak checker would have to mind. */
+		subject_leaks(true);
 		for (int i = 1; i <= writes && i <= CRASHES_MAX; i++)
 			(void)run(&s, &sc, CRASH, i);
-#endif
+		subject_leaks(false);
 	}
 	free(sc.text);
 }

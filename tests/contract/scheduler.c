@@ -307,7 +307,6 @@ static void test_leads(void)
 	end("leadership");
 }
 
-__attribute__((unused))
 static void test_crash(void)
 {
 	begin();
@@ -414,9 +413,9 @@ static void subject_run(const char *so, const char *title, char **params)
 	test_fault(LOST_NOT_DONE, "a binding is lost");
 	test_fault(LOST_DONE, "the answer to a binding is lost");
 	test_leads();
-#if !defined(__SANITIZE_ADDRESS__)
-	test_crash();	/* what dies frees nothing: a leak checker would have to mind */
-#endif
+	subject_leaks(true);
+	test_crash();
+	subject_leaks(false);
 	test_gone();
 	test_explain();
 }

@@ -253,7 +253,7 @@ single_pod()
 		sh "$KUBECTL" "$dir/admin.kubeconfig" "$ns"
 	kn run talks --image=localhost/hello:1 --restart=Never --command -- sh -c 'while sleep 0.3; do echo said; done' > /dev/null 2>&1
 	ok "a pod that talks" kn wait --for=condition=Ready pod/talks --timeout=60s
-	says "attach" "said" sh -c 'timeout 4 "$1" --kubeconfig="$2" -n "$3" attach talks || [ $? = 124 ]' sh "$KUBECTL" "$dir/admin.kubeconfig" "$ns"
+	says "attach" "said" sh -c 'timeout "$4" "$1" --kubeconfig="$2" -n "$3" attach talks | grep -m 1 said' sh "$KUBECTL" "$dir/admin.kubeconfig" "$ns" $((60 * TEST_TIMEOUT_FACTOR))
 	ok "delete --grace-period=0 --force" kn delete pod talks --grace-period=0 --force
 	if since 23; then
 		is "debug, by an ephemeral container" "aside" sh -c 'printf "echo aside\nexit\n" | timeout 100 "$1" --kubeconfig="$2" -n "$3" debug single -i --quiet --image=localhost/hello:1 --container=aside -- sh' \

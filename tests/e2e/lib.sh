@@ -159,7 +159,7 @@ await()
 gone()
 {
 	for pid; do
-		timeout 30 tail -s 0.05 --pid="$pid" -f /dev/null || return 1
+		timeout $((30 * TEST_TIMEOUT_FACTOR)) tail -s 0.05 --pid="$pid" -f /dev/null || return 1
 	done
 }
 

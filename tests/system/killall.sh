@@ -32,13 +32,13 @@ children()	# of the daemon that are modules: name and pid
 	"$orlop" module list --json --data-dir "$dir" | python3 -c '
 import json, sys
 for m in json.load(sys.stdin):
-    if m.get("pid") and m["state"] == "running" or m.get("pid") and m["state"] == "ready":
+    if m.get("pid") and m["state"] in ("running", "ready"):
         print(m["name"], m["pid"])'
 }
 # back NAME OLD-PID: another process, healthy.
 back()
 {
-	timeout 30 sh -c "until '$orlop' module list --json --data-dir '$dir' | python3 -c '
+	timeout $((30 * TEST_TIMEOUT_FACTOR)) sh -c "until '$orlop' module list --json --data-dir '$dir' | python3 -c '
 import json, sys
 sys.exit(not any(m[\"name\"] == \"$1\" and m.get(\"pid\", 0) not in (0, $2) and m[\"healthy\"] for m in json.load(sys.stdin)))'; do :; done"
 }
@@ -146,9 +146,9 @@ PY
 pgrep -f "^(/usr/bin/)?conmon .*$dir/" > "$tmp/held"
 sed -i "s/seen = os.getpid(), set()/seen = os.getpid(), set(open('\/dev\/stdin').read().split())/" "$tmp/killer.py"
 : > "$tmp/killer.out"
-timeout 60 python3 -B "$tmp/killer.py" "$dir/" 8 < "$tmp/held" > "$tmp/killer.out" &
+timeout $((60 * TEST_TIMEOUT_FACTOR)) python3 -B "$tmp/killer.py" "$dir/" 8 < "$tmp/held" > "$tmp/killer.out" &
 killer=$!
-timeout 20 sh -c "until grep -q ready '$tmp/killer.out'; do :; done"
+timeout $((20 * TEST_TIMEOUT_FACTOR)) sh -c "until grep -q ready '$tmp/killer.out'; do :; done"
 ok "scale while its helpers are killed" k scale deployment/hello --replicas=10
 ok "all of it runs in the end" k rollout status deployment/hello --timeout=150s
 kill $killer 2> /dev/null

@@ -64,7 +64,7 @@ serve()	# in the background, until it is ready
 	: > "$tmp/service.out"
 	python3 -B "$tmp/service.py" "$tmp/notify" "$orlop" up --foreground --data-dir "$dir" "$@" >> "$tmp/service.out" 2> "$tmp/service.err" &
 	service=$!
-	timeout 60 tail -n +1 --pid=$service -f "$tmp/service.out" | grep -q -m 1 '^ready'
+	timeout $((60 * TEST_TIMEOUT_FACTOR)) tail -n +1 --pid=$service -f "$tmp/service.out" | grep -q -m 1 '^ready'
 }
 ok "the service starts" serve --port 0 --kubelet-port 0 --settings "$conf" || finish
 bridge=$(setting bridge) cgroups=$(setting cgroupRoot)
@@ -83,7 +83,7 @@ address=$(k get pods -o jsonpath='{.items[0].status.podIP}')
 read -r pid < "$dir/orlopd.pid"
 echo 'log_modules = ( { module = "kubelet"; level = "debug"; } );' >> "$conf"
 kill -HUP "$pid"
-ok "a reload reads the settings again" timeout 20 sh -c "until grep -q 'event=reload ' '$dir/log/orlopd.log' '$tmp/service.err'; do :; done"
+ok "a reload reads the settings again" timeout $((20 * TEST_TIMEOUT_FACTOR)) sh -c "until grep -q 'event=reload ' '$dir/log/orlopd.log' '$tmp/service.err'; do :; done"
 kill -TERM "$pid"
 ok "systemctl stop: the main process alone is asked" gone "$pid"
 wait $service

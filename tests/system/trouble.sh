@@ -118,7 +118,7 @@ ok "a full disk: reading goes on" k get pods
 ok "a full disk: the daemon lives" kill -0 "$daemon"
 ok "a full disk: containers serve" page "$address:8080"
 rm -f "$dir/ballast" "$dir/ballast2"
-ok "there is room again: a write is accepted" timeout 60 sh -c "until kubectl --kubeconfig='$dir/admin.kubeconfig' create configmap small --from-literal=a=b; do busybox usleep 200000; done"
+ok "there is room again: a write is accepted" timeout $((60 * TEST_TIMEOUT_FACTOR)) sh -c "until kubectl --kubeconfig='$dir/admin.kubeconfig' create configmap small --from-literal=a=b; do busybox usleep 200000; done"
 # With a controller: one that comes before the kubelet has looked at the disk again is refused for good.
 ok "there is room again: a pod is made" k create deployment room --image=localhost/hello:1
 ok "and runs" k rollout status deployment/room --timeout=150s

@@ -223,6 +223,33 @@ static void test_ws(void)
 	obuf_reset(&seen);
 }
 
+static bool is_closed(void *arg);
+
+/* Of old browsers: text, channels are digits. */
+static void test_base64(void)
+{
+	static const char typed[] = "\x81\x89\0\0\0\0" "0aGVsbG8=", torn[] = "\x81\x84\0\0\0\0" "0%%%";
+	struct raw w = { .fd = ph_dial(addr), .want = "101" };
+	struct obuf b = OBUF_INIT;
+
+	obuf_puts(&b, "GET /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+		      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+		      "Sec-WebSocket-Protocol: base64.channel.k8s.io\r\n\r\n");
+	obuf_append(&b, typed, sizeof(typed) - 1);
+	obuf_append(&b, torn, sizeof(torn) - 1);
+	n_closed = 0;
+	(void)!send(w.fd, b.data, b.len, 0);
+	ok(ph_until(is_closed, NULL), "WebSocket in base64: what cannot be decoded ends it");
+	w.want = NULL;
+	ok(ph_until(arrived, &w) && memmem(w.in.data, w.in.len, "\x88\2\3\xef", 4), "with 1007");
+	is_str(obuf_cstr(&seen), "start;hello", "what the command got");
+	close(w.fd);
+	obuf_done(&b);
+	obuf_done(&w.in);
+	obuf_reset(&seen);
+	n_closed = 0;
+}
+
 static void test_refused(void)
 {
 	struct raw w = { .fd = ph_dial(addr), .want = "\r\n\r\n" };
@@ -261,8 +288,6 @@ static void forward_bytes(struct obuf *b)
 	syn_stream(&z, 9, (const char *const[]){ "streamtype", "data", "port", "99999", "requestid", "2", NULL }, b);
 	deflateEnd(&z);
 }
-
-static bool is_closed(void *arg);
 
 static void test_forward(bool tunnel)
 {
@@ -326,6 +351,7 @@ int main(void)
 	ohttp_server_addr(srv, addr, sizeof(addr));
 	test_spdy();
 	test_ws();
+	test_base64();
 	test_refused();
 	test_gone();
 	test_forward(false);
