@@ -252,6 +252,8 @@ static void bracket(struct parser *c)
 		else
 			range(c, lo, hi);
 	}
+	if (c->err)
+		return;		/* the pattern may end here */
 	c->p++;
 	emit_set(c, first, negated);
 }
@@ -284,8 +286,10 @@ static bool group_head(struct parser *c)
 		else if (*c->p != 'U')
 			c->err = -EINVAL;
 	}
-	if (!*c->p)
+	if (!*c->p) {
 		c->err = -EINVAL;
+		return false;
+	}
 	return *c->p++ == ':';
 }
 
