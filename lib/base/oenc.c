@@ -17,6 +17,21 @@ void ohex_encode(const void *p, size_t n, char *out)
 	out[2 * n] = '\0';
 }
 
+void ouuid_make(unsigned char r[16], char out[OUUID_BUF])
+{
+	static const unsigned char ends[] = { 4, 6, 8, 10, 16 };
+	char *p = out;
+
+	r[6] = (unsigned char)((r[6] & 0x0f) | 0x40);
+	r[8] = (unsigned char)((r[8] & 0x3f) | 0x80);
+	for (size_t i = 0, at = 0; i < sizeof(ends); at = ends[i++]) {
+		ohex_encode(r + at, ends[i] - at, p);
+		p += 2 * (ends[i] - at);
+		*p++ = '-';
+	}
+	p[-1] = '\0';
+}
+
 static int nibble(char c)
 {
 	if (c >= '0' && c <= '9')

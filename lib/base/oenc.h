@@ -10,6 +10,11 @@
 /* 2 * @n characters and a NUL go to @out. */
 void ohex_encode(const void *p, size_t n, char *out);
 
+#define OUUID_BUF 37
+
+/* Of 16 random bytes a UUID of version 4: those that say so are set in @r, the text goes to @out. */
+void ouuid_make(unsigned char r[16], char out[OUUID_BUF]);
+
 /* Returns the bytes written (≤ @max), -EINVAL (odd length, other characters), -ENOSPC. */
 long ohex_decode(const char *p, size_t n, void *out, size_t max);
 

@@ -1,11 +1,5 @@
-/*
- * re.c - Go's regular expressions (RE2 syntax), matched in time linear in the text.
- *
- * A pattern becomes a small program; all places in it that a prefix of the text may have reached are
- * kept at once, so no pattern can make a match slow. Groups capture nothing here: only whether the
- * text matches is asked.
- */
-#include "crd/ocrd.h"
+/* re.c - Go's regular expressions (RE2 syntax) become small programs. */
+#include "crd/re.h"
 
 #include "base/obuf.h"
 #include "base/omem.h"
@@ -17,25 +11,6 @@
 #define MAX_REPEAT	1000
 #define MAX_DEPTH	200
 
-enum op { RE_SET, RE_ANY, RE_ANY_NL, RE_SPLIT, RE_JMP, RE_BEGIN, RE_END, RE_BEGIN_LINE, RE_END_LINE, RE_WORD,
-	  RE_NOT_WORD, RE_MATCH };
-
-struct range {
-	uint32_t	lo, hi;
-};
-
-struct inst {
-	uint8_t		op;
-	bool		negated;
-	uint32_t	x, y;		/* SPLIT: both ways; JMP: x; SET: first range and how many */
-};
-
-struct ocrd_re {
-	const struct inst *prog;
-	const struct range *ranges;
-	uint32_t	n;
-};
-
 struct parser {
 	const char	*p;
 	struct obuf	prog, ranges;
@@ -46,17 +21,17 @@ struct parser {
 
 static uint32_t here(const struct parser *c)
 {
-	return (uint32_t)(c->prog.len / sizeof(struct inst));
+	return (uint32_t)(c->prog.len / sizeof(struct re_inst));
 }
 
-static struct inst *at(struct parser *c, uint32_t i)
+static struct re_inst *at(struct parser *c, uint32_t i)
 {
-	return (struct inst *)(void *)c->prog.data + i;
+	return (struct re_inst *)(void *)c->prog.data + i;
 }
 
-static uint32_t emit(struct parser *c, enum op op, uint32_t x, uint32_t y)
+static uint32_t emit(struct parser *c, enum re_op op, uint32_t x, uint32_t y)
 {
-	struct inst in = { .op = (uint8_t)op, .x = x, .y = y };
+	struct re_inst in = { .op = (uint8_t)op, .x = x, .y = y };
 
 	if (here(c) >= MAX_PROGRAM)
 		c->err = -E2BIG;
@@ -67,30 +42,14 @@ static uint32_t emit(struct parser *c, enum op op, uint32_t x, uint32_t y)
 	return here(c) ? here(c) - 1 : 0;
 }
 
-/* The next character of UTF-8 text; what is none counts as one byte. */
-static uint32_t rune(const char **p, const char *end)
-{
-	const unsigned char *s = (const unsigned char *)*p;
-	size_t left = (size_t)(end - *p);
-	unsigned int n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc0 ? 2 : 1;
-	uint32_t r = n == 1 ? s[0] : s[0] & (0x7fu >> n);
-
-	if (n > left)
-		n = 1;
-	for (unsigned int i = 1; i < n; i++)
-		r = r << 6 | (s[i] & 0x3f);
-	*p += n;
-	return r;
-}
-
 static uint32_t next_rune(struct parser *c)
 {
-	return rune(&c->p, c->p + strlen(c->p));
+	return re_rune(&c->p, c->p + strlen(c->p));
 }
 
 static void range(struct parser *c, uint32_t lo, uint32_t hi)
 {
-	struct range r = { lo, hi };
+	struct re_range r = { lo, hi };
 
 	obuf_append(&c->ranges, &r, sizeof(r));
 	if (c->icase && hi < 128)
@@ -106,7 +65,7 @@ static void range(struct parser *c, uint32_t lo, uint32_t hi)
 }
 
 /* All characters but those between the sorted pairs. */
-static void ranges_not(struct parser *c, const struct range *v, size_t n)
+static void ranges_not(struct parser *c, const struct re_range *v, size_t n)
 {
 	uint32_t lo = 0;
 
@@ -121,10 +80,10 @@ static void ranges_not(struct parser *c, const struct range *v, size_t n)
 /* \d \w \s and their opposites; false: it is none of them. */
 static bool class(struct parser *c, char k)
 {
-	static const struct range digit[] = { { '0', '9' } };
-	static const struct range word[] = { { '0', '9' }, { 'A', 'Z' }, { '_', '_' }, { 'a', 'z' } };
-	static const struct range space[] = { { '\t', '\n' }, { '\f', '\r' }, { ' ', ' ' } };
-	const struct range *v = (k | 0x20) == 'd' ? digit : (k | 0x20) == 'w' ? word : space;
+	static const struct re_range digit[] = { { '0', '9' } };
+	static const struct re_range word[] = { { '0', '9' }, { 'A', 'Z' }, { '_', '_' }, { 'a', 'z' } };
+	static const struct re_range space[] = { { '\t', '\n' }, { '\f', '\r' }, { ' ', ' ' } };
+	const struct re_range *v = (k | 0x20) == 'd' ? digit : (k | 0x20) == 'w' ? word : space;
 	size_t n = (k | 0x20) == 'd' ? 1 : (k | 0x20) == 'w' ? 4 : 3;
 
 	if (!strchr("dDwWsS", k))
@@ -141,7 +100,7 @@ static bool posix_class(struct parser *c)
 {
 	static const struct {
 		const char	*name;
-		struct range	v[4];
+		struct re_range	v[4];
 	} all[] = {
 		{ "[:alpha:]", { { 'A', 'Z' }, { 'a', 'z' } } }, { "[:digit:]", { { '0', '9' } } },
 		{ "[:alnum:]", { { '0', '9' }, { 'A', 'Z' }, { 'a', 'z' } } }, { "[:lower:]", { { 'a', 'z' } } },
@@ -205,7 +164,7 @@ static uint32_t escaped(struct parser *c)
 
 static void emit_set(struct parser *c, uint32_t first, bool negated)
 {
-	uint32_t i = emit(c, RE_SET, first, (uint32_t)(c->ranges.len / sizeof(struct range)) - first);
+	uint32_t i = emit(c, RE_SET, first, (uint32_t)(c->ranges.len / sizeof(struct re_range)) - first);
 
 	if (!c->err)
 		at(c, i)->negated = negated;
@@ -213,7 +172,7 @@ static void emit_set(struct parser *c, uint32_t first, bool negated)
 
 static void bracket(struct parser *c)
 {
-	uint32_t first = (uint32_t)(c->ranges.len / sizeof(struct range));
+	uint32_t first = (uint32_t)(c->ranges.len / sizeof(struct re_range));
 	bool negated = *c->p == '^', begun = false;
 
 	c->p += negated;
@@ -252,6 +211,8 @@ static void bracket(struct parser *c)
 		else
 			range(c, lo, hi);
 	}
+	if (c->err)
+		return;		/* the pattern may end here */
 	c->p++;
 	emit_set(c, first, negated);
 }
@@ -284,15 +245,17 @@ static bool group_head(struct parser *c)
 		else if (*c->p != 'U')
 			c->err = -EINVAL;
 	}
-	if (!*c->p)
+	if (!*c->p) {
 		c->err = -EINVAL;
+		return false;
+	}
 	return *c->p++ == ':';
 }
 
 /* One thing that may be repeated; false: there is none (flags). */
 static bool atom(struct parser *c)
 {
-	uint32_t first = (uint32_t)(c->ranges.len / sizeof(struct range)), r;
+	uint32_t first = (uint32_t)(c->ranges.len / sizeof(struct re_range)), r;
 	bool icase = c->icase, dotall = c->dotall, multi = c->multi;
 
 	switch (*c->p++) {
@@ -379,12 +342,12 @@ static bool counts(struct parser *c, int *lo, int *hi)
 }
 
 /* Copies of a piece of program, moved to where they stand. */
-static void copy(struct parser *c, const struct inst *v, uint32_t n, uint32_t from)
+static void copy(struct parser *c, const struct re_inst *v, uint32_t n, uint32_t from)
 {
 	uint32_t by = here(c) - from;
 
 	for (uint32_t i = 0; i < n && !c->err; i++) {
-		struct inst in = v[i];
+		struct re_inst in = v[i];
 		uint32_t k;
 
 		if (in.op == RE_SPLIT || in.op == RE_JMP)
@@ -400,7 +363,7 @@ static void copy(struct parser *c, const struct inst *v, uint32_t n, uint32_t fr
 static void repeat(struct parser *c, uint32_t from, int lo, int hi)
 {
 	uint32_t n = here(c) - from, k;
-	struct inst *v;
+	struct re_inst *v;
 
 	if (c->err)
 		return;
@@ -463,7 +426,7 @@ static void alternatives(struct parser *c)
 	sequence(c);
 	while (!c->err && *c->p == '|') {
 		uint32_t n = here(c) - from, k;
-		struct inst *v = omem_alloc((n + 1) * sizeof(*v));
+		struct re_inst *v = omem_alloc((n + 1) * sizeof(*v));
 
 		c->p++;
 		if (!v) {
@@ -511,121 +474,4 @@ int ocrd_re_compile(struct oarena *a, const char *pattern, const struct ocrd_re 
 	if (!c.err)
 		*ret = re;
 	return c.err;
-}
-
-/* ---- matching ---- */
-
-struct threads {
-	uint32_t	*v;		/* places, each once */
-	uint32_t	n;
-	uint32_t	*in;		/* place → index in v, to be verified there */
-};
-
-struct run {
-	const struct ocrd_re *re;
-	const char	*begin, *end;
-	uint32_t	*stack;
-};
-
-static bool is_word(const struct run *r, const char *p)
-{
-	return p >= r->begin && p < r->end &&
-	       ((*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') || *p == '_');
-}
-
-static bool holds_at(const struct run *r, uint8_t op, const char *p)
-{
-	switch (op) {
-	case RE_BEGIN:
-		return p == r->begin;
-	case RE_END:
-		return p == r->end;
-	case RE_BEGIN_LINE:
-		return p == r->begin || p[-1] == '\n';
-	case RE_END_LINE:
-		return p == r->end || *p == '\n';
-	default:
-		return (is_word(r, p - 1) != is_word(r, p)) == (op == RE_WORD);
-	}
-}
-
-/* Everything that is reached from @i without a character. */
-static void follow(const struct run *r, struct threads *t, uint32_t i, const char *p)
-{
-	uint32_t n = 0;
-
-	r->stack[n++] = i;
-	while (n) {
-		const struct inst *in;
-
-		i = r->stack[--n];
-		if (t->in[i] < t->n && t->v[t->in[i]] == i)
-			continue;
-		t->in[i] = t->n;
-		t->v[t->n++] = i;
-		in = &r->re->prog[i];
-		if (in->op == RE_SPLIT) {
-			r->stack[n++] = in->y;
-			r->stack[n++] = in->x;
-		} else if (in->op == RE_JMP) {
-			r->stack[n++] = in->x;
-		} else if (in->op >= RE_BEGIN && in->op <= RE_NOT_WORD && holds_at(r, in->op, p)) {
-			r->stack[n++] = i + 1;
-		}
-	}
-}
-
-static bool takes(const struct ocrd_re *re, const struct inst *in, uint32_t ch)
-{
-	bool found = false;
-
-	if (in->op == RE_ANY)
-		return ch != '\n';
-	if (in->op == RE_ANY_NL)
-		return true;
-	if (in->op != RE_SET)
-		return false;
-	for (uint32_t i = 0; i < in->y && !found; i++)
-		found = ch >= re->ranges[in->x + i].lo && ch <= re->ranges[in->x + i].hi;
-	return found != in->negated;
-}
-
-static bool matched(const struct ocrd_re *re, const struct threads *t)
-{
-	for (uint32_t i = 0; i < t->n; i++)
-		if (re->prog[t->v[i]].op == RE_MATCH)
-			return true;
-	return false;
-}
-
-bool ocrd_re_search(const struct ocrd_re *re, struct orlop_bytes text)
-{
-	uint32_t *mem = omem_zalloc_array(re->n * 6u + 6, sizeof(*mem)), n = re->n + 1;
-	struct threads now = { mem, 0, mem ? mem + n : NULL }, next = { mem ? mem + 2 * n : NULL, 0, mem ? mem + 3 * n : NULL };
-	struct run r = { re, text.p ? text.p : "", text.p ? text.p + text.len : "", mem ? mem + 4 * n : NULL };
-	const char *p = r.begin;
-	bool good;
-
-	if (!mem)
-		return true;
-	follow(&r, &now, 0, p);
-	good = matched(re, &now);
-	while (!good && p < r.end) {
-		const char *q = p;
-		uint32_t ch = rune(&q, r.end);
-		struct threads swap;
-
-		next.n = 0;
-		for (uint32_t i = 0; i < now.n; i++)
-			if (takes(re, &re->prog[now.v[i]], ch))
-				follow(&r, &next, now.v[i] + 1, q);
-		p = q;
-		follow(&r, &next, 0, p);
-		good = matched(re, &next);
-		swap = now;
-		now = next;
-		next = swap;
-	}
-	omem_free(mem);
-	return good;
 }

@@ -355,8 +355,21 @@ def killed():
     quota(n, {"count/widgets.example.com": "2", "count/configmaps": "1"})
     api.post(w, widget("a"))
     before = api.get(CRDS + "/widgets.example.com").json
+
+    def simple(plural, kind):
+        return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": plural + ".example.com"},
+                "spec": {"group": "example.com", "scope": "Cluster", "names": {"plural": plural, "kind": kind}, "versions": [{
+                    "name": "v1", "served": True, "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}
+    half = simple("halves", "Half")
+    api.post(CRDS, simple("gone", "Gone"))
+    until("it is served", lambda: api.get("/apis/example.com/v1/gone").status == 200)
+    for i in range(40):
+        api.post("/apis/example.com/v1/gone", {"apiVersion": "example.com/v1", "kind": "Gone", "metadata": {"name": "g%d" % i}})
     role = api.get(RB + "/clusterroles/view").json
     with Asked("Validating", "/deny", "", "secrets"):
+        api.post(CRDS, half)
+        api.delete(CRDS + "/gone.example.com")
         d.kill9()
         d.start()
         api.close()
@@ -366,6 +379,11 @@ def killed():
         t.eq(api.post(w, widget("b")).status, 201, "there is room for one")
         says(api.post(w, widget("c")), 403, "exceeded quota: q", "and no more")
         says(api.post(n + "/secrets", {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}), 403, "denied", "webhooks are asked")
+    until("a definition that was just made is served", lambda: api.get("/apis/example.com/v1/halves").status == 200)
+    until("one that was going goes", lambda: api.get(CRDS + "/gone.example.com").status == 404)
+    t.eq(api.post(CRDS, simple("gone", "Gone")).status, 201, "its name is free")
+    until("it is served again", lambda: api.get("/apis/example.com/v1/gone").status == 200)
+    t.eq(api.get("/apis/example.com/v1/gone").json["items"], [], "and has nothing left")
     api.delete(w + "/a")
     until("what goes is counted off", lambda: used(n, "count/widgets.example.com") == "1")
     t.eq(api.get(RB + "/clusterroles/view").json, role, "roles are as they were")

@@ -89,6 +89,14 @@ static void test_str(void)
 	ok(ostr_cmp("b", 1, "ab", 2) > 0, "byte order");
 	is_int(ostr_cmp("", 0, "", 0), 0, "empty equals empty");
 	ok(ostr_starts("abc", 3, "ab") && !ostr_starts("a", 1, "ab"), "prefix");
+	{
+		unsigned char r[16];
+		char text[OUUID_BUF];
+
+		memset(r, 0xff, sizeof(r));
+		ouuid_make(r, text);
+		ok(!strcmp(text, "ffffffff-ffff-4fff-bfff-ffffffffffff"), "a UUID");
+	}
 	ok(ostr_ends("abc", 3, "bc") && !ostr_ends("c", 1, "bc"), "suffix");
 }
 

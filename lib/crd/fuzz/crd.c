@@ -10,6 +10,7 @@
 #include "apischema/apischema.h"
 #include "base/ocleanup.h"
 #include "crd/ocrd.h"
+#include "schema/rows.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,6 +32,18 @@ static void warning(void *arg, const char *text)
 	must(text[0]);
 }
 
+/* Columns are JSON paths: whatever they find is a cell. */
+static void cells(const struct ocrd *o, const struct oschema_resource *res, struct ojson *obj)
+{
+	cleanup_ojson struct ojson *row = NULL;
+	struct obuf b = OBUF_INIT;
+
+	oschema_cells(&o->schema, res, obj, 0, &b);
+	must(obuf_err(&b) == 0 && ojson_parse(b.data, b.len, &row, NULL) == 0);
+	must(ojson_count(row) == res->n_columns);
+	obuf_done(&b);
+}
+
 static void object(const struct ocrd *o, struct ojson *in)
 {
 	for (unsigned int i = 0; i < o->schema.n_resources; i++) {
@@ -46,6 +59,7 @@ static void object(const struct ocrd *o, struct ojson *in)
 		(void)ocrd_check(root, a, NULL, finding, &n);
 		n = 0;
 		must(ocrd_check(root, a, a, finding, &n) == 0 && n == 0);
+		cells(o, &o->schema.resources[i], a);
 	}
 }
 

@@ -59,6 +59,8 @@ int main(void)
 	wrong("(");
 	wrong("a)");
 	wrong("[a");
+	wrong("([\\");
+	wrong("((?i");
 	wrong("*a");
 	wrong("a**");
 	wrong("a{1001}");

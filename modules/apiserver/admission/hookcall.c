@@ -1,33 +1,16 @@
 /*
  * hookcall.c - one question to one webhook: AdmissionReview over HTTPS, and what the answer means.
  *
- * No redirect is followed; the answer's size and time are bounded, and so is how many questions are under way. A Service
- * is reached at its endpoints; addresses of the host itself or of the link (metadata services) are no endpoints, nor may
- * a URL name one of the link.
+ * No redirect is followed; the answer's size and time are bounded, and so is how many questions are under way.
  */
 #include "hook.h"
 
 #include "base/oenc.h"
-#include "http/oclient.h"
 #include "schema/decode.h"
-#include "tls/otls.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-#define ROOTS		"/etc/ssl/certs/ca-certificates.crt"
-#define CLIENTS_KEPT	16u
-
-/* Connections to webhooks whose certificates the same authority has signed. */
-struct hook_client {
-	struct olist	link;
-	char		*ca;		/* base64 as configured; "" the system's */
-	struct otls_ctx	*tls;
-	struct ohttp_client *http;
-	uint32_t	calls;
-};
 
 struct hook_ask {
 	struct hook_run	*run;
@@ -40,177 +23,8 @@ struct hook_ask {
 	const char	*version;	/* of AdmissionReview */
 	int		status;
 	bool		too_long;
-	char		uid[40];
+	char		uid[OUUID_BUF];
 };
-
-/* ---- clients -------------------------------------------------------------------------------------------------- */
-
-static void client_free(struct hook_client *c)
-{
-	olist_del(&c->link);
-	ohttp_client_free(c->http);
-	otls_ctx_free(c->tls);
-	omem_free(c->ca);
-	omem_free(c);
-}
-
-void hook_clients_free(struct reg_shard *sh)
-{
-	struct olist *l;
-
-	while ((l = olist_first(&sh->hook_clients)) != NULL)
-		client_free(OLIST_ENTRY(l, struct hook_client, link));
-}
-
-/* Appends what the base64 text @p says. */
-static int decode_append(struct obuf *b, const char *p, size_t len)
-{
-	char *raw = omem_alloc(len + 4);
-	long n = raw ? obase64_decode(OBASE64_STD, p, len, raw, NULL) : -ENOMEM;
-
-	if (n > 0)
-		obuf_append(b, raw, (size_t)n);
-	omem_free(raw);
-	return n < 0 ? (int)n : obuf_err(b);
-}
-
-static void clients_trim(struct reg_shard *sh)
-{
-	struct hook_client *idle = NULL;
-	uint32_t n = 0;
-
-	OLIST_FOREACH(pos, &sh->hook_clients) {
-		struct hook_client *c = OLIST_ENTRY(pos, struct hook_client, link);
-
-		n++;
-		if (!c->calls && !idle)
-			idle = c;
-	}
-	if (n > CLIENTS_KEPT && idle)
-		client_free(idle);
-}
-
-static struct hook_client *client_of(struct reg_shard *sh, const char *ca, struct orlop_error *err)
-{
-	struct otls_config cfg = { .min_version = 12, .ca_path = *ca ? NULL : ROOTS };
-	struct obuf pem = OBUF_INIT;
-	struct hook_client *c;
-	int r = 0;
-
-	OLIST_FOREACH(pos, &sh->hook_clients) {
-		c = OLIST_ENTRY(pos, struct hook_client, link);
-		if (!strcmp(c->ca, ca))
-			return c;
-	}
-	clients_trim(sh);
-	c = OMEM_NEW(struct hook_client);
-	if (!c)
-		return NULL;
-	olist_append(&sh->hook_clients, &c->link);
-	c->ca = omem_strdup(ca);
-	if (*ca)
-		r = decode_append(&pem, ca, strlen(ca));
-	cfg.ca_pem = (struct orlop_bytes){ pem.data, pem.len };
-	if (r == 0)
-		r = c->ca ? otls_client_new(&cfg, &c->tls, err) : -ENOMEM;
-	if (r == 0)
-		r = ohttp_client_new(sh->h, c->tls, &c->http);
-	obuf_done(&pem);
-	if (r) {
-		client_free(c);
-		return NULL;
-	}
-	return c;
-}
-
-/* ---- where ------------------------------------------------------------------------------------------------------- */
-
-/* Addresses that lead to the host itself, or to what only the link knows. */
-static bool is_guarded(const char *host, bool loopback)
-{
-	struct in6_addr a6;
-	struct in_addr a4;
-
-	if (inet_pton(AF_INET, host, &a4) == 1) {
-		uint32_t v = ntohl(a4.s_addr);
-
-		return v >> 16 == 0xa9fe || v == 0 || (loopback && v >> 24 == 127);
-	}
-	if (inet_pton(AF_INET6, host, &a6) != 1)
-		return false;
-	if (IN6_IS_ADDR_V4MAPPED(&a6))
-		return is_guarded(inet_ntop(AF_INET, &a6.s6_addr[12], (char[16]){ 0 }, 16), loopback);
-	return IN6_IS_ADDR_LINKLOCAL(&a6) || IN6_IS_ADDR_UNSPECIFIED(&a6) || (loopback && IN6_IS_ADDR_LOOPBACK(&a6));
-}
-
-struct place {
-	const char	*addr;		/* HOST:PORT to connect to */
-	const char	*name;		/* in the certificate */
-	const char	*host;		/* of the URL */
-	const char	*path;
-};
-
-static const char *place_url(struct reg_op *op, const char *url, struct place *p)
-{
-	const char *host = url + 8, *slash = strchr(host, '/'), *colon;
-	size_t n = slash ? (size_t)(slash - host) : strlen(host);
-	char *text = oarena_strndup(&op->arena, host, n), *name;
-
-	if (strncmp(url, "https://", 8) || !text || !n)
-		return "is not an https URL";
-	p->path = slash ? slash : "/";
-	p->host = text;
-	colon = strrchr(text, ':');
-	if (*text == '[') {
-		const char *close = strchr(text, ']');
-
-		if (!close)
-			return "has an address that cannot be read";
-		colon = close[1] == ':' ? close + 1 : NULL;
-		name = oarena_strndup(&op->arena, text + 1, (size_t)(close - text) - 1);
-	} else {
-		name = oarena_strndup(&op->arena, text, colon ? (size_t)(colon - text) : n);
-	}
-	p->name = name;
-	p->addr = colon ? text : oarena_printf(&op->arena, "%s:443", text);
-	if (!p->name || !p->addr)
-		return "out of memory";
-	return is_guarded(name, false) ? "address is not allowed" : NULL;
-}
-
-static const char *place_service(struct reg_op *op, const struct ojson *ref, struct place *p)
-{
-	const struct reg_kind *ek = reg_kind_named(op->sh->rg, "endpoints");
-	struct orlop_bytes ns = ojson_get_bytes(ref, "namespace"), name = ojson_get_bytes(ref, "name");
-	int64_t port = ojson_get_i64(ref, "port", 443);
-	struct ojson *service = NULL, *ends = NULL;
-	const char *port_name = NULL;
-
-	p->path = ojson_get_cstr(ref, "path", "/");
-	p->name = p->host = oarena_printf(&op->arena, "%.*s.%.*s.svc", OB(name), OB(ns));
-	if (admission_lookup(op, op->sh->rg->services, ns, name, &service) || !service)
-		return oarena_printf(&op->arena, "service \"%.*s\" not found", OB(name));
-	OJSON_FOREACH_ELEM(i, sp, OJSON_AT(service, "spec", "ports"))
-		if (ojson_get_i64(sp, "port", 0) == port)
-			port_name = oarena_strdup(&op->arena, ojson_get_cstr(sp, "name", ""));
-	ojson_unref(service);
-	if (!port_name)
-		return oarena_printf(&op->arena, "service \"%.*s\" has no port %lld", OB(name), (long long)port);
-	if (!ek || admission_lookup(op, ek, ns, name, &ends) || !ends)
-		return oarena_printf(&op->arena, "no endpoints available for service \"%.*s\"", OB(name));
-	OJSON_FOREACH_ELEM(i, sub, ojson_get(ends, "subsets"))
-		OJSON_FOREACH_ELEM(j, ep, ojson_get(sub, "ports"))
-			OJSON_FOREACH_ELEM(l, a, ojson_get(sub, "addresses")) {
-				const char *ip = ojson_get_cstr(a, "ip", "");
-
-				if (p->addr || strcmp(ojson_get_cstr(ep, "name", ""), port_name) || is_guarded(ip, true))
-					continue;
-				p->addr = oarena_printf(&op->arena, "%s%s%s:%lld", strchr(ip, ':') ? "[" : "", ip,
-							strchr(ip, ':') ? "]" : "", (long long)ojson_get_i64(ep, "port", 0));
-			}
-	ojson_unref(ends);
-	return p->addr ? NULL : oarena_printf(&op->arena, "no endpoints available for service \"%.*s\"", OB(name));
-}
 
 /* ---- the question -------------------------------------------------------------------------------------------------- */
 
@@ -424,7 +238,7 @@ static const char *check(struct hook_ask *a, const struct ojson *review, const s
 static int take_patch(struct hook_ask *a, struct orlop_bytes text)
 {
 	struct obuf b = OBUF_INIT;
-	int r = decode_append(&b, text.p, text.len);
+	int r = hook_base64(&b, text.p, text.len);
 
 	if (r == 0)
 		r = ojson_parse(b.data, b.len, &a->k->patch, NULL);
@@ -517,16 +331,6 @@ static void on_timer(void *arg)
 	failed(a, "failed to call webhook: Post \"%s\": context deadline exceeded", a->url);
 }
 
-static void new_uid(struct reg_shard *sh, char uid[40])
-{
-	unsigned char u[16];
-	char hex[33];
-
-	sh->h->random(sh->h, u, sizeof(u));
-	ohex_encode(u, sizeof(u), hex);
-	(void)snprintf(uid, 40, "%.8s-%.4s-4%.3s-a%.3s-%.12s", hex, hex + 8, hex + 13, hex + 17, hex + 20);
-}
-
 void hook_call(struct hook_run *run, struct hook *k)
 {
 	static const struct ohttp_header headers[] = {
@@ -540,8 +344,9 @@ void hook_call(struct hook_run *run, struct hook *k)
 	struct ohttp_client_request q = { .method = "POST", .has_body = true };
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	struct hook_ask *a = OMEM_NEW(struct hook_ask);
-	struct place p = { .addr = NULL };
+	struct hook_place p = { .addr = NULL };
 	struct obuf body = OBUF_INIT;
+	unsigned char random[16];
 	const char *wrong;
 	int r;
 
@@ -573,7 +378,7 @@ void hook_call(struct hook_run *run, struct hook *k)
 		failed(a, "failed to call webhook: this server does not call conversion webhooks, which objects of %s need", k->as->api_version);
 		return;
 	}
-	wrong = ref ? place_service(op, ref, &p) : place_url(op, ojson_get_cstr(cc, "url", ""), &p);
+	wrong = hook_place(op, cc, &p);
 	orlop_error_done(&op->err);	/* of looking something up */
 	if (wrong) {
 		failed(a, "failed to call webhook: %s", wrong);
@@ -583,10 +388,11 @@ void hook_call(struct hook_run *run, struct hook *k)
 	a->url = oarena_printf(&op->arena, "https://%s%s%s", p.host, ref ? ":443" : "", q.target ? q.target : "");
 	if (ref && a->url)
 		a->url = oarena_printf(&op->arena, "https://%s:%lld%s", p.host, (long long)ojson_get_i64(ref, "port", 443), q.target);
-	a->client = client_of(sh, ojson_get_cstr(cc, "caBundle", ""), &err);
+	a->client = hook_client_of(sh, ojson_get_cstr(cc, "caBundle", ""), &err);
 	if (a->client)
 		a->client->calls++;
-	new_uid(sh, a->uid);
+	sh->h->random(sh->h, random, sizeof(random));
+	ouuid_make(random, a->uid);
 	r = question(a, &body);
 	if (r || !a->client || !q.target || !a->url || sh->h->timer_new(sh->h, on_timer, a, &a->timer)) {
 		obuf_done(&body);

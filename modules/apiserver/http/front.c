@@ -3,6 +3,7 @@
  */
 #include "front.h"
 
+#include "base/oenc.h"
 #include "json/ojson.h"
 #include "yaml/oyaml.h"
 
@@ -667,19 +668,17 @@ static bool is_for_people(struct orlop_bytes agent)
 static void make_ids(struct front *f)
 {
 	struct orlop_bytes given = ohttp_header(f->req, "audit-id");
+	char own[OUUID_BUF];
 	uint8_t b[16];
 
 	f->sh->h->random(f->sh->h, b, sizeof(b));
-	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
-	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	ouuid_make(b, own);
 	front_trace(f, b);
 	if (given.p && given.len > 0 && given.len < sizeof(f->audit_id)) {
 		memcpy(f->audit_id, given.p, given.len);
 		return;
 	}
-	snprintf(f->audit_id, sizeof(f->audit_id),
-		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4],
-		 b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	memcpy(f->audit_id, own, sizeof(own));
 }
 
 void front_begin(void *arg, struct ohttp_req *req)

@@ -131,15 +131,13 @@ static int check_namespace(struct reg_op *op, struct ojson *meta)
 
 static const char *new_uid(struct reg_op *op)
 {
+	char *text = oarena_alloc(&op->arena, OUUID_BUF);
 	unsigned char u[16];
-	char hex[33];
 
 	op->sh->h->random(op->sh->h, u, sizeof(u));
-	u[6] = (unsigned char)((u[6] & 0x0f) | 0x40);
-	u[8] = (unsigned char)((u[8] & 0x3f) | 0x80);
-	ohex_encode(u, sizeof(u), hex);
-	return oarena_printf(&op->arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
-			     hex + 20);
+	if (text)
+		ouuid_make(u, text);
+	return text;
 }
 
 static int generate_name(struct reg_op *op, struct ojson *meta)

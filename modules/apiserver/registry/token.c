@@ -7,6 +7,7 @@
 #include "write.h"
 #include "../admission/admission.h"
 
+#include "base/oenc.h"
 #include "base/otime.h"
 #include "json/ojson.h"
 #include "schema/decode.h"
@@ -114,29 +115,20 @@ static void put_pair(struct obuf *b, const char *head, struct orlop_bytes name, 
 	obuf_putc(b, '}');
 }
 
-static const char *jti(struct reg_op *op)
-{
-	unsigned char u[16];
-	char *out = oarena_alloc(&op->arena, 40);
-
-	op->sh->h->random(op->sh->h, u, sizeof(u));
-	if (out)
-		snprintf(out, 40, "%02x%02x%02x%02x-%02x%02x-4%01x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
-			 u[2], u[3], u[4], u[5], u[6] & 15, u[7], (u[8] & 0x3f) | 0x80, u[9], u[10], u[11],
-			 u[12], u[13], u[14], u[15]);
-	return out ? out : "";
-}
-
 static void put_claims(struct reg_op *op, const struct ojson *audiences, struct orlop_bytes sa_uid,
 		       const struct bound *bd, int64_t now_s, int64_t life_s, int64_t warn_s, struct obuf *b)
 {
 	struct orlop_bytes ns = op->rq.ns, name = op->rq.name;
+	char id[OUUID_BUF];
+	unsigned char u[16];
 
+	op->sh->h->random(op->sh->h, u, sizeof(u));
+	ouuid_make(u, id);
 	obuf_puts(b, "{\"aud\":");
 	ojson_write(audiences, 0, b);
 	obuf_printf(b, ",\"exp\":%lld,\"iat\":%lld,\"iss\":", (long long)(now_s + life_s), (long long)now_s);
 	obuf_put_json_cstr(b, op->sh->rg->cfg.issuer);
-	obuf_printf(b, ",\"jti\":\"%s\",\"kubernetes.io\":{\"namespace\":", jti(op));
+	obuf_printf(b, ",\"jti\":\"%s\",\"kubernetes.io\":{\"namespace\":", id);
 	obuf_put_json_string(b, ns.p, ns.len);
 	if (rb_is(bd->kind, "Pod")) {
 		if (bd->node_uid.len)
