@@ -246,7 +246,7 @@ static int by_claims(struct front *f, const struct claims *c)
 
 	if (!ns)
 		return -ENOMEM;
-	if (bytes_is(f->rt.resource, "selfsubjectreviews")) {
+	if (bytes_is(f->rt.resource, "selfsubjectreviews") || bytes_is(f->rt.resource, "certificatesigningrequests")) {
 		struct obuf b = OBUF_INIT;
 
 		put_extras(&b, c);
