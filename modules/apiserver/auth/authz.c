@@ -29,7 +29,7 @@ static struct orlop_bytes node_of(const struct orlop_identity *who)
 {
 	struct orlop_bytes none = { NULL, 0 };
 
-	if (!who->user.len || !ostr_starts(who->user.p, who->user.len, "system:node:") || !in_group(who, "system:nodes"))
+	if (who->user.len <= 12 || !ostr_starts(who->user.p, who->user.len, "system:node:") || !in_group(who, "system:nodes"))
 		return none;
 	return (struct orlop_bytes){ who->user.p + 12, who->user.len - 12 };
 }
