@@ -173,7 +173,7 @@ int certs_make(const struct setup *s, int *ret_made, struct orlop_error *err)
 	const char *node_sans[SANS_MAX] = { "localhost", "127.0.0.1" };
 	struct opki_cert_spec server = { .cn = "kube-apiserver", .sans = server_sans, .use = OPKI_CERT_SERVER };
 	struct opki_cert_spec admin = { .cn = "kubernetes-admin", .orgs = masters, .use = OPKI_CERT_CLIENT };
-	struct opki_cert_spec to_kubelet = { .cn = "kube-apiserver-kubelet-client", .orgs = masters, .use = OPKI_CERT_CLIENT };
+	struct opki_cert_spec to_kubelet = { .cn = "kube-apiserver-kubelet-client", .use = OPKI_CERT_CLIENT };
 	struct opki_cert_spec kubelet = { .cn = node_user, .orgs = nodes, .sans = node_sans,
 					  .use = OPKI_CERT_SERVER | OPKI_CERT_CLIENT };
 	char service[INET_ADDRSTRLEN] = "";

@@ -1,7 +1,7 @@
 # Keys, certificates, tokens, kubeconfig.
 l := pki
 OLIBS += $(l)
-$(l)_srcs := cert.c issue.c jwt.c key.c
+$(l)_srcs := cert.c issue.c jwt.c key.c request.c
 $(l)_pkgs := openssl
 $(l)_deps := base
 $(l)_tests := test/pki.c

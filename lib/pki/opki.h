@@ -58,6 +58,34 @@ int opki_cert_signed_by(const struct opki_cert *c, const struct opki_cert *ca);	
 int opki_cert_matches(const struct opki_cert *c, const struct opki_key *k);	/* 1 or 0 */
 int opki_cert_has_san(const struct opki_cert *c, const char *name);		/* 1 or 0 */
 
+/* ---- requests for certificates (PKCS #10) ----------------------------------------------------- */
+
+struct opki_request;
+
+enum { OPKI_SAN_DNS = 1, OPKI_SAN_IP, OPKI_SAN_EMAIL, OPKI_SAN_URI };
+
+/* The first request in PEM text. 0, -EINVAL: there is none that can be read, -E2BIG, -ENOMEM. */
+int opki_request_parse(const char *pem, size_t len, struct opki_request **ret);
+void opki_request_free(struct opki_request *r);		/* accepts NULL */
+const char *opki_request_cn(const struct opki_request *r);	/* "" without one */
+uint32_t opki_request_orgs(const struct opki_request *r, const char *const **ret);	/* how many */
+uint32_t opki_request_sans(const struct opki_request *r, int kind);	/* how many of OPKI_SAN_* */
+
+/* What a certificate is good for, and when (seconds since 1970). Usages as OpenSSL's configuration names them. */
+struct opki_grant {
+	int64_t		not_before;
+	int64_t		not_after;
+	const char	*key_usage;	/* "critical,digitalSignature,keyEncipherment"; "" none */
+	const char	*ext_key_usage;	/* "clientAuth"; "" none */
+};
+
+/*
+ * A certificate with the subject, key and names of the request, never one of an authority; its other extensions are not
+ * looked at. -EBADMSG: who asks does not have the key.
+ */
+int opki_request_sign(const struct opki_request *r, const struct opki_grant *g, const struct opki_cert *ca,
+		      const struct opki_key *ca_key, struct opki_cert **ret);
+
 /* Makes key and certificate and writes DIR/NAME.key (0600) and DIR/NAME.crt (0644). */
 int opki_issue_files(const char *dir, const char *name, const struct opki_cert_spec *spec,
 		     const struct opki_cert *ca, const struct opki_key *ca_key, struct orlop_error *err);

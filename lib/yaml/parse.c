@@ -3,7 +3,8 @@
  *
  * Anchors are kept as finished trees and copied where they are used, since a tree has one owner.
  * Copying is what an alias bomb is after, so it is counted: as in go-yaml, the nodes that come from
- * aliases may only be a share of all, which shrinks as the document grows.
+ * aliases may only be a share of all, which shrinks as the document grows. Texts are copied too, which
+ * go-yaml does not do: so their bytes are counted as well.
  */
 #include "yaml/oyaml.h"
 
@@ -20,10 +21,12 @@
 #define ALIAS_FREE 100u			/* go-yaml looks at the share only beyond this many nodes */
 #define NODES_LOW 400000.0
 #define NODES_HIGH 4000000.0
+#define ALIAS_BYTES_MAX (16u << 20)	/* of texts that come from aliases */
 
 struct anchor {
 	struct ojson	*tree;
 	size_t		nodes;
+	size_t		bytes;		/* of texts and keys */
 	bool		open;		/* still being read: an alias to it would be a cycle */
 };
 
@@ -32,6 +35,7 @@ struct oyaml {
 	struct omap		anchors;	/* of the current document: struct anchor */
 	size_t			nodes;		/* all made for the current document */
 	size_t			alias_nodes;	/* of them, by aliases */
+	size_t			alias_bytes;
 	unsigned int		depth;
 	bool			started;
 	bool			ended;
@@ -148,6 +152,8 @@ static bool too_many_aliases(const struct oyaml *y)
 	double all = (double)y->nodes;
 	double share = 0.99;
 
+	if (y->alias_bytes > ALIAS_BYTES_MAX)
+		return true;
 	if (y->alias_nodes <= ALIAS_FREE || y->nodes <= 1000)
 		return false;
 	if (all >= NODES_HIGH)
@@ -157,15 +163,16 @@ static bool too_many_aliases(const struct oyaml *y)
 	return (double)y->alias_nodes / all > share;
 }
 
-static size_t count_nodes(const struct ojson *j)
+static void count(const struct ojson *j, struct anchor *a)
 {
-	size_t n = 1;
-
-	OJSON_FOREACH(it, j)
-		n += count_nodes(it.value);
+	a->nodes++;
+	a->bytes += ojson_bytes(j).len;
+	OJSON_FOREACH(it, j) {
+		a->bytes += it.key_len;
+		count(it.value, a);
+	}
 	for (size_t i = 0; ojson_is(j, OJSON_ARRAY) && i < ojson_count(j); i++)
-		n += count_nodes(ojson_index(j, i));
-	return n;
+		count(ojson_index(j, i), a);
 }
 
 static int remember(struct oyaml *y, const yaml_char_t *name, struct ojson *tree, bool open)
@@ -180,7 +187,8 @@ static int remember(struct oyaml *y, const yaml_char_t *name, struct ojson *tree
 		return -ENOMEM;
 	a->open = open;
 	a->tree = ojson_ref(tree);
-	a->nodes = open ? 0 : count_nodes(tree);
+	if (!open)
+		count(tree, a);
 	if (omap_put(&y->anchors, name, strlen((const char *)name), a, &old) < 0) {
 		anchor_free(a);
 		return -ENOMEM;
@@ -218,6 +226,7 @@ static int use_alias(struct oyaml *y, const yaml_event_t *e, struct ojson **ret)
 		return fail(y, 0, "anchor '%.40s' value contains itself", name);
 	y->nodes += a->nodes;
 	y->alias_nodes += a->nodes;
+	y->alias_bytes += a->bytes;
 	if (too_many_aliases(y)) {
 		(void)fail(y, 0, "document contains excessive aliasing");
 		return -E2BIG;
@@ -504,6 +513,7 @@ int oyaml_next(struct oyaml *y, struct ojson **ret, struct oyaml_error *err)
 	omap_done_with(&y->anchors, anchor_free);
 	y->nodes = 0;
 	y->alias_nodes = 0;
+	y->alias_bytes = 0;
 	r = find_document(y);
 	if (r > 0) {
 		cleanup_event yaml_event_t e;

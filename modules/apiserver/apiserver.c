@@ -123,7 +123,7 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 		.event_ttl_ns = (uint64_t)h->param_int(h, "event_ttl_s") * APIS_NS_PER_S,
 		.shared_storage = h->param_bool(h, "shared_storage"),
 	};
-	char host[100];
+	char host[100], listen[100];
 	int r;
 
 	if (!a)
@@ -138,6 +138,8 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 	limits_read(a);
 	split_addr(adv[0] ? adv : h->param(h, "listen"), host, sizeof(host), &cfg.advertise_port);
 	cfg.advertise_addr = host;
+	a->own_ports[0] = cfg.advertise_port;
+	split_addr(h->param(h, "listen"), listen, sizeof(listen), &a->own_ports[1]);
 	r = a->shards && a->issuer ? 0 : orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (r == 0 && h->param(h, "sa_key")[0])
 		r = opki_key_load(h->param(h, "sa_key"), &a->sa_key, err);

@@ -54,6 +54,7 @@ struct apis {
 	struct omap		tokens;		/* bearer text → struct static_token */
 	_Atomic uint32_t		max_reads;	/* per shard */
 	_Atomic uint32_t		max_writes;
+	uint16_t		own_ports[2];	/* at which we listen, and are said to: no kubelets are there */
 	uint32_t		n_serving;	/* shards whose server is up; shard 0's loop only */
 	bool			booted;
 	char			boot_error[100];

@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.parse
 
+from h2raw import HEAD, PREFACE, SETTINGS, frame, frames_of, goaway, h2, lit
 from rig import Api, CM, Daemon, FACTOR, Tap, config_map, group, say, until
 
 t = Tap()
@@ -342,112 +343,9 @@ def mutants():
 
 # ---- HTTP/2 ----------------------------------------------------------------------------------------------
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-
-def frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
-
-def lit(index, value):
-    return bytes([index]) + bytes([len(value)]) + value      # literal without indexing, names of the static table, short values
-
-
-HEAD = b"\x82\x87" + lit(0x04, b"/livez") + lit(0x01, b"localhost")
-SETTINGS = frame(4, 0, 0)
-
-
-def h2(frames, name="admin", seconds=5):
-    """Send frames as long as the server takes them. What came back: bytes."""
-    s = d.connect(name, ["h2"])
-    s.setblocking(False)
-    out = bytearray()
-    end = time.monotonic() + seconds * FACTOR
-    todo = PREFACE + SETTINGS
-    it = iter(frames)
-    more = True
-    try:
-        while time.monotonic() < end:
-            if len(todo) < 16384 and more:
-                parts = []
-                for _ in range(500):
-                    f = next(it, None)
-                    if f is None:
-                        more = False
-                        break
-                    parts.append(f)
-                todo += b"".join(parts)
-            progress = False
-            try:
-                b = s.recv(65536)
-                if not b:
-                    break
-                out += b
-                progress = True
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                pass
-            if todo:
-                try:
-                    n = s.send(todo[:16384])
-                    todo = todo[n:]
-                    progress = True
-                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                    pass
-            if not todo and not more and (not progress):
-                import select
-                if not select.select([s], [], [], 0.5)[0]:
-                    break
-            elif not progress:
-                import select
-                select.select([s], [s] if todo else [], [], 0.05)
-    except (OSError, ssl.SSLError):
-        pass
-    finally:
-        s.close()
-    return bytes(out)
-
-
-def frames_of(data):
-    out, at = [], 0
-    while at + 9 <= len(data):
-        n = struct.unpack(">I", b"\0" + data[at:at + 3])[0]
-        out.append((data[at + 3], data[at + 4], struct.unpack(">I", data[at + 5:at + 9])[0] & 0x7fffffff, data[at + 9:at + 9 + n]))
-        at += 9 + n
-    return out
-
-
-def goaway(data):
-    """The error code of a GOAWAY, or None."""
-    codes = [struct.unpack(">I", p[4:8])[0] for k, _, _, p in frames_of(data) if k == 7 and len(p) >= 8]
-    return codes[-1] if codes else None
-
-
 def http2():
-    got = frames_of(h2([frame(1, 5, 1, HEAD)]))
+    got = frames_of(h2(d, [frame(1, 5, 1, HEAD)]))
     t.ok(any(k == 0 and p == b"ok" for k, _, _, p in got), "HTTP/2 works", got)
-    out = h2((frame(1, 5, 1 + 2 * i, HEAD) + frame(3, 0, 1 + 2 * i, b"\0\0\0\x08") for i in range(100000)), seconds=10)
-    say("rapid resets: GOAWAY %s" % goaway(out))
-    t.ok(goaway(out) == 11, "a flood of resets is sent away (ENHANCE_YOUR_CALM)", frames_of(out)[-3:])
-    out = h2((frame(1, 5, 1 + 2 * i, lit(0x02, b"PUT").replace(b"\x02", b"\x02", 1) + b"\x87" + lit(0x04, CM.encode()) + lit(0x01, b"l")) +
-              frame(3, 0, 1 + 2 * i, b"\0\0\0\x08") for i in range(100000)), seconds=10)
-    t.ok(goaway(out) is not None or out, "of resets of writes too", frames_of(out)[-3:])
-    floods = {
-        "pings": (frame(6, 0, 0, b"12345678") for _ in range(300000)),
-        "settings": (frame(4, 0, 0, struct.pack(">HI", 3, 100)) for _ in range(300000)),
-        "empty data": iter([frame(1, 4, 1, HEAD)] + [frame(0, 0, 1)] * 300000),
-        "priorities": (frame(2, 0, 1 + 2 * i, b"\0\0\0\0\x10") for i in range(300000)),
-        "continuations": iter([frame(1, 0, 1, HEAD)] + [frame(9, 0, 1, b"\x00\x01a\x01b" * 1000)] * 3000),
-        "empty continuations": iter([frame(1, 0, 1, HEAD)] + [frame(9, 0, 1)] * 300000),
-        "window updates": (frame(8, 0, 0, struct.pack(">I", 1)) for _ in range(300000)),
-        "unknown frames": (frame(0xbe, 0, 0, b"x" * 100) for _ in range(100000)),
-        "one header again and again": iter([frame(1, 4, 1, HEAD + b"\x40\x01a\x7f\xe1\x1e" + b"v" * 4000 + b"\xbe" * 12000)]),
-        "streams without end": (frame(1, 4, 1 + 2 * i, HEAD) for i in range(50000)),
-    }
-    before = d.rss_kb()
-    for name, frames in floods.items():
-        out = h2(frames, seconds=4)
-        t.ok(d.alive() and api.get("/livez").status == 200, "a flood of %s (GOAWAY %s)" % (name, goaway(out)), d.log()[-800:])
-    say("resident before the floods %d KiB, after %d KiB" % (before, d.rss_kb()))
     wrong = {
         "a window beyond its limit": frame(8, 0, 0, struct.pack(">I", 0x7fffffff)),
         "a window of nothing": frame(8, 0, 0, struct.pack(">I", 0)),
@@ -465,7 +363,7 @@ def http2():
         "false length": frame(1, 4, 1, b"\x83\x87" + lit(0x04, CM.encode()) + lit(0x01, b"l") + lit(0x0f, b"")[:1] + b"\x0d\x015") + frame(0, 1, 1, b"123456789"),
     }
     for name, f in wrong.items():
-        out = h2([f, frame(6, 0, 0, b"--end---")], seconds=2)
+        out = h2(d, [f, frame(6, 0, 0, b"--end---")], seconds=2)
         t.ok(d.alive(), "%s (GOAWAY %s)" % (name, goaway(out)))
     out = raw(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n" + os.urandom(5000), alpn=["h2"])
     t.ok(api.get("/livez").status == 200, "garbage instead of a preface")

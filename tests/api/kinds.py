@@ -9,6 +9,11 @@ from rig import Api, Daemon, Tap, group
 t = Tap()
 d = Daemon().start()
 api = Api(d)
+REQUEST = ("-----BEGIN CERTIFICATE REQUEST-----\n"
+           "MIGLMD8CAQAwDDEKMAgGA1UEAwwBeDAqMAUGAytlcAMhALgD8k5AKd/RGxHgx2Ru\n"
+           "AztsvuoCmpc3iOSE5zVQKpdvoAAwBQYDK2VwA0EA/CV5Ynj8g/9xoYAwMazTH8t0\n"
+           "NQRdedcI0nmdUfrld9UGqx2dYQfHMzZdGpxc0l9GylcGMXBC8USS/9r4lCj5Bw==\n"
+           "-----END CERTIFICATE REQUEST-----\n")
 NS = "ns-of-test"
 N = "/namespaces/" + NS
 
@@ -121,7 +126,7 @@ newer = [
     ("a table of volumes", "GET", PV, None,
      dict(TABLE, ours=lambda a: a["body"]["rows"][0]["cells"][:9] == ["pv1", "1Gi", "RWO,ROX", "Retain", "Pending", "", "", "<unset>", ""])),
     ("who asks for a certificate", "POST", "/apis/certificates.k8s.io/v1/certificatesigningrequests",
-     o("certificates.k8s.io/v1", "CertificateSigningRequest", "c1", {"request": base64.b64encode(b"x").decode(), "signerName": "e.example/s", "usages": ["client auth"], "username": "somebody"}),
+     o("certificates.k8s.io/v1", "CertificateSigningRequest", "c1", {"request": base64.b64encode(REQUEST.encode()).decode(), "signerName": "e.example/s", "usages": ["client auth"], "username": "somebody"}),
      {"ours": lambda a: a["status"] == 201 and a["body"]["spec"]["username"] == "kubernetes-admin" and "system:masters" in a["body"]["spec"]["groups"]}),
     ("an approval", "PATCH", "/apis/certificates.k8s.io/v1/certificatesigningrequests/c1/approval",
      {"status": {"conditions": [{"type": "Approved", "status": "True"}]}},

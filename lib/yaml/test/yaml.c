@@ -83,6 +83,14 @@ static void test_limits(void)
 		obuf_putc(&b, '[');
 	is_int(oyaml_parse(b.data, b.len, &j, &err), -ELOOP, "too deep");
 	obuf_reset(&b);
+	obuf_puts(&b, "a: &a ");
+	for (int i = 0; i < 100000; i++)
+		obuf_putc(&b, 'x');
+	for (int i = 0; i < 200; i++)
+		obuf_printf(&b, "\nk%d: *a", i);
+	is_int(oyaml_parse(b.data, b.len, &j, &err), -E2BIG, "few aliases, of a long text");
+	is_str(err.msg, "yaml: document contains excessive aliasing", "are one too");
+	obuf_reset(&b);
 	obuf_puts(&b, "base: &b {a: 1, c: 2}\nitems:\n");
 	for (int i = 0; i < 200; i++)
 		obuf_puts(&b, "- *b\n");

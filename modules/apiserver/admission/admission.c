@@ -79,9 +79,12 @@ int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
 	int r = 0;
 
-	if (op->w->k == op->sh->rg->pods && !old)
-		r = admission_limits_judge(op, obj);
-	else if (op->w->k == op->sh->rg->priorityclasses)
+	if (op->w->k == op->sh->rg->pods) {
+		r = admission_mountable_secrets(op, obj, old);
+		if (r == 0 && !old)
+			r = admission_limits_judge(op, obj);
+	}
+	if (op->w->k == op->sh->rg->priorityclasses)
 		r = admission_priority_class(op, obj);
 	else if (old && !strcmp(op->w->k->name, "persistentvolumeclaims"))
 		r = admission_claim_resize(op, obj, old);

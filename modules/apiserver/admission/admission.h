@@ -22,6 +22,8 @@ int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old);
 
 /* serviceaccount.c, priority.c, pod.c, node.c */
 int admission_service_account(struct reg_op *op, struct ojson *pod);
+/* What the account of @pod does not list it may not name, if the account says so: new pods (@old NULL), ephemeral containers. */
+int admission_mountable_secrets(struct reg_op *op, struct ojson *pod, struct ojson *old);
 int admission_pod_priority(struct reg_op *op, struct ojson *pod);
 int admission_priority_class(struct reg_op *op, struct ojson *class);
 int admission_pod_tolerations(struct reg_op *op, struct ojson *pod);

@@ -114,6 +114,7 @@ static int labels(struct reg_op *op, struct orlop_bytes node, const struct ojson
 static int of_node(struct reg_op *op, struct orlop_bytes node, const struct ojson *obj, const struct ojson *old)
 {
 	struct orlop_bytes name = ojson_get_bytes(ojson_get(obj, "metadata"), "name");
+	const struct ojson *owners, *was;
 	int r;
 
 	if (!rb_eq(name, node))
@@ -123,13 +124,14 @@ static int of_node(struct reg_op *op, struct orlop_bytes node, const struct ojso
 		return r;
 	if (!rb_is(op->rq.sub, "status")) {
 		const struct ojson *is = ojson_get(ojson_get(obj, "spec"), "taints");
-		const struct ojson *was = ojson_get(ojson_get(old, "spec"), "taints");
 
+		was = ojson_get(ojson_get(old, "spec"), "taints");
 		if (ojson_count(is) ? !ojson_equal(is, was) : ojson_count(was) > 0)
 			return reg_forbidden(op, node, "node \"%.*s\" is not allowed to modify taints", OB(node));
 	}
-	if (ojson_count(ojson_get(ojson_get(obj, "metadata"), "ownerReferences")) >
-	    ojson_count(ojson_get(ojson_get(old, "metadata"), "ownerReferences")))
+	owners = ojson_get(ojson_get(obj, "metadata"), "ownerReferences");
+	was = ojson_get(ojson_get(old, "metadata"), "ownerReferences");
+	if (ojson_count(owners) ? !ojson_equal(owners, was) : ojson_count(was) > 0)
 		return reg_forbidden(op, node, "node \"%.*s\" is not allowed to modify ownerReferences", OB(node));
 	return 0;
 }

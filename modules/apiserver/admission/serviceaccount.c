@@ -131,3 +131,86 @@ int admission_service_account(struct reg_op *op, struct ojson *pod)
 		r = ojson_set(spec, "imagePullSecrets", ojson_ref(ojson_get_array(account, "imagePullSecrets")));
 	return r ? reg_failed(op, r, NULL) : 0;
 }
+
+/* ---- an account whose pods may name its own secrets alone ---- */
+
+#define ENFORCE "kubernetes.io/enforce-mountable-secrets"
+
+static bool lists(const struct ojson *account, const char *list, struct orlop_bytes name)
+{
+	OJSON_FOREACH_ELEM(i, s, ojson_get_array(account, list))
+		if (rb_eq(ojson_get_bytes(s, "name"), name))
+			return true;
+	return false;
+}
+
+/* Each way in which a container's environment names a secret. */
+static int env_secrets(struct reg_op *op, const struct ojson *account, struct orlop_bytes pod, const struct ojson *containers,
+		       const char *what)
+{
+	struct orlop_bytes sa = ojson_get_bytes(ojson_get(account, "metadata"), "name");
+
+	OJSON_FOREACH_ELEM(i, c, containers) {
+		struct orlop_bytes cn = ojson_get_bytes(c, "name");
+
+		OJSON_FOREACH_ELEM(k, e, ojson_get_array(c, "env")) {
+			const struct ojson *ref = ojson_get(ojson_get(e, "valueFrom"), "secretKeyRef");
+			struct orlop_bytes n = ojson_get_bytes(ref, "name");
+
+			if (ref && !lists(account, "secrets", n))
+				return reg_forbidden(op, pod, "%s %.*s with envVar %.*s referencing secret.secretName=\"%.*s\" is not allowed because service account %.*s does not reference that secret",
+						     what, OB(cn), OB(ojson_get_bytes(e, "name")), OB(n), OB(sa));
+		}
+		OJSON_FOREACH_ELEM(k, e, ojson_get_array(c, "envFrom")) {
+			const struct ojson *ref = ojson_get(e, "secretRef");
+			struct orlop_bytes n = ojson_get_bytes(ref, "name");
+
+			if (ref && !lists(account, "secrets", n))
+				return reg_forbidden(op, pod, "%s %.*s with envFrom referencing secret.secretName=\"%.*s\" is not allowed because service account %.*s does not reference that secret",
+						     what, OB(cn), OB(n), OB(sa));
+		}
+	}
+	return 0;
+}
+
+static int limit(struct reg_op *op, const struct ojson *account, const struct ojson *spec, struct orlop_bytes pod)
+{
+	struct orlop_bytes sa = ojson_get_bytes(ojson_get(account, "metadata"), "name"), n;
+	int r;
+
+	OJSON_FOREACH_ELEM(i, v, ojson_get_array(spec, "volumes")) {
+		n = ojson_get_bytes(ojson_get(v, "secret"), "secretName");
+		if (ojson_get(v, "secret") && !lists(account, "secrets", n))
+			return reg_forbidden(op, pod, "volume with secret.secretName=\"%.*s\" is not allowed because service account %.*s does not reference that secret",
+					     OB(n), OB(sa));
+	}
+	r = env_secrets(op, account, pod, ojson_get_array(spec, "initContainers"), "init container");
+	if (r == 0)
+		r = env_secrets(op, account, pod, ojson_get_array(spec, "containers"), "container");
+	OJSON_FOREACH_ELEM(i, p, ojson_get_array(spec, "imagePullSecrets")) {
+		n = ojson_get_bytes(p, "name");
+		if (r == 0 && !lists(account, "imagePullSecrets", n))
+			r = reg_forbidden(op, pod, "imagePullSecrets[%u].name=\"%.*s\" is not allowed because service account %.*s does not reference that imagePullSecret",
+					  (unsigned int)i, OB(n), OB(sa));
+	}
+	return r;
+}
+
+int admission_mountable_secrets(struct reg_op *op, struct ojson *pod, struct ojson *old)
+{
+	const struct ojson *spec = ojson_get(pod, "spec"), *meta = ojson_get(pod, "metadata");
+	struct orlop_bytes name = ojson_get_bytes(meta, "name"), yes;
+	cleanup_ojson struct ojson *account = NULL;
+	int r;
+
+	if ((old && !rb_is(op->rq.sub, "ephemeralcontainers")) || ojson_has(ojson_get(meta, "annotations"), "kubernetes.io/config.mirror"))
+		return 0;
+	r = admission_lookup(op, op->sh->rg->serviceaccounts, op->w->ns, ojson_get_bytes(spec, "serviceAccountName"), &account);
+	if (r || !account)
+		return r;
+	yes = ojson_get_bytes(ojson_get(ojson_get(account, "metadata"), "annotations"), ENFORCE);
+	if (!rb_is(yes, "true") && !rb_is(yes, "1") && !rb_is(yes, "t") && !rb_is(yes, "T") && !rb_is(yes, "True") && !rb_is(yes, "TRUE"))
+		return 0;
+	return old ? env_secrets(op, account, name, ojson_get_array(spec, "ephemeralContainers"), "ephemeral container") :
+		     limit(op, account, spec, name);
+}

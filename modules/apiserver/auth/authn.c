@@ -246,7 +246,7 @@ static int by_claims(struct front *f, const struct claims *c)
 
 	if (!ns)
 		return -ENOMEM;
-	if (bytes_is(f->rt.resource, "selfsubjectreviews")) {
+	if (bytes_is(f->rt.resource, "selfsubjectreviews") || bytes_is(f->rt.resource, "certificatesigningrequests")) {
 		struct obuf b = OBUF_INIT;
 
 		put_extras(&b, c);
@@ -297,7 +297,11 @@ int authn_request(struct front *f, struct orlop_error *err)
 {
 	int r = known(f, err);
 
-	return r < 0 ? r : authn_impersonate(f, err);
+	if (r == 0)
+		r = authn_impersonate(f, err);
+	if (r == 0 && (reg_user_is_part(f->who.user) || reg_user_is_kubelet(f->who.user)))
+		r = unauthorized(f, err, "a name of the system's own parts, which do not come this way");
+	return r;
 }
 
 /* ---- the static token file: token,user,uid,"group,group" -------------------------------------------------- */

@@ -21,9 +21,7 @@ bool in_group(const struct orlop_identity *who, const char *group)
 
 static bool is_master(const struct orlop_identity *who)
 {
-	return in_group(who, "system:masters") || bytes_is(who->user, "orlop:core") ||
-	       (who->user.len && ostr_starts(who->user.p, who->user.len, "orlop:apiserver")) ||
-	       bytes_is(who->user, "system:apiserver");
+	return in_group(who, "system:masters") || reg_user_is_part(who->user);
 }
 
 /* The name behind "system:node:", if @who is a node; p NULL otherwise. */
@@ -31,7 +29,7 @@ static struct orlop_bytes node_of(const struct orlop_identity *who)
 {
 	struct orlop_bytes none = { NULL, 0 };
 
-	if (!who->user.len || !ostr_starts(who->user.p, who->user.len, "system:node:") || !in_group(who, "system:nodes"))
+	if (who->user.len <= 12 || !ostr_starts(who->user.p, who->user.len, "system:node:") || !in_group(who, "system:nodes"))
 		return none;
 	return (struct orlop_bytes){ who->user.p + 12, who->user.len - 12 };
 }
@@ -50,8 +48,7 @@ int hook_authorize(void *arg, const struct orlop_host *h, const struct orlop_ide
 	if (is_master(who))
 		return 1;
 	if (at->resource.len &&
-	    (node.p || (who->user.len && ostr_starts(who->user.p, who->user.len, "orlop:kubelet"))) &&
-	    node_may(sh, node, at))
+	    (node.p || reg_user_is_kubelet(who->user)) && node_may(sh, node, at))
 		return 1;
 	rbac_sync(sh->rbac);
 	ok = rbac_allows(sh->rbac, who, at, NULL, NULL, NULL);

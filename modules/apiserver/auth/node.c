@@ -45,56 +45,96 @@ static bool env_names(struct ojson *containers, bool secret, struct orlop_bytes 
 	return false;
 }
 
+/* The members of volumes' sources by which a node is told of a secret; others are for whoever attaches and provisions. */
+static const char *const secret_refs[] = { "secretRef", "nodePublishSecretRef", "nodeStageSecretRef", "nodeExpandSecretRef" };
+
 static bool volume_names(struct ojson *v, bool secret, struct orlop_bytes name)
 {
 	const char *direct = secret ? ojson_cstr(OJSON_AT(v, "secret", "secretName"), "")
 				    : ojson_cstr(OJSON_AT(v, "configMap", "name"), "");
 
-	if (bytes_is(name, direct))
+	if (bytes_is(name, direct) || (secret && bytes_is(name, ojson_cstr(OJSON_AT(v, "azureFile", "secretName"), ""))))
 		return true;
+	OJSON_FOREACH(it, v)
+		for (size_t i = 0; secret && i < 2; i++)
+			if (bytes_is(name, ojson_cstr(OJSON_AT(it.value, secret_refs[i], "name"), "")))
+				return true;
 	OJSON_FOREACH_ELEM(i, s, OJSON_AT(v, "projected", "sources"))
 		if (bytes_is(name, ojson_cstr(OJSON_AT(s, secret ? "secret" : "configMap", "name"), "")))
 			return true;
 	return false;
 }
 
-/* Does this pod refer to the Secret, ConfigMap, PersistentVolumeClaim or ServiceAccount @name? */
+/* A claim that a volume names, or that is made for it: "POD-VOLUME". */
+static bool volume_claims(struct ojson *pod, struct ojson *v, struct orlop_bytes name)
+{
+	const char *pod_name = ojson_cstr(OJSON_AT(pod, "metadata", "name"), "");
+	size_t n = strlen(pod_name);
+
+	if (bytes_is(name, ojson_cstr(OJSON_AT(v, "persistentVolumeClaim", "claimName"), "")))
+		return true;
+	return ojson_get(v, "ephemeral") && ostr_starts(name.p, name.len, pod_name) && name.len > n && name.p[n] == '-' &&
+	       bytes_is((struct orlop_bytes){ name.p + n + 1, name.len - n - 1 }, ojson_get_cstr(v, "name", ""));
+}
+
+static bool resource_claims(struct ojson *pod, struct orlop_bytes name)
+{
+	OJSON_FOREACH_ELEM(i, c, OJSON_AT(pod, "spec", "resourceClaims"))
+		if (bytes_is(name, ojson_get_cstr(c, "resourceClaimName", "")))
+			return true;
+	OJSON_FOREACH_ELEM(i, c, OJSON_AT(pod, "status", "resourceClaimStatuses"))
+		if (bytes_is(name, ojson_get_cstr(c, "resourceClaimName", "")))
+			return true;
+	return bytes_is(name, ojson_cstr(OJSON_AT(pod, "status", "extendedResourceClaimStatus", "resourceClaimName"), ""));
+}
+
+/*
+ * Does this pod refer to the Secret, ConfigMap, PersistentVolumeClaim, ResourceClaim or ServiceAccount @name? A mirror pod, which
+ * a node makes itself, refers to nothing.
+ */
 static bool pod_names(struct ojson *pod, struct orlop_bytes resource, struct orlop_bytes name)
 {
+	static const char *const lists[] = { "containers", "initContainers", "ephemeralContainers" };
 	struct ojson *spec = ojson_get(pod, "spec");
 	bool secret = bytes_is(resource, "secrets");
 
+	if (ojson_has(OJSON_AT(pod, "metadata", "annotations"), "kubernetes.io/config.mirror"))
+		return false;
 	if (bytes_is(resource, "serviceaccounts"))
 		return bytes_is(name, ojson_get_cstr(spec, "serviceAccountName", ""));
+	if (bytes_is(resource, "resourceclaims"))
+		return resource_claims(pod, name);
 	if (bytes_is(resource, "persistentvolumeclaims")) {
 		OJSON_FOREACH_ELEM(i, v, ojson_get(spec, "volumes"))
-			if (bytes_is(name, ojson_cstr(OJSON_AT(v, "persistentVolumeClaim", "claimName"), "")))
+			if (volume_claims(pod, v, name))
 				return true;
 		return false;
 	}
 	if (secret && list_names(ojson_get(spec, "imagePullSecrets"), "name", name))
 		return true;
-	if (env_names(ojson_get(spec, "containers"), secret, name) ||
-	    env_names(ojson_get(spec, "initContainers"), secret, name))
-		return true;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
+		if (env_names(ojson_get(spec, lists[i]), secret, name))
+			return true;
 	OJSON_FOREACH_ELEM(i, v, ojson_get(spec, "volumes"))
 		if (volume_names(v, secret, name))
 			return true;
 	return false;
 }
 
+/* Is it in a pod that is bound to the node? */
 static bool refers(struct ashard *sh, struct orlop_bytes node, struct orlop_bytes ns, struct orlop_bytes resource,
 		   struct orlop_bytes name)
 {
 	const struct orlop_host *h = sh->h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = ns };
+	bool made = bytes_is(resource, "persistentvolumeclaims");	/* its name may be put together */
 	struct orlop_snapshot *snap;
 	struct orlop_object *o;
 	struct orlop_iter *it;
 	int32_t index;
 	bool found = false;
 
-	if (!sh->pods || h->snapshot_open(sh->pods, &snap) < 0)
+	if (!name.len || !sh->pods || h->snapshot_open(sh->pods, &snap) < 0)
 		return false;
 	index = h->resource_index(sh->pods, "spec.nodeName");
 	if (node.p && index >= 0) {
@@ -107,7 +147,7 @@ static bool refers(struct ashard *sh, struct orlop_bytes node, struct orlop_byte
 			struct ojson *j = NULL;
 
 			/* A name that does not occur in the text is not worth parsing for. */
-			if (!memmem(o->json.p, o->json.len, name.p, name.len))
+			if (!made && !memmem(o->json.p, o->json.len, name.p, name.len))
 				continue;
 			if (ojson_parse_members(o->json, &j, NULL) == 0)
 				found = (!node.p || bytes_is(node, ojson_cstr(OJSON_AT(j, "spec", "nodeName"), ""))) &&
@@ -118,6 +158,97 @@ static bool refers(struct ashard *sh, struct orlop_bytes node, struct orlop_byte
 	}
 	h->snapshot_close(snap);
 	return found;
+}
+
+/* Is the claim that has this volume in a pod that is bound to the node? */
+static bool volume_is_near(struct ashard *sh, struct orlop_bytes node, const struct ojson *pv)
+{
+	const struct ojson *claim = OJSON_AT(pv, "spec", "claimRef");
+
+	return claim && refers(sh, node, ojson_get_bytes(claim, "namespace"), bytes_cstr("persistentvolumeclaims"), ojson_get_bytes(claim, "name"));
+}
+
+static bool volume_may(struct ashard *sh, struct orlop_bytes node, struct orlop_bytes name)
+{
+	struct orlop_object *o = reg_peek(sh->reg, "persistentvolumes", (struct orlop_bytes){ "", 0 }, name);
+	struct ojson *j = NULL;
+	bool near = false;
+
+	if (!o)
+		return false;
+	if (ojson_parse_members(o->json, &j, NULL) == 0)
+		near = volume_is_near(sh, node, j);
+	ojson_unref(j);
+	sh->h->object_unref(o);
+	return near;
+}
+
+static bool is_secret_of(const struct ojson *ref, const char *key, const struct ojson *pv, const char *ns_key, struct orlop_bytes ns,
+			 struct orlop_bytes name)
+{
+	const char *in = ojson_get_cstr(ref, ns_key, "");
+
+	return bytes_is(name, ojson_get_cstr(ref, key, "")) &&
+	       bytes_is(ns, *in ? in : ojson_cstr(OJSON_AT(pv, "spec", "claimRef", "namespace"), ""));
+}
+
+static bool volume_has_secret(struct ojson *pv, struct orlop_bytes ns, struct orlop_bytes name)
+{
+	if (is_secret_of(OJSON_AT(pv, "spec", "azureFile"), "secretName", pv, "secretNamespace", ns, name))
+		return true;
+	OJSON_FOREACH(it, ojson_get(pv, "spec"))
+		for (size_t i = 0; i < sizeof(secret_refs) / sizeof(*secret_refs); i++)
+			if (is_secret_of(ojson_get(it.value, secret_refs[i]), "name", pv, "namespace", ns, name))
+				return true;
+	return false;
+}
+
+/* Is the secret one by which a volume that is near gets mounted? */
+static bool volumes_refer(struct ashard *sh, struct orlop_bytes node, struct orlop_bytes ns, struct orlop_bytes name)
+{
+	const struct orlop_host *h = sh->h;
+	struct orlop_query q = { .size = sizeof(q) };
+	struct orlop_resource *res;
+	struct orlop_snapshot *snap;
+	struct orlop_object *o;
+	struct orlop_iter *it;
+	bool found = false;
+
+	if (!name.len || h->resource_open(h, "persistentvolumes", &res, NULL))
+		return false;
+	if (h->snapshot_open(res, &snap) == 0) {
+		if (h->iter_open(snap, &q, &it) == 0) {
+			while (!found && (o = h->iter_next(it)) != NULL) {
+				struct ojson *j = NULL;
+
+				if (!memmem(o->json.p, o->json.len, name.p, name.len))
+					continue;
+				if (ojson_parse_members(o->json, &j, NULL) == 0)
+					found = volume_has_secret(j, ns, name) && volume_is_near(sh, node, j);
+				ojson_unref(j);
+			}
+			h->iter_close(it);
+		}
+		h->snapshot_close(snap);
+	}
+	h->resource_close(res);
+	return found;
+}
+
+/* Is a member of this object's spec the node's name? */
+static bool is_for_node(struct ashard *sh, struct orlop_bytes node, const char *resource, struct orlop_bytes name)
+{
+	struct orlop_object *o = reg_peek(sh->reg, resource, (struct orlop_bytes){ "", 0 }, name);
+	struct ojson *j = NULL;
+	bool is = false;
+
+	if (!o)
+		return false;
+	if (ojson_parse_members(o->json, &j, NULL) == 0)
+		is = !node.p || bytes_is(node, ojson_cstr(OJSON_AT(j, "spec", "nodeName"), ""));
+	ojson_unref(j);
+	sh->h->object_unref(o);
+	return is;
 }
 
 /* Is this pod bound to the node? A pod that is not there is nobody's secret. */
@@ -182,8 +313,8 @@ static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct re
 	if (bytes_is(at->resource, "nodes")) {
 		bool own = any || same(at->name, node);
 
-		if (is_read(at))
-			return true;
+		if (!at->sub.len && is_read(at))
+			return any || same(one_name(at), node);
 		if (!at->sub.len && bytes_is(at->verb, "create"))
 			return own || !at->name.len;
 		return own && (!at->sub.len || bytes_is(at->sub, "status")) && verb_in(at, "update", "patch", NULL);
@@ -210,11 +341,14 @@ static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct re
 	     bytes_is(at->resource, "serviceaccounts")) && !at->sub.len && is_read(at)) {
 		struct orlop_bytes name = one_name(at);
 
-		return name.len && refers(sh, node, at->ns, at->resource, name);
+		return name.len && (refers(sh, node, at->ns, at->resource, name) ||
+				    (bytes_is(at->resource, "secrets") && volumes_refer(sh, node, at->ns, name)));
 	}
 	if (bytes_is(at->resource, "persistentvolumeclaims"))
 		return (bytes_is(at->sub, "status") ? verb_in(at, "get", "update", "patch") : !at->sub.len && bytes_is(at->verb, "get")) &&
 		       at->name.len && refers(sh, node, at->ns, at->resource, at->name);
+	if (bytes_is(at->resource, "persistentvolumes"))
+		return !at->sub.len && bytes_is(at->verb, "get") && at->name.len && (any || volume_may(sh, node, at->name));
 	return bytes_is(at->resource, "endpoints") && !at->sub.len && bytes_is(at->verb, "get");
 }
 
@@ -252,5 +386,14 @@ bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs
 	if (bytes_is(at->group, "storage.k8s.io") && bytes_is(at->resource, "csinodes"))
 		return !at->sub.len && (!node.p || same(at->name, node) || (bytes_is(at->verb, "create") && !at->name.len)) &&
 		       (verb_in(at, "get", "create", "update") || verb_in(at, "patch", "delete", NULL));
+	if (bytes_is(at->group, "storage.k8s.io") && bytes_is(at->resource, "volumeattachments"))
+		return !at->sub.len && bytes_is(at->verb, "get") && at->name.len &&
+		       is_for_node(sh, node, "volumeattachments.storage.k8s.io", at->name);
+	if (bytes_is(at->group, "resource.k8s.io") && bytes_is(at->resource, "resourceclaims"))
+		return !at->sub.len && bytes_is(at->verb, "get") && refers(sh, node, at->ns, at->resource, at->name);
+	if (bytes_is(at->group, "resource.k8s.io") && bytes_is(at->resource, "resourceslices"))
+		return !at->sub.len && (at->name.len ? verb_in(at, "get", "update", "patch") || bytes_is(at->verb, "delete") :
+				       bytes_is(at->verb, "create") || !node.p || selects(at->field_selector, "spec.nodeName", node)) &&
+		       (!at->name.len || is_for_node(sh, node, "resourceslices.resource.k8s.io", at->name));
 	return (bytes_is(at->group, "node.k8s.io") || bytes_is(at->group, "discovery.k8s.io")) && is_read(at);
 }

@@ -404,6 +404,7 @@ const char rbac_policy[] =
 	"\tpatch core pods/status\n"
 	"role orlop:pod-garbage-collector\n"
 	"\tpatch core pods/status\n"
+	"bind orlop:kubelet-client ClusterRole:system:kubelet-api-admin User:kube-apiserver-kubelet-client\n"
 	"role orlop:controllers\n"
 	"\tget,list,watch * *\n"
 	"\tcreate,patch,update core,events.k8s.io events\n"

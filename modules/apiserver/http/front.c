@@ -207,7 +207,9 @@ static const char *warning(struct front *f, const char *text)
 	for (; *text; text++) {
 		if (*text == '"' || *text == '\\')
 			obuf_putc(&b, '\\');
-		obuf_putc(&b, (unsigned char)*text < ' ' ? ' ' : *text);
+		obuf_putc(&b, (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text);
+		if ((unsigned char)text[0] == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0)
+			obuf_putc(&b, (char)(*++text | 0x20));	/* a control character of the upper half becomes a letter */
 	}
 	obuf_putc(&b, '"');
 	out = oarena_strndup(&f->arena, obuf_cstr(&b), b.len);
@@ -559,7 +561,8 @@ static void serve_resource(struct front *f)
 		f->verb = "get";
 	if (connect && !relay && !bytes_is(f->rt.sub, "log"))
 		f->verb = "create";	/* also for the GET of a WebSocket, since 1.35 */
-	if (!f->rt.res || (f->rt.sub.len && !f->rt.subres) || (!connect && f->rt.rest.len)) {
+	if (!f->rt.res || (f->rt.sub.len && !f->rt.subres) || (!connect && f->rt.rest.len) ||
+	    (f->rt.ns.len && !(f->rt.res->flags & OSCHEMA_S_NAMESPACED))) {	/* who may all in a namespace may nothing of the cluster */
 		/* Who may do nothing learns nothing about what there is. */
 		struct reg_attrs at = { bytes_cstr(f->verb), f->rt.group, f->rt.version, f->rt.resource,
 			f->rt.sub, f->rt.ns, f->rt.name, { NULL, 0 }, { NULL, 0 } };
@@ -636,6 +639,7 @@ static void serve_resource(struct front *f)
 
 static void serve_path(struct front *f)
 {
+	static const char *const methods[] = { "get", "post", "put", "patch", "delete", "options", "connect", "trace" };
 	struct reg_attrs at = { .verb = { "get", 3 }, .path = f->rt.path };
 	struct orlop_bytes m = ohttp_method(f->req);
 	char verb[16], why[300] = "";
@@ -645,7 +649,11 @@ static void serve_path(struct front *f)
 		*c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
 	if (strcmp(verb, "head") == 0)
 		strcpy(verb, "get");
-	f->verb = oarena_strdup(&f->arena, verb);
+	/* what somebody calls a method is no name of a metric: there would be no end of them */
+	f->verb = "other";
+	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
+		if (strcmp(verb, methods[i]) == 0)
+			f->verb = methods[i];
 	at.verb = bytes_cstr(verb);
 	if (!hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0)) {
 		(void)hook_authorize(f->sh->a, f->sh->h, &f->who, &at, why, sizeof(why));

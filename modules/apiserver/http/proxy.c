@@ -380,6 +380,8 @@ bool proxy_kubelet_addr(struct ashard *sh, const char *node, char *buf, size_t s
 				break;
 		}
 		port = ojson_i64(OJSON_AT(j, "status", "daemonEndpoints", "kubeletEndpoint", "Port"), 10250);
+		if (port == sh->a->own_ports[0] || port == sh->a->own_ports[1])
+			ip = NULL;	/* that is us: we do not ask ourselves as somebody who may all */
 		if (ip) {
 			snprintf(host, host_size, "%s", ip);
 			snprintf(buf, size, strchr(ip, ':') ? "[%s]:%d" : "%s:%d", ip, (int)port);

@@ -45,7 +45,9 @@ static bool stays(struct orlop_bytes name, bool upgrade)
 	for (const char *const *n = names; *n; n++)
 		if (name.len == strlen(*n) && strncasecmp(name.p, *n, name.len) == 0)
 			return true;
-	if (name.len && name.p[0] == ':')
+	/* As whom we know the client is our affair: a backend that trusts us must not hear it as if we said it. */
+	if ((name.len && name.p[0] == ':') || (name.len > 12 && strncasecmp(name.p, "impersonate-", 12) == 0) ||
+	    (name.len > 9 && strncasecmp(name.p, "x-remote-", 9) == 0))
 		return true;
 	return !upgrade && ((name.len == 10 && strncasecmp(name.p, "connection", 10) == 0) ||
 			    (name.len == 7 && strncasecmp(name.p, "upgrade", 7) == 0));

@@ -387,6 +387,17 @@ static struct orlop_bytes selected_name(struct orlop_bytes s, char *buf, size_t 
 	return RB0;
 }
 
+bool reg_user_is_part(struct orlop_bytes user)
+{
+	return rb_is(user, "orlop:core") || rb_is(user, "system:apiserver") ||
+	       (user.len && ostr_starts(user.p, user.len, "orlop:apiserver"));
+}
+
+bool reg_user_is_kubelet(struct orlop_bytes user)
+{
+	return user.len && ostr_starts(user.p, user.len, "orlop:kubelet");
+}
+
 int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_error *err)
 {
 	const struct reg_kind *k = rq->kind ? rq->kind : reg_kind_of(sh->rg, rq->res);
@@ -443,6 +454,11 @@ static int check_verb(struct reg_op *op)
 	}
 	if (!(bit & have))
 		return reg_method(op);
+	/* what is of the cluster is in no namespace, whatever somebody may do there */
+	if (!(op->k->res->flags & OSCHEMA_S_NAMESPACED) && op->rq.ns.len) {
+		op->det_kind = op->k->plural;
+		return orlop_fail(&op->err, ENOENT, 404, "NotFound", "the server could not find the requested resource");
+	}
 	/* a namespaced object needs its namespace in the path */
 	if ((op->k->res->flags & OSCHEMA_S_NAMESPACED) && op->rq.ns.len == 0 &&
 	    op->rq.verb != REG_LIST && op->rq.verb != REG_WATCH)

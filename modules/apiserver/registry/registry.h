@@ -248,6 +248,13 @@ int reg_custom_openapi(struct reg_shard *sh, struct orlop_bytes group, struct or
 /* Has a definition changed since this was last asked on this shard? */
 bool reg_served_changed(struct reg_shard *sh);
 
+/*
+ * Names that only the parts of this process have: they come by the bus, under the name the core gives them. Whoever comes
+ * another way, or is only named in a review, must not have them. The first may all, kubelets what any node may.
+ */
+bool reg_user_is_part(struct orlop_bytes user);
+bool reg_user_is_kubelet(struct orlop_bytes user);
+
 /* authorize() over a request; fills @err with the 403 that upstream would give. 0 or -EACCES. */
 int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_error *err);
 
