@@ -222,6 +222,7 @@ struct kubelet {
 	struct omap	pods;		/* uid → struct pod */
 	struct okube_informer *in_pods;
 	struct okube_informer *in_services;
+	struct okube_informer *in_classes;	/* RuntimeClasses */
 	struct okube_informer *in_endpoints;
 	struct okube_informer *in_configmaps;
 	struct okube_informer *in_secrets;

@@ -62,6 +62,7 @@ struct kit {
 	const char	*pull_error;
 	const char	*create_error;
 	const char	*cni_error;
+	const char	*sandbox_error;
 	bool		slow_stop;	/* containers do not end when asked */
 	struct orlop_call *stops[KIT_MAX];
 	int		n_stops;
@@ -266,6 +267,12 @@ static void kit_runtime(void *arg, const struct orlop_req *req, struct orlop_cal
 		}
 		break;
 	case ORLOP_RUNTIME_RUN_SANDBOX:
+		kit_log("handler", ojson_get_cstr(r, "runtimeHandler", ""));
+		if (kit.sandbox_error) {
+			ojson_unref(out);
+			fakehost_reply_error(call, EINVAL, 0, "", kit.sandbox_error);
+			break;
+		}
 		snprintf(kit.s[kit.n_s].id, sizeof(kit.s[0].id), "s%d", kit.n_s + 1);
 		kit.s[kit.n_s].config = ojson_ref(ojson_get(r, "config"));
 		kit.s[kit.n_s].ready = true;
@@ -418,6 +425,7 @@ static KIT_UNUSED void kit_begin(void)
 	fakehost_param(kit.fh, "log_dir", path[1]);
 	fakehost_resource(kit.fh, "pods", 1, "spec.nodeName", "status.phase", NULL);
 	fakehost_resource(kit.fh, "services", 1, NULL);
+	fakehost_resource(kit.fh, "runtimeclasses.node.k8s.io", 0, NULL);
 	fakehost_resource(kit.fh, "endpoints", 1, NULL);
 	fakehost_resource(kit.fh, "configmaps", 1, NULL);
 	fakehost_resource(kit.fh, "secrets", 1, NULL);

@@ -264,6 +264,32 @@ static void test_network(void)
 	kit_end();
 }
 
+static void test_class(void)
+{
+	static const char pod[] = KIT_POD("\"runtimeClassName\":\"sandboxed\",\"containers\":[{\"name\":\"c\",\"image\":\"hello\"}]");
+
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", pod);
+	kit_run(300);
+	is_int(kit_count("run_sandbox"), 0, "no such RuntimeClass: nothing is made");
+	is_int(fakehost_api_count(kit.fh, "Failed to create pod sandbox: runtimeclass.node.k8s.io \\\"sandboxed\\\" not found"), 1,
+	       "and an event says so");
+	kit.sandbox_error = "failed to get sandbox runtime: no runtime for \"other\" is configured";
+	fakehost_put(kit.fh, "runtimeclasses.node.k8s.io", "", "sandboxed", "{\"handler\":\"other\"}");
+	kit_run(2000);
+	ok(kit_count("handler other") > 0, "the class comes: the runtime is asked for its handler");
+	ok(fakehost_api_count(kit.fh, "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: "
+			      "no runtime for \\\"other\\\" is configured") > 0, "which it may not have");
+	kit.sandbox_error = NULL;
+	kit_run(10000);
+	is_str(kit_get("web", "status.phase"), "Running", "or has");
+	fakehost_put(kit.fh, "pods", "default", "plain", web);
+	kit_run(300);
+	is_int(kit_count("handler \nrun_sandbox plain"), 1, "other pods get the nameless one");
+	kit_end();
+}
+
 static void text_swap(char *text, const char *from, const char *to)
 {
 	char *at = strstr(text, from);
@@ -321,5 +347,6 @@ int main(void)
 	test_restart();
 	test_changed();
 	test_network();
+	test_class();
 	return done_testing();
 }

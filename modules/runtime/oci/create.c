@@ -111,14 +111,14 @@ static void create_deleted(void *arg, int32_t code, int32_t sig, const struct ob
 static void create_fail(struct create_job *j)
 {
 	cleanup_free char *run = path_of(j->o, "run");
-	const char *argv[] = { j->o->runtime, "--root", run, "delete", "--force", j->c->id, NULL };
+	const char *argv[] = { j->c->rt->program, "--root", run, "delete", "--force", j->c->id, NULL };
 
 	if (j->sync_watch)
 		j->o->h->fd_unwatch(j->sync_watch);
 	j->sync_watch = NULL;
 	j->o->h->timer_free(j->timer);
 	j->timer = NULL;
-	if (!j->child || !run || proc_run(j->o, argv, j->o->spawn_flags, create_deleted, j, NULL))
+	if (!j->child || !run || proc_run(j->o, argv, handler_flags(j->o, j->c->rt), create_deleted, j, NULL))
 		create_wipe(j);
 }
 
@@ -159,7 +159,7 @@ static int config_write(struct create_job *j, const struct ojson *image, const s
 	in.devices = devices;
 	in.apparmor = *apparmor ? apparmor : NULL;
 	in.hugetlb = j->o->hugetlb;
-	in.is_crun = j->o->is_crun;
+	in.is_crun = j->c->rt->is_crun;
 	in.oom_min = j->o->oom_min;
 	snprintf(paths[0], sizeof(paths[0]), "%s/ns/net", j->ns_dir);
 	snprintf(paths[1], sizeof(paths[1]), "%s/ns/ipc", j->ns_dir);
@@ -295,7 +295,7 @@ static void refused(struct create_job *j, const char *said)
 	}
 	j->c->start_error = omem_printf("failed to create containerd task: failed to create shim task: OCI runtime create failed: "
 					"%s create failed: unable to start container process: %s: unknown",
-					j->o->is_crun ? "crun" : "runc", why);
+					j->c->rt->is_crun ? "crun" : "runc", why);
 	if (j->c->start_error) {
 		create_finish(j);
 	} else {
@@ -380,7 +380,7 @@ static int conmon_start(struct create_job *j)
 	argv[n++] = "-u";
 	argv[n++] = c->id;
 	argv[n++] = "-r";
-	argv[n++] = o->runtime;
+	argv[n++] = c->rt->program;
 	argv[n++] = "-b";
 	argv[n++] = j->dir;
 	argv[n++] = "-p";
@@ -434,7 +434,7 @@ static int conmon_start(struct create_job *j)
 	s.env = env;
 	s.fds = fds;
 	s.n_fds = 5;
-	s.flags = o->spawn_flags | ORLOP_SPAWN_SETSID | ORLOP_SPAWN_DETACH;
+	s.flags = handler_flags(o, c->rt) | ORLOP_SPAWN_SETSID | ORLOP_SPAWN_DETACH;
 	j->sync_fd = sync[0];
 	e = o->h->spawn(o->h, &s, NULL, NULL, &j->child, &j->err);
 	close(sync[1]);
@@ -549,6 +549,7 @@ static struct container *container_new(struct oci *o, const struct sandbox *s, s
 	olist_init(&c->waits);
 	id_new(o, c->id);
 	memcpy(c->sandbox, s->id, sizeof(c->sandbox));
+	c->rt = s->rt;
 	c->config = ojson_ref(config);
 	c->created_ns = o->h->now_wall(o->h);
 	c->busy = true;

@@ -42,9 +42,18 @@ struct rate {
 	uint64_t	nano_cores;
 };
 
+/* An OCI runtime. */
+struct handler {
+	struct olist	node;
+	char		*name;		/* as a RuntimeClass has it; "" */
+	char		*program;	/* path of crun, runc or one that is called like them */
+	bool		is_crun;
+};
+
 struct sandbox {
 	char		id[OCI_ID_LEN + 1];
 	struct ojson	*config;	/* CRI PodSandboxConfig */
+	const struct handler *rt;
 	uint64_t	created_ns;
 	bool		ready;
 	bool		host_net;
@@ -71,6 +80,7 @@ struct container {
 	char		id[OCI_ID_LEN + 1];
 	char		sandbox[OCI_ID_LEN + 1];
 	struct ojson	*config;	/* CRI ContainerConfig */
+	const struct handler *rt;	/* its sandbox's */
 	char		*image_id;	/* sha256:… */
 	char		*image_ref;
 	char		*log_path;	/* absolute, "" none */
@@ -114,11 +124,10 @@ struct oci {
 	const char	*seccomp_dir;	/* where local profiles with relative names are */
 	bool		hugetlb;	/* a cgroup controller for huge pages is there */
 	int64_t		oom_min;
-	char		*runtime;	/* path of crun or runc */
-	bool		is_crun;
+	struct olist	handlers;	/* struct handler */
+	const struct handler *handler;	/* the nameless one, first of them */
 	enum oci_cgroups cgroups;
 	bool		hybrid;
-	uint32_t	spawn_flags;	/* for conmon and the runtime */
 	uint64_t	caps;		/* bounding set */
 	bool		warming;	/* cgroup_warm */
 	struct omap	sandboxes;	/* id → struct sandbox */
@@ -184,6 +193,18 @@ struct sandbox *sandbox_get(struct oci *o, const struct ojson *req, struct orlop
 struct container *container_get(struct oci *o, const struct ojson *req, struct orlop_error *err);
 void id_new(struct oci *o, char out[OCI_ID_LEN + 1]);
 char *path_of(struct oci *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- handler.c ---------------------------------------------------------------------------------- */
+
+bool program_find(const char *name, char *out, size_t size);
+/* From the parameters; the nameless one is o->handler then. */
+int handlers_read(struct oci *o, struct orlop_error *err);
+void handlers_done(struct oci *o);
+const struct handler *handler_find(const struct oci *o, const char *name);	/* NULL: there is none */
+/* The same for what was made with it; the nameless one if it is not configured any more. */
+const struct handler *handler_known(const struct oci *o, const char *name, const char *id);
+uint32_t handler_flags(const struct oci *o, const struct handler *h);	/* to spawn conmon and the runtime */
+void handlers_tell(const struct oci *o, struct ojson *out);		/* runtimeHandlers of a StatusResponse */
 
 /* ---- state.c ---------------------------------------------------------------------------------- */
 
