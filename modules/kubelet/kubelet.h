@@ -82,6 +82,7 @@ struct ctr {
 	char		*id;		/* runtime's; of the running or last container */
 	char		*prev_id;	/* ended before that one: for logs --previous */
 	char		*image_ref;	/* imageID of status */
+	struct ojson	*user;		/* status' user, of the running or last container; NULL: not told */
 	char		*image_id;	/* what create is given */
 	uint32_t	hash;
 	uint32_t	restarts;
@@ -334,6 +335,8 @@ void ctr_step(struct ctr *c);
 void ctr_start_created(struct ctr *c);
 /* It may have ended: ask. */
 void ctr_check(struct ctr *c);
+/* status' user from what the runtime said of its container, if it did. */
+void ctr_user_take(struct ctr *c, const struct ojson *st);
 void ctr_stop(struct ctr *c, int64_t grace_s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Somebody has ended: may it go now? */
 void ctr_stop_turn(struct ctr *c);

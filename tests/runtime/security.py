@@ -58,6 +58,7 @@ def capabilities(p):
     out, s = p.says("user", B + "grep -E '^(CapEff|CapBnd|Groups|Uid|Gid):' /proc/self/status",
                     {"runAsUser": {"value": "1000"}, "runAsGroup": {"value": "2000"}, "supplementalGroups": ["3000"]})
     ok("CapEff:\t0000000000000000" in out and "\t1000" in out and "Gid:\t2000" in out and "3000" in out, "a user of its own", out or s)
+    ok(s.get("user") == {"linux": {"uid": 1000, "gid": 2000, "supplementalGroups": [2000, 3000]}}, "which its status tells", s)
     out, s = p.says("priv", B + "ls /dev; " + B + "grep Seccomp: /proc/self/status; " + B + "mount | " + B + "grep /sys/fs/cgroup", {"privileged": True})
     ok("Seccomp:\t0" in out and ("vda" in out or "sda" in out or "loop" in out or "kmsg" in out or "mem" in out) and " (rw" in out,
        "a privileged one sees devices, and writes cgroups", out or s)

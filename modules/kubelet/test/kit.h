@@ -183,6 +183,16 @@ static KIT_UNUSED void kit_exit(struct kit_ctr *c, int code)
 	kit_event(c, "CONTAINER_STOPPED_EVENT");
 }
 
+/* With 64-bit integers as CRI's JSON may have them. */
+static struct ojson *kit_user(void)
+{
+	static const char text[] = "{\"linux\":{\"uid\":\"7\",\"gid\":8,\"supplementalGroups\":[\"8\",\"9\"]}}";
+	struct ojson *j = NULL;
+
+	(void)ojson_parse(text, sizeof(text) - 1, &j, NULL);
+	return j;
+}
+
 static struct ojson *kit_summary(const struct kit_ctr *c)
 {
 	static const char *const states[] = { "CONTAINER_CREATED", "CONTAINER_RUNNING", "CONTAINER_EXITED" };
@@ -199,6 +209,7 @@ static struct ojson *kit_summary(const struct kit_ctr *c)
 	(void)ojson_set_i64(j, "startedAt", c->started);
 	(void)ojson_set_i64(j, "finishedAt", c->finished);
 	(void)ojson_set_i64(j, "exitCode", c->exit_code);
+	(void)ojson_set(j, "user", kit_user());
 	return j;
 }
 
@@ -328,6 +339,7 @@ static void kit_runtime(void *arg, const struct orlop_req *req, struct orlop_cal
 		kit_log("start", c ? c->name : "?");
 		c->state = 1;
 		c->started = (int64_t)h->now_wall(h);
+		(void)ojson_set(out, "user", kit_user());
 		kit_reply(call, out, NULL);
 		break;
 	case ORLOP_RUNTIME_STOP_CONTAINER:

@@ -24,6 +24,8 @@ static void test_start(void)
 	is_str(kit_get("web", "status.containerStatuses.0.containerID"), "orlop://c1", "container id");
 	is_str(kit_get("web", "status.containerStatuses.0.imageID"), "hello@sha256:1", "image id");
 	is_str(kit_get("web", "status.containerStatuses.0.started"), "true", "started");
+	is_str(kit_get("web", "status.containerStatuses.0.user"),
+	       "{\"linux\":{\"uid\":7,\"gid\":8,\"supplementalGroups\":[8,9]}}", "who it runs as");
 	is_str(kit_get("web", "status.qosClass"), "BestEffort", "qos class");
 	is_int(kit_count("run_sandbox"), 1, "one sandbox: pods of other nodes are not ours");
 	is_int(fakehost_api_count(kit.fh, "Created container: web"), 1, "event Created");

@@ -38,7 +38,7 @@ static const char pod[] =
 	"{\"name\":\"K\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"c1\",\"key\":\"k1\"}}},"
 	"{\"name\":\"S\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"s1\",\"key\":\"p\"}}},"
 	"{\"name\":\"BOTH\",\"value\":\"$(POD)-$(K)\"}],\"envFrom\":[{\"prefix\":\"E_\",\"configMapRef\":{\"name\":\"c1\"}}],"
-	"\"volumeMounts\":[{\"name\":\"cm\",\"mountPath\":\"/cm\"},{\"name\":\"tmp\",\"mountPath\":\"/tmp\"}],"
+	"\"volumeMounts\":[{\"name\":\"cm\",\"mountPath\":\"/cm\",\"readOnly\":true},{\"name\":\"tmp\",\"mountPath\":\"/tmp\"}],"
 	"\"resources\":{\"requests\":{\"cpu\":\"250m\",\"memory\":\"64Mi\"},\"limits\":{\"cpu\":\"500m\",\"memory\":\"128Mi\"}},"
 	"\"securityContext\":{\"runAsUser\":7,\"allowPrivilegeEscalation\":false,\"readOnlyRootFilesystem\":true,"
 	"\"capabilities\":{\"drop\":[\"ALL\"]}}}]}}";
@@ -138,6 +138,9 @@ int main(void)
 	fakehost_put(kit.fh, "configmaps", "default", "c1", "{\"data\":{\"k1\":\"v1\",\"k2\":\"w\"},\"binaryData\":{\"bin\":\"AAE=\"}}");
 	kit_run(100);
 	is_str(kit_get("web", "status.phase"), "Running", "its coming starts it at once");
+	is_str(kit_get("web", "status.containerStatuses.0.volumeMounts"),
+	       "[{\"name\":\"cm\",\"mountPath\":\"/cm\",\"readOnly\":true,\"recursiveReadOnly\":\"Disabled\"},"
+	       "{\"name\":\"tmp\",\"mountPath\":\"/tmp\"}]", "its mounts are told");
 	is_str(volume_file("u1", "configmap", "cm", "k1"), "v1", "a file for each key");
 	is_str(volume_file("u1", "configmap", "some", "d/one"), "v1", "items choose and name");
 	is_str(volume_file("u1", "configmap", "some", "k2"), "(no file)", "nothing else");

@@ -124,6 +124,8 @@ static void started(void *arg, int32_t code, int32_t sig, const struct obuf *out
 
 		if (said)
 			(void)ojson_set_i64(said, "startedAt", (int64_t)c->started_ns);
+		if (said && c->user)
+			(void)ojson_set(said, "user", ojson_ref(c->user));
 		reply_json(o, j->call, said, NULL);
 	}
 	run_job_free(j);
@@ -382,6 +384,8 @@ OCI_OP(op_container_status)
 				     : c->exit_code ? "Error" : "Completed");
 	if (c->state == OCI_EXITED && c->start_error)
 		(void)ojson_set_cstr(st, "message", c->start_error);
+	if (c->user)
+		(void)ojson_set(st, "user", ojson_ref(c->user));
 	(void)ojson_set_cstr(st, "logPath", c->log_path);
 	(void)ojson_set_i64(st, "pid", c->pid);
 	if (ojson_get(c->config, "mounts"))

@@ -41,6 +41,7 @@ struct create_job {
 	bool		userns;
 	uint32_t	root_uid, root_gid;	/* what 0 is on the machine */
 	uint64_t	caps;
+	struct user_found user;
 	struct orlop_error err;
 	int		result;
 	/* conmon */
@@ -137,7 +138,7 @@ static int config_write(struct create_job *j, const struct ojson *image, const s
 	const char *profile_path;
 	cleanup_ojson struct ojson *devices = NULL;
 	cleanup_ojson struct ojson *profile = NULL;
-	struct user_found user;
+	struct user_found *user = &j->user;
 	struct spec_input in = { .image = image, .container = container, .sandbox = sandbox };
 	cleanup_ojson struct ojson *spec = NULL;
 	cleanup_free char *text = NULL;
@@ -145,7 +146,7 @@ static int config_write(struct create_job *j, const struct ojson *image, const s
 	int e;
 
 	snprintf(rootfs, sizeof(rootfs), "%s/rootfs", j->dir);
-	e = user_find(rootfs, ojson_cstr(OJSON_AT(image, "config", "User"), ""), sc, &user, &j->err);
+	e = user_find(rootfs, ojson_cstr(OJSON_AT(image, "config", "User"), ""), sc, user, &j->err);
 	if (!e)
 		e = devices_find(container, &devices, &j->err);
 	if (!e)
@@ -176,11 +177,11 @@ static int config_write(struct create_job *j, const struct ojson *image, const s
 	in.cgroup_path = j->cgroup;
 	in.cgroup_v2 = j->o->cgroups == OCI_CGROUPS_V2;
 	in.caps = j->caps;
-	in.uid = user.uid;
-	in.gid = user.gid;
-	in.groups = user.groups;
-	in.n_groups = user.n_groups;
-	in.home = user.home;
+	in.uid = user->uid;
+	in.gid = user->gid;
+	in.groups = user->groups;
+	in.n_groups = user->n_groups;
+	in.home = user->home;
 	e = spec_make(&in, &spec, &j->err);
 	if (e)
 		return e;
@@ -232,6 +233,7 @@ static void create_finish(struct create_job *j)
 	c->busy = false;
 	c->state = OCI_CREATED;
 	c->pid_start = c->pid ? pid_start_time(c->pid) : 0;
+	c->user = user_json(&j->user);
 	e = container_save(o, c);
 	if (e) {
 		orlop_fail(&j->err, -e, 0, "", "cannot write the state of container %s", c->id);

@@ -71,6 +71,7 @@ OCI_OP(op_status)
 
 		condition_add(list, "RuntimeReady", "ProgramMissing", why);
 		handlers_tell(o, out);
+		(void)ojson_set_bool(ojson_ensure_object(out, "features"), "supplementalGroupsPolicy", true);
 		(void)ojson_set_cstr(ojson_ensure_object(out, "info"), "runtime", o->handler->program);
 		(void)ojson_set_cstr(ojson_ensure_object(out, "info"), "cgroups",
 				     o->cgroups == OCI_CGROUPS_V2 ? "v2" : o->hybrid ? "hybrid" : "v1");

@@ -81,6 +81,7 @@ struct container {
 	char		sandbox[OCI_ID_LEN + 1];
 	struct ojson	*config;	/* CRI ContainerConfig */
 	const struct handler *rt;	/* its sandbox's */
+	struct ojson	*user;		/* CRI ContainerUser: who its first process is; NULL: not known */
 	char		*image_id;	/* sha256:… */
 	char		*image_ref;
 	char		*log_path;	/* absolute, "" none */
@@ -256,6 +257,8 @@ struct user_found {
 /* @image_user: "name[:group]" of the image; @sc: CRI security context. Blocks (worker). */
 int user_find(const char *rootfs, const char *image_user, const struct ojson *sc,
 	      struct user_found *ret, struct orlop_error *err);
+/* CRI ContainerUser: the first group is among the supplemental ones, as containerd tells it. NULL: no memory. */
+struct ojson *user_json(const struct user_found *u);
 
 /* ---- execfind.c ------------------------------------------------------------------------------------ */
 
