@@ -29,6 +29,7 @@ void ctr_free(struct ctr *c)
 	omem_free(c->prev_id);
 	omem_free(c->image_ref);
 	ojson_unref(c->user);
+	ojson_unref(c->vol_images);
 	omem_free(c->image_id);
 	omem_free(c->image_user);
 	ojson_unref(c->given);

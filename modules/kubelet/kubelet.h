@@ -84,6 +84,8 @@ struct ctr {
 	char		*image_ref;	/* imageID of status */
 	struct ojson	*user;		/* status' user, of the running or last container; NULL: not told */
 	char		*image_id;	/* what create is given */
+	uint32_t	image_at;	/* which is being looked for: 0 its own, n its n-th image volume */
+	struct ojson	*vol_images;	/* volume → id of the image that it is */
 	uint32_t	hash;
 	uint32_t	restarts;
 	uint32_t	attempt;	/* number in names of containers and logs */
@@ -514,6 +516,8 @@ struct config_mount {
 	bool		readonly;
 	bool		recursive_ro;
 	const char	*propagation;
+	char		*image;		/* id of an image instead of host_path; NULL */
+	char		*image_sub;	/* and where in it; NULL */
 };
 /* ContainerConfig. @env from env_make(). */
 struct ojson *config_container(const struct config_world *w, const struct ojson *spec, const char *image,

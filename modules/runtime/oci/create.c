@@ -33,6 +33,7 @@ struct create_job {
 	char		*sandbox;	/* JSON */
 	char		*image;		/* JSON of the image config */
 	char		*layers;	/* JSON array */
+	char		*volumes;	/* JSON array: layers of images that are mounted */
 	char		*ns_dir;	/* of the sandbox */
 	bool		net;
 	bool		ipc;
@@ -67,6 +68,7 @@ static void create_free(struct create_job *j)
 	omem_free(j->sandbox);
 	omem_free(j->image);
 	omem_free(j->layers);
+	omem_free(j->volumes);
 	omem_free(j->ns_dir);
 	omem_free(j->cgroup);
 	omem_free(j->pidns);
@@ -198,6 +200,7 @@ static void create_work(void *arg)
 	cleanup_ojson struct ojson *layers = NULL;
 	cleanup_ojson struct ojson *container = NULL;
 	cleanup_ojson struct ojson *sandbox = NULL;
+	cleanup_ojson struct ojson *volumes = NULL;
 	int e = ofile_mkdir_p(j->dir, 0711);
 
 	if (!e)
@@ -208,6 +211,8 @@ static void create_work(void *arg)
 		e = parse_text(j->container, &container);
 	if (!e)
 		e = parse_text(j->sandbox, &sandbox);
+	if (!e)
+		e = parse_text(j->volumes, &volumes);
 	if (e) {
 		j->result = orlop_fail(&j->err, -e, 0, "", "cannot prepare %s", j->dir);
 		return;
@@ -215,10 +220,13 @@ static void create_work(void *arg)
 	if (j->userns) {
 		cleanup_free char *ns = omem_printf("%s/ns/user", j->ns_dir);
 
-		j->result = ns ? rootfs_mount(j->o->root, j->dir, layers, ns, j->root_uid, j->root_gid, &j->err) : -ENOMEM;
+		j->result = ns ? rootfs_mount(j->o->root, j->dir, layers, ns, j->root_uid, j->root_gid, &j->err)
+			       : orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
 	} else {
 		j->result = rootfs_mount(j->o->root, j->dir, layers, NULL, 0, 0, &j->err);
 	}
+	if (!j->result)
+		j->result = imagevols_mount(j->o->root, j->dir, volumes, container, &j->err);
 	if (!j->result)
 		j->result = config_write(j, image, container, sandbox);
 }
@@ -503,6 +511,7 @@ static struct create_job *create_new(struct oci *o, struct container *c, const s
 				     const struct image *img, struct orlop_error *err)
 {
 	struct create_job *j = OMEM_NEW(struct create_job);
+	cleanup_ojson struct ojson *volumes = NULL;
 
 	if (!j)
 		return NULL;
@@ -527,12 +536,17 @@ static struct create_job *create_new(struct oci *o, struct container *c, const s
 		create_free(j);
 		return NULL;
 	}
+	if (imagevols_layers(o, c->config, &volumes, err)) {
+		create_free(j);
+		return NULL;
+	}
+	j->volumes = ojson_text(volumes, 0, NULL);
 	j->container = text_of(c->config);
 	j->sandbox = text_of(s->config);
 	j->image = text_of(img->config);
 	j->layers = ojson_text(img->layers, 0, NULL);
 	if (!j->dir || !j->ns_dir || !j->cgroup || !j->container || !j->sandbox || !j->image ||
-	    !j->layers) {
+	    !j->layers || !j->volumes) {
 		create_free(j);
 		return NULL;
 	}

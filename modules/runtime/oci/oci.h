@@ -316,6 +316,17 @@ int imgref_normalize(const char *ref, struct obuf *out);
 /* Name without tag and digest, of a normalized reference. */
 size_t imgref_name_len(const char *normalized);
 
+/* ---- imagevol.c ------------------------------------------------------------------------------------- */
+
+/* For each mount of a ContainerConfig the layers of its image; an empty list for other mounts. */
+int imagevols_layers(struct oci *o, const struct ojson *config, struct ojson **ret, struct orlop_error *err);
+/* Does one of its mounts use the image? */
+bool imagevols_use(struct oci *o, const struct ojson *config, const struct image *img);
+/* Mounts them below DIR (worker); the mounts of @container become ordinary ones of host paths. */
+int imagevols_mount(const char *root, const char *dir, const struct ojson *layers, struct ojson *container,
+		    struct orlop_error *err);
+void imagevols_unmount(const char *dir);
+
 /* Remove layers no image has any more, and what was left half unpacked; not while images are fetched. */
 void layers_gc(struct oci *o);
 /* An image that was unpacked (what oci-unpack said), known as @name from now on. */
