@@ -186,6 +186,7 @@ struct pod {
 	int64_t		resize_generation;
 	uint32_t	resize_busy;
 	bool		admitted;	/* it may begin here (refuse.c) */
+	bool		preempting;	/* it may when those whose place it takes have ended */
 	bool		rejected;	/* it may not: nothing of it ever was */
 	bool		disruption;	/* the condition DisruptionTarget tells of it */
 	enum td_step	td;

@@ -5,7 +5,7 @@
  * Source: pkg/kubelet/kubelet_pods.go (getPhase, convertStatusToAPIStatus),
  * pkg/kubelet/status/generate.go (conditions).
  */
-#include "kubelet.h"
+#include "admit.h"
 #include "resize.h"
 
 #include <string.h>
@@ -352,7 +352,8 @@ static void conditions(const struct pod *p, struct ojson *list, const char *phas
 	otime_format(in->now_ns, now);
 	resize_conditions(p, list, now);
 	if (p->disruption)
-		condition(p, list, "DisruptionTarget", true, "TerminationByKubelet", p->fail_message, in->now_ns);
+		condition(p, list, "DisruptionTarget", true, "TerminationByKubelet",
+			  strcmp(p->fail_reason ? p->fail_reason : "", PREEMPTED) ? p->fail_message : PREEMPTED_CONDITION, in->now_ns);
 	obuf_done(&unready);
 	obuf_done(&uninit);
 	obuf_done(&gates);

@@ -292,6 +292,37 @@ static void test_class(void)
 	kit_end();
 }
 
+static void test_critical(void)
+{
+	static const char pod[] = KIT_POD("\"priority\":2000001000,\"containers\":[{\"name\":\"agent\",\"image\":\"hello\"}]");
+
+	kit_begin();
+	fakehost_param(kit.fh, "max_pods", "1");
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	fakehost_put(kit.fh, "pods", "default", "late", KIT_POD("\"containers\":[{\"name\":\"c\",\"image\":\"hello\"}]"));
+	kit_run(100);
+	is_str(kit_get("late", "status.reason"), "OutOfpods", "there is room for one pod");
+	kit.slow_stop = true;
+	fakehost_put(kit.fh, "pods", "default", "agent", pod);
+	kit_run(100);
+	is_int(fakehost_api_count(kit.fh, "Preempted in order to admit critical pod"), 1, "which has to go for a critical one, and is told");
+	is_int(kit_count("stop web"), 1, "it is stopped");
+	is_int(kit_count("create agent"), 0, "the critical one waits for that");
+	kit_exit(kit_ctr("web"), 0);
+	kit_run(100);
+	is_str(kit_get("web", "status.phase"), "Failed", "it has ended");
+	is_str(kit_get("web", "status.reason"), "Preempting", "and why");
+	is_str(kit_get("web", "status.message"), "Preempted in order to admit critical pod", "in words");
+	is_str(kit_condition("web", "DisruptionTarget"), "True", "by no fault of its own");
+	is_str(kit_get("agent", "status.phase"), "Running", "the critical one has its place");
+	fakehost_put(kit.fh, "pods", "default", "agent2", pod);
+	kit_run(100);
+	is_str(kit_get("agent2", "status.reason"), "UnexpectedAdmissionError", "from another critical one nothing is taken");
+	kit_end();
+}
+
 static void text_swap(char *text, const char *from, const char *to)
 {
 	char *at = strstr(text, from);
@@ -350,5 +381,6 @@ int main(void)
 	test_changed();
 	test_network();
 	test_class();
+	test_critical();
 	return done_testing();
 }
