@@ -107,14 +107,19 @@ static int64_t need(const struct ojson *pod, const char *name, bool milli)
 	return pod_sum(pod, "requests", name, milli, &all);
 }
 
-static bool short_of(struct admission *a, const char *name, int64_t request, int64_t used, int64_t capacity)
+static void lack_add(struct admission *a, size_t i, const char *name, bool milli, int64_t request, int64_t used, int64_t capacity)
 {
-	if (request <= 0 || used + request <= capacity)
-		return false;
-	snprintf(a->reason, sizeof(a->reason), "OutOf%s", name);
-	obuf_printf(a->message, "Node didn't have enough resource: %s, requested: %lld, used: %lld, capacity: %lld", name,
-		    (long long)request, (long long)used, (long long)capacity);
-	return true;
+	a->lacks[i].name = name;
+	a->lacks[i].milli = milli;
+	a->lacks[i].by = request > 0 ? used + request - capacity : 0;
+	if (a->lacks[i].by <= 0)
+		return;
+	if (!a->lacking) {
+		snprintf(a->reason, sizeof(a->reason), "OutOf%s", name);
+		obuf_printf(a->message, "Node didn't have enough resource: %s, requested: %lld, used: %lld, capacity: %lld", name,
+			    (long long)request, (long long)used, (long long)capacity);
+	}
+	a->lacking = true;
 }
 
 static bool resources_lack(struct admission *a)
@@ -131,9 +136,12 @@ static bool resources_lack(struct admission *a)
 		memory += need(a->others[i], "memory", false);
 		storage += need(a->others[i], "ephemeral-storage", false);
 	}
-	return short_of(a, "pods", 1, pods, a->max_pods) || short_of(a, "cpu", need(a->pod, "cpu", true), cpu, a->free.cpu_milli) ||
-		short_of(a, "memory", need(a->pod, "memory", false), memory, a->free.memory) ||
-		short_of(a, "ephemeral-storage", need(a->pod, "ephemeral-storage", false), storage, a->free.storage);
+	a->lacking = false;
+	lack_add(a, 0, "pods", false, 1, pods, a->max_pods);
+	lack_add(a, 1, "cpu", true, need(a->pod, "cpu", true), cpu, a->free.cpu_milli);
+	lack_add(a, 2, "memory", false, need(a->pod, "memory", false), memory, a->free.memory);
+	lack_add(a, 3, "ephemeral-storage", false, need(a->pod, "ephemeral-storage", false), storage, a->free.storage);
+	return a->lacking;
 }
 
 static bool ports_clash(const struct ojson *one, const struct ojson *other)
@@ -208,7 +216,9 @@ static bool pressure_ok(struct admission *a)
 bool admit_pod(struct admission *a)
 {
 	const struct ojson *node = a->node;
+	bool critical = pod_is_critical(a->pod);
 
+	a->lacking = false;
 	if (!pressure_ok(a))
 		return false;
 	if (security_sysctl_refused(a->pod, a->allowed_sysctls, a->message)) {
@@ -219,16 +229,19 @@ bool admit_pod(struct admission *a)
 		return refuse(a, "AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host");
 	if (a->shutdown)
 		return refuse(a, "NodeShutdown", "Pod was rejected as the node is shutting down.");
-	if (resources_lack(a))
+	if (!critical && resources_lack(a))
 		return false;
 	if (node && !affine(a->pod, node))
 		return predicate(a, "NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
 	if (ports_lack(a))
 		return predicate(a, "NodePorts", "node(s) didn't have free ports for the requested pod ports");
 	OJSON_FOREACH_ELEM(i, t, OJSON_AT(node, "spec", "taints")) {
-		if (!strcmp(ojson_get_cstr(t, "effect", ""), "NoExecute") && !pod_is_critical(a->pod) &&
+		if (!strcmp(ojson_get_cstr(t, "effect", ""), "NoExecute") && !critical &&
 		    !pod_tolerates(a->pod, ojson_get_cstr(t, "key", ""), ojson_get_cstr(t, "value", ""), "NoExecute"))
 			return predicate(a, "TaintToleration", "node(s) had taints that the pod didn't tolerate");
 	}
+	/* what is critical gets its room from others */
+	if (critical && resources_lack(a))
+		obuf_reset(a->message);
 	return true;
 }

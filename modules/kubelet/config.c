@@ -249,7 +249,12 @@ static void put_mounts(const struct config_world *w, struct ojson *c, const stru
 			(void)ojson_set_bool(j, "recursiveReadOnly", true);
 		if (m[i].propagation)
 			(void)ojson_set_cstr(j, "propagation", m[i].propagation);
-		security_map_mount(w->pod, w->userns, j);
+		if (m[i].image)
+			(void)ojson_set_cstr(ojson_ensure_object(j, "image"), "image", m[i].image);
+		else
+			security_map_mount(w->pod, w->userns, j);
+		if (m[i].image_sub)
+			(void)ojson_set_cstr(j, "imageSubPath", m[i].image_sub);
 		(void)ojson_append(list, j);
 	}
 }

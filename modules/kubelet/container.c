@@ -28,6 +28,8 @@ void ctr_free(struct ctr *c)
 	omem_free(c->id);
 	omem_free(c->prev_id);
 	omem_free(c->image_ref);
+	ojson_unref(c->user);
+	ojson_unref(c->vol_images);
 	omem_free(c->image_id);
 	omem_free(c->image_user);
 	ojson_unref(c->given);
@@ -282,6 +284,32 @@ static void poststart(struct ctr *c)
 		probes_start(c);
 }
 
+/* 64-bit integers of CRI's JSON may be strings. */
+static struct ojson *cri_number(const struct ojson *v)
+{
+	const char *text = ojson_cstr(v, NULL);
+
+	return ojson_new_i64(text ? strtoll(text, NULL, 10) : ojson_i64(v, 0));
+}
+
+void ctr_user_take(struct ctr *c, const struct ojson *st)
+{
+	const struct ojson *from = ojson_get_object(ojson_get(st, "user"), "linux");
+	struct ojson *user = from ? ojson_new_object() : NULL;
+	struct ojson *to = user ? ojson_ensure_object(user, "linux") : NULL;
+
+	if (!to) {
+		ojson_unref(user);
+		return;
+	}
+	(void)ojson_set(to, "uid", cri_number(ojson_get(from, "uid")));
+	(void)ojson_set(to, "gid", cri_number(ojson_get(from, "gid")));
+	OJSON_FOREACH_ELEM(i, g, ojson_get(from, "supplementalGroups"))
+		(void)ojson_append(ojson_ensure_array(to, "supplementalGroups"), cri_number(g));
+	ojson_unref(c->user);
+	c->user = user;
+}
+
 static void started(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
 {
 	struct ctr *c = arg;
@@ -317,6 +345,7 @@ static void started(void *arg, int status, const struct ojson *res, const struct
 	if (c->state != C_EXITED) {
 		/* The runtime's moment if it says it, so that a restarted kubelet tells the same. */
 		c->started_ns = ojson_get_i64(res, "startedAt", kubelet_now(p->k));
+		ctr_user_take(c, res);
 		c->state = C_RUNNING;
 		poststart(c);
 	}
@@ -367,6 +396,8 @@ static void created(void *arg, int status, const struct ojson *res, const struct
 			ctr_forget_previous(c);
 	}
 	text_set(&c->id, id);
+	ojson_unref(c->user);
+	c->user = NULL;
 	c->state = C_WAITING;
 	c->stale = false;
 	c->stop_sent = false;

@@ -71,6 +71,7 @@ void ctr_apply_status(struct ctr *c, const struct ojson *st)
 		c->started_ns = started;
 	if (*ojson_get_cstr(st, "imageRef", ""))
 		text_set(&c->image_ref, ojson_get_cstr(st, "imageRef", ""));
+	ctr_user_take(c, st);
 	if (!strcmp(state, "CONTAINER_RUNNING")) {
 		c->state = C_RUNNING;
 		return;

@@ -61,6 +61,8 @@ static void prep_free(struct prep *j)
 	for (i = 0; i < j->n_mounts; i++) {
 		omem_free(j->mounts[i].container_path);
 		omem_free(j->mounts[i].host_path);
+		omem_free(j->mounts[i].image);
+		omem_free(j->mounts[i].image_sub);
 	}
 	omem_free(j->subs);
 	omem_free(j->mounts);
@@ -168,6 +170,14 @@ static int mount_add(struct prep *j, const char *at, char *take_host, bool ro, c
 	return m->container_path ? 0 : -ENOMEM;
 }
 
+/* Of the image that was found for the volume (image.c). */
+static int mount_image(struct config_mount *m, const struct ctr *c, const char *volume, const char *sub)
+{
+	m->image = omem_strdup(ojson_get_cstr(c->vol_images, volume, ""));
+	m->image_sub = sub ? omem_strdup(sub) : NULL;
+	return m->image && (m->image_sub || !sub) ? 0 : -ENOMEM;
+}
+
 static bool sub_ok(const char *sub)
 {
 	const char *p = sub;
@@ -247,10 +257,13 @@ static int volume_mounts(struct prep *j, const struct ctr *c, const struct ojson
 		const struct ojson *vol = NULL;
 		struct obuf b = OBUF_INIT;
 		char *host = volume_path(c->pod, name, &vol);
+		const char *image_sub = NULL;
 		char path[4096];
 		bool ro = ojson_get_bool(m, "readOnly", false);
 		int e;
 
+		if (vol && ojson_get(vol, "image"))
+			host = omem_strdup("");
 		if (!host) {
 			obuf_printf(&j->err, "cannot find volume \"%s\" to mount into container \"%s\"", name, c->name);
 			return -ENOENT;
@@ -275,6 +288,10 @@ static int volume_mounts(struct prep *j, const struct ctr *c, const struct ojson
 			} else if (!sub_ok(sub)) {
 				obuf_printf(&j->err, "unable to provision SubPath `%s`: must not contain '..'", sub);
 				e = -EINVAL;
+			} else if (ojson_get(vol, "image")) {
+				mounted = omem_strdup("");
+				e = mounted ? 0 : -ENOMEM;
+				image_sub = sub;
 			} else {
 				e = sub_add(j, c, name, host, sub, i, &mounted);
 			}
@@ -286,10 +303,12 @@ static int volume_mounts(struct prep *j, const struct ctr *c, const struct ojson
 				return e;
 			}
 		}
-		obuf_done(&b);
 		snprintf(path, sizeof(path), "%s%s", *at == '/' ? "" : "/", at);
 		e = mount_add(j, path, host, ro, !strcmp(prop, "Bidirectional") ? "PROPAGATION_BIDIRECTIONAL"
 			      : !strcmp(prop, "HostToContainer") ? "PROPAGATION_HOST_TO_CONTAINER" : NULL);
+		if (!e && ojson_get(vol, "image"))
+			e = mount_image(&j->mounts[j->n_mounts - 1], c, name, image_sub);
+		obuf_done(&b);
 		if (e)
 			return e;
 		j->mounts[j->n_mounts - 1].recursive_ro = ojson_get_bool(m, "readOnly", false) &&

@@ -56,6 +56,9 @@ static bool in_use(const struct kubelet *k, const struct ojson *img)
 				continue;
 			if ((c->image_id && !strcmp(c->image_id, id)) || (c->image_ref && !strcmp(c->image_ref, id)))
 				return true;
+			OJSON_FOREACH(v, c->vol_images)
+				if (ojson_string_is(v.value, id))
+					return true;
 			if (!c->image_id && c->busy)	/* being pulled: it may be this one */
 				return true;
 			OJSON_FOREACH_ELEM(n, d, ojson_get(img, "repoDigests"))

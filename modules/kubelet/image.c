@@ -15,9 +15,34 @@
 
 #define PULL_TIMEOUT	(3600 * NS_PER_S)
 
+static bool mounts(const struct ctr *c, const char *volume)
+{
+	OJSON_FOREACH_ELEM(i, m, ojson_get(ctr_spec(c), "volumeMounts"))
+		if (!strcmp(ojson_get_cstr(m, "name", ""), volume))
+			return true;
+	return false;
+}
+
+/* The volume of the pod that is an image and the @n-th of those that the container mounts, from 1; NULL: no more. */
+static const struct ojson *volume_at(const struct ctr *c, uint32_t n)
+{
+	OJSON_FOREACH_ELEM(i, v, OJSON_AT(c->pod->obj, "spec", "volumes"))
+		if (ojson_get(v, "image") && mounts(c, ojson_get_cstr(v, "name", "")) && --n == 0)
+			return v;
+	return NULL;
+}
+
 static const char *image_of(const struct ctr *c)
 {
+	if (c->image_at)
+		return ojson_cstr(OJSON_AT(volume_at(c, c->image_at), "image", "reference"), "");
 	return ojson_get_cstr(ctr_spec(c), "image", "");
+}
+
+/* Whom events are about. */
+static struct ctr *about(struct ctr *c)
+{
+	return c->image_at ? NULL : c;
 }
 
 /* The default depends on the tag; the API server fills it in, this is for those that did not. */
@@ -26,7 +51,8 @@ static const char *policy_of(const struct ctr *c)
 	const char *image = image_of(c);
 	const char *slash = strrchr(image, '/');
 	const char *colon = strchr(slash ? slash : image, ':');
-	const char *policy = ojson_get_cstr(ctr_spec(c), "imagePullPolicy", "");
+	const char *policy = c->image_at ? ojson_cstr(OJSON_AT(volume_at(c, c->image_at), "image", "pullPolicy"), "")
+					 : ojson_get_cstr(ctr_spec(c), "imagePullPolicy", "");
 
 	if (*policy)
 		return policy;
@@ -36,6 +62,7 @@ static const char *policy_of(const struct ctr *c)
 static void give_up(struct ctr *c, const char *reason, const char *message)
 {
 	ctr_wait(c, reason, message);
+	c->image_at = 0;
 	c->busy = false;
 	pod_kick(c->pod);
 	pod_unref(c->pod);
@@ -47,19 +74,35 @@ static void image_taken(struct ctr *c, const struct ojson *image)
 	const char *uid = ojson_cstr(OJSON_AT(image, "uid", "value"), NULL);
 	struct ojson *n = OJSON_AT(image, "uid", "value");
 
+	c->image_size = (uint64_t)ojson_get_i64(image, "size", 0);
+	if (c->image_at) {
+		if (!c->vol_images)
+			c->vol_images = ojson_new_object();
+		(void)ojson_set_cstr(c->vol_images, ojson_get_cstr(volume_at(c, c->image_at), "name", ""),
+				     ojson_get_cstr(image, "id", ""));
+		return;
+	}
 	text_set(&c->image_id, ojson_get_cstr(image, "id", ""));
 	text_set(&c->image_ref, ojson_count(digests) ? ojson_cstr(ojson_index(digests, 0), "")
 						      : ojson_get_cstr(image, "id", ""));
 	c->image_uid = uid ? strtoll(uid, NULL, 10) : n ? ojson_i64(n, -1) : -1;
 	text_set(&c->image_user, *ojson_get_cstr(image, "username", "") ? ojson_get_cstr(image, "username", "") : NULL);
-	c->image_size = (uint64_t)ojson_get_i64(image, "size", 0);
 }
 
+static void look(struct ctr *c);
+
+/* Its own image is here, or one of a volume: the next, until all are. */
 static void go_on(struct ctr *c)
 {
 	c->pull_failed_ns = 0;
 	c->pull.delay_s = 0;
 	text_set(&c->pull_error, NULL);
+	c->image_at++;
+	if (volume_at(c, c->image_at)) {
+		look(c);
+		return;
+	}
+	c->image_at = 0;
 	image_ready(c);
 }
 
@@ -78,7 +121,7 @@ static void pulled_status(void *arg, int status, const struct ojson *res, const 
 	}
 	image_taken(c, image);
 	otime_duration_format((kubelet_now(c->pod->k) - c->pull_began_ns) / OTIME_MS * OTIME_MS, took);
-	pod_event(c->pod, c, "Normal", "Pulled",
+	pod_event(c->pod, about(c), "Normal", "Pulled",
 		  "Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %llu bytes.", image_of(c),
 		  took, took, (unsigned long long)c->image_size);
 	go_on(c);
@@ -111,8 +154,8 @@ static void pulled(void *arg, int status, const struct ojson *res, const struct 
 	backoff_next(&c->pull, now);
 	c->pull_failed_ns = now;
 	text_set(&c->pull_error, why);
-	pod_event(p, c, "Warning", "Failed", "Failed to pull image \"%s\": %s", image_of(c), why);
-	pod_event(p, c, "Warning", "Failed", "Error: ErrImagePull");
+	pod_event(p, about(c), "Warning", "Failed", "Failed to pull image \"%s\": %s", image_of(c), why);
+	pod_event(p, about(c), "Warning", "Failed", "Error: ErrImagePull");
 	give_up(c, "ErrImagePull", why);
 }
 
@@ -189,7 +232,7 @@ static void pull(struct ctr *c)
 	if (auth)
 		(void)ojson_set(body, "auth", auth);
 	c->pull_began_ns = kubelet_now(p->k);
-	pod_event(p, c, "Normal", "Pulling", "Pulling image \"%s\"", image_of(c));
+	pod_event(p, about(c), "Normal", "Pulling", "Pulling image \"%s\"", image_of(c));
 	rt_call(p->k, ORLOP_RUNTIME_IMAGE_PULL, 0, body, PULL_TIMEOUT, pulled, c);
 }
 
@@ -210,14 +253,14 @@ static void looked(void *arg, int status, const struct ojson *res, const struct 
 	if (status < 0) {
 		c->retry_ns = kubelet_now(p->k) + (int64_t)NS_PER_S;
 		snprintf(text, sizeof(text), "Failed to inspect image \"%s\": %s", image_of(c), why);
-		pod_event(p, c, "Warning", status == -EINVAL ? "InspectFailed" : "Failed", "%s", text);
+		pod_event(p, about(c), "Warning", status == -EINVAL ? "InspectFailed" : "Failed", "%s", text);
 		give_up(c, status == -EINVAL ? "InvalidImageName" : "ImageInspectError", text);
 		return;
 	}
 	policy = policy_of(c);
 	if (image && strcmp(policy, "Always")) {
 		image_taken(c, image);
-		pod_event(p, c, "Normal", "Pulled",
+		pod_event(p, about(c), "Normal", "Pulled",
 			  "Container image \"%s\" already present on machine and can be accessed by the pod", image_of(c));
 		go_on(c);
 		return;
@@ -225,8 +268,8 @@ static void looked(void *arg, int status, const struct ojson *res, const struct 
 	if (!strcmp(policy, "Never")) {
 		snprintf(text, sizeof(text), "Container image \"%s\" is not present with pull policy of Never",
 			 image_of(c));
-		pod_event(p, c, "Warning", "ErrImageNeverPull", "%s", text);
-		pod_event(p, c, "Warning", "Failed", "Error: ErrImageNeverPull");
+		pod_event(p, about(c), "Warning", "ErrImageNeverPull", "%s", text);
+		pod_event(p, about(c), "Warning", "Failed", "Error: ErrImageNeverPull");
 		c->retry_ns = kubelet_now(p->k) + (int64_t)(10 * NS_PER_S);
 		give_up(c, "ErrImageNeverPull", text);
 		return;
@@ -234,8 +277,8 @@ static void looked(void *arg, int status, const struct ojson *res, const struct 
 	until = c->pull_failed_ns ? backoff_until(&c->pull, c->pull_failed_ns, kubelet_now(p->k)) : 0;
 	if (until) {
 		snprintf(text, sizeof(text), "Back-off pulling image \"%s\"", image_of(c));
-		pod_event(p, c, "Normal", "BackOff", "%s", text);
-		pod_event(p, c, "Warning", "Failed", "Error: ImagePullBackOff");
+		pod_event(p, about(c), "Normal", "BackOff", "%s", text);
+		pod_event(p, about(c), "Warning", "Failed", "Error: ImagePullBackOff");
 		snprintf(text, sizeof(text), "Back-off pulling image \"%s\": ErrImagePull: %s", image_of(c),
 			 c->pull_error ? c->pull_error : "");
 		c->retry_ns = until;
@@ -245,10 +288,17 @@ static void looked(void *arg, int status, const struct ojson *res, const struct 
 	pull(c);
 }
 
+static void look(struct ctr *c)
+{
+	status_ask(c, looked);
+}
+
 void image_ensure(struct ctr *c)
 {
-	const char *image = image_of(c);
+	const char *image = ojson_get_cstr(ctr_spec(c), "image", "");
 	char text[500];
+
+	c->image_at = 0;
 
 	if (!*image || strpbrk(image, " \t\n") || strstr(image, "://")) {
 		snprintf(text, sizeof(text), "Failed to apply default image tag \"%s\": couldn't parse image name \"%s\": invalid reference format",
@@ -259,5 +309,5 @@ void image_ensure(struct ctr *c)
 		give_up(c, "InvalidImageName", text);
 		return;
 	}
-	status_ask(c, looked);
+	look(c);
 }

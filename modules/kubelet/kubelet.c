@@ -223,11 +223,13 @@ static void informers_free(struct kubelet *k)
 	k->in_nodes = NULL;
 	okube_informer_free(k->in_pods);
 	okube_informer_free(k->in_services);
+	okube_informer_free(k->in_classes);
 	okube_informer_free(k->in_endpoints);
 	okube_informer_free(k->in_configmaps);
 	okube_informer_free(k->in_secrets);
 	k->in_pods = NULL;
 	k->in_services = NULL;
+	k->in_classes = NULL;
 	k->in_endpoints = NULL;
 	k->in_configmaps = NULL;
 	k->in_secrets = NULL;
@@ -327,6 +329,8 @@ static int kubelet_start(void *ctx, struct orlop_error *err)
 		e = okube_informer_new(k->h, "pods", pod_changed, pods_resynced, k, &k->in_pods, err);
 	if (!e)
 		e = inform(k, "services", nothing_changed, &k->in_services, err);
+	if (!e)
+		e = inform(k, "runtimeclasses.node.k8s.io", nothing_changed, &k->in_classes, err);
 	if (!e)
 		e = inform(k, "endpoints", nothing_changed, &k->in_endpoints, err);
 	if (!e)
@@ -462,7 +466,7 @@ static const struct orlop_param kubelet_params[] = {
 };
 
 ORLOP_MODULE("kubelet", "kubelet", "0.1",
-	     "needs=api,runtime,cni\0reads=pods;field=spec.nodeName=$node,nodes,services,endpoints,configmaps,secrets\0"
+	     "needs=api,runtime,cni\0reads=pods;field=spec.nodeName=$node,nodes,services,endpoints,configmaps,secrets,runtimeclasses.node.k8s.io\0"
 	     /* Volumes are mounted, written as the pods' users, and may be any path of the host. */
 	     "caps=sys_admin,chown,fowner,fsetid,dac_override,dac_read_search,sys_resource\0files=*\0net=inet,netlink",
 	.license = "Apache-2.0",

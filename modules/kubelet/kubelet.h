@@ -82,7 +82,10 @@ struct ctr {
 	char		*id;		/* runtime's; of the running or last container */
 	char		*prev_id;	/* ended before that one: for logs --previous */
 	char		*image_ref;	/* imageID of status */
+	struct ojson	*user;		/* status' user, of the running or last container; NULL: not told */
 	char		*image_id;	/* what create is given */
+	uint32_t	image_at;	/* which is being looked for: 0 its own, n its n-th image volume */
+	struct ojson	*vol_images;	/* volume → id of the image that it is */
 	uint32_t	hash;
 	uint32_t	restarts;
 	uint32_t	attempt;	/* number in names of containers and logs */
@@ -183,6 +186,7 @@ struct pod {
 	int64_t		resize_generation;
 	uint32_t	resize_busy;
 	bool		admitted;	/* it may begin here (refuse.c) */
+	bool		preempting;	/* it may when those whose place it takes have ended */
 	bool		rejected;	/* it may not: nothing of it ever was */
 	bool		disruption;	/* the condition DisruptionTarget tells of it */
 	enum td_step	td;
@@ -222,6 +226,7 @@ struct kubelet {
 	struct omap	pods;		/* uid → struct pod */
 	struct okube_informer *in_pods;
 	struct okube_informer *in_services;
+	struct okube_informer *in_classes;	/* RuntimeClasses */
 	struct okube_informer *in_endpoints;
 	struct okube_informer *in_configmaps;
 	struct okube_informer *in_secrets;
@@ -333,6 +338,8 @@ void ctr_step(struct ctr *c);
 void ctr_start_created(struct ctr *c);
 /* It may have ended: ask. */
 void ctr_check(struct ctr *c);
+/* status' user from what the runtime said of its container, if it did. */
+void ctr_user_take(struct ctr *c, const struct ojson *st);
 void ctr_stop(struct ctr *c, int64_t grace_s, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Somebody has ended: may it go now? */
 void ctr_stop_turn(struct ctr *c);
@@ -510,6 +517,8 @@ struct config_mount {
 	bool		readonly;
 	bool		recursive_ro;
 	const char	*propagation;
+	char		*image;		/* id of an image instead of host_path; NULL */
+	char		*image_sub;	/* and where in it; NULL */
 };
 /* ContainerConfig. @env from env_make(). */
 struct ojson *config_container(const struct config_world *w, const struct ojson *spec, const char *image,

@@ -449,6 +449,7 @@ static void pod_sync(struct pod *p)
 			finished_sync(p);
 		}
 	}
+	preempt_step(p);
 	if (p->done)
 		return;
 	if (p->is_static)

@@ -11,16 +11,21 @@
 #include <orlop/inline/log.h>
 #include <orlop/inline/msg.h>
 
+#include "base/ocleanup.h"
 #include "quantity/oquantity.h"
 
-static void failed(struct pod *p, const char *why)
+static void failed_by(struct pod *p, const char *who, const char *why)
 {
-	pod_event(p, NULL, "Warning", "FailedCreatePodSandBox",
-		  "Failed to create pod sandbox: rpc error: code = Unknown desc = %s", why);
+	pod_event(p, NULL, "Warning", "FailedCreatePodSandBox", "Failed to create pod sandbox: %s%s", who, why);
 	OLOG(p->k->h, WARN, "sandbox_failed", "pod=%s/%s why=\"%s\"", p->ns, p->name, why);
 	p->sb = SB_NONE;
 	p->sb_failures = p->sb_failures < 7 ? p->sb_failures + 1 : 7;
 	p->sb_retry_ns = kubelet_now(p->k) + (int64_t)(NS_PER_S << (p->sb_failures - 1));
+}
+
+static void failed(struct pod *p, const char *why)
+{
+	failed_by(p, "rpc error: code = Unknown desc = ", why);
 }
 
 /* An address of a CNI result, without its prefix length. */
@@ -226,8 +231,24 @@ static void made(void *arg, int status, const struct ojson *res, const struct or
 	pod_unref(p);
 }
 
+static const char *class_of(const struct pod *p)
+{
+	return ojson_get_cstr(ojson_get(p->obj, "spec"), "runtimeClassName", "");
+}
+
+/* The handler of the pod's RuntimeClass; NULL: there is no such class. */
+static char *handler_of(struct pod *p)
+{
+	struct ojson *rc = *class_of(p) ? kubelet_get(p->k, p->k->in_classes, "", class_of(p)) : NULL;
+	char *name = *class_of(p) && !rc ? NULL : omem_strdup(ojson_get_cstr(rc, "handler", ""));
+
+	ojson_unref(rc);
+	return name;
+}
+
 static void make(struct pod *p)
 {
+	cleanup_free char *handler = handler_of(p);
 	char *dir = pod_dir(p);
 	char *logs = pod_log_dir(p);
 	struct config_world w = { .pod = p->obj, .uid = p->uid, .node_name = p->k->node_name, .log_dir = logs,
@@ -238,7 +259,14 @@ static void make(struct pod *p)
 	struct ojson *req = ojson_new_object();
 	struct ojson *config = dir && logs ? config_sandbox(&w) : NULL;
 
-	if (security_userns(p->obj) && w.userns < 0) {
+	if (!handler) {
+		char why[400];
+
+		ojson_unref(req);
+		ojson_unref(config);
+		snprintf(why, sizeof(why), "runtimeclass.node.k8s.io \"%s\" not found", class_of(p));
+		failed_by(p, "", why);
+	} else if (security_userns(p->obj) && w.userns < 0) {
 		ojson_unref(req);
 		ojson_unref(config);
 		failed(p, "no range of users is free for it");
@@ -252,6 +280,8 @@ static void make(struct pod *p)
 		failed(p, "no memory");
 	} else {
 		(void)ojson_set(req, "config", config);
+		if (*handler)
+			(void)ojson_set_cstr(req, "runtimeHandler", handler);
 		p->sb = SB_MAKING;
 		p->sb_attempt++;	/* also of one that fails: it may be there nevertheless */
 		pod_ref(p);
@@ -267,6 +297,10 @@ void sandbox_sync(struct pod *p)
 		return;
 	if (p->sb_retry_ns > kubelet_now(p->k)) {
 		pod_wake_at(p, p->sb_retry_ns);
+		return;
+	}
+	if (*class_of(p) && (!p->k->in_classes || !okube_informer_synced(p->k->in_classes))) {
+		pod_wake_at(p, kubelet_now(p->k) + (int64_t)NS_PER_S / 10);
 		return;
 	}
 	if (!qos_pod_ready(p))

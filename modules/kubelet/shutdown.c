@@ -6,7 +6,7 @@
  * 0 each pod has its own grace. `shutdown=false` takes it back.
  * Source: pkg/kubelet/nodeshutdown (KEP-2000).
  */
-#include "limits.h"
+#include "admit.h"
 #include "shutdown.h"
 
 #include <string.h>
@@ -80,8 +80,13 @@ void pod_disrupted(struct pod *p)
 
 	if (strcmp(ojson_get_cstr(c, "reason", ""), "TerminationByKubelet") || strcmp(ojson_get_cstr(c, "status", ""), "True"))
 		return;
-	text_set(&p->fail_reason, strcmp(message, MESSAGE) ? "Evicted" : REASON);
-	text_set(&p->fail_message, message);
+	if (!strcmp(message, PREEMPTED_CONDITION)) {
+		text_set(&p->fail_reason, PREEMPTED);
+		text_set(&p->fail_message, PREEMPTED_MESSAGE);
+	} else {
+		text_set(&p->fail_reason, strcmp(message, MESSAGE) ? "Evicted" : REASON);
+		text_set(&p->fail_message, message);
+	}
 	p->fail_grace = 1;
 	p->disruption = true;
 }

@@ -5,7 +5,7 @@
  * Source: pkg/kubelet/kubelet_pods.go (getPhase, convertStatusToAPIStatus),
  * pkg/kubelet/status/generate.go (conditions).
  */
-#include "kubelet.h"
+#include "admit.h"
 #include "resize.h"
 
 #include <string.h>
@@ -129,6 +129,33 @@ static struct ojson *told_end(const struct pod *p, const struct ctr *c)
 	return NULL;
 }
 
+/* Every handler of the runtime mounts read-only recursively where it can; with propagation it cannot be asked for. */
+static bool recursively(const struct ojson *mount)
+{
+	const char *how = ojson_get_cstr(mount, "recursiveReadOnly", "");
+	const char *prop = ojson_get_cstr(mount, "mountPropagation", "");
+
+	return !strcmp(how, "Enabled") || (!strcmp(how, "IfPossible") && (!*prop || !strcmp(prop, "None")));
+}
+
+/* As the spec has them: the runtime knows no names of volumes. */
+static void volume_mounts(const struct ojson *spec, struct ojson *s)
+{
+	OJSON_FOREACH_ELEM(i, m, ojson_get(spec, "volumeMounts")) {
+		struct ojson *v = ojson_new_object();
+
+		if (!v)
+			return;
+		(void)ojson_set_cstr(v, "name", ojson_get_cstr(m, "name", ""));
+		(void)ojson_set_cstr(v, "mountPath", ojson_get_cstr(m, "mountPath", ""));
+		if (ojson_get_bool(m, "readOnly", false)) {
+			(void)ojson_set_bool(v, "readOnly", true);
+			(void)ojson_set_cstr(v, "recursiveReadOnly", recursively(m) ? "Enabled" : "Disabled");
+		}
+		(void)ojson_append(ojson_ensure_array(s, "volumeMounts"), v);
+	}
+}
+
 static struct ojson *container_status(const struct pod *p, const struct ctr *c, const struct status_input *in)
 {
 	const struct ojson *spec = ctr_spec(c);
@@ -181,6 +208,9 @@ static struct ojson *container_status(const struct pod *p, const struct ctr *c, 
 	if (c->id)
 		(void)ojson_set_cstr(s, "containerID", id);
 	resize_status(c, s);
+	volume_mounts(spec, s);
+	if (c->id && c->user)
+		(void)ojson_set(s, "user", ojson_ref(c->user));
 	(void)ojson_set_bool(s, "started", c->state == C_RUNNING && c->started);
 	return s;
 }
@@ -322,7 +352,8 @@ static void conditions(const struct pod *p, struct ojson *list, const char *phas
 	otime_format(in->now_ns, now);
 	resize_conditions(p, list, now);
 	if (p->disruption)
-		condition(p, list, "DisruptionTarget", true, "TerminationByKubelet", p->fail_message, in->now_ns);
+		condition(p, list, "DisruptionTarget", true, "TerminationByKubelet",
+			  strcmp(p->fail_reason ? p->fail_reason : "", PREEMPTED) ? p->fail_message : PREEMPTED_CONDITION, in->now_ns);
 	obuf_done(&unready);
 	obuf_done(&uninit);
 	obuf_done(&gates);

@@ -334,12 +334,14 @@ int volumes_plan(const struct vol_world *w, struct vol_plan **ret, uint32_t *ret
 	const struct ojson *list = OJSON_AT(w->pod, "spec", "volumes");
 	uint32_t n = (uint32_t)ojson_count(list);
 	struct vol_plan *v = omem_zalloc_array(n ? n : 1, sizeof(*v));
+	uint32_t used = 0;
 
 	if (!v)
 		return -ENOMEM;
 	OJSON_FOREACH_ELEM(i, vol, list) {
-		int e = volume_plan(w, vol, &v[i], err);
+		int e = ojson_get(vol, "image") ? 0 : volume_plan(w, vol, &v[used], err);	/* images are the runtime's */
 
+		used += !ojson_get(vol, "image");
 		if (e) {
 			*ret_name = ojson_get_cstr(vol, "name", "");
 			volumes_plan_free(v, n);
@@ -347,7 +349,7 @@ int volumes_plan(const struct vol_world *w, struct vol_plan **ret, uint32_t *ret
 		}
 	}
 	*ret = v;
-	*ret_n = n;
+	*ret_n = used;
 	return 0;
 }
 

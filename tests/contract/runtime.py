@@ -24,14 +24,15 @@ IMAGE = "localhost/contract:1"
 CGROUP = "/orlop-contract-%d" % os.getpid()
 
 
-def image(path):
-    """busybox and nothing else, as docker save writes it"""
+def image(path, tree=None, tag=None):
+    """busybox and nothing else, or a tree of files, as docker save writes it"""
     top = tempfile.mkdtemp(prefix="orlop-image-")
-    os.makedirs(top + "/root/bin")
-    shutil.copy(shutil.which("busybox"), top + "/root/bin/busybox")
-    os.symlink("busybox", top + "/root/bin/sh")
+    if not tree:
+        os.makedirs(top + "/root/bin")
+        shutil.copy(shutil.which("busybox"), top + "/root/bin/busybox")
+        os.symlink("busybox", top + "/root/bin/sh")
     with tarfile.open(top + "/layer.tar", "w") as t:
-        t.add(top + "/root", ".")
+        t.add(tree or top + "/root", ".")
     with open(top + "/layer.tar", "rb") as f:
         diff = hashlib.sha256(f.read()).hexdigest()
     doc = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin", "FROM=image"], "Cmd": ["/bin/sh", "-c", "exit 9"]},
@@ -40,7 +41,7 @@ def image(path):
     with open(top + "/" + name, "wb") as f:
         f.write(doc)
     with open(top + "/manifest.json", "w", encoding="utf-8") as f:
-        json.dump([{"Config": name, "RepoTags": [IMAGE], "Layers": ["layer.tar"]}], f)
+        json.dump([{"Config": name, "RepoTags": [tag or IMAGE], "Layers": ["layer.tar"]}], f)
     with tarfile.open(path, "w") as t:
         for n in ("manifest.json", name, "layer.tar"):
             t.add(top + "/" + n, n)

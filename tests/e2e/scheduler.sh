@@ -128,7 +128,34 @@ ok "a volume of one zone" sh -c "echo '{\"apiVersion\":\"v1\",\"kind\":\"Persist
 	timeout 30 kubectl --kubeconfig='$dir/admin.kubeconfig' create -f -"
 ok "is bound to it" k patch pvc data --type=merge -p '{"metadata":{"annotations":{"pv.kubernetes.io/bind-completed":"yes"}},"spec":{"volumeName":"vol"}}'
 is "and the pod goes where the volume is" b1 on stateful
-gone stateful > "$out" 2>&1
+# volume NAME MODE: of a driver, bound to the claim of its name.
+volume()
+{
+	printf '{"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"%s"},"spec":{"capacity":{"storage":"1Gi"},"accessModes":["%s"],
+	"csi":{"driver":"disk.example.org","volumeHandle":"%s"}}}' "$1" "$2" "$1" | k create -f - &&
+	printf '{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"%s","annotations":{"pv.kubernetes.io/bind-completed":"yes"}},
+	"spec":{"storageClassName":"","accessModes":["%s"],"resources":{"requests":{"storage":"1Gi"}},"volumeName":"%s"}}' "$1" "$2" "$1" | k create -f -
+}
+uses() { pod "$1" '' "\"volumes\":[{\"name\":\"v\",\"persistentVolumeClaim\":{\"claimName\":\"$2\"}}],\"nodeSelector\":{\"$h\":\"a1\"}"; }
+no1='preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling.'
+elsewhere="2 node(s) didn't match Pod's node affinity/selector"
+ok "a node's driver attaches two volumes" sh -c "echo '{\"apiVersion\":\"storage.k8s.io/v1\",\"kind\":\"CSINode\",\"metadata\":{\"name\":\"a1\"},
+	\"spec\":{\"drivers\":[{\"name\":\"disk.example.org\",\"nodeID\":\"a1\",\"allocatable\":{\"count\":2}}]}}' | timeout 30 kubectl --kubeconfig='$dir/admin.kubeconfig' create -f -"
+ok "a volume for one pod alone" volume own ReadWriteOncePod
+ok "and two others" sh -c ':' && for v in one two; do volume $v ReadWriteOnce > "$out" 2>&1 || result "volume $v" 1; done
+ok "a pod with the first" uses owner own
+is "gets it" a1 on owner
+ok "another one" uses rival own
+ok "does not" waits rival "0/3 nodes are available: 1 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode, $elsewhere. $no1"
+ok "a second volume" uses user1 one
+is "is attached" a1 on user1
+ok "a third" uses user2 two
+ok "is too much" waits user2 "0/3 nodes are available: 1 node(s) exceed max volume count, $elsewhere. $no1"
+ok "the second is given up" gone user1
+is "for it" a1 on user2
+ok "and the first" gone owner
+is "for who waited" a1 on rival
+gone stateful rival user2 > "$out" 2>&1
 
 # ---- a plugin --------------------------------------------------------------------------------------
 if ${CC:-cc} -shared -fPIC -fvisibility=hidden -O2 -Wall -I"$srcdir/abi" "$srcdir/examples/scheduler-plugin/reserve.c" -o "$tmp/reserve.so" > "$out" 2>&1; then

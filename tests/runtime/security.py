@@ -58,6 +58,7 @@ def capabilities(p):
     out, s = p.says("user", B + "grep -E '^(CapEff|CapBnd|Groups|Uid|Gid):' /proc/self/status",
                     {"runAsUser": {"value": "1000"}, "runAsGroup": {"value": "2000"}, "supplementalGroups": ["3000"]})
     ok("CapEff:\t0000000000000000" in out and "\t1000" in out and "Gid:\t2000" in out and "3000" in out, "a user of its own", out or s)
+    ok(s.get("user") == {"linux": {"uid": 1000, "gid": 2000, "supplementalGroups": [2000, 3000]}}, "which its status tells", s)
     out, s = p.says("priv", B + "ls /dev; " + B + "grep Seccomp: /proc/self/status; " + B + "mount | " + B + "grep /sys/fs/cgroup", {"privileged": True})
     ok("Seccomp:\t0" in out and ("vda" in out or "sda" in out or "loop" in out or "kmsg" in out or "mem" in out) and " (rw" in out,
        "a privileged one sees devices, and writes cgroups", out or s)
@@ -219,6 +220,35 @@ def devices(p):
     ok(s.get("exitCode", 0) == 0 and out.strip(), "one lower than may be given is as low as may be: %s" % out.strip(), (out, s))
 
 
+def volumes(d, p):
+    """images as volumes"""
+    def mount(at, **more):
+        return dict({"containerPath": at, "image": {"image": rt.IMAGE}, "readonly": True}, **more)
+
+    os.makedirs(d.root + "/tree/in/deep")
+    for path, what in (("in/deep/word", "said\n"), ("run", "#!/bin/sh\necho ran\n")):
+        with open(d.root + "/tree/" + path, "w", encoding="utf-8") as f:
+            f.write(what)
+    os.chmod(d.root + "/tree/run", 0o755)
+    os.symlink("/etc", d.root + "/tree/out")
+    other = "localhost/tree:1"
+    rt.image(d.root + "/tree.tar", d.root + "/tree", other)
+    d.c.forward("runtime", rt.IMPORT, text(13, d.root + "/tree.tar"))
+    tree = {"image": {"image": other}}
+    out, s = p.says("vol", B + "cat /vol/in/deep/word /sub/word; " + B + "touch /vol/x /sub/x 2>&1; /vol/run 2>&1; echo; " + B + "ls /own",
+                    mounts=[mount("/vol", **tree), mount("/sub", imageSubPath="in/deep", **tree), mount("/own", imageSubPath="bin")])
+    ok(out.count("said") == 2 and "sh" in out, "an image is a volume, and so is a part of it", out or s)
+    ok(out.count("Read-only file system") == 2, "read-only", out or s)
+    ok("ran" not in out and "ermission denied" in out, "and not to be executed", out or s)
+    st, doc, _ = d.c.cri(rt.I_REMOVE, {"image": {"image": other}})
+    ok(st and "in use" in str(doc), "it stays while it is used", doc)
+    for sub, want in (("in/none", "No such file"), ("out/passwd", "No such file")):
+        got = p.create("bad", "true", mounts=[mount("/vol", imageSubPath=sub, **tree)])
+        ok(not isinstance(got, str) and want in str(got), "no way to %s of it" % sub, got)
+    got = p.create("bad", "true", mounts=[{"containerPath": "/vol", "image": {"image": "localhost/none:1"}}])
+    ok(not isinstance(got, str) and 'image "localhost/none:1" not found' in str(got), "an image that is not there", got)
+
+
 def main():
     if os.geteuid():
         skip_all("needs root")
@@ -239,6 +269,7 @@ def main():
         devices(p)
         programs(d, p)
         namespaces(d, p)
+        volumes(d, p)
         userns(d)
         ok(p.remove() == 0, "all of it removed")
         ok(d.stop() == 0, "the daemon ends in order")

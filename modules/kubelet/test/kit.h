@@ -62,6 +62,7 @@ struct kit {
 	const char	*pull_error;
 	const char	*create_error;
 	const char	*cni_error;
+	const char	*sandbox_error;
 	bool		slow_stop;	/* containers do not end when asked */
 	struct orlop_call *stops[KIT_MAX];
 	int		n_stops;
@@ -182,6 +183,16 @@ static KIT_UNUSED void kit_exit(struct kit_ctr *c, int code)
 	kit_event(c, "CONTAINER_STOPPED_EVENT");
 }
 
+/* With 64-bit integers as CRI's JSON may have them. */
+static struct ojson *kit_user(void)
+{
+	static const char text[] = "{\"linux\":{\"uid\":\"7\",\"gid\":8,\"supplementalGroups\":[\"8\",\"9\"]}}";
+	struct ojson *j = NULL;
+
+	(void)ojson_parse(text, sizeof(text) - 1, &j, NULL);
+	return j;
+}
+
 static struct ojson *kit_summary(const struct kit_ctr *c)
 {
 	static const char *const states[] = { "CONTAINER_CREATED", "CONTAINER_RUNNING", "CONTAINER_EXITED" };
@@ -198,6 +209,7 @@ static struct ojson *kit_summary(const struct kit_ctr *c)
 	(void)ojson_set_i64(j, "startedAt", c->started);
 	(void)ojson_set_i64(j, "finishedAt", c->finished);
 	(void)ojson_set_i64(j, "exitCode", c->exit_code);
+	(void)ojson_set(j, "user", kit_user());
 	return j;
 }
 
@@ -266,6 +278,12 @@ static void kit_runtime(void *arg, const struct orlop_req *req, struct orlop_cal
 		}
 		break;
 	case ORLOP_RUNTIME_RUN_SANDBOX:
+		kit_log("handler", ojson_get_cstr(r, "runtimeHandler", ""));
+		if (kit.sandbox_error) {
+			ojson_unref(out);
+			fakehost_reply_error(call, EINVAL, 0, "", kit.sandbox_error);
+			break;
+		}
 		snprintf(kit.s[kit.n_s].id, sizeof(kit.s[0].id), "s%d", kit.n_s + 1);
 		kit.s[kit.n_s].config = ojson_ref(ojson_get(r, "config"));
 		kit.s[kit.n_s].ready = true;
@@ -321,6 +339,7 @@ static void kit_runtime(void *arg, const struct orlop_req *req, struct orlop_cal
 		kit_log("start", c ? c->name : "?");
 		c->state = 1;
 		c->started = (int64_t)h->now_wall(h);
+		(void)ojson_set(out, "user", kit_user());
 		kit_reply(call, out, NULL);
 		break;
 	case ORLOP_RUNTIME_STOP_CONTAINER:
@@ -418,6 +437,7 @@ static KIT_UNUSED void kit_begin(void)
 	fakehost_param(kit.fh, "log_dir", path[1]);
 	fakehost_resource(kit.fh, "pods", 1, "spec.nodeName", "status.phase", NULL);
 	fakehost_resource(kit.fh, "services", 1, NULL);
+	fakehost_resource(kit.fh, "runtimeclasses.node.k8s.io", 0, NULL);
 	fakehost_resource(kit.fh, "endpoints", 1, NULL);
 	fakehost_resource(kit.fh, "configmaps", 1, NULL);
 	fakehost_resource(kit.fh, "secrets", 1, NULL);

@@ -24,6 +24,8 @@ static void test_start(void)
 	is_str(kit_get("web", "status.containerStatuses.0.containerID"), "orlop://c1", "container id");
 	is_str(kit_get("web", "status.containerStatuses.0.imageID"), "hello@sha256:1", "image id");
 	is_str(kit_get("web", "status.containerStatuses.0.started"), "true", "started");
+	is_str(kit_get("web", "status.containerStatuses.0.user"),
+	       "{\"linux\":{\"uid\":7,\"gid\":8,\"supplementalGroups\":[8,9]}}", "who it runs as");
 	is_str(kit_get("web", "status.qosClass"), "BestEffort", "qos class");
 	is_int(kit_count("run_sandbox"), 1, "one sandbox: pods of other nodes are not ours");
 	is_int(fakehost_api_count(kit.fh, "Created container: web"), 1, "event Created");
@@ -264,6 +266,63 @@ static void test_network(void)
 	kit_end();
 }
 
+static void test_class(void)
+{
+	static const char pod[] = KIT_POD("\"runtimeClassName\":\"sandboxed\",\"containers\":[{\"name\":\"c\",\"image\":\"hello\"}]");
+
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", pod);
+	kit_run(300);
+	is_int(kit_count("run_sandbox"), 0, "no such RuntimeClass: nothing is made");
+	is_int(fakehost_api_count(kit.fh, "Failed to create pod sandbox: runtimeclass.node.k8s.io \\\"sandboxed\\\" not found"), 1,
+	       "and an event says so");
+	kit.sandbox_error = "failed to get sandbox runtime: no runtime for \"other\" is configured";
+	fakehost_put(kit.fh, "runtimeclasses.node.k8s.io", "", "sandboxed", "{\"handler\":\"other\"}");
+	kit_run(2000);
+	ok(kit_count("handler other") > 0, "the class comes: the runtime is asked for its handler");
+	ok(fakehost_api_count(kit.fh, "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: "
+			      "no runtime for \\\"other\\\" is configured") > 0, "which it may not have");
+	kit.sandbox_error = NULL;
+	kit_run(10000);
+	is_str(kit_get("web", "status.phase"), "Running", "or has");
+	fakehost_put(kit.fh, "pods", "default", "plain", web);
+	kit_run(300);
+	is_int(kit_count("handler \nrun_sandbox plain"), 1, "other pods get the nameless one");
+	kit_end();
+}
+
+static void test_critical(void)
+{
+	static const char pod[] = KIT_POD("\"priority\":2000001000,\"containers\":[{\"name\":\"agent\",\"image\":\"hello\"}]");
+
+	kit_begin();
+	fakehost_param(kit.fh, "max_pods", "1");
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	fakehost_put(kit.fh, "pods", "default", "late", KIT_POD("\"containers\":[{\"name\":\"c\",\"image\":\"hello\"}]"));
+	kit_run(100);
+	is_str(kit_get("late", "status.reason"), "OutOfpods", "there is room for one pod");
+	kit.slow_stop = true;
+	fakehost_put(kit.fh, "pods", "default", "agent", pod);
+	kit_run(100);
+	is_int(fakehost_api_count(kit.fh, "Preempted in order to admit critical pod"), 1, "which has to go for a critical one, and is told");
+	is_int(kit_count("stop web"), 1, "it is stopped");
+	is_int(kit_count("create agent"), 0, "the critical one waits for that");
+	kit_exit(kit_ctr("web"), 0);
+	kit_run(100);
+	is_str(kit_get("web", "status.phase"), "Failed", "it has ended");
+	is_str(kit_get("web", "status.reason"), "Preempting", "and why");
+	is_str(kit_get("web", "status.message"), "Preempted in order to admit critical pod", "in words");
+	is_str(kit_condition("web", "DisruptionTarget"), "True", "by no fault of its own");
+	is_str(kit_get("agent", "status.phase"), "Running", "the critical one has its place");
+	fakehost_put(kit.fh, "pods", "default", "agent2", pod);
+	kit_run(100);
+	is_str(kit_get("agent2", "status.reason"), "UnexpectedAdmissionError", "from another critical one nothing is taken");
+	kit_end();
+}
+
 static void text_swap(char *text, const char *from, const char *to)
 {
 	char *at = strstr(text, from);
@@ -321,5 +380,7 @@ int main(void)
 	test_restart();
 	test_changed();
 	test_network();
+	test_class();
+	test_critical();
 	return done_testing();
 }

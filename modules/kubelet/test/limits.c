@@ -159,6 +159,74 @@ static void refusals(void)
 	ojson_unref(here);
 }
 
+#define ASKS(cpu, memory, more) "{\"spec\":{" more "\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"" cpu "\",\"memory\":\"" memory "\"}}}]}}"
+#define ALL(cpu, memory) "{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"" cpu "\",\"memory\":\"" memory "\"}," \
+			"\"limits\":{\"cpu\":\"" cpu "\",\"memory\":\"" memory "\"}}}]}}"
+#define CRITICAL "\"priority\":2000001000,"
+
+static const char *preempted(struct admission *a)
+{
+	static char names[16];
+	struct obuf err = OBUF_INIT;
+	uint8_t chosen[8];
+	size_t n = 0;
+
+	obuf_reset(&why);
+	if (preempt_choose(a, chosen, &err)) {
+		obuf_puts(&why, obuf_cstr(&err));
+		obuf_done(&err);
+		return "none";
+	}
+	for (size_t i = 0; i < a->n_others; i++)
+		if (chosen[i])
+			names[n++] = (char)('0' + i);
+	names[n] = '\0';
+	obuf_done(&err);
+	return names;
+}
+
+static void preemptions(void)
+{
+	struct ojson *v[] = { json("{\"spec\":{\"containers\":[{}]}}"), json(ASKS("100m", "1k", "")), json(ASKS("300m", "1k", "")),
+			      json(ALL("500m", "1k")), json(ASKS("100m", "9k", CRITICAL)) };
+	const struct ojson *others[] = { v[0], v[1], v[2], v[3], v[4] };
+	struct admission a = { .others = others, .n_others = 5, .free = { 1000, 20000, 1 << 20, 0 }, .max_pods = 9, .allowed_sysctls = "" };
+	struct ojson *p;
+
+	ok(!admitted(ASKS("100m", "1k", ""), "{}", &a) && !strcmp(a.reason, "OutOfcpu"), "a full node");
+	ok(admitted(ASKS("100m", "1k", CRITICAL), "{}", &a) && a.lacking && !why.len, "does not refuse who is critical");
+	p = json(ASKS("100m", "1k", CRITICAL));
+	a.pod = p;
+	is_str(preempted(&a), "1", "who asks for what is missing goes");
+	ojson_unref(p);
+	ok(admitted(ASKS("250m", "1k", CRITICAL), "{}", &a), "more is missing");
+	p = json(ASKS("250m", "1k", CRITICAL));
+	a.pod = p;
+	is_str(preempted(&a), "2", "one that is enough goes, not two");
+	ojson_unref(p);
+	ok(admitted(ASKS("800m", "1k", CRITICAL), "{}", &a), "most of it");
+	p = json(ASKS("800m", "1k", CRITICAL));
+	a.pod = p;
+	is_str(preempted(&a), "23", "who is guaranteed it goes only if nobody else is enough");
+	ojson_unref(p);
+	a.max_pods = 5;
+	ok(admitted("{\"spec\":{" CRITICAL "\"containers\":[{}]}}", "{}", &a), "one pod too many");
+	p = json("{\"spec\":{" CRITICAL "\"containers\":[{}]}}");
+	a.pod = p;
+	is_str(preempted(&a), "0", "best effort goes");
+	ojson_unref(p);
+	a.max_pods = 9;
+	ok(admitted(ASKS("950m", "1k", CRITICAL), "{}", &a), "more than others have");
+	p = json(ASKS("950m", "1k", CRITICAL));
+	a.pod = p;
+	is_str(preempted(&a), "none", "nobody goes in vain");
+	is_str(said(), "no set of running pods found to reclaim resources: [(res: cpu, q: 50), ]", "as upstream says");
+	ojson_unref(p);
+	ok(!admitted("{\"spec\":{" CRITICAL "\"nodeSelector\":{\"no\":\"way\"},\"containers\":[{}]}}", "{}", &a), "who must not be here takes nobody's place");
+	for (size_t i = 0; i < 5; i++)
+		ojson_unref(v[i]);
+}
+
 static void users(void)
 {
 	struct ojson *pod = json("{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\",\"uid\":\"u\"},\"spec\":{\"securityContext\":{\"runAsNonRoot\":true},"
@@ -223,6 +291,7 @@ int main(void)
 	thresholds();
 	classes();
 	refusals();
+	preemptions();
 	users();
 	documents();
 	obuf_done(&why);

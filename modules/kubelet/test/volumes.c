@@ -32,13 +32,15 @@ static const char pod[] =
 	"{\"name\":\"proj\",\"projected\":{\"sources\":[{\"serviceAccountToken\":{\"path\":\"token\",\"expirationSeconds\":3607}},"
 	"{\"configMap\":{\"name\":\"c1\",\"items\":[{\"key\":\"k1\",\"path\":\"k\"}]}},"
 	"{\"downwardAPI\":{\"items\":[{\"path\":\"ns\",\"fieldRef\":{\"fieldPath\":\"metadata.namespace\"}}]}}]}},"
+	"{\"name\":\"art\",\"image\":{\"reference\":\"tools:1\",\"pullPolicy\":\"Always\"}},"
 	"{\"name\":\"tmp\",\"emptyDir\":{}}],"
 	"\"containers\":[{\"name\":\"web\",\"image\":\"i\",\"command\":[\"run\",\"$(POD)\",\"$$(POD)\",\"$(NO)\"],"
 	"\"env\":[{\"name\":\"POD\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"metadata.name\"}}},"
 	"{\"name\":\"K\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"c1\",\"key\":\"k1\"}}},"
 	"{\"name\":\"S\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"s1\",\"key\":\"p\"}}},"
 	"{\"name\":\"BOTH\",\"value\":\"$(POD)-$(K)\"}],\"envFrom\":[{\"prefix\":\"E_\",\"configMapRef\":{\"name\":\"c1\"}}],"
-	"\"volumeMounts\":[{\"name\":\"cm\",\"mountPath\":\"/cm\"},{\"name\":\"tmp\",\"mountPath\":\"/tmp\"}],"
+	"\"volumeMounts\":[{\"name\":\"cm\",\"mountPath\":\"/cm\",\"readOnly\":true},{\"name\":\"tmp\",\"mountPath\":\"/tmp\"},"
+	"{\"name\":\"art\",\"mountPath\":\"/art\",\"subPath\":\"bin\"}],"
 	"\"resources\":{\"requests\":{\"cpu\":\"250m\",\"memory\":\"64Mi\"},\"limits\":{\"cpu\":\"500m\",\"memory\":\"128Mi\"}},"
 	"\"securityContext\":{\"runAsUser\":7,\"allowPrivilegeEscalation\":false,\"readOnlyRootFilesystem\":true,"
 	"\"capabilities\":{\"drop\":[\"ALL\"]}}}]}}";
@@ -138,6 +140,17 @@ int main(void)
 	fakehost_put(kit.fh, "configmaps", "default", "c1", "{\"data\":{\"k1\":\"v1\",\"k2\":\"w\"},\"binaryData\":{\"bin\":\"AAE=\"}}");
 	kit_run(100);
 	is_str(kit_get("web", "status.phase"), "Running", "its coming starts it at once");
+	is_str(kit_get("web", "status.containerStatuses.0.volumeMounts"),
+	       "[{\"name\":\"cm\",\"mountPath\":\"/cm\",\"readOnly\":true,\"recursiveReadOnly\":\"Disabled\"},"
+	       "{\"name\":\"tmp\",\"mountPath\":\"/tmp\"},{\"name\":\"art\",\"mountPath\":\"/art\"}]", "its mounts are told");
+	is_int(kit_count("pull tools:1"), 1, "an image that is a volume is pulled");
+	{
+		struct ojson *m = ojson_index(ojson_get(kit_ctr("web")->config, "mounts"), 2);
+
+		ok(!strcmp(ojson_cstr(OJSON_AT(m, "image", "image"), ""), "sha256:1") && ojson_get_bool(m, "readonly", false) &&
+		   !strcmp(ojson_get_cstr(m, "imageSubPath", ""), "bin") && !strcmp(ojson_get_cstr(m, "containerPath", ""), "/art"),
+		   "and mounted by the runtime, read-only");
+	}
 	is_str(volume_file("u1", "configmap", "cm", "k1"), "v1", "a file for each key");
 	is_str(volume_file("u1", "configmap", "some", "d/one"), "v1", "items choose and name");
 	is_str(volume_file("u1", "configmap", "some", "k2"), "(no file)", "nothing else");

@@ -51,7 +51,6 @@ void cgroup_detect(struct oci *o)
 	o->cgroups = is_cgroup2(CGROUP_ROOT) ? OCI_CGROUPS_V2 : OCI_CGROUPS_V1;
 	o->hybrid = o->cgroups == OCI_CGROUPS_V1 && is_cgroup2(CGROUP_ROOT "/unified");
 	o->hugetlb = hugetlb_found(o);
-	o->spawn_flags = o->hybrid && o->is_crun ? ORLOP_SPAWN_NEWNS | ORLOP_SPAWN_HIDE_UNIFIED : 0;
 }
 
 void cgroup_file(const struct oci *o, const char *controller, const char *cgroup, const char *file, char *buf, size_t size)

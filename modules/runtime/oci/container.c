@@ -42,6 +42,7 @@ struct run_job {
 	char		*exit_file;
 	char		*cgroup;	/* remove */
 	char		*trash;
+	const struct handler *rt;
 	bool		by_runtime;	/* remove: the OCI runtime has to */
 	struct orlop_error err;
 };
@@ -63,6 +64,7 @@ static struct run_job *run_job_new(struct oci *o, const struct container *c, str
 		return NULL;
 	j->o = o;
 	j->call = call;
+	j->rt = c->rt;
 	memcpy(j->id, c->id, sizeof(j->id));
 	j->dir = path_of(o, "containers/%s", c->id);
 	j->exit_file = path_of(o, "exits/%s", c->id);
@@ -73,15 +75,15 @@ static struct run_job *run_job_new(struct oci *o, const struct container *c, str
 	return j;
 }
 
-static int runtime_run(struct oci *o, const char *verb, const char *opt, const char *id, proc_fn fn,
+static int runtime_run(struct oci *o, const struct handler *rt, const char *verb, const char *opt, const char *id, proc_fn fn,
 		       void *arg, struct orlop_error *err)
 {
 	cleanup_free char *run = path_of(o, "run");
-	const char *argv[] = { o->runtime, "--root", run, verb, opt ? opt : id, opt ? id : NULL, NULL };
+	const char *argv[] = { rt->program, "--root", run, verb, opt ? opt : id, opt ? id : NULL, NULL };
 
 	if (!run)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	return proc_run(o, argv, o->spawn_flags, fn, arg, err);
+	return proc_run(o, argv, handler_flags(o, rt), fn, arg, err);
 }
 
 static void started(void *arg, int32_t code, int32_t sig, const struct obuf *out)
@@ -98,7 +100,7 @@ static void started(void *arg, int32_t code, int32_t sig, const struct obuf *out
 	} else if (code || sig) {
 		c->busy = false;
 		orlop_fail(&err, EIO, 0, "", "failed to start container: %s: %s",
-			   o->is_crun ? "crun" : "runc", line);
+			   j->rt->is_crun ? "crun" : "runc", line);
 	} else {
 		c->busy = false;
 		if (c->state == OCI_CREATED)	/* it may have ended already */
@@ -122,6 +124,8 @@ static void started(void *arg, int32_t code, int32_t sig, const struct obuf *out
 
 		if (said)
 			(void)ojson_set_i64(said, "startedAt", (int64_t)c->started_ns);
+		if (said && c->user)
+			(void)ojson_set(said, "user", ojson_ref(c->user));
 		reply_json(o, j->call, said, NULL);
 	}
 	run_job_free(j);
@@ -152,7 +156,7 @@ OCI_OP(op_start_container)
 	j = run_job_new(o, c, call);
 	if (!j)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	e = runtime_run(o, "start", NULL, c->id, started, j, err);
+	e = runtime_run(o, c->rt, "start", NULL, c->id, started, j, err);
 	if (e)
 		run_job_free(j);
 	else
@@ -266,7 +270,7 @@ static void ended_done(void *arg)
 
 	if (!j->by_runtime) {
 		remove_done(j);
-	} else if (runtime_run(j->o, "delete", "--force", j->id, deleted, j, &j->err)) {
+	} else if (runtime_run(j->o, j->rt, "delete", "--force", j->id, deleted, j, &j->err)) {
 		OLOG(j->o->h, WARN, "runtime_delete", "container=%s said=\"%s\" ignoring=1", j->id, j->err.msg);
 		remove_work(j);
 		remove_done(j);
@@ -292,7 +296,7 @@ static int remove_start(struct oci *o, struct container *c, struct orlop_call *c
 	if (!j->cgroup || !j->trash)
 		e = orlop_fail(err, ENOMEM, 0, "", "no memory");
 	else if (c->state != OCI_EXITED)
-		e = runtime_run(o, "delete", "--force", c->id, deleted, j, err);
+		e = runtime_run(o, c->rt, "delete", "--force", c->id, deleted, j, err);
 	else
 		e = o->h->work(o->h, 0, ended_work, ended_done, j);
 	if (e)
@@ -380,6 +384,8 @@ OCI_OP(op_container_status)
 				     : c->exit_code ? "Error" : "Completed");
 	if (c->state == OCI_EXITED && c->start_error)
 		(void)ojson_set_cstr(st, "message", c->start_error);
+	if (c->user)
+		(void)ojson_set(st, "user", ojson_ref(c->user));
 	(void)ojson_set_cstr(st, "logPath", c->log_path);
 	(void)ojson_set_i64(st, "pid", c->pid);
 	if (ojson_get(c->config, "mounts"))

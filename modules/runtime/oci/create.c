@@ -33,6 +33,7 @@ struct create_job {
 	char		*sandbox;	/* JSON */
 	char		*image;		/* JSON of the image config */
 	char		*layers;	/* JSON array */
+	char		*volumes;	/* JSON array: layers of images that are mounted */
 	char		*ns_dir;	/* of the sandbox */
 	bool		net;
 	bool		ipc;
@@ -41,6 +42,7 @@ struct create_job {
 	bool		userns;
 	uint32_t	root_uid, root_gid;	/* what 0 is on the machine */
 	uint64_t	caps;
+	struct user_found user;
 	struct orlop_error err;
 	int		result;
 	/* conmon */
@@ -66,6 +68,7 @@ static void create_free(struct create_job *j)
 	omem_free(j->sandbox);
 	omem_free(j->image);
 	omem_free(j->layers);
+	omem_free(j->volumes);
 	omem_free(j->ns_dir);
 	omem_free(j->cgroup);
 	omem_free(j->pidns);
@@ -111,14 +114,14 @@ static void create_deleted(void *arg, int32_t code, int32_t sig, const struct ob
 static void create_fail(struct create_job *j)
 {
 	cleanup_free char *run = path_of(j->o, "run");
-	const char *argv[] = { j->o->runtime, "--root", run, "delete", "--force", j->c->id, NULL };
+	const char *argv[] = { j->c->rt->program, "--root", run, "delete", "--force", j->c->id, NULL };
 
 	if (j->sync_watch)
 		j->o->h->fd_unwatch(j->sync_watch);
 	j->sync_watch = NULL;
 	j->o->h->timer_free(j->timer);
 	j->timer = NULL;
-	if (!j->child || !run || proc_run(j->o, argv, j->o->spawn_flags, create_deleted, j, NULL))
+	if (!j->child || !run || proc_run(j->o, argv, handler_flags(j->o, j->c->rt), create_deleted, j, NULL))
 		create_wipe(j);
 }
 
@@ -137,7 +140,7 @@ static int config_write(struct create_job *j, const struct ojson *image, const s
 	const char *profile_path;
 	cleanup_ojson struct ojson *devices = NULL;
 	cleanup_ojson struct ojson *profile = NULL;
-	struct user_found user;
+	struct user_found *user = &j->user;
 	struct spec_input in = { .image = image, .container = container, .sandbox = sandbox };
 	cleanup_ojson struct ojson *spec = NULL;
 	cleanup_free char *text = NULL;
@@ -145,7 +148,7 @@ static int config_write(struct create_job *j, const struct ojson *image, const s
 	int e;
 
 	snprintf(rootfs, sizeof(rootfs), "%s/rootfs", j->dir);
-	e = user_find(rootfs, ojson_cstr(OJSON_AT(image, "config", "User"), ""), sc, &user, &j->err);
+	e = user_find(rootfs, ojson_cstr(OJSON_AT(image, "config", "User"), ""), sc, user, &j->err);
 	if (!e)
 		e = devices_find(container, &devices, &j->err);
 	if (!e)
@@ -159,7 +162,7 @@ static int config_write(struct create_job *j, const struct ojson *image, const s
 	in.devices = devices;
 	in.apparmor = *apparmor ? apparmor : NULL;
 	in.hugetlb = j->o->hugetlb;
-	in.is_crun = j->o->is_crun;
+	in.is_crun = j->c->rt->is_crun;
 	in.oom_min = j->o->oom_min;
 	snprintf(paths[0], sizeof(paths[0]), "%s/ns/net", j->ns_dir);
 	snprintf(paths[1], sizeof(paths[1]), "%s/ns/ipc", j->ns_dir);
@@ -176,11 +179,11 @@ static int config_write(struct create_job *j, const struct ojson *image, const s
 	in.cgroup_path = j->cgroup;
 	in.cgroup_v2 = j->o->cgroups == OCI_CGROUPS_V2;
 	in.caps = j->caps;
-	in.uid = user.uid;
-	in.gid = user.gid;
-	in.groups = user.groups;
-	in.n_groups = user.n_groups;
-	in.home = user.home;
+	in.uid = user->uid;
+	in.gid = user->gid;
+	in.groups = user->groups;
+	in.n_groups = user->n_groups;
+	in.home = user->home;
 	e = spec_make(&in, &spec, &j->err);
 	if (e)
 		return e;
@@ -197,6 +200,7 @@ static void create_work(void *arg)
 	cleanup_ojson struct ojson *layers = NULL;
 	cleanup_ojson struct ojson *container = NULL;
 	cleanup_ojson struct ojson *sandbox = NULL;
+	cleanup_ojson struct ojson *volumes = NULL;
 	int e = ofile_mkdir_p(j->dir, 0711);
 
 	if (!e)
@@ -207,6 +211,8 @@ static void create_work(void *arg)
 		e = parse_text(j->container, &container);
 	if (!e)
 		e = parse_text(j->sandbox, &sandbox);
+	if (!e)
+		e = parse_text(j->volumes, &volumes);
 	if (e) {
 		j->result = orlop_fail(&j->err, -e, 0, "", "cannot prepare %s", j->dir);
 		return;
@@ -214,10 +220,13 @@ static void create_work(void *arg)
 	if (j->userns) {
 		cleanup_free char *ns = omem_printf("%s/ns/user", j->ns_dir);
 
-		j->result = ns ? rootfs_mount(j->o->root, j->dir, layers, ns, j->root_uid, j->root_gid, &j->err) : -ENOMEM;
+		j->result = ns ? rootfs_mount(j->o->root, j->dir, layers, ns, j->root_uid, j->root_gid, &j->err)
+			       : orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
 	} else {
 		j->result = rootfs_mount(j->o->root, j->dir, layers, NULL, 0, 0, &j->err);
 	}
+	if (!j->result)
+		j->result = imagevols_mount(j->o->root, j->dir, volumes, container, &j->err);
 	if (!j->result)
 		j->result = config_write(j, image, container, sandbox);
 }
@@ -232,6 +241,7 @@ static void create_finish(struct create_job *j)
 	c->busy = false;
 	c->state = OCI_CREATED;
 	c->pid_start = c->pid ? pid_start_time(c->pid) : 0;
+	c->user = user_json(&j->user);
 	e = container_save(o, c);
 	if (e) {
 		orlop_fail(&j->err, -e, 0, "", "cannot write the state of container %s", c->id);
@@ -295,7 +305,7 @@ static void refused(struct create_job *j, const char *said)
 	}
 	j->c->start_error = omem_printf("failed to create containerd task: failed to create shim task: OCI runtime create failed: "
 					"%s create failed: unable to start container process: %s: unknown",
-					j->o->is_crun ? "crun" : "runc", why);
+					j->c->rt->is_crun ? "crun" : "runc", why);
 	if (j->c->start_error) {
 		create_finish(j);
 	} else {
@@ -380,7 +390,7 @@ static int conmon_start(struct create_job *j)
 	argv[n++] = "-u";
 	argv[n++] = c->id;
 	argv[n++] = "-r";
-	argv[n++] = o->runtime;
+	argv[n++] = c->rt->program;
 	argv[n++] = "-b";
 	argv[n++] = j->dir;
 	argv[n++] = "-p";
@@ -434,7 +444,7 @@ static int conmon_start(struct create_job *j)
 	s.env = env;
 	s.fds = fds;
 	s.n_fds = 5;
-	s.flags = o->spawn_flags | ORLOP_SPAWN_SETSID | ORLOP_SPAWN_DETACH;
+	s.flags = handler_flags(o, c->rt) | ORLOP_SPAWN_SETSID | ORLOP_SPAWN_DETACH;
 	j->sync_fd = sync[0];
 	e = o->h->spawn(o->h, &s, NULL, NULL, &j->child, &j->err);
 	close(sync[1]);
@@ -501,6 +511,7 @@ static struct create_job *create_new(struct oci *o, struct container *c, const s
 				     const struct image *img, struct orlop_error *err)
 {
 	struct create_job *j = OMEM_NEW(struct create_job);
+	cleanup_ojson struct ojson *volumes = NULL;
 
 	if (!j)
 		return NULL;
@@ -525,12 +536,17 @@ static struct create_job *create_new(struct oci *o, struct container *c, const s
 		create_free(j);
 		return NULL;
 	}
+	if (imagevols_layers(o, c->config, &volumes, err)) {
+		create_free(j);
+		return NULL;
+	}
+	j->volumes = ojson_text(volumes, 0, NULL);
 	j->container = text_of(c->config);
 	j->sandbox = text_of(s->config);
 	j->image = text_of(img->config);
 	j->layers = ojson_text(img->layers, 0, NULL);
 	if (!j->dir || !j->ns_dir || !j->cgroup || !j->container || !j->sandbox || !j->image ||
-	    !j->layers) {
+	    !j->layers || !j->volumes) {
 		create_free(j);
 		return NULL;
 	}
@@ -549,6 +565,7 @@ static struct container *container_new(struct oci *o, const struct sandbox *s, s
 	olist_init(&c->waits);
 	id_new(o, c->id);
 	memcpy(c->sandbox, s->id, sizeof(c->sandbox));
+	c->rt = s->rt;
 	c->config = ojson_ref(config);
 	c->created_ns = o->h->now_wall(o->h);
 	c->busy = true;

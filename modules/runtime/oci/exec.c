@@ -199,7 +199,7 @@ int exec_spawn(struct exec *x, const struct container *c, bool tty, const int32_
 	int n = 0;
 
 	snprintf(console, sizeof(console), "/proc/self/fd/3/tty-%.12s", x->id);
-	argv[n++] = o->runtime;
+	argv[n++] = c->rt->program;
 	argv[n++] = "--root";
 	argv[n++] = run ? run : "";
 	argv[n++] = "exec";
@@ -216,7 +216,7 @@ int exec_spawn(struct exec *x, const struct container *c, bool tty, const int32_
 	s.argv = argv;
 	s.fds = all;
 	s.n_fds = dir >= 0 ? 4 : 3;
-	s.flags = o->spawn_flags | ORLOP_SPAWN_SETSID;
+	s.flags = handler_flags(o, c->rt) | ORLOP_SPAWN_SETSID;
 	return o->h->spawn(o->h, &s, exec_ended, x, &x->child, err);
 }
 

@@ -142,5 +142,5 @@ static int exec_console(struct exec *x, const struct container *c, struct orlop_
 
 int exec_tty(struct exec *x, const struct container *c, struct orlop_call *call, struct orlop_error *err)
 {
-	return x->o->is_crun ? exec_console(x, c, call, err) : exec_between(x, c, call, err);
+	return c->rt->is_crun ? exec_console(x, c, call, err) : exec_between(x, c, call, err);
 }

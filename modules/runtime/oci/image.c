@@ -250,7 +250,7 @@ static bool image_used(struct oci *o, const struct image *img)
 	OMAP_FOREACH(&o->containers, e) {
 		const struct container *c = e->value;
 
-		if (!strcmp(c->image_id, img->id))
+		if (!strcmp(c->image_id, img->id) || imagevols_use(o, c->config, img))
 			return true;
 	}
 	return false;

@@ -55,40 +55,6 @@ static void condition_add(struct ojson *list, const char *type, const char *reas
 	(void)ojson_append(list, c);
 }
 
-static bool program_find(const char *name, char *out, size_t size)
-{
-	static const char *const dirs[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin",
-					    "/sbin", "/bin" };
-	size_t i;
-
-	if (strchr(name, '/')) {
-		snprintf(out, size, "%s", name);
-		return !access(out, X_OK);
-	}
-	for (i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-		snprintf(out, size, "%s/%s", dirs[i], name);
-		if (!access(out, X_OK))
-			return true;
-	}
-	return false;
-}
-
-/* What RuntimeClass and user namespaces ask of a runtime's handlers; ours is the nameless one. */
-static void features_add(struct ojson *out)
-{
-	struct ojson *h = ojson_new_object();
-	struct ojson *f = h ? ojson_ensure_object(h, "features") : NULL;
-
-	if (!f) {
-		ojson_unref(h);
-		return;
-	}
-	(void)ojson_set_cstr(h, "name", "");
-	(void)ojson_set_bool(f, "recursiveReadOnlyMounts", true);
-	(void)ojson_set_bool(f, "userNamespaces", true);
-	(void)ojson_append(ojson_ensure_array(out, "runtimeHandlers"), h);
-}
-
 OCI_OP(op_status)
 {
 	struct oci *o = ctx;
@@ -100,12 +66,13 @@ OCI_OP(op_status)
 	(void)err;
 	if (list) {
 		/* init found runtime and monitor; an upgrade may have taken them away. Networks are the class cni's. */
-		const char *gone = !program_find(o->conmon, path, sizeof(path)) ? o->conmon : access(o->runtime, X_OK) ? o->runtime : NULL;
+		const char *gone = !program_find(o->conmon, path, sizeof(path)) ? o->conmon : access(o->handler->program, X_OK) ? o->handler->program : NULL;
 		cleanup_free char *why = gone ? omem_printf("%s is not installed any more", gone) : NULL;
 
 		condition_add(list, "RuntimeReady", "ProgramMissing", why);
-		features_add(out);
-		(void)ojson_set_cstr(ojson_ensure_object(out, "info"), "runtime", o->runtime);
+		handlers_tell(o, out);
+		(void)ojson_set_bool(ojson_ensure_object(out, "features"), "supplementalGroupsPolicy", true);
+		(void)ojson_set_cstr(ojson_ensure_object(out, "info"), "runtime", o->handler->program);
 		(void)ojson_set_cstr(ojson_ensure_object(out, "info"), "cgroups",
 				     o->cgroups == OCI_CGROUPS_V2 ? "v2" : o->hybrid ? "hybrid" : "v1");
 	}
@@ -113,24 +80,13 @@ OCI_OP(op_status)
 	return 0;
 }
 
-/* crun where it is, runc else; or the one that was asked for. */
-static int runtime_choose(struct oci *o, struct orlop_error *err)
+static int programs_find(struct oci *o, struct orlop_error *err)
 {
-	const char *want = o->h->param(o->h, "runtime");
 	char path[4096];
-	const char *base;
+	int e = handlers_read(o, err);
 
-	if (*want) {
-		if (!program_find(want, path, sizeof(path)))
-			return orlop_fail(err, ENOENT, 0, "", "runtime = \"%s\": no such program", want);
-	} else if (!program_find("crun", path, sizeof(path)) && !program_find("runc", path, sizeof(path))) {
-		return orlop_fail(err, ENOENT, 0, "", "neither crun nor runc is installed; install one");
-	}
-	o->runtime = omem_strdup(path);
-	if (!o->runtime)
-		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	base = strrchr(path, '/');
-	o->is_crun = !strcmp(base ? base + 1 : path, "crun");
+	if (e)
+		return e;
 	if (!program_find(o->conmon, path, sizeof(path)))
 		return orlop_fail(err, ENOENT, 0, "", "%s is not installed; install conmon", o->conmon);
 	if (access(o->unpack, X_OK))
@@ -200,7 +156,7 @@ static void oci_fini(void *ctx)
 	omap_done(&o->images);
 	omap_done(&o->changing);
 	omem_free(o->root);
-	omem_free(o->runtime);
+	handlers_done(o);
 	omem_free(o->pause);
 	omem_free(o->registries_conf);
 	ojson_unref(o->pinned);
@@ -263,6 +219,7 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	o->h = h;
 	o->exit_fd = -1;
+	olist_init(&o->handlers);
 	olist_init(&o->pollers);
 	olist_init(&o->execs);
 	olist_init(&o->attaches);
@@ -283,7 +240,7 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 	e = o->root && o->pause && o->root[0] == '/' ? 0
 		: orlop_fail(err, EINVAL, 0, "", "root = \"%s\": not an absolute path", h->param(h, "root"));
 	if (!e)
-		e = runtime_choose(o, err);
+		e = programs_find(o, err);
 	if (!e)
 		e = dirs_make(o, err);
 	if (!e)
@@ -396,7 +353,7 @@ static int oci_start(void *ctx, struct orlop_error *err)
 	trash_start(o);
 	layers_gc(o);
 	import_dir_start(o);
-	OLOG(o->h, INFO, "runtime", "program=%s sandboxes=%u containers=%u images=%u", o->runtime,
+	OLOG(o->h, INFO, "runtime", "program=%s sandboxes=%u containers=%u images=%u", o->handler->program,
 	     omap_count(&o->sandboxes), omap_count(&o->containers), omap_count(&o->images));
 	o->h->ready(o->h);
 	return 0;
@@ -414,6 +371,7 @@ static void oci_health(void *ctx, struct orlop_health *health)
 static const struct orlop_param oci_params[] = {
 	{ "root", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "directory of containers and images" },
 	{ "runtime", ORLOP_PARAM_STRING, 0, "", "crun, runc or a path; empty: crun if it is there, else runc" },
+	{ "handlers", ORLOP_PARAM_STRING, 0, "", "list of NAME=PROGRAM: OCI runtimes that RuntimeClasses ask for by handler" },
 	{ "conmon", ORLOP_PARAM_STRING, 0, "conmon", "the container monitor" },
 	{ "skopeo", ORLOP_PARAM_STRING, 0, "skopeo", "the image fetcher" },
 	{ "unpack", ORLOP_PARAM_STRING, ORLOP_PARAM_REQUIRED, NULL, "path of oci-unpack, installed with orlop; oci-pause is beside it" },

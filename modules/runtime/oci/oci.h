@@ -42,9 +42,18 @@ struct rate {
 	uint64_t	nano_cores;
 };
 
+/* An OCI runtime. */
+struct handler {
+	struct olist	node;
+	char		*name;		/* as a RuntimeClass has it; "" */
+	char		*program;	/* path of crun, runc or one that is called like them */
+	bool		is_crun;
+};
+
 struct sandbox {
 	char		id[OCI_ID_LEN + 1];
 	struct ojson	*config;	/* CRI PodSandboxConfig */
+	const struct handler *rt;
 	uint64_t	created_ns;
 	bool		ready;
 	bool		host_net;
@@ -71,6 +80,8 @@ struct container {
 	char		id[OCI_ID_LEN + 1];
 	char		sandbox[OCI_ID_LEN + 1];
 	struct ojson	*config;	/* CRI ContainerConfig */
+	const struct handler *rt;	/* its sandbox's */
+	struct ojson	*user;		/* CRI ContainerUser: who its first process is; NULL: not known */
 	char		*image_id;	/* sha256:… */
 	char		*image_ref;
 	char		*log_path;	/* absolute, "" none */
@@ -114,11 +125,10 @@ struct oci {
 	const char	*seccomp_dir;	/* where local profiles with relative names are */
 	bool		hugetlb;	/* a cgroup controller for huge pages is there */
 	int64_t		oom_min;
-	char		*runtime;	/* path of crun or runc */
-	bool		is_crun;
+	struct olist	handlers;	/* struct handler */
+	const struct handler *handler;	/* the nameless one, first of them */
 	enum oci_cgroups cgroups;
 	bool		hybrid;
-	uint32_t	spawn_flags;	/* for conmon and the runtime */
 	uint64_t	caps;		/* bounding set */
 	bool		warming;	/* cgroup_warm */
 	struct omap	sandboxes;	/* id → struct sandbox */
@@ -185,6 +195,18 @@ struct container *container_get(struct oci *o, const struct ojson *req, struct o
 void id_new(struct oci *o, char out[OCI_ID_LEN + 1]);
 char *path_of(struct oci *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* ---- handler.c ---------------------------------------------------------------------------------- */
+
+bool program_find(const char *name, char *out, size_t size);
+/* From the parameters; the nameless one is o->handler then. */
+int handlers_read(struct oci *o, struct orlop_error *err);
+void handlers_done(struct oci *o);
+const struct handler *handler_find(const struct oci *o, const char *name);	/* NULL: there is none */
+/* The same for what was made with it; the nameless one if it is not configured any more. */
+const struct handler *handler_known(const struct oci *o, const char *name, const char *id);
+uint32_t handler_flags(const struct oci *o, const struct handler *h);	/* to spawn conmon and the runtime */
+void handlers_tell(const struct oci *o, struct ojson *out);		/* runtimeHandlers of a StatusResponse */
+
 /* ---- state.c ---------------------------------------------------------------------------------- */
 
 int state_load(struct oci *o, struct orlop_error *err);
@@ -235,6 +257,8 @@ struct user_found {
 /* @image_user: "name[:group]" of the image; @sc: CRI security context. Blocks (worker). */
 int user_find(const char *rootfs, const char *image_user, const struct ojson *sc,
 	      struct user_found *ret, struct orlop_error *err);
+/* CRI ContainerUser: the first group is among the supplemental ones, as containerd tells it. NULL: no memory. */
+struct ojson *user_json(const struct user_found *u);
 
 /* ---- execfind.c ------------------------------------------------------------------------------------ */
 
@@ -291,6 +315,17 @@ int image_save(struct oci *o, const struct image *img);
 int imgref_normalize(const char *ref, struct obuf *out);
 /* Name without tag and digest, of a normalized reference. */
 size_t imgref_name_len(const char *normalized);
+
+/* ---- imagevol.c ------------------------------------------------------------------------------------- */
+
+/* For each mount of a ContainerConfig the layers of its image; an empty list for other mounts. */
+int imagevols_layers(struct oci *o, const struct ojson *config, struct ojson **ret, struct orlop_error *err);
+/* Does one of its mounts use the image? */
+bool imagevols_use(struct oci *o, const struct ojson *config, const struct image *img);
+/* Mounts them below DIR (worker); the mounts of @container become ordinary ones of host paths. */
+int imagevols_mount(const char *root, const char *dir, const struct ojson *layers, struct ojson *container,
+		    struct orlop_error *err);
+void imagevols_unmount(const char *dir);
 
 /* Remove layers no image has any more, and what was left half unpacked; not while images are fetched. */
 void layers_gc(struct oci *o);

@@ -123,11 +123,27 @@ static void parents_remove(struct oci *o)
 	parents_save(o);
 }
 
+/* Whose container: runc and its like keep state.json, crun a file status. */
+static const struct handler *orphan_handler(struct oci *o, const char *id)
+{
+	cleanup_free char *path = path_of(o, "run/%s/state.json", id);
+	bool other = path && !access(path, F_OK);
+
+	OLIST_FOREACH(at, &o->handlers) {
+		const struct handler *h = OLIST_ENTRY(at, struct handler, node);
+
+		if (h->is_crun != other)
+			return h;
+	}
+	return o->handler;
+}
+
 static void orphan_delete(struct oci *o, const char *id)
 {
+	const struct handler *rt = orphan_handler(o, id);
 	cleanup_free char *run = path_of(o, "run");
 	struct orphan *p = OMEM_NEW(struct orphan);
-	const char *argv[] = { o->runtime, "--root", run, "delete", "--force", NULL, NULL };
+	const char *argv[] = { rt->program, "--root", run, "delete", "--force", NULL, NULL };
 
 	if (!run || !p) {
 		omem_free(p);
@@ -137,7 +153,7 @@ static void orphan_delete(struct oci *o, const char *id)
 	p->o = o;
 	memcpy(p->id, id, OCI_ID_LEN);
 	argv[5] = p->id;
-	if (proc_run(o, argv, o->spawn_flags, orphan_deleted, p, NULL))
+	if (proc_run(o, argv, handler_flags(o, rt), orphan_deleted, p, NULL))
 		omem_free(p);
 }
 

@@ -146,6 +146,7 @@ void rootfs_unmount(const char *dir)
 {
 	char path[4096];
 
+	imagevols_unmount(dir);
 	snprintf(path, sizeof(path), "%s/rootfs", dir);
 	(void)umount2(path, MNT_DETACH);
 	snprintf(path, sizeof(path), "%s/shm", dir);

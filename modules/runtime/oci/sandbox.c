@@ -258,6 +258,7 @@ OCI_OP(op_run_sandbox)
 	struct ojson *config;
 	struct sandbox_job *j;
 	struct sandbox *s;
+	const struct handler *rt;
 	int e = req_parse(o, req, &r, err);
 
 	if (e)
@@ -265,9 +266,14 @@ OCI_OP(op_run_sandbox)
 	config = ojson_get_object(r, "config");
 	if (!config || !*ojson_cstr(OJSON_AT(config, "metadata", "uid"), ""))
 		return orlop_fail(err, EINVAL, 0, "", "sandbox: config.metadata.uid is required");
+	rt = handler_find(o, ojson_get_cstr(r, "runtimeHandler", ""));
+	if (!rt)	/* containerd's words */
+		return orlop_fail(err, EINVAL, 0, "", "failed to get sandbox runtime: no runtime for \"%s\" is configured",
+				  ojson_get_cstr(r, "runtimeHandler", ""));
 	s = OMEM_NEW(struct sandbox);
 	if (!s)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	s->rt = rt;
 	id_new(o, s->id);
 	s->config = ojson_ref(config);
 	s->created_ns = o->h->now_wall(o->h);
@@ -468,6 +474,7 @@ struct ojson *sandbox_summary(const struct sandbox *s)
 	(void)ojson_set_cstr(j, "id", s->id);
 	(void)ojson_set_cstr(j, "state", s->ready ? "SANDBOX_READY" : "SANDBOX_NOTREADY");
 	(void)ojson_set_i64(j, "createdAt", (int64_t)s->created_ns);
+	(void)ojson_set_cstr(j, "runtimeHandler", s->rt->name);
 	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (ojson_get(s->config, keys[i]))
 			(void)ojson_set(j, keys[i], ojson_ref(ojson_get(s->config, keys[i])));

@@ -115,6 +115,8 @@ int spec_mounts(const struct spec_input *in, bool privileged, struct ojson *spec
 			  : !strcmp(prop, "PROPAGATION_HOST_TO_CONTAINER") ? "rslave" : "rprivate");
 		option(m, !ojson_get_bool(w, "readonly", false) ? "rw"
 			  : ojson_get_bool(w, "recursiveReadOnly", false) ? "rro" : "ro");
+		if (ojson_get_bool(w, "noexec", false))
+			option(m, "noexec");
 		if (in->userns && (ojson_count(ojson_get(w, "uidMappings")) || ojson_count(ojson_get(w, "gidMappings")))) {
 			if (!in->is_crun) {
 				ojson_unref(m);

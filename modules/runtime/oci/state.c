@@ -62,6 +62,7 @@ void container_free(struct container *c)
 	if (!c)
 		return;
 	ojson_unref(c->config);
+	ojson_unref(c->user);
 	omem_free(c->image_id);
 	omem_free(c->image_ref);
 	omem_free(c->log_path);
@@ -99,6 +100,7 @@ int sandbox_save(struct oci *o, const struct sandbox *s)
 		(void)ojson_set_i64(j, "pauseStart", (int64_t)s->pause_start);
 	}
 	(void)ojson_set_bool(j, "userns", s->userns);
+	(void)ojson_set_cstr(j, "handler", s->rt->name);
 	return save(o, "sandboxes", s->id, j);
 }
 
@@ -121,6 +123,9 @@ int container_save(struct oci *o, const struct container *c)
 	(void)ojson_set_i64(j, "finishedAt", (int64_t)c->finished_ns);
 	(void)ojson_set_i64(j, "exitCode", c->exit_code);
 	(void)ojson_set_bool(j, "oom", c->oom);
+	(void)ojson_set_cstr(j, "handler", c->rt->name);
+	if (c->user)
+		(void)ojson_set(j, "user", ojson_ref(c->user));
 	if (c->start_error)
 		(void)ojson_set_cstr(j, "startError", c->start_error);
 	return save(o, "containers", c->id, j);
@@ -159,6 +164,7 @@ static int sandbox_load(struct oci *o, const char *id, const struct ojson *j)
 	}
 	snprintf(s->id, sizeof(s->id), "%s", id);
 	s->config = ojson_ref(ojson_get(j, "config"));
+	s->rt = handler_known(o, ojson_get_cstr(j, "handler", ""), id);
 	s->created_ns = (uint64_t)ojson_get_i64(j, "createdAt", 0);
 	s->ready = ojson_get_bool(j, "ready", false);
 	s->host_net = ojson_get_bool(j, "hostNetwork", false);
@@ -211,6 +217,8 @@ static int container_load(struct oci *o, const char *id, const struct ojson *j)
 	snprintf(c->id, sizeof(c->id), "%s", id);
 	snprintf(c->sandbox, sizeof(c->sandbox), "%s", ojson_get_cstr(j, "sandbox", ""));
 	c->config = ojson_ref(ojson_get(j, "config"));
+	c->rt = handler_known(o, ojson_get_cstr(j, "handler", ""), id);
+	c->user = ojson_ref(ojson_get(j, "user"));
 	c->image_id = omem_strdup(ojson_get_cstr(j, "imageId", ""));
 	c->image_ref = omem_strdup(ojson_get_cstr(j, "imageRef", ""));
 	c->log_path = omem_strdup(ojson_get_cstr(j, "logPath", ""));

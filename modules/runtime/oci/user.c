@@ -102,6 +102,14 @@ static void add_group(struct user_found *u, uint32_t gid)
 		u->groups[u->n_groups++] = gid;
 }
 
+static int gid_cmp(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a;
+	uint32_t y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 /* Groups whose member list names the user. */
 static void member_groups(const struct obuf *groups, struct orlop_bytes name, struct user_found *u)
 {
@@ -160,7 +168,7 @@ static int user_resolve(const struct obuf *passwd, const struct obuf *groups, co
 			return orlop_fail(err, ENOENT, 0, "", "unable to find group %s: no matching entries in group file",
 					  group);
 	}
-	if (line)
+	if (line && strcmp(ojson_get_cstr(sc, "supplementalGroupsPolicy", ""), "Strict") != 0)
 		member_groups(groups, field(line, 0), u);
 	return 0;
 }
@@ -185,4 +193,25 @@ int user_find(const char *rootfs, const char *image_user, const struct ojson *sc
 	obuf_done(&passwd);
 	obuf_done(&groups);
 	return e;
+}
+
+struct ojson *user_json(const struct user_found *u)
+{
+	struct ojson *j = ojson_new_object();
+	struct ojson *l = j ? ojson_ensure_object(j, "linux") : NULL;
+	struct user_found all = *u;
+	struct ojson *list;
+
+	if (!l) {
+		ojson_unref(j);
+		return NULL;
+	}
+	add_group(&all, u->gid);
+	qsort(all.groups, all.n_groups, sizeof(all.groups[0]), gid_cmp);
+	(void)ojson_set_i64(l, "uid", u->uid);
+	(void)ojson_set_i64(l, "gid", u->gid);
+	list = ojson_ensure_array(l, "supplementalGroups");
+	for (uint32_t i = 0; i < all.n_groups; i++)
+		(void)ojson_append(list, ojson_new_i64(all.groups[i]));
+	return j;
 }

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <orlop/inline/log.h>
+
 #include "base/omem.h"
 #include "base/ostr.h"
 #include "json/oscan.h"
@@ -29,8 +31,105 @@ static void on_change(void *arg, struct orlop_resource *res, uint64_t rev)
 
 	(void)res;
 	(void)rev;
-	sd_queue_wake_rejected(&s->queue, SD_BIT(SD_P_VOLUMES), s->h->now_mono(s->h));
+	s->cluster.volumes_gen++;
+	sd_queue_wake_rejected(&s->queue, SD_WAKE_VOLUMES, s->h->now_mono(s->h));
 	sd_kick(s);
+}
+
+/* ---- what a driver attaches ------------------------------------------------------------------ */
+
+static void on_csinode(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
+{
+	struct sd *s = arg;
+
+	(void)prev;
+	if (type == ORLOP_CHANGE_DELETED)
+		sd_limits_gone(&s->cluster, o->name);
+	else if (sd_limits_set(&s->cluster, o->name, o->json))
+		OLOG(s->h, ERR, "no_memory", "csinode=%.*s, its limits are as they were", (int)o->name.len, o->name.p);
+	sd_queue_wake_rejected(&s->queue, SD_BIT(SD_P_LIMITS), s->h->now_mono(s->h));
+	sd_kick(s);
+}
+
+/* After a pass over all: limits of those that vanished meanwhile are forgotten. */
+static void on_csinodes_listed(void *arg)
+{
+	struct orlop_bytes none = { "", 0 };
+	struct orlop_snapshot *snap;
+	struct sd *s = arg;
+	struct omap_entry *e;
+	uint32_t at = 0;
+
+	sd_kick(s);
+	if (s->h->snapshot_open(okube_informer_resource(s->in_csinodes), &snap))
+		return;
+	while ((e = omap_next(&s->cluster.limits, &at))) {
+		struct orlop_bytes name = { e->key, e->key_len };
+
+		if (!s->h->snapshot_get(snap, none, name))
+			sd_limits_gone(&s->cluster, name);
+	}
+	s->h->snapshot_close(snap);
+}
+
+static struct orlop_bytes plain_at(struct orlop_bytes members, const char *a, const char *b)
+{
+	struct orlop_bytes v = { "", 0 };
+
+	if (OSCAN_FIND_MEMBERS(members, &v, a, b) && oscan_plain(v, &v))
+		return v;
+	return (struct orlop_bytes){ "", 0 };
+}
+
+/*
+ * "driver/handle" of a claim's volume; of one that is still to be made what its class names, and a handle that no
+ * volume has.
+ */
+static char *source_of(struct sd *s, struct orlop_snapshot *const *snap, const struct orlop_object *pvc,
+		       uint32_t *ret_driver_len)
+{
+	struct orlop_bytes none = { "", 0 }, name = plain_at(pvc->json, "spec", "volumeName"), driver, handle, v;
+	struct orlop_object *pv = name.len ? s->h->snapshot_get(snap[SD_V_VOLUMES], none, name) : NULL, *sc;
+
+	if (pv) {
+		if (!OSCAN_FIND_MEMBERS(pv->json, &v, "spec", "csi", "driver") || !oscan_plain(v, &driver) ||
+		    !OSCAN_FIND_MEMBERS(pv->json, &v, "spec", "csi", "volumeHandle") || !oscan_plain(v, &handle))
+			return NULL;
+		*ret_driver_len = (uint32_t)driver.len;
+		return omem_printf("%.*s/%.*s", (int)driver.len, driver.p, (int)handle.len, handle.p);
+	}
+	name = plain_at(pvc->json, "spec", "storageClassName");
+	sc = name.len ? s->h->snapshot_get(snap[SD_V_CLASSES], none, name) : NULL;
+	if (!sc || !OSCAN_FIND_MEMBERS(sc->json, &v, "provisioner") || !oscan_plain(v, &driver))
+		return NULL;
+	*ret_driver_len = (uint32_t)driver.len;
+	return omem_printf("%.*s/\n%.*s/%.*s", (int)driver.len, driver.p, (int)pvc->ns.len, pvc->ns.p, (int)pvc->name.len,
+			   pvc->name.p);
+}
+
+/* For claims of pods that are placed; asked when a limit makes it matter. */
+static char *claim_source(void *arg, struct orlop_bytes ns, struct orlop_bytes claim, uint32_t *ret_driver_len)
+{
+	struct orlop_snapshot *snap[SD_VOLUME_RESOURCES] = { NULL };
+	struct orlop_object *pvc = NULL;
+	struct sd *s = arg;
+	char *source = NULL;
+	uint32_t n = 0;
+
+	while (n < SD_VOLUME_RESOURCES && s->h->snapshot_open(s->volumes[n], &snap[n]) == 0)
+		n++;
+	if (n == SD_VOLUME_RESOURCES)
+		pvc = s->h->snapshot_get(snap[SD_V_CLAIMS], ns, claim);
+	if (pvc)
+		source = source_of(s, snap, pvc, ret_driver_len);
+	while (n)
+		s->h->snapshot_close(snap[--n]);
+	return source;
+}
+
+bool sd_claims_synced(const struct sd *s)
+{
+	return okube_informer_synced(s->in_csinodes);
 }
 
 int sd_claims_open(struct sd *s, struct orlop_error *err)
@@ -42,11 +141,17 @@ int sd_claims_open(struct sd *s, struct orlop_error *err)
 			return r;
 		s->h->resource_watch(s->volumes[i], on_change, s);
 	}
-	return 0;
+	s->cluster.source = claim_source;
+	s->cluster.source_arg = s;
+	return okube_informer_new(s->h, "csinodes.storage.k8s.io", on_csinode, on_csinodes_listed, s, &s->in_csinodes,
+				  err);
 }
 
 void sd_claims_close(struct sd *s)
 {
+	s->cluster.source = NULL;
+	okube_informer_free(s->in_csinodes);
+	s->in_csinodes = NULL;
 	for (uint32_t i = 0; i < SD_VOLUME_RESOURCES; i++) {
 		s->h->resource_close(s->volumes[i]);
 		s->volumes[i] = NULL;
@@ -61,15 +166,6 @@ struct looking {
 	char		*why;
 	size_t		size;
 };
-
-static struct orlop_bytes plain_at(struct orlop_bytes members, const char *a, const char *b)
-{
-	struct orlop_bytes v = { "", 0 };
-
-	if (OSCAN_FIND_MEMBERS(members, &v, a, b) && oscan_plain(v, &v))
-		return v;
-	return (struct orlop_bytes){ "", 0 };
-}
 
 static bool said(struct looking *l, const char *text, struct orlop_bytes name, const char *more)
 {
@@ -163,6 +259,28 @@ static bool volume_unbound(struct looking *l, struct sd_claim *k, const struct o
 	return volumes_collect(l, k, pvc, class);
 }
 
+/* What VolumeRestrictions and NodeVolumeLimits need to know of a claim. */
+static bool claim_restrict(struct looking *l, struct sd_claim *k, const struct orlop_object *pvc)
+{
+	struct orlop_bytes modes = { "[]", 2 }, none = { "", 0 };
+	struct oscan_iter it;
+	int err = 0;
+	char *source;
+
+	(void)OSCAN_FIND_MEMBERS(pvc->json, &modes, "spec", "accessModes");
+	for (oscan_begin(&it, modes); oscan_next(&it) > 0;)
+		k->alone |= oscan_string_is_cstr(it.value, "ReadWriteOncePod");
+	if (!omap_count(&l->s->cluster.limits))
+		return true; /* a limit that comes wakes only whom one refused: those look again */
+	source = source_of(l->s, l->snap, pvc, &k->driver_len);
+	if (!source)
+		return true;
+	k->source = sd_copy(&l->c->mem, (struct orlop_bytes){ source, strlen(source) }, &err);
+	omem_free(source);
+	l->c->attached = true;
+	return err ? said(l, "no memory", none, "") : true;
+}
+
 static bool claim_look(struct looking *l, struct orlop_bytes name)
 {
 	struct sd_claim *k = &l->c->v[l->c->n++];
@@ -174,6 +292,8 @@ static bool claim_look(struct looking *l, struct orlop_bytes name)
 		return said(l, "persistentvolumeclaim \"", name, "\" not found");
 	if (OSCAN_FIND_MEMBERS(pvc->json, &v, "metadata", "deletionTimestamp"))
 		return said(l, "persistentvolumeclaim \"", name, "\" is being deleted");
+	if (!claim_restrict(l, k, pvc))
+		return false;
 	volume = plain_at(pvc->json, "spec", "volumeName");
 	phase = plain_at(pvc->json, "status", "phase");
 	if (ostr_is(phase.p, phase.len, "Lost")) {

@@ -92,6 +92,15 @@ static enum sd_plugin filter_as_is(struct sd_cycle *cy, const struct sd_node *n,
 
 	if (r != SD_FEASIBLE)
 		return r;
+	if (cy->p->claims && !(cy->profile->no_filter & SD_BIT(SD_P_RESTRICTIONS)) &&
+	    sd_claims_taken(cy->c, cy->p)) {
+		why->unresolvable = false;
+		return why->plugin = SD_P_RESTRICTIONS;
+	}
+	if (cy->p->claims && !(cy->profile->no_filter & SD_BIT(SD_P_LIMITS)) && sd_over_limit(cy->c, cy->p, n)) {
+		why->unresolvable = false;
+		return why->plugin = SD_P_LIMITS;
+	}
 	if (cy->p->claims && !(cy->profile->no_filter & SD_BIT(SD_P_VOLUMES))) {
 		why->text = sd_claims_refuse(cy->p->claims, n);
 		if (why->text) {

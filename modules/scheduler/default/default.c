@@ -93,6 +93,10 @@ static void schedule_one(struct sd *s, struct sd_pod *p)
 	char why[400];
 	uint32_t n;
 
+	if (p->spec->n_claims && !sd_claims_synced(s)) {
+		(void)sd_queue_retry(&s->queue, p, began);
+		return;
+	}
 	if (s->cluster.n && !sd_claims_look(s, p, why, sizeof(why))) {
 		memset(&d, 0, sizeof(d));
 		d.n_nodes = s->cluster.n;
@@ -350,7 +354,7 @@ static const struct orlop_param params[] = {
 ORLOP_MODULE("default", "scheduler", "0.1",
 	     "license=Apache-2.0\0needs=api\0reads=pods,nodes,namespaces,services,replicationcontrollers,replicasets.apps,"
 	     "statefulsets.apps,poddisruptionbudgets.policy,persistentvolumeclaims,persistentvolumes,"
-	     "storageclasses.storage.k8s.io\0user=system:kube-scheduler",
+	     "storageclasses.storage.k8s.io,csinodes.storage.k8s.io\0user=system:kube-scheduler",
 	     .license = "Apache-2.0", .summary = "gives pending pods a node",
 	     .flags = ORLOP_MOD_UNLOADABLE, .n_params = sizeof(params) / sizeof(params[0]),
 	     .params = params, .ops = &ops, .init = sd_init, .start = sd_start, .stop = sd_stop,

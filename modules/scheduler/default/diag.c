@@ -13,6 +13,8 @@ static const char *const plugin_text[SD_N_PLUGINS] = {
 	[SD_P_NODE_NAME] = "node(s) didn't match the requested node name",
 	[SD_P_TAINTS] = "node(s) had untolerated taint(s)",
 	[SD_P_AFFINITY] = "node(s) didn't match Pod's node affinity/selector",
+	[SD_P_RESTRICTIONS] = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode",
+	[SD_P_LIMITS] = "node(s) exceed max volume count",
 	[SD_P_PORTS] = "node(s) didn't have free ports for the requested pod ports",
 };
 

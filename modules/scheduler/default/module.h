@@ -89,6 +89,7 @@ struct sd {
 	struct okube_informer *in_pods;
 	struct okube_informer *in_nodes;
 	struct okube_informer *in_namespaces;
+	struct okube_informer *in_csinodes;
 	struct orlop_resource *owners[SD_OWNERS];
 	struct orlop_resource *budgets;
 	struct orlop_resource *volumes[SD_VOLUME_RESOURCES];
@@ -157,6 +158,7 @@ int sd_spreads_of(struct sd *s, const struct sd_pod *p, struct orlop_bytes spec,
 /* claims.c */
 int sd_claims_open(struct sd *s, struct orlop_error *err);
 void sd_claims_close(struct sd *s);
+bool sd_claims_synced(const struct sd *s);	/* limits of nodes are known */
 /* What the pod's claims are bound to; false: it cannot run anywhere yet, and @why. */
 bool sd_claims_look(struct sd *s, struct sd_pod *p, char *why, size_t size);
 /* True: volumes have to be bound first; the pod waits for that and keeps room on the node. */

@@ -21,6 +21,8 @@ void sd_cluster_init(struct sd_cluster *c, uint64_t seed)
 	omap_init(&c->matches);
 	omap_init(&c->by_label);
 	omap_init(&c->namespaces);
+	omap_init(&c->used);
+	omap_init(&c->limits);
 	c->rng = seed | 1;
 }
 
@@ -61,6 +63,7 @@ void sd_cluster_done(struct sd_cluster *c)
 	sd_match_done(c);
 	sd_topo_done(c);
 	sd_cycle_done(c);
+	sd_restrict_done(c);
 	omap_done_with(&c->images, omem_free);
 	omem_free(c->v);
 	omem_free(c->cand);

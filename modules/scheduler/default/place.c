@@ -73,7 +73,12 @@ int sd_pod_place(struct sd_cluster *c, struct sd_pod *p, struct orlop_bytes node
 
 	if (!n)
 		return -ENOMEM;
-	r = count_pod(n, p->load, 1);
+	r = sd_used_count(c, p, 1);
+	if (!r) {
+		r = count_pod(n, p->load, 1);
+		if (r)
+			(void)sd_used_count(c, p, -1);
+	}
 	if (r) {
 		sd_node_drop_if_unused(c, n);
 		return r;
@@ -94,6 +99,7 @@ void sd_pod_unplace(struct sd_cluster *c, struct sd_pod *p)
 		return;
 	sd_tallies_add(c, p, n, -1);
 	(void)count_pod(n, p->load, -1);
+	(void)sd_used_count(c, p, -1);
 	priority_add(c, p->counted_priority, -1);
 	olist_del(&p->on_node);
 	p->node = NULL;
@@ -103,10 +109,17 @@ void sd_pod_unplace(struct sd_cluster *c, struct sd_pod *p)
 
 int sd_try(struct sd_cluster *c, struct sd_pod *p, struct sd_node *n, int by)
 {
-	int r = count_pod(n, p->load, by);
+	bool freed = c->claim_freed;
+	int r = sd_used_count(c, p, by);
 
 	if (r)
 		return r;
+	c->claim_freed = freed; /* only tried */
+	r = count_pod(n, p->load, by);
+	if (r) {
+		(void)sd_used_count(c, p, -by);
+		return r;
+	}
 	if (by > 0)
 		olist_append(&n->pods, &p->on_node);
 	else

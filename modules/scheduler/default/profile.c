@@ -21,6 +21,8 @@ static const struct {
 	[SD_P_AFFINITY] = { "NodeAffinity", 2 },
 	[SD_P_PORTS] = { "NodePorts", 0 },
 	[SD_P_FIT] = { "NodeResourcesFit", 1 },
+	[SD_P_RESTRICTIONS] = { "VolumeRestrictions", 0 },
+	[SD_P_LIMITS] = { "NodeVolumeLimits", 0 },
 	[SD_P_VOLUMES] = { "VolumeBinding", 0 },
 	[SD_P_SPREAD] = { "PodTopologySpread", 2 },
 	[SD_P_POD_AFFINITY] = { "InterPodAffinity", 2 },

@@ -335,6 +335,10 @@ void sd_queue_wake_for(struct sd_queue *q, struct sd_cluster *c, uint64_t now)
 		c->topology_moved = false;
 		sd_queue_wake_rejected(q, SD_WAKE_TOPOLOGY, now);
 	}
+	if (c->claim_freed) {
+		c->claim_freed = false;
+		sd_queue_wake_rejected(q, SD_BIT(SD_P_RESTRICTIONS), now);
+	}
 	if (!c->n_dirty)
 		return;
 	if ((uint64_t)q->n_unschedulable * c->n_dirty > WAKE_COMPARE_MAX) {

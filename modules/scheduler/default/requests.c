@@ -7,6 +7,7 @@
 #include "base/omem.h"
 #include "base/ostr.h"
 #include "json/oscan.h"
+#include "parse.h"
 #include "quantity/oquantity.h"
 
 #define NZ_CPU_MILLI 100
@@ -306,12 +307,31 @@ static char *text_keep(char **at, struct orlop_bytes *b)
 	return p;
 }
 
-static int load_pack(const struct sum *s, struct orlop_bytes containers, struct orlop_bytes inits,
-		     struct sd_load **ret)
+/* The claims among the volumes: written to @out if it is not NULL; their number. */
+static uint32_t claims_of(struct sum *s, struct orlop_bytes volumes, struct orlop_bytes *out)
+{
+	struct orlop_bytes v;
+	struct oscan_iter it;
+	uint32_t n = 0;
+
+	for (oscan_begin(&it, volumes); volumes.p && oscan_next(&it) > 0;) {
+		if (!OSCAN_FIND(it.value, &v, "persistentVolumeClaim", "claimName"))
+			continue;
+		if (out)
+			out[n] = sd_text(s->mem, v, &s->err);
+		n++;
+	}
+	return n;
+}
+
+static int load_pack(struct sum *s, struct orlop_bytes containers, struct orlop_bytes inits,
+		     struct orlop_bytes volumes, struct sd_load **ret)
 {
 	uint32_t n_ports = ports_of(containers, false, NULL), n_side = ports_of(inits, true, NULL);
+	uint32_t n_claims = claims_of(s, volumes, NULL);
 	size_t size = sizeof(struct sd_load) + s->n * sizeof(struct sd_amount) +
-		      ((size_t)n_ports + n_side) * sizeof(struct sd_port);
+		      ((size_t)n_ports + n_side) * sizeof(struct sd_port) + n_claims * sizeof(struct orlop_bytes);
+	struct orlop_bytes *claims = NULL;
 	struct sd_port *scratch = NULL;
 	struct sd_load *l;
 	char *text;
@@ -324,8 +344,18 @@ static int load_pack(const struct sum *s, struct orlop_bytes containers, struct 
 		(void)ports_of(inits, true, scratch + n_ports);
 		n_ports += n_side;
 	}
+	if (n_claims) {
+		claims = oarena_alloc(s->mem, n_claims * sizeof(*claims));
+		if (!claims)
+			return -ENOMEM;
+		(void)claims_of(s, volumes, claims);
+		if (s->err)
+			return s->err;
+	}
 	for (uint32_t i = 0; i < s->n; i++)
 		size += s->ext[i].name.len;
+	for (uint32_t i = 0; i < n_claims; i++)
+		size += claims[i].len;
 	for (uint32_t i = 0; i < n_ports; i++)
 		size += scratch[i].ip.len;
 	l = omem_zalloc(size);
@@ -338,7 +368,8 @@ static int load_pack(const struct sum *s, struct orlop_bytes containers, struct 
 	l->nz_memory = s->v[NZ_MEM];
 	l->ext = (struct sd_amount *)(void *)(l + 1);
 	l->ports = (struct sd_port *)(void *)(l->ext + s->n);
-	text = (char *)(l->ports + n_ports);
+	l->claims = (struct orlop_bytes *)(void *)(l->ports + n_ports);
+	text = (char *)(l->claims + n_claims);
 	for (uint32_t i = 0; i < s->n; i++) {
 		if (!s->ext[i].v)
 			continue;
@@ -350,6 +381,11 @@ static int load_pack(const struct sum *s, struct orlop_bytes containers, struct 
 		text_keep(&text, &l->ports[i].ip);
 	}
 	l->n_ports = n_ports;
+	for (uint32_t i = 0; i < n_claims; i++) {
+		l->claims[i] = claims[i];
+		text_keep(&text, &l->claims[i]);
+	}
+	l->n_claims = n_claims;
 	*ret = l;
 	return 0;
 }
@@ -357,7 +393,7 @@ static int load_pack(const struct sum *s, struct orlop_bytes containers, struct 
 int sd_load_new(struct orlop_bytes spec, struct sd_load **ret)
 {
 	struct orlop_bytes containers = { NULL, 0 }, inits = { NULL, 0 };
-	struct orlop_bytes overhead = { NULL, 0 }, whole = { NULL, 0 };
+	struct orlop_bytes overhead = { NULL, 0 }, whole = { NULL, 0 }, volumes = { NULL, 0 };
 	struct oarena mem = OARENA_INIT;
 	struct sum all = { .mem = &mem };
 	struct oscan_iter it;
@@ -368,6 +404,8 @@ int sd_load_new(struct orlop_bytes spec, struct sd_load **ret)
 			containers = it.value;
 		else if (oscan_string_is_cstr(it.key, "initContainers"))
 			inits = it.value;
+		else if (oscan_string_is_cstr(it.key, "volumes"))
+			volumes = it.value;
 		else if (oscan_string_is_cstr(it.key, "overhead"))
 			overhead = it.value;
 		else if (oscan_string_is_cstr(it.key, "resources"))
@@ -383,7 +421,7 @@ int sd_load_new(struct orlop_bytes spec, struct sd_load **ret)
 		sum_read(&over, overhead, false);
 		sum_add(&all, &over);
 	}
-	r = all.err ? all.err : load_pack(&all, containers, inits, ret);
+	r = all.err ? all.err : load_pack(&all, containers, inits, volumes, ret);
 	oarena_done(&mem);
 	return r;
 }

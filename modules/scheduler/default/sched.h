@@ -42,8 +42,11 @@ struct sd_load {
 	int64_t		nz_memory;	/* with 200Mi */
 	uint32_t	n_ext;
 	uint32_t	n_ports;
+	uint32_t	n_claims;	/* PersistentVolumeClaims among the volumes */
+	uint32_t	reserved0;
 	struct sd_amount *ext;
 	struct sd_port	*ports;
+	struct orlop_bytes *claims;
 };
 
 /*
@@ -280,11 +283,27 @@ struct sd_cluster {
 	uint32_t	n_ns_select;	/* matches that look at labels of namespaces */
 	struct omap	namespaces;	/* name → sd_labels, those that have some */
 	struct sd_cycle	*cycle;		/* cycle.h: scratch */
+
+	/* restrict.c */
+	struct omap	used;		/* "namespace/claim" of pods that are placed */
+	struct omap	limits;		/* name of a node → how many volumes its drivers attach */
+	uint64_t	volumes_gen;	/* raised when anything about volumes changes */
+	uint64_t	*attached;	/* scratch */
+	uint32_t	cap_attached;
+	bool		claim_freed;	/* nobody uses it any more: that may help anybody */
+	/*
+	 * The volume of a claim as "driver/handle", to be freed with omem_free(); NULL: no driver attaches it, or
+	 * nothing is known of it.
+	 */
+	char		*(*source)(void *arg, struct orlop_bytes ns, struct orlop_bytes claim, uint32_t *ret_driver_len);
+	void		*source_arg;
+
 	struct { int32_t priority; uint32_t n; } priorities[SD_PRIORITIES];
 	uint32_t	n_priorities;
 	bool		priorities_lost;	/* there were more: nothing is known */
 };
 
+#define SD_WAKE_VOLUMES (SD_BIT(SD_P_RESTRICTIONS) | SD_BIT(SD_P_LIMITS) | SD_BIT(SD_P_VOLUMES))
 #define SD_WAKE_TOPOLOGY (SD_BIT(SD_P_SPREAD) | SD_BIT(SD_P_POD_AFFINITY))
 
 void sd_cluster_init(struct sd_cluster *c, uint64_t seed);
@@ -310,6 +329,13 @@ void sd_clean(struct sd_cluster *c);		/* no node is dirty any more */
 /* Count a node's pods as if @p were there too, or no longer: for what-if. 0 or -ENOMEM. */
 int sd_try(struct sd_cluster *c, struct sd_pod *p, struct sd_node *n, int by);
 
+/* The claims of a pod are in use by one more or one less. 0 or -ENOMEM. */
+int sd_used_count(struct sd_cluster *c, const struct sd_pod *p, int by);
+void sd_restrict_done(struct sd_cluster *c);
+/* What drivers attach on a node, from its CSINode. 0 or -ENOMEM. */
+int sd_limits_set(struct sd_cluster *c, struct orlop_bytes node, struct orlop_bytes members);
+void sd_limits_gone(struct sd_cluster *c, struct orlop_bytes node);
+
 /* Is any pod placed that has less than this priority? */
 bool sd_has_below(const struct sd_cluster *c, int32_t priority);
 
@@ -334,6 +360,8 @@ enum sd_plugin {
 	SD_P_AFFINITY,
 	SD_P_PORTS,
 	SD_P_FIT,
+	SD_P_RESTRICTIONS,	/* VolumeRestrictions */
+	SD_P_LIMITS,		/* NodeVolumeLimits */
 	SD_P_VOLUMES,		/* VolumeBinding */
 	SD_P_SPREAD,
 	SD_P_POD_AFFINITY,

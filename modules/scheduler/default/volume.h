@@ -20,6 +20,9 @@ struct sd_claim {
 	struct orlop_bytes name;
 	bool		bound;		/* to v[0] */
 	bool		provision;	/* else: one can be made, where topologies allow */
+	bool		alone;		/* ReadWriteOncePod */
+	uint32_t	driver_len;
+	struct orlop_bytes source;	/* "driver/handle"; empty: no driver attaches it */
 	uint32_t	n;
 	uint32_t	n_topologies;
 	struct sd_volume *v;		/* bound: one; else those that would do */
@@ -30,6 +33,7 @@ struct sd_claims {
 	struct oarena	mem;
 	uint32_t	n;
 	bool		delayed;	/* some are bound only when a node is chosen */
+	bool		attached;	/* some by a driver */
 	struct sd_claim	v[];
 };
 
@@ -41,6 +45,10 @@ int sd_volume_read(struct oarena *mem, struct orlop_bytes name, struct orlop_byt
 int sd_topologies_read(struct oarena *mem, struct orlop_bytes list, struct sd_claim *ret);
 /* The volume of the list that a claim would get on a node; NULL: none. */
 const struct sd_volume *sd_claim_volume(const struct sd_claim *k, const struct sd_node *n);
+/* Does another pod use a claim that is for one pod alone? */
+bool sd_claims_taken(const struct sd_cluster *c, const struct sd_pod *p);
+/* Would the node have more volumes attached than its drivers allow? */
+bool sd_over_limit(struct sd_cluster *c, const struct sd_pod *p, const struct sd_node *n);
 /* NULL: the node will do; else why not, in upstream's words. */
 const char *sd_claims_refuse(const struct sd_claims *c, const struct sd_node *n);
 

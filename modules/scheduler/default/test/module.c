@@ -22,6 +22,10 @@ static void begin(void)
 	fakehost_resource(fh, "pods", 1, "spec.nodeName", "status.phase", NULL);
 	fakehost_resource(fh, "nodes", 0, NULL);
 	fakehost_resource(fh, "events", 1, NULL);
+	fakehost_resource(fh, "persistentvolumeclaims", 1, NULL);
+	fakehost_resource(fh, "persistentvolumes", 0, NULL);
+	fakehost_resource(fh, "storageclasses.storage.k8s.io", 0, NULL);
+	fakehost_resource(fh, "csinodes.storage.k8s.io", 0, NULL);
 	fakehost_api(fh);
 }
 
@@ -468,6 +472,71 @@ static void test_not_leading(void)
 	end("leading");
 }
 
+/* ---- volumes --------------------------------------------------------------------------------- */
+
+static void claim(const char *name, const char *mode)
+{
+	char volume[40];
+
+	snprintf(volume, sizeof(volume), "pv-%s", name);
+	fakehost_putf(fh, "persistentvolumes", "", volume, "{\"spec\":{\"csi\":{\"driver\":\"disk.io\",\"volumeHandle\":\"h-%s\"}}}", name);
+	fakehost_putf(fh, "persistentvolumeclaims", "default", name,
+		      "{\"metadata\":{\"annotations\":{\"pv.kubernetes.io/bind-completed\":\"yes\"}},\"spec\":{\"accessModes\":[\"%s\"],"
+		      "\"volumeName\":\"%s\"},\"status\":{\"phase\":\"Bound\"}}", mode, volume);
+}
+
+static void claimer(const char *name, const char *claim_name)
+{
+	char more[160];
+
+	snprintf(more, sizeof(more), "\"volumes\":[{\"name\":\"v\",\"persistentVolumeClaim\":{\"claimName\":\"%s\"}}],", claim_name);
+	pod(name, "100m", more);
+}
+
+static void attaches(int count)
+{
+	fakehost_putf(fh, "csinodes.storage.k8s.io", "", "n1", "{\"spec\":{\"drivers\":[{\"name\":\"disk.io\",\"nodeID\":\"n1\","
+		      "\"allocatable\":{\"count\":%d}}]}}", count);
+}
+
+static void test_volumes(void)
+{
+	begin();
+	node("n1", "", "4");
+	attaches(2);
+	claim("alone", "ReadWriteOncePod");
+	claim("many", "ReadWriteOnce");
+	claim("more", "ReadWriteOnce");
+	load();
+	claimer("first", "alone");
+	fakehost_run(fh);
+	is_str(on("first"), "n1", "a claim for one pod");
+	claimer("second", "alone");
+	fakehost_run(fh);
+	is_str(condition("second", "message"), "0/1 nodes are available: 1 node has pod using PersistentVolumeClaim with the same name and "
+	       "ReadWriteOncePod access mode. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.", "is for one");
+	claimer("third", "many");
+	fakehost_run(fh);
+	is_str(on("third"), "n1", "a second volume");
+	claimer("fourth", "many");
+	fakehost_run(fh);
+	is_str(on("fourth"), "n1", "and it again");
+	claimer("fifth", "more");
+	fakehost_run(fh);
+	is_str(condition("fifth", "message"), "0/1 nodes are available: 1 node(s) exceed max volume count. preemption: 0/1 nodes are available: "
+	       "1 No preemption victims found for incoming pod.", "a third is too much");
+	attaches(3);
+	fakehost_advance(fh, UINT64_C(2000000000));
+	fakehost_run(fh);
+	is_str(on("fifth"), "n1", "until the driver says otherwise");
+	fakehost_delete(fh, "pods", "default", "first");
+	fakehost_run(fh);
+	fakehost_advance(fh, UINT64_C(2000000000));
+	fakehost_run(fh);
+	is_str(on("second"), "n1", "who waits for a claim gets it");
+	end("volumes");
+}
+
 static void test_explain(void)
 {
 	struct orlop_msgw w;
@@ -517,6 +586,7 @@ int main(void)
 	test_many();
 	test_relist();
 	test_not_leading();
+	test_volumes();
 	test_explain();
 	return done_testing();
 }

@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include "../volume.h"
+#include "base/ostr.h"
 
 static struct sd_claims *claims(uint32_t n)
 {
@@ -25,6 +26,111 @@ static void volume(struct sd_claims *k, uint32_t i, const char *members)
 #define ON_ZONE(z) "\"spec\":{\"nodeAffinity\":{\"required\":{\"nodeSelectorTerms\":[{\"matchExpressions\":[{\"key\":\"topology.kubernetes.io/zone\",\"operator\":\"In\",\"values\":[\"" z "\"]}]}]}}}"
 #define A "\"topology.kubernetes.io/zone\":\"a\""
 #define B "\"topology.kubernetes.io/zone\":\"b\""
+
+#define CLAIM(name) "\"volumes\":[{\"name\":\"v\",\"persistentVolumeClaim\":{\"claimName\":\"" name "\"}}]"
+#define CSINODE(count) "\"spec\":{\"drivers\":[{\"name\":\"other\",\"nodeID\":\"x\"},{\"name\":\"disk.io\",\"allocatable\":{\"count\":" count "}}]}"
+
+static struct sd_pod *claimer(const char *name, const char *spec, int32_t priority, const char *claim, bool alone, const char *source)
+{
+	struct sd_pod *p = pod("d", name, "", spec, "1", priority);
+
+	p->claims = claims(1);
+	p->claims->v[0].name = text(claim);
+	p->claims->v[0].provision = true;
+	p->claims->v[0].alone = alone;
+	p->claims->v[0].source = text(source);
+	p->claims->v[0].driver_len = (uint32_t)strcspn(source, "/");
+	p->claims->attached = *source != '\0';
+	return p;
+}
+
+static void claimer_free(struct sd_pod *p)
+{
+	sd_claims_free(p->claims);
+	p->claims = NULL;
+	pod_free(p);
+}
+
+static void test_alone(void)
+{
+	struct sd_pod *p = claimer("p", CLAIM("data"), 10, "data", true, ""), *other, *user;
+
+	is_str(takers(p), "a1 b1 x1", "a claim for one pod that nobody uses");
+	other = placed("e", "user", "", CLAIM("data"), "1", 0, "b1");
+	is_str(takers(p), "a1 b1 x1", "nor one of that name elsewhere");
+	pod_free(other);
+	user = placed("d", "user", "", CLAIM("data"), "1", 20, "b1");
+	is_str(takers(p), "", "in use, no node will do");
+	is_str(says(p), "0/3 nodes are available: 3 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode. "
+	       "preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod.", "in upstream's words");
+	p->priority = 30;
+	is_str(says(p), "0/3 nodes are available: 3 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode.",
+	       "who uses it goes for somebody more important");
+	c.claim_freed = false;
+	is_str(takers(p), "", "that was a trial");
+	ok(!c.claim_freed, "which frees nothing");
+	pod_free(user);
+	ok(c.claim_freed, "it ends");
+	is_str(takers(p), "a1 b1 x1", "and is free again");
+	p->claims->v[0].alone = false;
+	user = placed("d", "user", "", CLAIM("data"), "1", 0, "b1");
+	is_str(takers(p), "a1 b1 x1", "other claims are shared");
+	pod_free(user);
+	claimer_free(p);
+}
+
+/* Claims of placed pods: "one" and "uno" are the same volume, "none" is no driver's. */
+static char *source(void *arg, struct orlop_bytes ns, struct orlop_bytes claim, uint32_t *ret_driver_len)
+{
+	(void)ns;
+	++*(int *)arg;
+	*ret_driver_len = 7;
+	if (ostr_is(claim.p, claim.len, "none"))
+		return NULL;
+	return omem_printf("disk.io/%.*s", ostr_is(claim.p, claim.len, "uno") ? 3 : (int)claim.len, ostr_is(claim.p, claim.len, "uno") ? "one" : claim.p);
+}
+
+static void test_limits(void)
+{
+	struct sd_pod *p = claimer("p", CLAIM("new"), 10, "new", false, "disk.io/new"), *v[4];
+	int asked = 0;
+
+	c.source = source;
+	c.source_arg = &asked;
+	v[0] = placed("d", "one", "", CLAIM("one"), "100m", 20, "b1");
+	v[1] = placed("d", "uno", "", CLAIM("uno"), "100m", 20, "b1");
+	v[2] = placed("d", "none", "", CLAIM("none"), "100m", 20, "b1");
+	is_str(takers(p), "a1 b1 x1", "no node says what it can attach");
+	ok(!asked && !sd_limits_set(&c, text("b1"), text(CSINODE("2"))), "one does");
+	is_str(takers(p), "a1 b1 x1", "a volume that two use counts once, others not at all");
+	is_int(asked, 3, "each is looked up");
+	is_str(takers(p), "a1 b1 x1", "while nothing changes");
+	is_int(asked, 3, "once");
+	v[3] = placed("d", "two", "", CLAIM("two"), "100m", 20, "b1");
+	is_str(takers(p), "a1 x1", "one more, and it is full");
+	p->claims->v[0].source = text("disk.io/two");
+	is_str(takers(p), "a1 b1 x1", "but for what is attached there");
+	p->claims->v[0].source = text("disk.io/new");
+	sd_node_gone(&c, text("a1"));
+	sd_node_gone(&c, text("x1"));
+	is_str(says(p), "0/1 nodes are available: 1 node(s) exceed max volume count. preemption: 0/1 nodes are available: 1 No preemption victims found "
+	       "for incoming pod.", "in upstream's words");
+	is_int(sd_limits_set(&c, text("b1"), text(CSINODE("3"))), 0, "the driver learns to attach more");
+	is_str(takers(p), "b1", "and the node takes it");
+	is_int(sd_limits_set(&c, text("b1"), text(CSINODE("0"))), 0, "or none");
+	is_str(takers(p), "", "and it does not");
+	is_int(sd_limits_set(&c, text("b1"), text("\"spec\":{\"drivers\":[]}")), 0, "the driver goes");
+	is_str(takers(p), "b1", "and its limit");
+	asked = 0;
+	c.volumes_gen++;
+	is_int(sd_limits_set(&c, text("b1"), text(CSINODE("9"))), 0, "something about volumes changed");
+	is_str(takers(p), "b1", "all are");
+	is_int(asked, 4, "looked up again");
+	for (int i = 0; i < 4; i++)
+		pod_free(v[i]);
+	is_int(omap_count(&c.used), 0, "no claim is in use");
+	claimer_free(p);
+}
 
 int main(void)
 {
@@ -63,6 +169,8 @@ int main(void)
 	sd_claims_free(p->claims);
 	p->claims = NULL;
 	pod_free(p);
+	test_alone();
+	test_limits();
 	while (c.n)
 		sd_node_gone(&c, c.v[0]->name);
 	sd_cluster_done(&c);
