@@ -35,6 +35,29 @@ static long lock_owner(int fd)
 	return pid;
 }
 
+/* Has it ended, but for what the kernel still takes from it? One whose first thread is a zombie may have others. */
+static bool has_ended(long pid)
+{
+	cleanup_close int fd = -1;
+	char path[32];
+	char buf[256];
+	const char *end;
+	ssize_t n;
+
+	if (pid <= 0)
+		return false;
+	if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+		return true;
+	(void)snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	end = strrchr(buf, ')');
+	return end && end[1] && (end[2] == 'Z' || end[2] == 'X');
+}
+
 int core_daemon_lock(const char *dir, int *ret_fd, struct orlop_error *err)
 {
 	cleanup_free char *path = omem_printf("%s/lock", dir);
@@ -52,9 +75,8 @@ int core_daemon_lock(const char *dir, int *ret_fd, struct orlop_error *err)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return orlop_fail(err, errno, 0, "", "%s: %s", path, strerrordesc_np(errno));
-	/* one that was killed while it forked: its child holds the lock until it calls exec */
-	for (n = 0; (r = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK && n < 200 &&
-	     kill((pid_t)lock_owner(fd), 0) < 0 && errno == ESRCH; n++)
+	/* One that was killed a moment ago: a thread of it, or a child it forked and that calls exec yet, has the lock. */
+	for (n = 0; (r = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK && n < 200 && has_ended(lock_owner(fd)); n++)
 		(void)poll(NULL, 0, 10);
 	if (r < 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK)
