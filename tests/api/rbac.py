@@ -194,6 +194,14 @@ def impersonation():
     t.eq(max_.get(CM, headers={"Impersonate-User": "ann", "Impersonate-Extra-Scope": "a"}).status, 200, "an extra that is allowed")
     a = max_.get(CM, headers={"Impersonate-User": "ann", "Impersonate-Extra-Scope": "b"})
     t.eq(a.json["message"], 'userextras.authentication.k8s.io "b" is forbidden: User "max" cannot impersonate resource "userextras/scope" in API group "authentication.k8s.io" at the cluster scope', "and one that is not")
+    api.put(RB + "/clusterroles/imp", role("imp", rule("impersonate", "users"), rule("impersonate", "userextras/scope", "authentication.k8s.io", resourceNames=["a"]), kind="ClusterRole"))
+    for name in ("orlop:core", "orlop:apiserver", "orlop:controllers/x", "orlop:kubelet"):
+        a = max_.get(CM, headers={"Impersonate-User": name})
+        t.eq(a.status, 401, "anybody is not " + name)
+    t.ok(max_.get(CM, headers={"Impersonate-User": "system:apiserver"}).status in (401, 403), "the server's own name gives nothing")
+    core = user("orlop:core")
+    t.eq(core.get(CM).status, 401, "nor does a certificate make a module")
+    core.close()
     a = max_.get(CM, headers={"Impersonate-User": "system:serviceaccount:default:bot"})
     t.eq(a.json["message"], 'serviceaccounts "bot" is forbidden: User "max" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default"', "a service account is in a namespace")
 
