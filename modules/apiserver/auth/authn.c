@@ -309,7 +309,7 @@ int authn_request(struct front *f, struct orlop_error *err)
 
 	if (r == 0)
 		r = authn_impersonate(f, err);
-	if (r == 0 && (is_module(&f->who) || reg_user_is_part(f->who.user) || reg_user_is_kubelet(f->who.user)))
+	if (r == 0 && (is_module(&f->who) || reg_user_is_part(f->who.user)))
 		r = unauthorized(f, err, "a name of the system's own parts, which do not come this way");
 	return r;
 }
