@@ -86,6 +86,15 @@ def decisions():
     t.eq(jane.get(CM + "/one").status, 404, "one name")
     t.eq((jane.get(CM + "/two").status, jane.get(CM).status), (403, 403), "is not another, nor all")
     t.eq(jane.get(CM + "?fieldSelector=metadata.name%3Done").status, 200, "but a list of that one")
+    api.post(CM, config_map("other"))
+    for q in ("fieldSelector=metadata.name%3Done&fieldSelector=", "fieldSelector=metadata.name%3Done&fieldSelector=metadata.name%3Dother",
+              "field%53elector=metadata.name%3Done&fieldSelector=", "fieldSelector=metadata.name%3Done&field%53elector="):
+        a = jane.get(CM + "?" + q)
+        t.eq((a.status, a.json.get("items")), (200, []), "what counts is what is asked: " + q)
+    for q in ("fieldSelector=&fieldSelector=metadata.name%3Done", "field%53elector=&fieldSelector=metadata.name%3Done",
+              "fieldSelector=metadata.namespace!%3Da\\,metadata.name%3Done", "fieldSelector=metadata.namespace%3D\\%2Cmetadata.name%3Done"):
+        t.eq(jane.get(CM + "?" + q).status, 403, "and nothing that only looks like it: " + q)
+    api.delete(CM + "/other")
     w = jane.watch(CM + "?watch=1&fieldSelector=metadata.name%3Done")
     api.delete(NS + "/rolebindings/jane-reads")
     t.eq(jane.get(CM + "/one").status, 403, "what is taken away is gone at once")
@@ -194,6 +203,14 @@ def impersonation():
     t.eq(max_.get(CM, headers={"Impersonate-User": "ann", "Impersonate-Extra-Scope": "a"}).status, 200, "an extra that is allowed")
     a = max_.get(CM, headers={"Impersonate-User": "ann", "Impersonate-Extra-Scope": "b"})
     t.eq(a.json["message"], 'userextras.authentication.k8s.io "b" is forbidden: User "max" cannot impersonate resource "userextras/scope" in API group "authentication.k8s.io" at the cluster scope', "and one that is not")
+    api.put(RB + "/clusterroles/imp", role("imp", rule("impersonate", "users"), rule("impersonate", "userextras/scope", "authentication.k8s.io", resourceNames=["a"]), kind="ClusterRole"))
+    for name in ("orlop:core", "orlop:apiserver", "orlop:controllers/x", "orlop:kubelet"):
+        a = max_.get(CM, headers={"Impersonate-User": name})
+        t.eq(a.status, 401, "anybody is not " + name)
+    t.ok(max_.get(CM, headers={"Impersonate-User": "system:apiserver"}).status in (401, 403), "the server's own name gives nothing")
+    core = user("orlop:core")
+    t.eq(core.get(CM).status, 401, "nor does a certificate make a module")
+    core.close()
     a = max_.get(CM, headers={"Impersonate-User": "system:serviceaccount:default:bot"})
     t.eq(a.json["message"], 'serviceaccounts "bot" is forbidden: User "max" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default"', "a service account is in a namespace")
 
@@ -277,6 +294,9 @@ def nodes():
     lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "n2"}}
     no(n1.post(leases, lease), "can only access node lease with the same name as the requesting node")
     t.eq(n1.post(leases, dict(lease, metadata={"name": "n1"})).status, 201, "its own lease")
+    t.eq([n1.get(pods + "?" + q).status for q in ("fieldSelector=spec.nodeName%3Dn1", "fieldSelector=spec.nodeName=n1,status.phase!=x", "",
+          "fieldSelector=spec.nodeName%3Dn2", "fieldSelector=spec.nodeName!%3Da\\,spec.nodeName%3Dn1", "fieldSelector=spec.nodeName!%3Dn1",
+          "field%53elector=&fieldSelector=spec.nodeName%3Dn1")], [200, 200, 403, 403, 403, 403, 403], "the pods of a node, however it asks")
     csi = "/apis/storage.k8s.io/v1/csinodes"
     no(n1.post(csi, {"apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": {"name": "n2"}, "spec": {"drivers": []}}), "can only access CSINode with the same name as the requesting node")
     t.eq(n1.post(csi, {"apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": {"name": "n1"}, "spec": {"drivers": []}}).status, 201, "its own CSINode")

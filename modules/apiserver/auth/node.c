@@ -5,6 +5,7 @@
 #include "front.h"
 
 #include "json/ojson.h"
+#include "selector/ofield.h"
 
 #include <errno.h>
 
@@ -267,41 +268,14 @@ static bool own_pod(struct ashard *sh, struct orlop_bytes node, const struct reg
 	return own;
 }
 
-/* "metadata.name=X" or "spec.nodeName=X" in a field selector, alone or among others. */
+/* What the field selector demands of @key, "metadata.name" or "spec.nodeName": is it @value? */
 static bool selects(struct orlop_bytes selector, const char *key, struct orlop_bytes value)
 {
-	size_t n = strlen(key);
-	size_t at = 0;
+	cleanup_ofield struct ofield_selector *s = NULL;
+	struct orlop_bytes v;
 
-	while (at < selector.len) {
-		const char *comma = memchr(selector.p + at, ',', selector.len - at);
-		size_t end = comma ? (size_t)(comma - selector.p) : selector.len;
-
-		if (end - at > n && memcmp(selector.p + at, key, n) == 0) {
-			size_t k = at + n;
-
-			while (k < end && selector.p[k] == '=' && k < at + n + 2)
-				k++;
-			if (k > at + n && ostr_eq(selector.p + k, end - k, value.p, value.len))
-				return true;
-		}
-		at = end + 1;
-	}
-	return false;
-}
-
-/* The object a list or watch is narrowed to by its name, or the one in the path. */
-static struct orlop_bytes one_name(const struct reg_attrs *at)
-{
-	static const char key[] = "metadata.name=";
-	struct orlop_bytes none = { NULL, 0 };
-	struct orlop_bytes s = at->field_selector;
-
-	if (at->name.len)
-		return at->name;
-	if (!ostr_starts(s.p ? s.p : "", s.len, key) || memchr(s.p, ',', s.len))
-		return none;
-	return (struct orlop_bytes){ s.p + sizeof(key) - 1, s.len - (sizeof(key) - 1) };
+	return selector.len && ofield_parse(selector.p, selector.len, &s, NULL) == 0 && ofield_requires(s, key, &v) &&
+	       ostr_eq(v.p, v.len, value.p, value.len);
 }
 
 static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at)
@@ -314,7 +288,7 @@ static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct re
 		bool own = any || same(at->name, node);
 
 		if (!at->sub.len && is_read(at))
-			return any || same(one_name(at), node);
+			return own;
 		if (!at->sub.len && bytes_is(at->verb, "create"))
 			return own || !at->name.len;
 		return own && (!at->sub.len || bytes_is(at->sub, "status")) && verb_in(at, "update", "patch", NULL);
@@ -338,12 +312,9 @@ static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct re
 	if (bytes_is(at->resource, "serviceaccounts") && bytes_is(at->sub, "token"))
 		return bytes_is(at->verb, "create") && refers(sh, node, at->ns, at->resource, at->name);
 	if ((bytes_is(at->resource, "secrets") || bytes_is(at->resource, "configmaps") ||
-	     bytes_is(at->resource, "serviceaccounts")) && !at->sub.len && is_read(at)) {
-		struct orlop_bytes name = one_name(at);
-
-		return name.len && (refers(sh, node, at->ns, at->resource, name) ||
-				    (bytes_is(at->resource, "secrets") && volumes_refer(sh, node, at->ns, name)));
-	}
+	     bytes_is(at->resource, "serviceaccounts")) && !at->sub.len && is_read(at))
+		return at->name.len && (refers(sh, node, at->ns, at->resource, at->name) ||
+					(bytes_is(at->resource, "secrets") && volumes_refer(sh, node, at->ns, at->name)));
 	if (bytes_is(at->resource, "persistentvolumeclaims"))
 		return (bytes_is(at->sub, "status") ? verb_in(at, "get", "update", "patch") : !at->sub.len && bytes_is(at->verb, "get")) &&
 		       at->name.len && refers(sh, node, at->ns, at->resource, at->name);
@@ -352,19 +323,8 @@ static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct re
 	return bytes_is(at->resource, "endpoints") && !at->sub.len && bytes_is(at->verb, "get");
 }
 
-bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *given)
+bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at)
 {
-	struct reg_attrs copy = *given;
-	const struct reg_attrs *at = &copy;
-	char selector[512];
-	long n;
-
-	if (given->field_selector.len) {
-		if (given->field_selector.len > sizeof(selector))
-			return false;
-		n = ohttp_unescape(given->field_selector, true, selector);
-		copy.field_selector = (struct orlop_bytes){ selector, n > 0 ? (size_t)n : 0 };
-	}
 	if (at->group.len == 0)
 		return core_may(sh, node, at);
 	if (bytes_is(at->group, "coordination.k8s.io") && bytes_is(at->resource, "leases"))

@@ -106,9 +106,9 @@ static int one_option(struct reg_op *op, struct orlop_bytes k, struct orlop_byte
 	bool on;
 
 	if (rb_is(k, "labelSelector")) {
-		o->labels = v;
-	} else if (rb_is(k, "fieldSelector")) {
-		o->fields = v;
+		o->labels = o->labels.p ? o->labels : v;
+	} else if (rb_is(k, "fieldSelector")) {		/* the first, as authorization sees it */
+		o->fields = o->fields.p ? o->fields : v;
 	} else if (rb_is(k, "continue")) {
 		o->cont = v;
 	} else if (rb_is(k, "resourceVersion")) {
@@ -264,28 +264,48 @@ static void check_delete(struct reg_op *op)
 		o->grace_s = 1;
 }
 
+/* The next pair of a query, decoded, and what is behind it: 1, 0 at the end, -ENOMEM. */
+static int next_option(struct oarena *a, struct orlop_bytes *rest, struct orlop_bytes *k, struct orlop_bytes *v)
+{
+	const char *amp = rest->len ? memchr(rest->p, '&', rest->len) : NULL;
+	size_t n = amp ? (size_t)(amp - rest->p) : rest->len;
+	const char *eq = n ? memchr(rest->p, '=', n) : NULL;
+	size_t at = eq ? (size_t)(eq - rest->p) : n;
+
+	if (!rest->len)
+		return 0;
+	*k = reg_url_decode(a, (struct orlop_bytes){ rest->p, at });
+	*v = (struct orlop_bytes){ "", 0 };
+	if (eq)
+		*v = reg_url_decode(a, (struct orlop_bytes){ eq + 1, n - at - 1 });
+	n += amp != NULL;
+	rest->p += n;
+	rest->len -= n;
+	return k->p && v->p ? 1 : -ENOMEM;
+}
+
+struct orlop_bytes reg_query_fields(struct oarena *a, struct orlop_bytes query)
+{
+	struct orlop_bytes k, v;
+
+	while (next_option(a, &query, &k, &v) > 0)
+		if (rb_is(k, "fieldSelector"))
+			return v;
+	return RB0;
+}
+
 int reg_opts_parse(struct reg_op *op)
 {
-	struct orlop_bytes q = op->rq.query;
-	const char *end = q.p + q.len;
+	struct orlop_bytes rest = op->rq.query, k, v;
+	int r;
 
-	for (const char *p = q.p; q.len && p < end;) {
-		const char *amp = memchr(p, '&', (size_t)(end - p));
-		const char *stop = amp ? amp : end;
-		const char *eq = memchr(p, '=', (size_t)(stop - p));
-		struct orlop_bytes k, v = { "", 0 };
-		int r;
-
-		k = reg_url_decode(&op->arena, (struct orlop_bytes){ p, (size_t)((eq ? eq : stop) - p) });
-		if (eq)
-			v = reg_url_decode(&op->arena, (struct orlop_bytes){ eq + 1, (size_t)(stop - eq - 1) });
-		if (!k.p || !v.p)
-			return reg_failed(op, -ENOMEM, NULL);
+	while ((r = next_option(&op->arena, &rest, &k, &v)) > 0) {
 		r = one_option(op, k, v);
 		if (r)
 			return r;
-		p = stop + 1;
 	}
+	if (r)
+		return reg_failed(op, r, NULL);
 
 	switch (op->rq.verb) {
 	case REG_LIST:

@@ -86,4 +86,7 @@ int reg_opts_delete_body(struct reg_op *op);
 /* Percent-decode @s (plus means space) into the arena; p NULL without memory. */
 struct orlop_bytes reg_url_decode(struct oarena *a, struct orlop_bytes s);
 
+/* The field selector of a query, as reg_opts_parse() takes it: what authorization narrows is what is done. In @a. */
+struct orlop_bytes reg_query_fields(struct oarena *a, struct orlop_bytes query);
+
 #endif

@@ -7,6 +7,7 @@
 #include "custom.h"
 
 #include "record/orecord.h"
+#include "selector/ofield.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -331,60 +332,42 @@ static const uint8_t verb_bits[] = {
 	[REG_DELETECOLLECTION] = OSCHEMA_V_DELETECOLLECTION,
 };
 
-/* The field selector as it stands in the query, still URL-encoded. */
-static struct orlop_bytes raw_field_selector(struct orlop_bytes q)
+/* The one object that a list or watch is narrowed to by metadata.name=X, as the authorizer's name; in @mem. */
+static void selected_name(struct reg_attrs *a, struct oarena *mem)
 {
-	static const char key[] = "fieldSelector=";
-	size_t at = 0;
+	cleanup_ofield struct ofield_selector *s = NULL;
+	struct orlop_bytes name;
 
-	while (at < q.len) {
-		const char *amp = memchr(q.p + at, '&', q.len - at);
-		size_t end = amp ? (size_t)(amp - q.p) : q.len;
-
-		if (ostr_starts(q.p + at, end - at, key))
-			return (struct orlop_bytes){ q.p + at + sizeof(key) - 1, end - at - (sizeof(key) - 1) };
-		at = end + 1;
-	}
-	return (struct orlop_bytes){ NULL, 0 };
+	if (a->field_selector.len && !a->name.len && !ofield_parse(a->field_selector.p, a->field_selector.len, &s, NULL) &&
+	    ofield_requires(s, "metadata.name", &name))
+		a->name = (struct orlop_bytes){ rb_dup(mem, name), name.len };
 }
 
-/*
- * The one object that a list or watch is narrowed to by metadata.name=X, as the authorizer's name; text in @buf.
- * RB0 if it is not.
- */
-static struct orlop_bytes selected_name(struct orlop_bytes s, char *buf, size_t size)
+/* 403 in upstream's words. */
+static int refuse(struct reg_shard *sh, const struct reg_req *rq, const struct reg_kind *k, const struct reg_attrs *a,
+		  struct orlop_error *err)
 {
-	static const char key[] = "metadata.name=";
-	size_t n = 0, at, end;
+	char reason[400] = "";
+	char what[300];
 
-	for (size_t i = 0; i < s.len; i++) {
-		int hex[2] = { -1, -1 };
-
-		for (size_t k = 0; s.p[i] == '%' && k < 2 && i + 1 + k < s.len; k++) {
-			char c = s.p[i + 1 + k];
-
-			hex[k] = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-		}
-		if (n == size)
-			return RB0;
-		if (hex[0] >= 0 && hex[1] >= 0) {
-			buf[n++] = (char)(hex[0] * 16 + hex[1]);
-			i += 2;
-		} else {
-			buf[n++] = s.p[i];
-		}
-	}
-	for (at = 0; at < n; at = end + 1) {
-		const char *comma = memchr(buf + at, ',', n - at);
-
-		end = comma ? (size_t)(comma - buf) : n;
-		if (!ostr_starts(buf + at, end - at, key))
-			continue;
-		at += sizeof(key) - 1;
-		at += at < end && buf[at] == '=';
-		return at < end ? (struct orlop_bytes){ buf + at, end - at } : RB0;
-	}
-	return RB0;
+	/* why is asked only when it is needed: a yes costs no words */
+	if (sh->rg->cfg.hooks.authorize(sh->rg->cfg.hooks.arg, sh->h, rq->who, a, reason, sizeof(reason)) > 0)
+		return 0;
+	if (a->ns.len)
+		snprintf(what, sizeof(what), "in the namespace \"%.*s\"", OB(a->ns));
+	else
+		snprintf(what, sizeof(what), "at the cluster scope");
+	if (a->name.len)
+		return orlop_fail(err, EACCES, 403, "Forbidden",
+				  "%s \"%.*s\" is forbidden: User \"%.*s\" cannot %s resource \"%s%s%.*s\" in API group \"%s\" %s%s%s",
+				  k->name, OB(a->name), OB(rq->who->user), reg_verb_name(rq->verb), k->plural,
+				  rq->sub.len ? "/" : "", OB(rq->sub), k->group, what,
+				  reason[0] ? ": " : "", reason);
+	return orlop_fail(err, EACCES, 403, "Forbidden",
+			  "%s is forbidden: User \"%.*s\" cannot %s resource \"%s%s%.*s\" in API group \"%s\" %s%s%s",
+			  k->name, OB(rq->who->user), reg_verb_name(rq->verb), k->plural,
+			  rq->sub.len ? "/" : "", OB(rq->sub), k->group, what,
+			  reason[0] ? ": " : "", reason);
 }
 
 bool reg_user_is_part(struct orlop_bytes user)
@@ -404,35 +387,23 @@ int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_e
 	struct reg_attrs a = {
 		.verb = RB(reg_verb_name(rq->verb)), .group = RB(k->group), .version = RB(k->version),
 		.resource = RB(k->plural), .sub = rq->sub, .ns = rq->ns, .name = rq->name,
-		.field_selector = raw_field_selector(rq->query),
 	};
-	char reason[400] = "";
-	char what[300], buf[512];
+	struct oarena mem;
+	int r = 0;
 
-	if ((rq->verb == REG_LIST || rq->verb == REG_WATCH) && !a.name.len)
-		a.name = selected_name(a.field_selector, buf, sizeof(buf));
+	if (!sh->rg->cfg.hooks.authorize)
+		return 0;
+	oarena_init(&mem, 0);
+	if ((rq->verb == REG_LIST || rq->verb == REG_WATCH) && rq->query.len) {
+		a.field_selector = reg_query_fields(&mem, rq->query);
+		selected_name(&a, &mem);
+	}
 	if (k == sh->rg->namespaces)
 		a.ns = rq->name.len ? rq->name : rq->ns;	/* a namespace is in itself */
-	/* why is asked only when it is needed: a yes costs no words */
-	if (!sh->rg->cfg.hooks.authorize ||
-	    sh->rg->cfg.hooks.authorize(sh->rg->cfg.hooks.arg, sh->h, rq->who, &a, NULL, 0) > 0 ||
-	    sh->rg->cfg.hooks.authorize(sh->rg->cfg.hooks.arg, sh->h, rq->who, &a, reason, sizeof(reason)) > 0)
-		return 0;
-	if (a.ns.len)
-		snprintf(what, sizeof(what), "in the namespace \"%.*s\"", OB(a.ns));
-	else
-		snprintf(what, sizeof(what), "at the cluster scope");
-	if (a.name.len)
-		return orlop_fail(err, EACCES, 403, "Forbidden",
-				  "%s \"%.*s\" is forbidden: User \"%.*s\" cannot %s resource \"%s%s%.*s\" in API group \"%s\" %s%s%s",
-				  k->name, OB(a.name), OB(rq->who->user), reg_verb_name(rq->verb), k->plural,
-				  rq->sub.len ? "/" : "", OB(rq->sub), k->group, what,
-				  reason[0] ? ": " : "", reason);
-	return orlop_fail(err, EACCES, 403, "Forbidden",
-			  "%s is forbidden: User \"%.*s\" cannot %s resource \"%s%s%.*s\" in API group \"%s\" %s%s%s",
-			  k->name, OB(rq->who->user), reg_verb_name(rq->verb), k->plural,
-			  rq->sub.len ? "/" : "", OB(rq->sub), k->group, what,
-			  reason[0] ? ": " : "", reason);
+	if (sh->rg->cfg.hooks.authorize(sh->rg->cfg.hooks.arg, sh->h, rq->who, &a, NULL, 0) <= 0)
+		r = refuse(sh, rq, k, &a, err);
+	oarena_done(&mem);
+	return r;
 }
 
 /* A verb that the path's resource or subresource has; -ENOSYS and the 405 otherwise. */

@@ -147,7 +147,7 @@ struct reg_attrs {
 	struct orlop_bytes ns;
 	struct orlop_bytes name;
 	struct orlop_bytes path;	/* non-resource requests */
-	struct orlop_bytes field_selector;	/* as given, URL-encoded: the Node rules look at it */
+	struct orlop_bytes field_selector;	/* of a list or watch, as its text: the Node rules look at it */
 };
 
 struct reg_hooks {
