@@ -123,6 +123,10 @@ def own():
     t.eq((n1.post(token, bound("plain")).status, n1.post(token, bound("theirs")).status, n1.post(token, {"spec": {}}).status), (201, 403, 403), "tokens for its own pods")
     api.post(NS + "serviceaccounts", {"metadata": {"name": "other"}})
     t.eq(n1.post(NS + "serviceaccounts/other/token", bound("plain")).status, 403, "of their accounts")
+    pod("vault", volumes=[{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t", "audience": "vault"}}]}}])
+    for name, aud, code in (("vault", ["vault"], 201), ("plain", ["vault"], 403), ("vault", ["other"], 403), ("vault", ["vault", "other"], 403), ("vault", [], 201)):
+        a = n1.post(token, {"spec": dict(bound(name)["spec"], audiences=aud)})
+        t.ok(a.status == code and (code == 201 or "audience" in a.json["message"]), "for whom a pod's volumes need them: %s of %s" % (aud, name), a)
     t.eq(n1.get(NS + "serviceaccounts/default").status, 200, "which it may read")
     t.eq(n1.get(NS + "serviceaccounts/other").status, 403, "others not")
     L = "/apis/coordination.k8s.io/v1/namespaces/%s/leases"

@@ -62,7 +62,7 @@ void admission_hooks_warn(struct reg_op *op, const struct ojson *config);
 void hook_clients_free(struct reg_shard *sh);
 /* noderestriction.c: of writes by nodes, before all others; of a token whose @pod (NULL: none) it shall die with */
 int admission_node_restriction(struct reg_op *op, struct ojson *obj, struct ojson *old);
-int admission_node_token(struct reg_op *op, const struct ojson *pod);
+int admission_node_token(struct reg_op *op, const struct ojson *pod, const struct ojson *audiences);
 
 /* Parse a cached object by kind; *ret NULL if there is none. */
 int admission_lookup(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes ns,

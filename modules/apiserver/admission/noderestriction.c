@@ -246,9 +246,61 @@ int admission_node_restriction(struct reg_op *op, struct ojson *obj, struct ojso
 	return 0;
 }
 
-int admission_node_token(struct reg_op *op, const struct ojson *pod)
+/* ---- tokens ---- */
+
+static bool driver_asks(struct reg_op *op, const char *driver, struct orlop_bytes audience)
 {
-	struct orlop_bytes node = asker(op);
+	const struct reg_kind *k = *driver ? reg_kind_named(op->sh->rg, "csidrivers.storage.k8s.io") : NULL;
+	struct ojson *d = NULL;
+	bool asks = false;
+
+	if (!k || admission_lookup(op, k, RB0, RB(driver), &d))
+		return false;
+	OJSON_FOREACH_ELEM(i, t, OJSON_AT(d, "spec", "tokenRequests"))
+		asks |= rb_eq(ojson_get_bytes(t, "audience"), audience);
+	ojson_unref(d);
+	return asks;
+}
+
+/* The driver of the volume that a claim is bound to. */
+static bool claim_asks(struct reg_op *op, struct orlop_bytes name, struct orlop_bytes audience)
+{
+	const struct reg_kind *ck = reg_kind_named(op->sh->rg, "persistentvolumeclaims"), *vk = reg_kind_named(op->sh->rg, "persistentvolumes");
+	struct ojson *claim = NULL, *pv = NULL;
+	bool asks = false;
+
+	if (ck && vk && name.len && admission_lookup(op, ck, op->rq.ns, name, &claim) == 0 && claim &&
+	    admission_lookup(op, vk, RB0, ojson_bytes(OJSON_AT(claim, "spec", "volumeName")), &pv) == 0)
+		asks = driver_asks(op, ojson_cstr(OJSON_AT(pv, "spec", "csi", "driver"), ""), audience);
+	ojson_unref(claim);
+	ojson_unref(pv);
+	return asks;
+}
+
+/* Does a volume of the pod need a token for this audience? */
+static bool pod_asks(struct reg_op *op, const struct ojson *pod, struct orlop_bytes audience)
+{
+	OJSON_FOREACH_ELEM(i, v, OJSON_AT(pod, "spec", "volumes")) {
+		struct orlop_bytes claim = ojson_bytes(OJSON_AT(v, "persistentVolumeClaim", "claimName"));
+		char *made = NULL;
+
+		OJSON_FOREACH_ELEM(k, s, OJSON_AT(v, "projected", "sources"))
+			if (ojson_get(s, "serviceAccountToken") && rb_eq(ojson_bytes(OJSON_AT(s, "serviceAccountToken", "audience")), audience))
+				return true;
+		if (ojson_get(v, "ephemeral"))
+			made = oarena_printf(&op->arena, "%s-%s", ojson_cstr(OJSON_AT(pod, "metadata", "name"), ""), ojson_get_cstr(v, "name", ""));
+		if (driver_asks(op, ojson_cstr(OJSON_AT(v, "csi", "driver"), ""), audience) || claim_asks(op, made ? RB(made) : claim, audience))
+			return true;
+	}
+	return false;
+}
+
+int admission_node_token(struct reg_op *op, const struct ojson *pod, const struct ojson *audiences)
+{
+	const struct reg_hooks *hooks = &op->sh->rg->cfg.hooks;
+	struct orlop_bytes node = asker(op), audience = ojson_bytes(ojson_index(audiences, 0));
+	struct reg_attrs at = { .verb = RB("request-serviceaccounts-token-audience"), .version = RB("*"), .resource = audience, .ns = op->rq.ns,
+				.name = op->rq.name };
 
 	if (!node.len)
 		return 0;
@@ -256,5 +308,11 @@ int admission_node_token(struct reg_op *op, const struct ojson *pod)
 		return reg_forbidden(op, op->rq.name, "node requested token not bound to a pod");
 	if (!rb_eq(ojson_get_bytes(ojson_get(pod, "spec"), "nodeName"), node))
 		return reg_forbidden(op, op->rq.name, "node requested token bound to a pod scheduled on a different node");
+	if (ojson_count(audiences) > 1)
+		return reg_forbidden(op, op->rq.name, "node may only request 0 or 1 audiences");
+	if (!pod_asks(op, pod, audience.p ? audience : RB("")) &&
+	    (!audience.len || !hooks->authorize || hooks->authorize(hooks->arg, op->sh->h, op->rq.who, &at, NULL, 0) <= 0))
+		return reg_forbidden(op, op->rq.name, "audience \"%.*s\" not found in pod spec volume, %.*s is not authorized to request tokens for this audience",
+				     OB(audience), OB(op->rq.who->user));
 	return 0;
 }

@@ -442,6 +442,13 @@ int hook_authenticate(void *arg, const struct orlop_host *h, struct orlop_bytes 
 	}
 	if (c)
 		bad = claims_refused(sh, c, audiences, n_audiences);
+	if (st) {		/* these are for us, and for nobody else */
+		bool ours = false;
+
+		for (uint32_t i = 0; i < n_audiences; i++)
+			ours |= bytes_is(audiences[i], a->issuer);
+		bad = ours ? NULL : "";
+	}
 	if (bad) {
 		snprintf(why, why_size, "%s", bad);
 		oarena_done(&arena);

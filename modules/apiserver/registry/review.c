@@ -34,6 +34,62 @@ static struct ojson *user_info(const struct orlop_identity *who)
 	return NULL;
 }
 
+/* The fields that a list would be narrowed by, as text; what is no "=" narrows nothing here. */
+static struct orlop_bytes narrowed_by(struct reg_op *op, const struct ojson *selector)
+{
+	struct orlop_bytes raw = ojson_get_bytes(selector, "rawSelector");
+	struct obuf b = OBUF_INIT;
+
+	if (raw.len)
+		return raw;
+	OJSON_FOREACH_ELEM(i, q, ojson_get_array(selector, "requirements")) {
+		const struct ojson *values = ojson_get_array(q, "values");
+
+		if (ojson_string_is(ojson_get(q, "operator"), "In") && ojson_count(values) == 1)
+			obuf_printf(&b, "%s%s=%s", b.len ? "," : "", ojson_get_cstr(q, "key", ""), ojson_cstr(ojson_index(values, 0), ""));
+	}
+	raw.p = b.len ? oarena_strndup(&op->arena, obuf_cstr(&b), b.len) : NULL;
+	raw.len = raw.p ? b.len : 0;
+	obuf_done(&b);
+	return raw;
+}
+
+/* A review has no name and no labels; @ns_too: nor a namespace. */
+static void metadata_check(struct reg_op *op, const struct ojson *obj, bool ns_too)
+{
+	struct ojson *meta = NULL;
+	char *text;
+
+	if (ojson_copy(ojson_get_object(obj, "metadata"), &meta) || !meta)
+		return;
+	ojson_del(meta, "managedFields");
+	ojson_del(meta, "creationTimestamp");
+	if (!ns_too)
+		ojson_del(meta, "namespace");
+	text = ojson_count(meta) ? ojson_text(meta, 0, NULL) : NULL;
+	if (text)
+		reg_cause(op, "FieldValueInvalid", "metadata", "Invalid value: %.300s: must be empty%s", text, ns_too ? "" : " except for namespace");
+	omem_free(text);
+	ojson_unref(meta);
+}
+
+static void selector_check(struct reg_op *op, const struct ojson *ra, const char *key)
+{
+	const struct ojson *s = ojson_get(ra, key);
+	char field[80];
+
+	if (!s)
+		return;
+	snprintf(field, sizeof(field), "spec.resourceAttributes.%s.rawSelector", key);
+	if (ojson_get_bytes(s, "rawSelector").len && ojson_count(ojson_get_array(s, "requirements")))
+		reg_cause(op, "FieldValueInvalid", field, "Invalid value: \"%.200s\": may not specified at the same time as requirements",
+			  ojson_get_cstr(s, "rawSelector", ""));
+	else if (!ojson_get_bytes(s, "rawSelector").len && !ojson_count(ojson_get_array(s, "requirements"))) {
+		snprintf(field, sizeof(field), "spec.resourceAttributes.%s.requirements", key);
+		reg_cause(op, "FieldValueRequired", field, "Required value: when spec.resourceAttributes.%s is specified, requirements or rawSelector is required", key);
+	}
+}
+
 static void access_status(struct reg_op *op, const struct ojson *spec, const struct orlop_identity *who,
 			  struct ojson *status)
 {
@@ -46,7 +102,7 @@ static void access_status(struct reg_op *op, const struct ojson *spec, const str
 		.resource = ojson_get_bytes(ra, "resource"), .sub = ojson_get_bytes(ra, "subresource"),
 		.ns = ojson_get_bytes(ra, "namespace"), .name = ojson_get_bytes(ra, "name"),
 		.path = ojson_get_bytes(na, "path"),
-		.field_selector = ojson_get_bytes(ojson_get(ra, "fieldSelector"), "rawSelector"),
+		.field_selector = narrowed_by(op, ojson_get(ra, "fieldSelector")),
 	};
 	char reason[400] = "";
 	int ok;
@@ -67,6 +123,11 @@ static int access_review(struct reg_op *op, struct ojson *obj, struct ojson *sta
 	struct orlop_bytes groups[GROUPS_MAX];
 	struct orlop_identity who = { .size = sizeof(who), .groups = groups };
 
+	metadata_check(op, obj, strncmp(op->k->kind, "Local", 5) != 0);
+	selector_check(op, ojson_get(spec, "resourceAttributes"), "fieldSelector");
+	selector_check(op, ojson_get(spec, "resourceAttributes"), "labelSelector");
+	if (strncmp(op->k->kind, "Local", 5) && op->n_causes)
+		return reg_invalid(op, RB0);
 	if (!strncmp(op->k->kind, "Self", 4)) {
 		access_status(op, spec, op->rq.who, status);
 		return 0;
@@ -74,11 +135,18 @@ static int access_review(struct reg_op *op, struct ojson *obj, struct ojson *sta
 	if (!strncmp(op->k->kind, "Local", 5)) {
 		struct orlop_bytes ns = ojson_get_bytes(ojson_get(spec, "resourceAttributes"), "namespace");
 
-		if (!rb_eq(ns, op->rq.ns)) {
+		if (ojson_get(spec, "resourceAttributes") && !rb_eq(ns, op->rq.ns))
 			reg_cause(op, "FieldValueInvalid", "spec.resourceAttributes.namespace",
 				  "Invalid value: \"%.*s\": must match metadata.namespace", OB(ns));
-			return reg_invalid(op, RB0);
+		if (ojson_get(spec, "nonResourceAttributes")) {
+			char *text = ojson_text(ojson_get(spec, "nonResourceAttributes"), 0, NULL);
+
+			reg_cause(op, "FieldValueInvalid", "spec.nonResourceAttributes", "Invalid value: %.300s: disallowed on this kind of request",
+				  text ? text : "");
+			omem_free(text);
 		}
+		if (op->n_causes)
+			return reg_invalid(op, RB0);
 	}
 	who.user = ojson_get_bytes(spec, "user");
 	who.uid = ojson_get_bytes(spec, "uid");
@@ -87,6 +155,15 @@ static int access_review(struct reg_op *op, struct ojson *obj, struct ojson *sta
 			groups[who.n_groups++] = ojson_bytes(g);
 	access_status(op, spec, &who, status);
 	return 0;
+}
+
+static bool is_node(const struct orlop_identity *who)
+{
+	bool node = false;
+
+	for (uint32_t i = 0; i < who->n_groups; i++)
+		node |= rb_is(who->groups[i], "system:nodes");
+	return node && who->user.len > 12 && ostr_starts(who->user.p, who->user.len, "system:node:");
 }
 
 struct rules {
@@ -113,6 +190,11 @@ static int rules_review(struct reg_op *op, struct ojson *obj, struct ojson *stat
 		return reg_bad_request(op, "no namespace on request");
 	if (hooks->rules)
 		hooks->rules(hooks->arg, op->sh->h, op->rq.who, ns, on_rule, &rules);
+	if (is_node(op->rq.who)) {	/* what the graph lets it do is in no rules */
+		if (ojson_set_cstr(status, "evaluationError", "node authorizer does not support user rule resolution"))
+			return -ENOMEM;
+		return ojson_set_bool(status, "incomplete", true);
+	}
 	return ojson_set_bool(status, "incomplete", hooks->rules == NULL);
 }
 
@@ -139,7 +221,7 @@ static int token_review(struct reg_op *op, struct ojson *obj, struct ojson *stat
 		(void)ojson_put(status, "user", tree);
 	if (r == 0 && audiences && ojson_parse(audiences, strlen(audiences), &tree, NULL) == 0)
 		(void)ojson_put(status, "audiences", tree);
-	if (r && why[0])
+	if (r && why[0])		/* a token that is good, but not for them, is not told of */
 		(void)ojson_set_cstr(status, "error", why);
 	omem_free(user);
 	omem_free(audiences);

@@ -167,7 +167,7 @@ static int issue(struct reg_op *op, struct ojson *tr, struct ojson *account)
 	if (ojson_get_object(spec, "boundObjectRef"))
 		r = bind(op, ojson_get(spec, "boundObjectRef"), &bd, &obj);
 	if (r == 0)
-		r = admission_node_token(op, rb_is(bd.kind, "Pod") ? obj : NULL);
+		r = admission_node_token(op, rb_is(bd.kind, "Pod") ? obj : NULL, ojson_get_array(spec, "audiences"));
 	aud = r ? NULL : ojson_ensure_array(spec, "audiences");
 	if (r == 0 && !aud)
 		r = -ENOMEM;

@@ -271,10 +271,10 @@ static int64_t since(const struct ojson *csr, const char *type, int64_t else_s)
 	return v.len && otime_parse(v.p, v.len, &ns) == 0 ? ns / (int64_t)NS_PER_S : else_s;
 }
 
-static int64_t gone_at(const struct ojson *csr)
+static int64_t gone_at(const struct ojson *csr, int64_t now)
 {
 	struct orlop_bytes v = ojson_get_bytes(ojson_get(csr, "metadata"), "creationTimestamp");
-	int64_t ns = 0, made = v.len && otime_parse(v.p, v.len, &ns) == 0 ? ns / (int64_t)NS_PER_S : 0;
+	int64_t ns = 0, made = v.len && otime_parse(v.p, v.len, &ns) == 0 ? ns / (int64_t)NS_PER_S : now;
 	static const char *const types[] = { "Approved", "Denied", "Failed" };
 	int64_t at = INT64_MAX;
 
@@ -299,7 +299,7 @@ static int certificate_sync(struct octl *c, struct octl_task *t, struct orlop_by
 
 	if (e)
 		return e == -ENOENT ? 0 : e;
-	left = gone_at(csr) - now_s(c->h);
+	left = gone_at(csr, now_s(c->h)) - now_s(c->h);
 	if (okube_deleting(csr)) {
 		ojson_unref(csr);
 		return 0;
