@@ -23,6 +23,7 @@
 #define PIECE		32768u
 #define LINGER_NS	(2 * NS_PER_S)	/* for output that somebody else still holds open */
 #define PING_NS		(2 * NS_PER_S)	/* while the client's input waits: is it still there? */
+#define SIZE_NS		(NS_PER_S / 10)	/* for it to tell the size of its terminal */
 #define STREAMS_NS	(30 * NS_PER_S)	/* for the client to open its streams */
 
 struct session {
@@ -45,6 +46,7 @@ struct session {
 	bool		in_eof;
 	bool		in_paused;
 	bool		out_paused;
+	bool		size_awaited;	/* the client may tell how large its terminal is */
 	bool		running;	/* asked of the runtime */
 	bool		begun;		/* the runtime has answered */
 	bool		ended;
@@ -286,6 +288,8 @@ static void resize_send(struct session *x)
 	orlop_msgw_done(&w);
 }
 
+static void begin(void *arg);
+
 static void on_resize(void *arg, unsigned int width, unsigned int height)
 {
 	struct session *x = arg;
@@ -294,7 +298,10 @@ static void on_resize(void *arg, unsigned int width, unsigned int height)
 		return;
 	x->width = width;
 	x->height = height;
-	resize_send(x);
+	if (x->size_awaited && !x->running)
+		begin(x);
+	else
+		resize_send(x);
 }
 
 static void on_closed(void *arg)
@@ -313,6 +320,8 @@ static void timer_fired(void *arg)
 
 	if (x->ended)
 		finish(x);
+	else if (!x->running && x->size_awaited)
+		begin(x);
 	else if (!x->running)
 		session_close(x);
 }
@@ -420,11 +429,11 @@ static void begun(void *arg, int status, const struct ojson *res, const struct o
 		session_unref(x);
 		return;
 	}
+	resize_send(x);
 	for (i = 0; i < 2; i++)
 		if (x->out_fd[i] >= 0 && x->k->h->fd_watch(x->k->h, x->out_fd[i], ORLOP_FD_READ, out_readable, x,
 							    &x->out_watch[i]))
 			fd_close(x, &x->out_fd[i], &x->out_watch[i]);
-	resize_send(x);
 	in_push(x);
 	if (x->exec_id)
 		wait_for_end(x);
@@ -440,8 +449,21 @@ static void begin(void *arg)
 		ojson_unref(body);
 		return;
 	}
+	if (x->streams & OREMOTE_TTY && !x->width && !x->size_awaited) {
+		/* kubectl tells it at once, by a stream of its own; the command's first line should know */
+		x->size_awaited = true;
+		x->k->h->timer_set(x->timer, SIZE_NS, 0);
+		ojson_unref(body);
+		return;
+	}
 	x->running = true;
 	x->k->h->timer_clear(x->timer);
+	if (x->width) {
+		struct ojson *size = ojson_ensure_object(body, "consoleSize");
+
+		(void)ojson_set_i64(size, "width", (int64_t)x->width);
+		(void)ojson_set_i64(size, "height", (int64_t)x->height);
+	}
 	if (!x->attach)
 		(void)ojson_set(body, "cmd", ojson_ref(x->cmd));
 	(void)ojson_set_bool(body, "tty", x->streams & OREMOTE_TTY);

@@ -225,6 +225,7 @@ struct kubelet {
 	bool		proxy;
 	struct omap	pods;		/* uid → struct pod */
 	struct okube_informer *in_pods;
+	bool		dns_told;	/* that there is no cluster DNS */
 	struct okube_informer *in_services;
 	struct okube_informer *in_classes;	/* RuntimeClasses */
 	struct okube_informer *in_endpoints;

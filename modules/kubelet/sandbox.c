@@ -246,6 +246,24 @@ static char *handler_of(struct pod *p)
 	return name;
 }
 
+/* The pod wants the cluster's name server, and there is none: told as upstream does, for the node once. */
+static void dns_missing(struct pod *p)
+{
+	static const char why[] = "kubelet does not have ClusterDNS IP configured and cannot create Pod using \"ClusterFirst\" policy. "
+				  "Falling back to \"Default\" policy.";
+	const struct ojson *spec = ojson_get(p->obj, "spec");
+	const char *policy = ojson_get_cstr(spec, "dnsPolicy", "ClusterFirst");
+	bool wants = !strcmp(policy, "ClusterFirstWithHostNet") ||
+		(!strcmp(policy, "ClusterFirst") && !ojson_get_bool(spec, "hostNetwork", false));
+
+	if (!wants || *p->k->cluster_dns)
+		return;
+	if (!p->k->dns_told)
+		node_event(p->k, "Warning", "MissingClusterDNS", "%s", why);
+	p->k->dns_told = true;
+	pod_event(p, NULL, "Warning", "MissingClusterDNS", "pod: \"%s_%s(%s)\". %s", p->name, p->ns, p->uid, why);
+}
+
 static void make(struct pod *p)
 {
 	cleanup_free char *handler = handler_of(p);
@@ -282,6 +300,7 @@ static void make(struct pod *p)
 		(void)ojson_set(req, "config", config);
 		if (*handler)
 			(void)ojson_set_cstr(req, "runtimeHandler", handler);
+		dns_missing(p);
 		p->sb = SB_MAKING;
 		p->sb_attempt++;	/* also of one that fails: it may be there nevertheless */
 		pod_ref(p);

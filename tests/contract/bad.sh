@@ -22,6 +22,7 @@ breaks()
 }
 controllers="$builddir/tests/contract/controllers $builddir/tests/modules/badctl.so $srcdir/tests/contract/controllers/replicaset.scenario"
 scheduler="$builddir/tests/contract/scheduler $builddir/tests/modules/badsched.so"
+plugin="$builddir/tests/contract/plugin $builddir/tests/modules/badplugin.so"
 cni="python3 -B $srcdir/tests/contract/cni.py $builddir/tests/modules/badcni.so"
 runtime="python3 -B $srcdir/tests/contract/runtime.py $builddir/tests/modules/badrt.so"
 # shellcheck disable=SC2086
@@ -34,6 +35,11 @@ runtime="python3 -B $srcdir/tests/contract/runtime.py $builddir/tests/modules/ba
 	breaks "that fills a node beyond its room" "no node has more than it can take" $scheduler
 	breaks "that ignores what a pod asks for" "required node affinity is kept" $scheduler
 	breaks "that binds without leading" "who does not lead binds nothing" $scheduler
+	breaks "a plugin that finds nodes better than best" "scores end at 100" $plugin
+	breaks "that refuses without a reason" "who is refused is told why" $plugin
+	breaks "that says of more nodes than it was asked about" "a verdict a node at most" $plugin
+	breaks "that changes its mind" "the same when it is asked once more" $plugin
+	breaks "that writes" "and changes nothing" $plugin
 	if [ "$(id -u)" = 0 ] && command -v ip conmon busybox > /dev/null; then
 		breaks "a network that gives one address to all" "another pod has another address" $cni
 		breaks "that makes no link" "eth0 is there and up" $cni

@@ -168,6 +168,44 @@ ok "it is there" test -d "$host/new/dir"
 k create configmap nobody --from-literal=a=b > /dev/null
 ok "what was missing comes: the pod starts" k wait --for=condition=Ready pod/nomap --timeout=60s
 
+is "who a container runs as" '{"gid":3000,"supplementalGroups":[2000,3000],"uid":1000}' k get pod all -o 'jsonpath={.status.containerStatuses[0].user.linux}'
+is "and what is mounted where" "/sub" k get pod all -o 'jsonpath={.status.containerStatuses[0].volumeMounts[1].mountPath}'
+
+# ---- an image, and a class of runtime ---------------------------------------------------------------
+k apply -f - > /dev/null << END
+apiVersion: v1
+kind: Pod
+metadata: { name: imgvol }
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: localhost/hello:1
+    command: [ /bin/sleep, "1000" ]
+    volumeMounts:
+    - { name: v, mountPath: /img }
+    - { name: v, mountPath: /part, subPath: bin }
+  volumes:
+  - { name: v, image: { reference: "localhost/hello:1", pullPolicy: IfNotPresent } }
+---
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: { name: other }
+handler: nobodys
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: classy }
+spec:
+  runtimeClassName: other
+  containers: [ { name: main, image: "localhost/hello:1" } ]
+END
+ok "an image as a volume" k wait --for=condition=Ready pod/imgvol --timeout=60s
+ok "has its files" run imgvol -- test -e /img/bin/sleep -a -e /part/sleep
+says "and nobody writes there" "Read-only file system" sh -c "timeout 60 kubectl --kubeconfig='$dir/admin.kubeconfig' exec imgvol -- touch /img/x 2>&1 || true"
+ok "a class whose handler the runtime does not have" event classy 'Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "nobodys" is configured'
+k delete runtimeclass other > /dev/null
+
 ok "all gone" k delete pod --all --timeout=90s
 is "the host's files are as they were" "fine secret" sh -c "echo \$(cat $host/dir/in/file) \$(cat $host/secret)"
 is "no mount is left" 0 sh -c "grep -c '$tmp/d/kubelet/pods' /proc/self/mountinfo || true"

@@ -31,6 +31,8 @@ static void test_start(void)
 	is_int(fakehost_api_count(kit.fh, "Created container: web"), 1, "event Created");
 	is_int(fakehost_api_count(kit.fh, "Started container web"), 1, "event Started");
 	is_int(fakehost_api_count(kit.fh, "already present on machine"), 1, "event Pulled");
+	is_int(fakehost_api_count(kit.fh, "kubelet does not have ClusterDNS IP configured and cannot create Pod using \\\"ClusterFirst\\\" policy. "
+					  "Falling back to \\\"Default\\\" policy."), 2, "events MissingClusterDNS, of the node and of the pod");
 	fakehost_api_clear(kit.fh);
 	kit_run(5000);
 	is_int(fakehost_api_count(kit.fh, "pods/status"), 0, "nothing is told twice");

@@ -109,7 +109,7 @@ static void started(void *arg, int32_t code, int32_t sig, const struct obuf *out
 		/* Its end is known already, by the file's time: it did not begin after that. */
 		if (c->finished_ns && c->finished_ns < c->started_ns)
 			c->started_ns = c->finished_ns;
-		(void)container_save(o, c);
+		container_note(o, c);
 		event_add(o, "CONTAINER_STARTED_EVENT", c->id, c->sandbox);
 	}
 	if (c)

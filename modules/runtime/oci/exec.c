@@ -142,7 +142,7 @@ static void exec_timer(void *arg)
 
 /* Write the process file for @cmd in container @c. */
 static int process_write(struct oci *o, const struct container *c, const struct exec *x,
-			 const struct ojson *cmd, bool tty, struct orlop_error *err)
+			 const struct ojson *cmd, bool tty, const struct ojson *size, struct orlop_error *err)
 {
 	cleanup_free char *config = path_of(o, "containers/%s/config.json", c->id);
 	cleanup_ojson struct ojson *spec = NULL;
@@ -159,6 +159,8 @@ static int process_write(struct oci *o, const struct container *c, const struct 
 		return -err->err;
 	if (!e)
 		e = spec_exec(ojson_get(spec, "process"), cmd, tty, &process);
+	if (!e && tty && size)
+		e = ojson_set(process, "consoleSize", ojson_ref((struct ojson *)(uintptr_t)size));
 	if (!e) {
 		text = ojson_text(process, 0, &len);
 		e = text ? ofile_write(AT_FDCWD, x->process_file, text, len, 0600) : -ENOMEM;
@@ -288,7 +290,7 @@ OCI_OP(op_exec_sync)
 	x = exec_new(o, c);
 	if (!x)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	e = process_write(o, c, x, ojson_get(r, "cmd"), false, err);
+	e = process_write(o, c, x, ojson_get(r, "cmd"), false, NULL, err);
 	for (i = 0; i < 2 && !e; i++) {
 		e = pipe_pair(p, err);
 		if (e)
@@ -383,7 +385,9 @@ OCI_OP(op_exec)
 	x = exec_new(o, c);
 	if (!x)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	e = process_write(o, c, x, ojson_get(r, "cmd"), tty, err);
+	x->rows = (uint16_t)ojson_i64(OJSON_AT(r, "consoleSize", "height"), 0);
+	x->cols = (uint16_t)ojson_i64(OJSON_AT(r, "consoleSize", "width"), 0);
+	e = process_write(o, c, x, ojson_get(r, "cmd"), tty, ojson_get_object(r, "consoleSize"), err);
 	if (!e)
 		e = tty ? exec_tty(x, c, call, err) : exec_pipes(x, c, r, call, err);
 	if (e)

@@ -11,6 +11,8 @@ struct exec {
 	char		*process_file;
 	struct orlop_child *child;
 	int		master;		/* of the terminal, -1 */
+	uint16_t	rows;		/* its size at first; 0: not told */
+	uint16_t	cols;
 	int		console;	/* where crun brings it, -1 */
 	struct orlop_fdwatch *console_watch;
 	char		*console_path;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -39,6 +40,15 @@ void exec_console_failed(struct exec *x)
 	orlop_fail(&err, EIO, 0, "", "the command could not be given a terminal (exit code %d)", x->code);
 	reply_error(x->o, call, &err);
 	exec_free(x);
+}
+
+/* Before anything is written to it. */
+static void size_first(const struct exec *x)
+{
+	struct winsize ws = { .ws_row = x->rows, .ws_col = x->cols };
+
+	if (x->rows && x->cols)
+		(void)ioctl(x->master, TIOCSWINSZ, &ws);
 }
 
 static int terminal_open(int *ret_master, int *ret_slave, struct orlop_error *err)
@@ -72,6 +82,7 @@ static int exec_between(struct exec *x, const struct container *c, struct orlop_
 	if (e)
 		return e;
 	x->master = master;
+	size_first(x);
 	fds[0] = fds[1] = fds[2] = slave;
 	e = exec_spawn(x, c, true, fds, -1, err);
 	close(slave);
@@ -105,6 +116,7 @@ void exec_console_ready(void *arg, int32_t fd, uint32_t events)
 	if (!h || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS || h->cmsg_len < CMSG_LEN(sizeof(int)))
 		return;
 	memcpy(&x->master, CMSG_DATA(h), sizeof(int));
+	size_first(x);
 	exec_console_close(x);
 	x->tty_call = NULL;
 	out = fcntl(x->master, F_DUPFD_CLOEXEC, 3);

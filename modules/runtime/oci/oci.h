@@ -212,6 +212,8 @@ void handlers_tell(const struct oci *o, struct ojson *out);		/* runtimeHandlers 
 int state_load(struct oci *o, struct orlop_error *err);
 int sandbox_save(struct oci *o, const struct sandbox *s);
 int container_save(struct oci *o, const struct container *c);
+/* The same where the change has happened anyway: a failure is logged, a restart would find the state before. */
+void container_note(struct oci *o, const struct container *c);
 void sandbox_free(struct sandbox *s);
 void container_free(struct container *c);
 uint64_t pid_start_time(int pid);	/* 0: no such process */

@@ -166,6 +166,7 @@ static int name_give(struct oci *o, struct image *img, const char *list_key, con
 		struct image *other = e->value;
 		struct ojson *list = *list_key == 't' ? other->tags : other->digests;
 		size_t i;
+		int r;
 
 		for (i = 0; i < ojson_count(list); i++) {
 			if (!ojson_string_is(ojson_index(list, i), text))
@@ -173,7 +174,9 @@ static int name_give(struct oci *o, struct image *img, const char *list_key, con
 			if (other == img)
 				return 0;
 			(void)ojson_remove(list, i);
-			(void)image_save(o, other);
+			r = image_save(o, other);
+			if (r)	/* after a restart the name would be that one's again, or nobody's */
+				OLOG(o->h, WARN, "image_not_saved", "image=%s name=%s err=%d ignoring=1", other->id, text, r);
 			break;
 		}
 	}

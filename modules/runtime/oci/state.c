@@ -131,6 +131,14 @@ int container_save(struct oci *o, const struct container *c)
 	return save(o, "containers", c->id, j);
 }
 
+void container_note(struct oci *o, const struct container *c)
+{
+	int e = container_save(o, c);
+
+	if (e)
+		OLOG(o->h, WARN, "state_not_written", "container=%s err=%d ignoring=1", c->id, e);
+}
+
 static int load_json(int dirfd, const char *id, struct ojson **ret)
 {
 	char path[300];

@@ -166,7 +166,7 @@ static void update_done(void *arg)
 
 			OJSON_FOREACH(it, u->want)
 				(void)ojson_set(to, it.key, ojson_ref(it.value));
-			(void)container_save(u->o, c);
+			container_note(u->o, c);
 		}
 		reply_json(u->o, u->call, NULL, NULL);
 	}
