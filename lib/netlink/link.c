@@ -207,3 +207,26 @@ int onl_link_del(struct onl *nl, const char *name)
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
 	return onl_talk(nl, nlh, NULL, NULL);
 }
+
+int onl_link_group(struct onl *nl, const char *name, uint32_t group)
+{
+	struct nlmsghdr *nlh;
+
+	if (strlen(name) >= IFNAMSIZ)
+		return -EINVAL;
+	link_msg(nl, &nlh, RTM_SETLINK, NLM_F_ACK);
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	mnl_attr_put_u32(nlh, IFLA_GROUP, group);
+	return onl_talk(nl, nlh, NULL, NULL);
+}
+
+int onl_group_del(struct onl *nl, uint32_t group)
+{
+	struct nlmsghdr *nlh;
+
+	if (!group)
+		return -EINVAL;
+	link_msg(nl, &nlh, RTM_DELLINK, NLM_F_ACK);
+	mnl_attr_put_u32(nlh, IFLA_GROUP, group);
+	return onl_talk(nl, nlh, NULL, NULL);
+}

@@ -45,6 +45,9 @@ int onl_link_mac(struct onl *nl, int index, const uint8_t mac[6]);
 int onl_link_mtu(struct onl *nl, int index, uint32_t *ret);
 int onl_link_up(struct onl *nl, int index);
 int onl_link_del(struct onl *nl, const char *name);
+/* Put a link into group @group; delete all of a group (not 0) at once, which takes as long as to delete one. */
+int onl_link_group(struct onl *nl, const char *name, uint32_t group);
+int onl_group_del(struct onl *nl, uint32_t group);
 int onl_link_hairpin(struct onl *nl, int index);
 
 /* An IPv4 address with prefix length on a link; EEXIST counts as success. */

@@ -54,7 +54,7 @@ count()
 	echo "processes $(pgrep -c -f "$dir/runtime" || true)"
 	echo "pods $(ls "$dir/kubelet/pods" 2> /dev/null | wc -l)"
 	echo "logs $(find "$dir" -path '*/log/pods/*' -o -path '*/logs/*_*' 2> /dev/null | wc -l)"
-	echo "containers $(find "$dir/runtime/containers" "$dir/runtime/sandboxes" "$dir/runtime/exits" -mindepth 1 -maxdepth 1 2> /dev/null | wc -l)"
+	echo "containers $(find "$dir/runtime/containers" "$dir/runtime/sandboxes" "$dir/runtime/exits" "$dir/runtime/rw" "$dir/runtime/kept/"* -mindepth 1 -maxdepth 1 2> /dev/null | wc -l)"
 	echo "addresses $(find "$dir/cni" -type f | wc -l)"
 }
 batch()	# FIRST LAST

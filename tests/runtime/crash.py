@@ -48,9 +48,9 @@ def leftovers(d):
     """what a runtime that has nothing must not have"""
     o = d.root + "/oci/"
     left = []
-    for sub in ("containers", "sandboxes", "run", "exits", "trash"):
+    for sub in ("containers", "sandboxes", "run", "exits", "trash", "rw", "kept/containers", "kept/sandboxes"):
         left += ["%s/%s" % (sub, x) for x in os.listdir(o + sub)]
-    left += [m for m in d.mounts() if m.startswith(o)]
+    left += [m for m in d.mounts() if m.startswith(o) and m[len(o):] not in rt.MEMORY]
     left += ["process %s" % comm(p)[:120] for p in processes(o) if p != d.p.pid]
     out = subprocess.run("find %s -path '*%s/*' -type d" % (CG, rt.CGROUP), shell=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
     return left + out.split()

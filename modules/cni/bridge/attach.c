@@ -295,6 +295,22 @@ int pod_detach(struct bridge *b, const char *id)
 	return e == -ENODEV ? 0 : e;
 }
 
+void pods_unlink(struct bridge *b, const char *const *ids, uint32_t n)
+{
+	/* a group that nobody else has: who shares this machine has other bridges */
+	const uint32_t group = UINT32_C(0x6f000000) | ((uint32_t)b->index & 0xffffff);
+	char veth[16];
+	uint32_t i;
+
+	for (i = 0; i < n && b->index > 0; i++) {
+		veth_name(ids[i], veth);
+		(void)onl_link_group(b->nl, veth, group);
+	}
+	/* what is left, for whatever reason, is deleted by name */
+	if (n && b->index > 0)
+		(void)onl_group_del(b->nl, group);
+}
+
 static int pod_has(struct bridge *b, const struct lease *l, const char *netns, const char *ifname)
 {
 	struct in6_addr six = lease_addr6(&b->leases, l->host);

@@ -216,20 +216,75 @@ static int op_add(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 	return e;
 }
 
+/* A pod to be detached: of the worker that waits for it. */
+struct going {
+	struct going	*next;
+	const char	*id;
+	int		result;
+	bool		done;
+};
+
+#define GOING_MAX	64u
+
+/* All of @list: those who came while others were detached go together. */
+static void going_detach(struct bridge *b, struct going *list)
+{
+	const char *ids[GOING_MAX];
+	struct going *g;
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&b->lock);
+	for (g = list; g && n < GOING_MAX; g = g->next)
+		ids[n++] = g->id;
+	if (n > 1)
+		pods_unlink(b, ids, n);
+	for (g = list; g; g = g->next) {
+		struct lease *l = lease_find(&b->leases, g->id);
+
+		g->result = l ? lease_end(b, l) : pod_detach(b, g->id);
+	}
+	pthread_mutex_unlock(&b->lock);
+}
+
+static int detach(struct bridge *b, const char *id)
+{
+	struct going me = { .id = id };
+	struct going *list;
+
+	pthread_mutex_lock(&b->going_lock);
+	me.next = b->going;
+	b->going = &me;
+	while (b->detaching && !me.done)
+		pthread_cond_wait(&b->gone, &b->going_lock);
+	if (!me.done) {
+		b->detaching = true;
+		list = b->going;
+		b->going = NULL;
+		pthread_mutex_unlock(&b->going_lock);
+		going_detach(b, list);
+		pthread_mutex_lock(&b->going_lock);
+		/* its owner may be gone as soon as it is done */
+		for (struct going *next; list; list = next) {
+			next = list->next;
+			list->done = true;
+		}
+		b->detaching = false;
+		pthread_cond_broadcast(&b->gone);
+	}
+	pthread_mutex_unlock(&b->going_lock);
+	return me.result;
+}
+
 static int op_del(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		  struct orlop_error *err)
 {
 	struct bridge *b = ctx;
 	struct attach_req a;
-	struct lease *l;
 	int e = attach_parse(b, req, &a, false, err);
 
 	if (e)
 		return e;
-	pthread_mutex_lock(&b->lock);
-	l = lease_find(&b->leases, a.id);
-	e = l ? lease_end(b, l) : pod_detach(b, a.id);
-	pthread_mutex_unlock(&b->lock);
+	e = detach(b, a.id);
 	if (e)
 		return orlop_fail(err, -e, 0, "", "cannot remove the link of %s", a.id);
 	b->h->call_done(call, 0, NULL, NULL);
@@ -368,6 +423,8 @@ static void bridge_fini(void *ctx)
 	onl_close(b->nl);
 	leases_done(&b->leases);
 	pthread_mutex_destroy(&b->lock);
+	pthread_mutex_destroy(&b->going_lock);
+	pthread_cond_destroy(&b->gone);
 	omem_free(b);
 }
 
@@ -385,6 +442,8 @@ static int bridge_init(const struct orlop_host *h, void **ret_ctx, struct orlop_
 	b->masquerade = h->param_bool(h, "masquerade");
 	snprintf(b->table, sizeof(b->table), "orlop-%s", b->name);
 	pthread_mutex_init(&b->lock, NULL);
+	pthread_mutex_init(&b->going_lock, NULL);
+	pthread_cond_init(&b->gone, NULL);
 	if (!*b->name || strlen(b->name) >= IFNAMSIZ || strchr(b->name, '/'))
 		e = orlop_fail(err, EINVAL, 0, "", "bridge = \"%s\": not a link name", b->name);
 	else if ((e = leases_init(&b->leases, h->param(h, "subnet"))))

@@ -18,6 +18,10 @@ struct bridge {
 	uint32_t	mtu;		/* 0: not looked up yet, see mtu_of() */
 	bool		masquerade;
 	pthread_mutex_t	lock;		/* leases, nl: ops run on workers */
+	pthread_mutex_t	going_lock;	/* the next three; never taken with @lock held */
+	pthread_cond_t	gone;
+	struct going	*going;		/* pods to be detached: bridge.c */
+	bool		detaching;	/* somebody is at it for all */
 	struct leases	leases;
 	struct onl	*nl;
 	int		index;		/* of the bridge, 0: not there */
@@ -40,6 +44,8 @@ int bridge_ensure(struct bridge *b, struct orlop_error *err);
 int bridge_remove(struct bridge *b);
 int pod_attach(struct bridge *b, const struct lease *l, struct orlop_error *err);
 int pod_detach(struct bridge *b, const char *id);
+/* The links of several pods at once: the kernel waits for all its processors as long for one as for all. */
+void pods_unlink(struct bridge *b, const char *const *ids, uint32_t n);
 /* Is what pod_attach made still there? 0 or -errno. @netns, @ifname: as asked for now. */
 int pod_check(struct bridge *b, const struct lease *l, const char *netns, const char *ifname, struct orlop_error *err);
 /* Is there a network namespace at @path? No lock. */

@@ -2,7 +2,7 @@
  * cgroup.c - which cgroups this machine has, and removing those that are left empty.
  *
  * v2: one hierarchy. v1 and hybrid: the controllers are v1; crun before 1.9 refuses when it sees
- * the v2 mount beside them, so it is hidden in a mount namespace of its own
+ * the v2 mount beside them, so oci-pause hides it in a mount namespace of its own
  * (libraries.md measured it; `crun --version` is not trusted, hiding never hurts).
  *
  * Moving a process takes a lock that is free for readers (fork, exit); when nobody moved one for a

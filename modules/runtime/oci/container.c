@@ -41,17 +41,26 @@ struct run_job {
 	char		*dir;
 	char		*exit_file;
 	char		*cgroup;	/* remove */
+	char		*rw;
+	char		*kept;
 	char		*trash;
 	const struct handler *rt;
 	bool		by_runtime;	/* remove: the OCI runtime has to */
+	int		result;
+	int		shelter;
+	bool		sealed;
 	struct orlop_error err;
 };
 
 static void run_job_free(struct run_job *j)
 {
+	if (j->shelter >= 0)
+		close(j->shelter);
 	omem_free(j->dir);
 	omem_free(j->exit_file);
 	omem_free(j->cgroup);
+	omem_free(j->rw);
+	omem_free(j->kept);
 	omem_free(j->trash);
 	omem_free(j);
 }
@@ -65,6 +74,8 @@ static struct run_job *run_job_new(struct oci *o, const struct container *c, str
 	j->o = o;
 	j->call = call;
 	j->rt = c->rt;
+	j->shelter = -1;
+	j->err.size = sizeof(j->err);
 	memcpy(j->id, c->id, sizeof(j->id));
 	j->dir = path_of(o, "containers/%s", c->id);
 	j->exit_file = path_of(o, "exits/%s", c->id);
@@ -75,32 +86,42 @@ static struct run_job *run_job_new(struct oci *o, const struct container *c, str
 	return j;
 }
 
-static int runtime_run(struct oci *o, const struct handler *rt, const char *verb, const char *opt, const char *id, proc_fn fn,
-		       void *arg, struct orlop_error *err)
+static int runtime_delete(struct oci *o, const struct handler *rt, const char *id, proc_fn fn, void *arg, struct orlop_error *err)
 {
 	cleanup_free char *run = path_of(o, "run");
-	const char *argv[] = { rt->program, "--root", run, verb, opt ? opt : id, opt ? id : NULL, NULL };
+	const char *argv[] = { rt->program, "--root", run, "delete", "--force", id, NULL };
 
 	if (!run)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	return proc_run(o, argv, handler_flags(o, rt), fn, arg, err);
 }
 
-static void started(void *arg, int32_t code, int32_t sig, const struct obuf *out)
+static void start_work(void *arg)
+{
+	struct run_job *j = arg;
+	cleanup_free char *run = path_of(j->o, "run");
+	const char *argv[] = { j->rt->program, "--root", run, "start", j->id, NULL };
+	const char *const env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+				    j->sealed && j->shelter >= 0 ? RUNTIME_SEALED : NULL, NULL };
+	struct obuf out = OBUF_INIT;
+
+	j->result = run ? proc_here(j->o, j->rt, j->shelter, argv, env, NULL, 0, &out, &j->err) : orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
+	obuf_done(&out);
+}
+
+static void started(void *arg)
 {
 	struct run_job *j = arg;
 	struct oci *o = j->o;
 	struct container *c = omap_get_cstr(&o->containers, j->id);
 	struct orlop_error err = ORLOP_ERROR_INIT;
-	char line[400];
 
-	proc_first_line(out, line, sizeof(line));
 	if (!c) {
 		orlop_fail(&err, ENOENT, 404, "NotFound", "container \"%s\" not found", j->id);
-	} else if (code || sig) {
+	} else if (j->result) {
 		c->busy = false;
 		orlop_fail(&err, EIO, 0, "", "failed to start container: %s: %s",
-			   j->rt->is_crun ? "crun" : "runc", line);
+			   j->rt->is_crun ? "crun" : "runc", j->err.msg);
 	} else {
 		c->busy = false;
 		if (c->state == OCI_CREATED)	/* it may have ended already */
@@ -109,7 +130,7 @@ static void started(void *arg, int32_t code, int32_t sig, const struct obuf *out
 		/* Its end is known already, by the file's time: it did not begin after that. */
 		if (c->finished_ns && c->finished_ns < c->started_ns)
 			c->started_ns = c->finished_ns;
-		container_note(o, c);
+		container_note_start(o, c);
 		event_add(o, "CONTAINER_STARTED_EVENT", c->id, c->sandbox);
 	}
 	if (c)
@@ -156,26 +177,37 @@ OCI_OP(op_start_container)
 	j = run_job_new(o, c, call);
 	if (!j)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	e = runtime_run(o, c->rt, "start", NULL, c->id, started, j, err);
-	if (e)
+	j->shelter = shelter_use(o, c->rt, &j->sealed);
+	if (o->h->work(o->h, 0, start_work, started, j)) {
 		run_job_free(j);
-	else
-		c->busy = true;
-	return e;
+		return orlop_fail(err, ENOMEM, 0, "", "no worker");
+	}
+	c->busy = true;
+	return 0;
 }
 
 /*
- * What a container has, taken away: its mount, and by one rename everything it has on disk, which is
+ * What a container has, taken away: its mount and what is in memory, and by renames what it has on disk, which is
  * deleted when nobody waits for it any more (or at the next start).
  */
+static void into_layer(const struct run_job *j, const char *path, const char *name)
+{
+	cleanup_free char *to = omem_printf("%s/%s", j->rw, name);
+
+	if (!to || rename(path, to))
+		(void)unlink(path);
+}
+
 static void remove_work(void *arg)
 {
 	struct run_job *j = arg;
 
 	rootfs_unmount(j->dir);
-	if (rename(j->dir, j->trash))
-		(void)ofile_remove_tree(AT_FDCWD, j->dir);
-	(void)unlink(j->exit_file);
+	(void)ofile_remove_tree(AT_FDCWD, j->dir);
+	into_layer(j, j->exit_file, "exit");
+	into_layer(j, j->kept, "state.json");
+	if (rename(j->rw, j->trash))
+		(void)ofile_remove_tree(AT_FDCWD, j->rw);
 }
 
 static void left_trash_work(void *arg)
@@ -270,7 +302,7 @@ static void ended_done(void *arg)
 
 	if (!j->by_runtime) {
 		remove_done(j);
-	} else if (runtime_run(j->o, j->rt, "delete", "--force", j->id, deleted, j, &j->err)) {
+	} else if (runtime_delete(j->o, j->rt, j->id, deleted, j, &j->err)) {
 		OLOG(j->o->h, WARN, "runtime_delete", "container=%s said=\"%s\" ignoring=1", j->id, j->err.msg);
 		remove_work(j);
 		remove_done(j);
@@ -292,11 +324,13 @@ static int remove_start(struct oci *o, struct container *c, struct orlop_call *c
 	j->arg = arg;
 	j->err.size = sizeof(j->err);
 	j->cgroup = container_cgroup(o, c);
+	j->rw = path_of(o, "rw/%s", c->id);
+	j->kept = path_of(o, "kept/containers/%s.json", c->id);
 	j->trash = path_of(o, "trash/%s", c->id);
-	if (!j->cgroup || !j->trash)
+	if (!j->cgroup || !j->rw || !j->kept || !j->trash)
 		e = orlop_fail(err, ENOMEM, 0, "", "no memory");
 	else if (c->state != OCI_EXITED)
-		e = runtime_run(o, c->rt, "delete", "--force", c->id, deleted, j, err);
+		e = runtime_delete(o, c->rt, c->id, deleted, j, err);
 	else
 		e = o->h->work(o->h, 0, ended_work, ended_done, j);
 	if (e)

@@ -1,7 +1,7 @@
 /*
  * create.c - a container comes into being.
  *
- * worker (overlay, user, config.json) → conmon, which runs `crun create` and reports the pid on its
+ * worker (overlay, user, config.json, conmon), which runs `crun create` and reports the pid on its
  * sync pipe → state on disk → answer.
  */
 #include "oci.h"
@@ -28,7 +28,8 @@ struct create_job {
 	struct oci	*o;
 	struct container *c;
 	struct orlop_call *call;
-	char		*dir;
+	char		*dir;		/* the bundle */
+	char		*rw;		/* its writable layer */
 	char		*container;	/* JSON */
 	char		*sandbox;	/* JSON */
 	char		*image;		/* JSON of the image config */
@@ -38,6 +39,12 @@ struct create_job {
 	bool		net;
 	bool		ipc;
 	char		*cgroup;
+	char		id[OCI_ID_LEN + 1];
+	const struct handler *rt;
+	char		*log;
+	bool		tty;
+	bool		in;
+	bool		leave_in;
 	char		*pidns;		/* to be joined, NULL: none */
 	bool		userns;
 	uint32_t	root_uid, root_gid;	/* what 0 is on the machine */
@@ -49,7 +56,10 @@ struct create_job {
 	int		sync_fd;
 	struct orlop_fdwatch *sync_watch;
 	struct orlop_timer *timer;	/* is conmon there? */
-	struct orlop_child *child;
+	bool		started;
+	int		shelter;	/* our own descriptor */
+	uint64_t	shelter_sum;
+	bool		sealed;
 	struct obuf	sync;
 };
 
@@ -60,10 +70,11 @@ static void create_free(struct create_job *j)
 	j->o->h->timer_free(j->timer);
 	if (j->sync_fd >= 0)
 		close(j->sync_fd);
-	if (j->child)
-		j->o->h->child_free(j->child);
+	if (j->shelter >= 0)
+		close(j->shelter);
 	obuf_done(&j->sync);
 	omem_free(j->dir);
+	omem_free(j->rw);
 	omem_free(j->container);
 	omem_free(j->sandbox);
 	omem_free(j->image);
@@ -72,6 +83,7 @@ static void create_free(struct create_job *j)
 	omem_free(j->ns_dir);
 	omem_free(j->cgroup);
 	omem_free(j->pidns);
+	omem_free(j->log);
 	omem_free(j);
 }
 
@@ -81,6 +93,7 @@ static void wipe_work(void *arg)
 
 	rootfs_unmount(j->dir);
 	(void)ofile_remove_tree(AT_FDCWD, j->dir);
+	(void)ofile_remove_tree(AT_FDCWD, j->rw);
 }
 
 static void wipe_done(void *arg)
@@ -121,7 +134,7 @@ static void create_fail(struct create_job *j)
 	j->sync_watch = NULL;
 	j->o->h->timer_free(j->timer);
 	j->timer = NULL;
-	if (!j->child || !run || proc_run(j->o, argv, handler_flags(j->o, j->c->rt), create_deleted, j, NULL))
+	if (!j->started || !run || proc_run(j->o, argv, handler_flags(j->o, j->c->rt), create_deleted, j, NULL))
 		create_wipe(j);
 }
 
@@ -193,6 +206,81 @@ static int config_write(struct create_job *j, const struct ojson *image, const s
 	return e ? orlop_fail(&j->err, -e, 0, "", "cannot write %s", rootfs) : 0;
 }
 
+/* On the worker: conmon makes the container, and itself a daemon; what was started is its first process. */
+static int conmon_start(struct create_job *j)
+{
+	struct oci *o = j->o;
+	cleanup_free char *pidfile = omem_printf("%s/pid", j->dir);
+	cleanup_free char *conmon_pid = omem_printf("%s/conmon.pid", j->dir);
+	cleanup_free char *persist = omem_printf("%s/persist", j->dir);
+	cleanup_free char *exits = path_of(o, "exits");
+	cleanup_free char *run = path_of(o, "run");
+	cleanup_free char *log = omem_printf("k8s-file:%s", *j->log ? j->log : "/dev/null");
+	const char *argv[40];
+	const char *const env[] = {
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "_OCI_SYNCPIPE=3",
+		j->sealed && j->shelter >= 0 ? RUNTIME_SEALED : NULL, NULL,
+	};
+	int sync[2];
+	int fd;
+	int n = 0;
+	int e;
+
+	if (!pidfile || !conmon_pid || !persist || !exits || !run || !log)
+		return orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
+	(void)mkdir(persist, 0700);
+	argv[n++] = o->conmon;
+	argv[n++] = "--api-version";
+	argv[n++] = "1";
+	argv[n++] = "-c";
+	argv[n++] = j->id;
+	argv[n++] = "-u";
+	argv[n++] = j->id;
+	argv[n++] = "-r";
+	argv[n++] = j->rt->program;
+	argv[n++] = "-b";
+	argv[n++] = j->dir;
+	argv[n++] = "-p";
+	argv[n++] = pidfile;
+	argv[n++] = "-P";
+	argv[n++] = conmon_pid;
+	argv[n++] = "-l";
+	argv[n++] = log;
+	argv[n++] = "--exit-dir";
+	argv[n++] = exits;
+	argv[n++] = "--persist-dir";
+	argv[n++] = persist;
+	argv[n++] = "--runtime-arg";
+	argv[n++] = "--root";
+	argv[n++] = "--runtime-arg";
+	argv[n++] = run;
+	argv[n++] = "--full-attach";
+	argv[n++] = "--no-sync-log";
+	argv[n++] = "--no-new-keyring";
+	argv[n++] = "--log-level";
+	argv[n++] = "error";
+	if (j->tty)
+		argv[n++] = "-t";
+	if (j->in) {
+		argv[n++] = "-i";
+		if (j->leave_in)
+			argv[n++] = "--leave-stdin-open";
+	}
+	argv[n] = NULL;
+	if (pipe2(sync, O_CLOEXEC))
+		return orlop_fail(&j->err, errno, 0, "", "pipe for conmon");
+	(void)fcntl(sync[0], F_SETFL, O_NONBLOCK);
+	j->sync_fd = sync[0];
+	/* not 3 already: then it would stay close-on-exec */
+	fd = fcntl(sync[1], F_DUPFD_CLOEXEC, 4);
+	j->started = fd >= 0;
+	e = fd < 0 ? orlop_fail(&j->err, errno, 0, "", "pipe for conmon") : proc_here(o, j->rt, j->shelter, argv, env, &fd, 1, NULL, &j->err);
+	close(sync[1]);
+	if (fd >= 0)
+		close(fd);
+	return e == -EIO ? 0 : e;	/* it ended badly: what it has said, or not, tells */
+}
+
 static void create_work(void *arg)
 {
 	struct create_job *j = arg;
@@ -201,8 +289,11 @@ static void create_work(void *arg)
 	cleanup_ojson struct ojson *container = NULL;
 	cleanup_ojson struct ojson *sandbox = NULL;
 	cleanup_ojson struct ojson *volumes = NULL;
+	uint64_t sum;
 	int e = ofile_mkdir_p(j->dir, 0711);
 
+	if (!e)
+		e = ofile_mkdir_p(j->rw, 0711);
 	if (!e)
 		e = parse_text(j->image, &image);
 	if (!e)
@@ -220,15 +311,22 @@ static void create_work(void *arg)
 	if (j->userns) {
 		cleanup_free char *ns = omem_printf("%s/ns/user", j->ns_dir);
 
-		j->result = ns ? rootfs_mount(j->o->root, j->dir, layers, ns, j->root_uid, j->root_gid, &j->err)
+		j->result = ns ? rootfs_mount(j->o->root, j->dir, j->rw, layers, ns, j->root_uid, j->root_gid, &j->err)
 			       : orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
 	} else {
-		j->result = rootfs_mount(j->o->root, j->dir, layers, NULL, 0, 0, &j->err);
+		j->result = rootfs_mount(j->o->root, j->dir, j->rw, layers, NULL, 0, 0, &j->err);
 	}
 	if (!j->result)
 		j->result = imagevols_mount(j->o->root, j->dir, volumes, container, &j->err);
 	if (!j->result)
 		j->result = config_write(j, image, container, sandbox);
+	/* what it mounts into the container must be what we see */
+	if (!j->result && j->shelter >= 0 && (shelter_sum(&sum) || sum != j->shelter_sum)) {
+		close(j->shelter);
+		j->shelter = -1;
+	}
+	if (!j->result)
+		j->result = conmon_start(j);
 }
 
 static void create_finish(struct create_job *j)
@@ -358,114 +456,27 @@ static void conmon_look(void *arg)
 	create_fail(j);
 }
 
-static int conmon_start(struct create_job *j)
+/* It is on its way, or says already what has become of it. */
+static int conmon_watch(struct create_job *j)
 {
 	struct oci *o = j->o;
-	const struct container *c = j->c;
-	cleanup_free char *pidfile = path_of(o, "containers/%s/pid", c->id);
-	cleanup_free char *conmon_pid = path_of(o, "containers/%s/conmon.pid", c->id);
-	cleanup_free char *persist = path_of(o, "containers/%s/persist", c->id);
-	cleanup_free char *exits = path_of(o, "exits");
-	cleanup_free char *run = path_of(o, "run");
-	cleanup_free char *log = omem_printf("k8s-file:%s", *c->log_path ? c->log_path : "/dev/null");
-	const char *argv[40];
-	const char *env[4];
-	char sync_env[32];
-	char start_env[32];
-	struct orlop_spawn s = { .size = sizeof(s) };
-	int32_t fds[5];
-	int sync[2];
-	int start[2];
-	int n = 0;
-	int e;
+	int e = o->h->fd_watch(o->h, j->sync_fd, ORLOP_FD_READ, sync_readable, j, &j->sync_watch);
 
-	if (!pidfile || !conmon_pid || !persist || !exits || !run || !log)
-		return orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
-	(void)mkdir(persist, 0700);
-	argv[n++] = o->conmon;
-	argv[n++] = "--api-version";
-	argv[n++] = "1";
-	argv[n++] = "-c";
-	argv[n++] = c->id;
-	argv[n++] = "-u";
-	argv[n++] = c->id;
-	argv[n++] = "-r";
-	argv[n++] = c->rt->program;
-	argv[n++] = "-b";
-	argv[n++] = j->dir;
-	argv[n++] = "-p";
-	argv[n++] = pidfile;
-	argv[n++] = "-P";
-	argv[n++] = conmon_pid;
-	argv[n++] = "-l";
-	argv[n++] = log;
-	argv[n++] = "--exit-dir";
-	argv[n++] = exits;
-	argv[n++] = "--persist-dir";
-	argv[n++] = persist;
-	argv[n++] = "--runtime-arg";
-	argv[n++] = "--root";
-	argv[n++] = "--runtime-arg";
-	argv[n++] = run;
-	argv[n++] = "--full-attach";
-	argv[n++] = "--no-sync-log";
-	argv[n++] = "--no-new-keyring";
-	argv[n++] = "--log-level";
-	argv[n++] = "error";
-	if (ojson_get_bool(c->config, "tty", false))
-		argv[n++] = "-t";
-	if (ojson_get_bool(c->config, "stdin", false)) {
-		argv[n++] = "-i";
-		if (!ojson_get_bool(c->config, "stdinOnce", false))
-			argv[n++] = "--leave-stdin-open";
-	}
-	argv[n] = NULL;
-	if (pipe2(sync, O_CLOEXEC))
-		return orlop_fail(&j->err, errno, 0, "", "pipe for conmon");
-	if (pipe2(start, O_CLOEXEC)) {
-		e = errno;
-		close(sync[0]);
-		close(sync[1]);
-		return orlop_fail(&j->err, e, 0, "", "pipe for conmon");
-	}
-	(void)fcntl(sync[0], F_SETFL, O_NONBLOCK);
-	snprintf(sync_env, sizeof(sync_env), "_OCI_SYNCPIPE=3");
-	snprintf(start_env, sizeof(start_env), "_OCI_STARTPIPE=4");
-	env[0] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	env[1] = sync_env;
-	env[2] = start_env;
-	env[3] = NULL;
-	fds[0] = -1;
-	fds[1] = -1;
-	fds[2] = -1;
-	fds[3] = sync[1];
-	fds[4] = start[0];
-	s.argv = argv;
-	s.env = env;
-	s.fds = fds;
-	s.n_fds = 5;
-	s.flags = handler_flags(o, c->rt) | ORLOP_SPAWN_SETSID | ORLOP_SPAWN_DETACH;
-	j->sync_fd = sync[0];
-	e = o->h->spawn(o->h, &s, NULL, NULL, &j->child, &j->err);
-	close(sync[1]);
-	close(start[0]);
-	/* it waits for a byte before it makes the container: it is where it should be already */
-	if (!e && write(start[1], "x", 1) != 1)
-		e = orlop_fail(&j->err, errno, 0, "", "conmon does not listen");
-	close(start[1]);
-	if (!e)
-		e = o->h->fd_watch(o->h, j->sync_fd, ORLOP_FD_READ, sync_readable, j, &j->sync_watch);
-	if (!e && !o->h->timer_new(o->h, conmon_look, j, &j->timer))
+	if (e)
+		return orlop_fail(&j->err, -e, 0, "", "conmon cannot be watched");
+	if (!o->h->timer_new(o->h, conmon_look, j, &j->timer))
 		o->h->timer_set(j->timer, LOOK_NS, LOOK_NS);
-	return e;
+	return 0;
 }
 
 static void create_prepared(void *arg)
 {
 	struct create_job *j = arg;
 
+	if (j->shelter < 0 && handler_flags(j->o, j->rt))
+		shelter_renew(j->o);
 	if (!j->result)
-		j->result = conmon_start(j);
+		j->result = conmon_watch(j);
 	if (j->result)
 		create_fail(j);
 }
@@ -518,13 +529,22 @@ static struct create_job *create_new(struct oci *o, struct container *c, const s
 	j->o = o;
 	j->c = c;
 	j->sync_fd = -1;
+	j->rt = c->rt;
+	j->shelter = shelter_use(o, c->rt, &j->sealed);
+	j->shelter_sum = o->shelter_sum;
 	j->err.size = sizeof(j->err);
 	j->net = !s->host_net;
 	j->ipc = !s->host_ipc;
 	j->caps = o->caps;
 	j->dir = path_of(o, "containers/%s", c->id);
+	j->rw = path_of(o, "rw/%s", c->id);
 	j->ns_dir = path_of(o, "sandboxes/%s", s->id);
 	j->cgroup = container_cgroup(o, c);
+	memcpy(j->id, c->id, sizeof(j->id));
+	j->log = omem_strdup(c->log_path);
+	j->tty = ojson_get_bool(c->config, "tty", false);
+	j->in = ojson_get_bool(c->config, "stdin", false);
+	j->leave_in = !ojson_get_bool(c->config, "stdinOnce", false);
 	j->userns = s->userns;
 	if (s->userns) {
 		const struct ojson *u = OJSON_AT(s->config, "linux", "securityContext", "namespaceOptions", "usernsOptions");
@@ -545,7 +565,7 @@ static struct create_job *create_new(struct oci *o, struct container *c, const s
 	j->sandbox = text_of(s->config);
 	j->image = text_of(img->config);
 	j->layers = ojson_text(img->layers, 0, NULL);
-	if (!j->dir || !j->ns_dir || !j->cgroup || !j->container || !j->sandbox || !j->image ||
+	if (!j->dir || !j->rw || !j->ns_dir || !j->cgroup || !j->log || !j->container || !j->sandbox || !j->image ||
 	    !j->layers || !j->volumes) {
 		create_free(j);
 		return NULL;

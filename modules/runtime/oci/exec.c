@@ -196,6 +196,7 @@ int exec_spawn(struct exec *x, const struct container *c, bool tty, const int32_
 	cleanup_free char *run = path_of(o, "run");
 	const int32_t all[4] = { fds[0], fds[1], fds[2], dir };
 	const char *argv[14];
+	const char *started[RUNTIME_ARGS];
 	struct orlop_spawn s = { .size = sizeof(s) };
 	char console[64];
 	int n = 0;
@@ -215,10 +216,10 @@ int exec_spawn(struct exec *x, const struct container *c, bool tty, const int32_
 		argv[n++] = "--tty";
 	argv[n++] = c->id;
 	argv[n] = NULL;
-	s.argv = argv;
+	s.argv = runtime_argv(o, c->rt, argv, started);
 	s.fds = all;
 	s.n_fds = dir >= 0 ? 4 : 3;
-	s.flags = handler_flags(o, c->rt) | ORLOP_SPAWN_SETSID;
+	s.flags = ORLOP_SPAWN_SETSID;
 	return o->h->spawn(o->h, &s, exec_ended, x, &x->child, err);
 }
 

@@ -130,7 +130,7 @@ const struct handler *handler_known(const struct oci *o, const char *name, const
 
 uint32_t handler_flags(const struct oci *o, const struct handler *h)
 {
-	return o->hybrid && h->is_crun ? ORLOP_SPAWN_NEWNS | ORLOP_SPAWN_HIDE_UNIFIED : 0;
+	return o->hybrid && h->is_crun ? PROC_HIDES : 0;
 }
 
 /* What RuntimeClass and user namespaces ask of a runtime's handlers. */

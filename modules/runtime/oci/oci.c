@@ -120,6 +120,36 @@ static int root_share(struct oci *o, struct orlop_error *err)
 	return 0;
 }
 
+static bool dir_empty(const char *path)
+{
+	cleanup_dir DIR *dp = opendir(path);
+	struct dirent *d = NULL;
+
+	while (dp && (d = readdir(dp)) && (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..")))
+		;
+	return dp && !d;
+}
+
+/*
+ * What ends with the machine is kept in memory: of the 40 files and directories that a container has
+ * 15 have to be on disk. Where no tmpfs can be mounted it is on disk, too.
+ */
+static void memory_mount(struct oci *o)
+{
+	static const char *const dirs[] = { "run", "sandboxes", "containers" };
+	size_t i;
+
+	for (i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		cleanup_free char *dir = path_of(o, "%s", dirs[i]);
+		struct stat top;
+		struct stat st;
+
+		if (dir && !stat(o->root, &top) && !stat(dir, &st) && st.st_dev == top.st_dev && dir_empty(dir) &&
+		    mount("orlop", dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0711"))
+			OLOG(o->h, WARN, "no_tmpfs", "dir=%s errno=%d using=disk", dir, errno);
+	}
+}
+
 static uint64_t bounding_caps(void)
 {
 	struct obuf b = OBUF_INIT;
@@ -158,6 +188,7 @@ static void oci_fini(void *ctx)
 	omem_free(o->root);
 	handlers_done(o);
 	omem_free(o->pause);
+	shelter_drop(o);
 	omem_free(o->registries_conf);
 	ojson_unref(o->pinned);
 	ojson_unref(o->orphan_parents);
@@ -166,7 +197,7 @@ static void oci_fini(void *ctx)
 
 static int dirs_make(struct oci *o, struct orlop_error *err)
 {
-	static const char *const dirs[] = { "exits", "run", "l", "trash" };
+	static const char *const dirs[] = { "exits", "l", "trash", "rw", "kept", "kept/sandboxes", "kept/containers", "run", "sandboxes", "containers" };
 	size_t i;
 	int e = ofile_mkdir_p(o->root, 0711);
 
@@ -220,6 +251,7 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 	o->h = h;
 	o->exit_fd = -1;
 	olist_init(&o->handlers);
+	o->shelter = -1;
 	olist_init(&o->pollers);
 	olist_init(&o->execs);
 	olist_init(&o->attaches);
@@ -245,6 +277,8 @@ static int oci_init(const struct orlop_host *h, void **ret_ctx, struct orlop_err
 		e = dirs_make(o, err);
 	if (!e)
 		e = root_share(o, err);
+	if (!e)
+		memory_mount(o);
 	if (e) {
 		oci_fini(o);
 		return e;
@@ -349,6 +383,7 @@ static int oci_start(void *ctx, struct orlop_error *err)
 		if (c->state != OCI_EXITED && !c->start_error)
 			monitor_watch(o, c);
 	}
+	shelter_renew(o);
 	orphans_start(o);
 	trash_start(o);
 	layers_gc(o);

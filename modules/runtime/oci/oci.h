@@ -2,11 +2,15 @@
  * oci.h - the runtime module for OCI runtimes: what its files share.
  *
  * Containers are held by conmon, one process each, which outlives the daemon; crun or runc start
- * them. Everything that must survive a restart is on disk under `root`:
- *   sandboxes/ID/state.json, ns/{net,ipc,uts} (pinned by bind mounts)
- *   containers/ID/state.json, config.json, rootfs (overlay), upper, work, shm, pid, log …
- *   exits/ID        exit code, written by conmon when the container ends
- *   images/…        image.c
+ * them. Everything that must survive a restart is under `root`; on disk what a reboot leaves, too:
+ *   kept/{sandboxes,containers}/ID.json   what is remembered of each (state.c)
+ *   rw/ID/{upper,work}                    a container's writable layer
+ *   exits/ID                              exit code, written by conmon when the container ends
+ *   images/…                              image.c
+ * and in memory (tmpfs) what ends with the machine:
+ *   sandboxes/ID/ns/{net,ipc,uts}, shm    pinned by bind mounts
+ *   containers/ID/                        the bundle: config.json, rootfs (overlay), pid, conmon.pid, ctl …
+ *   run/ID                                of the OCI runtime
  * The module runs on one loop; what may block (mounts, files, unpacking) goes to workers, which see
  * only copies; programs are started by the host.
  */
@@ -129,6 +133,10 @@ struct oci {
 	const struct handler *handler;	/* the nameless one, first of them */
 	enum oci_cgroups cgroups;
 	bool		hybrid;
+	int		shelter;	/* mount namespace in which the unified cgroups are not, -1: none */
+	uint64_t	shelter_sum;
+	bool		shelter_sealed;	/* the runtime is read-only in there */
+	bool		sheltering;	/* one is being made */
 	uint64_t	caps;		/* bounding set */
 	bool		warming;	/* cgroup_warm */
 	struct omap	sandboxes;	/* id → struct sandbox */
@@ -165,6 +173,19 @@ struct oci {
 
 /* @out: what it printed (stdout and stderr together, at most 1 MiB), borrowed. */
 typedef void (*proc_fn)(void *arg, int32_t code, int32_t sig, const struct obuf *out);
+/* In its environment where it is read-only, so that it need not copy itself first. */
+#define RUNTIME_SEALED	"_LIBCONTAINER_CLONED_BINARY=1"
+/* What conmon or the OCI runtime is started with: @argv, after what hides the unified cgroups where that is needed. */
+#define RUNTIME_ARGS	48
+const char *const *runtime_argv(const struct oci *o, const struct handler *rt, const char *const *argv, const char *buf[RUNTIME_ARGS]);
+/* Flag beside ORLOP_SPAWN_…: after what hides them. */
+#define PROC_HIDES	0x80000000u
+/*
+ * On a worker: run to its end (killed after a minute), in @shelter if that is none of -1, else it hides by itself.
+ * @env NULL: PATH only. @fds (NULL: none) become descriptors 3 and up; @out (or NULL): what it printed. 0, -EIO with @err: it failed; other -errno: it did not run.
+ */
+int proc_here(const struct oci *o, const struct handler *rt, int shelter, const char *const *argv, const char *const *env, const int *fds, uint32_t n_fds, struct obuf *out,
+	      struct orlop_error *err);
 /* Run to its end with output captured. 0 (then @fn is called once) or -errno with @err. */
 int proc_run(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn, void *arg,
 	     struct orlop_error *err);
@@ -214,6 +235,8 @@ int sandbox_save(struct oci *o, const struct sandbox *s);
 int container_save(struct oci *o, const struct container *c);
 /* The same where the change has happened anyway: a failure is logged, a restart would find the state before. */
 void container_note(struct oci *o, const struct container *c);
+/* That it was started, and when: in memory, for it ends with the machine. */
+void container_note_start(struct oci *o, const struct container *c);
 void sandbox_free(struct sandbox *s);
 void container_free(struct container *c);
 uint64_t pid_start_time(int pid);	/* 0: no such process */
@@ -280,10 +303,10 @@ int64_t oom_lowest(uint64_t caps);
 /* ---- rootfs.c (workers) -------------------------------------------------------------------------- */
 
 /*
- * Overlay of @layers (under root/l) at DIR/rootfs. @userns (NULL: none): a file that pins a user
+ * Overlay of @layers (under root/l) at DIR/rootfs, written to RW/upper. @userns (NULL: none): a file that pins a user
  * namespace, whose root is @uid, @gid of the machine; the layers' owners are mapped into it.
  */
-int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, const char *userns, uint32_t uid, uint32_t gid,
+int rootfs_mount(const char *root, const char *dir, const char *rw, const struct ojson *layers, const char *userns, uint32_t uid, uint32_t gid,
 		 struct orlop_error *err);
 void rootfs_unmount(const char *dir);
 /* Pin new namespaces as DIR/ns/{net,ipc,uts} with this host name. net only if @net. */
@@ -291,6 +314,19 @@ int ns_pin(const char *dir, const char *hostname, bool net, bool ipc, struct orl
 void ns_unpin(const char *dir);
 /* A tmpfs that a pod's containers share as /dev/shm, at DIR/shm. */
 int shm_mount(const char *dir, uint32_t uid, uint32_t gid, struct orlop_error *err);
+
+/* ---- shelter.c ---------------------------------------------------------------------------------- */
+
+/* Make one, or another that has today's mounts; o->shelter changes when it is there. */
+void shelter_renew(struct oci *o);
+void shelter_drop(struct oci *o);
+/* A descriptor of the caller's for what @rt is to run in, or -1; is its program read-only in there? */
+int shelter_use(const struct oci *o, const struct handler *rt, bool *sealed);
+/* On workers. Of all mounts that a shelter does not get to see by itself. */
+int shelter_sum(uint64_t *ret);
+/* This thread goes there, and back: -ENOTRECOVERABLE if it cannot. */
+int shelter_enter(int fd, int *home);
+int shelter_leave(int home);
 
 /* ---- cgroup.c ------------------------------------------------------------------------------------- */
 

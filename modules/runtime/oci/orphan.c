@@ -172,6 +172,25 @@ static void exits_look(struct oci *o)
 			(void)unlinkat(dirfd(dp), d->d_name, 0);
 }
 
+/*
+ * Is it just being made, by a `create` that goes on without us? To delete it then is to take away its directory, and
+ * what `create` makes afterwards nobody finds any more. The next look will.
+ */
+static bool orphan_unfinished(struct oci *o, int dir, const char *id)
+{
+	time_t now = (time_t)(o->h->now_wall(o->h) / 1000000000u);
+	char path[OCI_ID_LEN + 16];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%.*s/status", OCI_ID_LEN, id);
+	if (!faccessat(dir, path, F_OK, 0))
+		return false;
+	snprintf(path, sizeof(path), "%.*s/state.json", OCI_ID_LEN, id);
+	if (!faccessat(dir, path, F_OK, 0) || fstatat(dir, id, &st, AT_SYMLINK_NOFOLLOW))
+		return false;
+	return st.st_mtime + 3 >= now && st.st_mtime <= now + 1;
+}
+
 static void orphans_look(void *arg)
 {
 	struct oci *o = arg;
@@ -181,7 +200,7 @@ static void orphans_look(void *arg)
 
 	while (dp && (d = readdir(dp)))
 		if (strlen(d->d_name) == OCI_ID_LEN && strspn(d->d_name, "0123456789abcdef") == OCI_ID_LEN &&
-		    !omap_get_cstr(&o->containers, d->d_name))
+		    !omap_get_cstr(&o->containers, d->d_name) && !orphan_unfinished(o, dirfd(dp), d->d_name))
 			orphan_delete(o, d->d_name);
 	exits_look(o);
 	if (++o->orphan_looks >= LOOKS && o->orphan_timer) {

@@ -7,6 +7,8 @@
  *   oci-pause hold DIR
  *       a PID namespace shared by a pod; a child of ours is its first process, reaps what is orphaned
  *       in there and outlives us; its pid goes to DIR/pause.pid and stdout.
+ *   oci-pause hide PROGRAM ARGUMENT…
+ *       PROGRAM in a mount namespace of its own, in which the unified cgroups of a hybrid machine are not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -197,6 +199,17 @@ static int hold(const char *dir)
 	return 0;
 }
 
+static int hide(char **argv)
+{
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL))
+		return fail("cannot make", "a mount namespace");
+	/* not there: nothing to hide */
+	if (umount2("/sys/fs/cgroup/unified", MNT_DETACH) && errno != EINVAL && errno != ENOENT)
+		return fail("cannot unmount", "/sys/fs/cgroup/unified");
+	(void)execvp(argv[0], argv);
+	return fail("cannot run", argv[0]);
+}
+
 int main(int argc, char **argv)
 {
 	int r;
@@ -209,6 +222,8 @@ int main(int argc, char **argv)
 		(void)fflush(NULL);
 		_exit(r);
 	}
-	fprintf(stderr, "usage: oci-pause pin DIR HOSTNAME KINDS UIDMAP GIDMAP | oci-pause hold DIR\n");
+	if (argc > 2 && !strcmp(argv[1], "hide"))
+		return hide(argv + 2);
+	fprintf(stderr, "usage: oci-pause pin DIR HOSTNAME KINDS UIDMAP GIDMAP | oci-pause hold DIR | oci-pause hide PROGRAM …\n");
 	return 2;
 }

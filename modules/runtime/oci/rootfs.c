@@ -89,7 +89,7 @@ static int low_mount(const char *root, const char *dir, const struct ojson *laye
 	return e;
 }
 
-int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, const char *userns, uint32_t uid, uint32_t gid,
+int rootfs_mount(const char *root, const char *dir, const char *rw, const struct ojson *layers, const char *userns, uint32_t uid, uint32_t gid,
 		 struct orlop_error *err)
 {
 	char merged[4096];
@@ -103,9 +103,9 @@ int rootfs_mount(const char *root, const char *dir, const struct ojson *layers, 
 	int e;
 
 	if (make_dir(dir, "rootfs", 0755, merged, sizeof(merged)) ||
-	    make_dir(dir, "upper", 0755, upper, sizeof(upper)) ||
-	    make_dir(dir, "work", 0700, work, sizeof(work)))
-		return orlop_fail(err, errno, 0, "", "cannot make directories in %s", dir);
+	    make_dir(rw, "upper", 0755, upper, sizeof(upper)) ||
+	    make_dir(rw, "work", 0700, work, sizeof(work)))
+		return orlop_fail(err, errno, 0, "", "cannot make directories in %s and %s", dir, rw);
 	if (userns) {
 		if (chown(upper, uid, gid) || chown(work, uid, gid))
 			return orlop_fail(err, errno, 0, "", "cannot give %s away", upper);
@@ -216,6 +216,8 @@ void ns_unpin(const char *dir)
 	char path[4096];
 	size_t i;
 
+	/* of each unmount that does something the kernel's other processors are waited for */
+	(void)umount2(dir, MNT_DETACH);
 	snprintf(path, sizeof(path), "%s/shm", dir);
 	(void)umount2(path, MNT_DETACH);
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <orlop/inline/error.h>
@@ -30,6 +31,7 @@ struct sandbox_job {
 	struct sandbox	*s;
 	struct orlop_call *call;
 	char		*dir;
+	char		*kept;
 	char		*hostname;
 	char		*cgroup;
 	bool		net;
@@ -46,6 +48,7 @@ struct sandbox_job {
 static void job_free(struct sandbox_job *j)
 {
 	omem_free(j->dir);
+	omem_free(j->kept);
 	omem_free(j->hostname);
 	omem_free(j->cgroup);
 	omem_free(j->maps[0]);
@@ -99,6 +102,7 @@ static struct sandbox_job *job_new(struct oci *o, struct sandbox *s, struct orlo
 	j->net = !s->host_net;
 	j->ipc = !s->host_ipc;
 	j->dir = path_of(o, "sandboxes/%s", s->id);
+	j->kept = path_of(o, "kept/sandboxes/%s.json", s->id);
 	j->hostname = omem_strdup(ojson_get_cstr(s->config, "hostname", ""));
 	j->cgroup = omem_strdup(ojson_cstr(OJSON_AT(s->config, "linux", "cgroupParent"), ""));
 	j->own_pid = s->own_pid;
@@ -108,7 +112,7 @@ static struct sandbox_job *job_new(struct oci *o, struct sandbox *s, struct orlo
 		j->maps[0] = map_text(ojson_get(userns_of(s->config), "uids"), &j->uid);
 		j->maps[1] = map_text(ojson_get(userns_of(s->config), "gids"), &j->gid);
 	}
-	if ((s->userns && (!j->maps[0] || !j->maps[1])) || !j->dir || !j->hostname || !j->cgroup) {
+	if ((s->userns && (!j->maps[0] || !j->maps[1])) || !j->dir || !j->kept || !j->hostname || !j->cgroup) {
 		job_free(j);
 		return NULL;
 	}
@@ -129,6 +133,8 @@ static void run_work(void *arg)
 		j->result = orlop_fail(&j->err, -e, 0, "", "cannot make %s", j->dir);
 		return;
 	}
+	/* all that is mounted in there can be taken away at once; where this fails it goes one by one */
+	(void)mount(j->dir, j->dir, NULL, MS_BIND, NULL);
 	if (j->ipc)
 		j->result = shm_mount(j->dir, j->uid, j->gid, &j->err);
 	if (!j->result && j->maps[0]) {
@@ -149,6 +155,7 @@ static void wipe_work(void *arg)
 	pause_kill(j->pause_pid, j->pause_start);
 	ns_unpin(j->dir);
 	(void)ofile_remove_tree(AT_FDCWD, j->dir);
+	(void)unlink(j->kept);
 }
 
 static void run_fail(void *arg)
@@ -314,14 +321,8 @@ static void stop_done(void *arg)
 	struct sandbox *s = j->s;
 
 	s->busy = false;
-	s->ready = false;
-	j->result = sandbox_save(j->o, s);
-	if (j->result) {
-		orlop_fail(&j->err, -j->result, 0, "", "cannot write the state of sandbox %s", s->id);
-		reply_error(j->o, j->call, &j->err);
-	} else {
-		reply_json(j->o, j->call, NULL, NULL);
-	}
+	s->ready = false;	/* whoever reads its state finds no pins */
+	reply_json(j->o, j->call, NULL, NULL);
 	job_free(j);
 }
 
@@ -331,6 +332,8 @@ static void remove_work(void *arg)
 
 	stop_work(j);
 	j->result = ofile_remove_tree(AT_FDCWD, j->dir);
+	if (!j->result || j->result == -ENOENT)
+		j->result = unlink(j->kept) && errno != ENOENT ? -errno : 0;
 }
 
 static void remove_done(void *arg)

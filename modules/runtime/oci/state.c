@@ -72,7 +72,7 @@ void container_free(struct container *c)
 
 static int save(struct oci *o, const char *kind, const char *id, struct ojson *take_j)
 {
-	cleanup_free char *path = path_of(o, "%s/%s/state.json", kind, id);
+	cleanup_free char *path = path_of(o, "kept/%s/%s.json", kind, id);
 	cleanup_free char *text = NULL;
 	size_t len = 0;
 
@@ -139,15 +139,40 @@ void container_note(struct oci *o, const struct container *c)
 		OLOG(o->h, WARN, "state_not_written", "container=%s err=%d ignoring=1", c->id, e);
 }
 
-static int load_json(int dirfd, const char *id, struct ojson **ret)
+void container_note_start(struct oci *o, const struct container *c)
 {
-	char path[300];
+	cleanup_free char *path = path_of(o, "containers/%s/started", c->id);
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)c->started_ns);
+
+	if (!path || ofile_write(AT_FDCWD, path, text, (size_t)n, 0600))
+		container_note(o, c);
+}
+
+/* After a reboot nobody knows: then it was started when it was made. */
+static void start_load(struct oci *o, struct container *c)
+{
+	cleanup_free char *dir = path_of(o, "containers/%s", c->id);
+	cleanup_free char *path = path_of(o, "containers/%s/started", c->id);
+	cleanup_obuf struct obuf b = OBUF_INIT;
+
+	if (c->state != OCI_CREATED || c->start_error || !dir || !path)
+		return;
+	if (!ofile_read(AT_FDCWD, path, 32, &b) && b.len)
+		c->started_ns = strtoull(obuf_cstr(&b), NULL, 10);
+	else if (access(dir, F_OK))
+		c->started_ns = c->created_ns;
+	if (c->started_ns)
+		c->state = OCI_RUNNING;
+}
+
+static int load_json(int dirfd, const char *name, struct ojson **ret)
+{
 	struct obuf b;
 	int e;
 
-	snprintf(path, sizeof(path), "%s/state.json", id);
 	obuf_init(&b);
-	e = ofile_read(dirfd, path, 4u << 20, &b);
+	e = ofile_read(dirfd, name, 4u << 20, &b);
 	if (!e)
 		e = ojson_parse(b.data, b.len, ret, NULL);
 	if (!e && !ojson_get_object(*ret, "config")) {
@@ -183,7 +208,7 @@ static int sandbox_load(struct oci *o, const char *id, const struct ojson *j)
 	s->pause_start = (uint64_t)ojson_get_i64(j, "pauseStart", 0);
 	if (s->own_pid && (!s->pause_start || pid_start_time(s->pause_pid) != s->pause_start))
 		s->ready = false;
-	/* after a reboot the pins are plain files: the sandbox is gone; one of the host's network has that of its name */
+	/* after a reboot the pins are not there, or plain files: the sandbox is gone; one of the host's network has that of its name */
 	if (s->ready && (stat(pin, &st) || stat(dir, &st_dir) || st.st_dev == st_dir.st_dev))
 		s->ready = false;
 	if (omap_put_cstr(&o->sandboxes, s->id, s)) {
@@ -244,6 +269,7 @@ static int container_load(struct oci *o, const char *id, const struct ojson *j)
 		container_free(c);
 		return -ENOMEM;
 	}
+	start_load(o, c);
 	if (c->state != OCI_EXITED)
 		container_check_exit(o, c);
 	if (c->state != OCI_EXITED && !c->start_error && pid_start_time(c->pid) != c->pid_start) {
@@ -258,9 +284,10 @@ static int container_load(struct oci *o, const char *id, const struct ojson *j)
 	return 0;
 }
 
-static bool id_ok(const char *name)
+/* An id with @after behind it. */
+static bool id_ok(const char *name, const char *after)
 {
-	return strlen(name) == OCI_ID_LEN && strspn(name, "0123456789abcdef") == OCI_ID_LEN;
+	return strspn(name, "0123456789abcdef") == OCI_ID_LEN && !strcmp(name + OCI_ID_LEN, after);
 }
 
 /* Where it was to be, as its configuration says: the OCI runtime may be making that just now, and find its bundle gone. */
@@ -294,7 +321,7 @@ static void leftover_pause(const char *dir)
 	obuf_done(&b);
 }
 
-/* A directory without a readable state was cut off while being made: nothing runs from it. */
+/* A directory of which no state is kept was cut off while being made: nothing runs from it. */
 static void leftover_remove(struct oci *o, const char *kind, const char *id)
 {
 	cleanup_free char *dir = path_of(o, "%s/%s", kind, id);
@@ -305,47 +332,68 @@ static void leftover_remove(struct oci *o, const char *kind, const char *id)
 	if (!strcmp(kind, "containers")) {
 		leftover_cgroup(o, dir);
 		rootfs_unmount(dir);
-	} else {
+	} else if (!strcmp(kind, "sandboxes")) {
 		leftover_pause(dir);
 		ns_unpin(dir);
 	}
 	(void)ofile_remove_tree(AT_FDCWD, dir);
 }
 
-static int load_kind(struct oci *o, const char *kind,
-		     int (*load)(struct oci *o, const char *id, const struct ojson *j),
+static int dir_open(struct oci *o, const char *name, DIR **ret, struct orlop_error *err)
+{
+	cleanup_free char *dir = path_of(o, "%s", name);
+	int e = dir ? ofile_mkdir_p(dir, 0711) : -ENOMEM;
+
+	if (e)
+		return orlop_fail(err, -e, 0, "", "cannot make %s/%s", o->root, name);
+	*ret = opendir(dir);
+	return *ret ? 0 : orlop_fail(err, errno, 0, "", "cannot read %s", dir);
+}
+
+static int load_kept(struct oci *o, const char *name, int (*load)(struct oci *o, const char *id, const struct ojson *j),
 		     struct orlop_error *err)
 {
-	cleanup_free char *dir = path_of(o, "%s", kind);
+	cleanup_dir DIR *dp = NULL;
 	struct dirent *d;
-	DIR *dp;
-	int e;
+	int e = dir_open(o, name, &dp, err);
 
-	if (!dir)
-		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	e = ofile_mkdir_p(dir, 0711);
-	if (e)
-		return orlop_fail(err, -e, 0, "", "cannot make %s", dir);
-	dp = opendir(dir);
-	if (!dp)
-		return orlop_fail(err, errno, 0, "", "cannot read %s", dir);
 	while (!e && (d = readdir(dp))) {
 		cleanup_ojson struct ojson *j = NULL;
+		char id[OCI_ID_LEN + 1];
 
-		if (!id_ok(d->d_name))
+		if (!id_ok(d->d_name, ".json"))
 			continue;
+		snprintf(id, sizeof(id), "%.*s", OCI_ID_LEN, d->d_name);
 		if (load_json(dirfd(dp), d->d_name, &j))
-			leftover_remove(o, kind, d->d_name);
-		else
-			e = load(o, d->d_name, j);
+			(void)unlinkat(dirfd(dp), d->d_name, 0);
+		else if (load(o, id, j))
+			e = orlop_fail(err, ENOMEM, 0, "", "cannot load %s/%s", name, d->d_name);
 	}
-	closedir(dp);
-	return e ? orlop_fail(err, -e, 0, "", "cannot load %s", dir) : 0;
+	return e;
+}
+
+/* What @known has no state of. */
+static int leftovers_remove(struct oci *o, const char *kind, const struct omap *known, struct orlop_error *err)
+{
+	cleanup_dir DIR *dp = NULL;
+	struct dirent *d;
+	int e = dir_open(o, kind, &dp, err);
+
+	while (!e && (d = readdir(dp)))
+		if (id_ok(d->d_name, "") && !omap_get_cstr(known, d->d_name))
+			leftover_remove(o, kind, d->d_name);
+	return e;
 }
 
 int state_load(struct oci *o, struct orlop_error *err)
 {
-	int e = load_kind(o, "sandboxes", sandbox_load, err);
+	int e = load_kept(o, "kept/sandboxes", sandbox_load, err);
 
-	return e ? e : load_kind(o, "containers", container_load, err);
+	if (!e)
+		e = load_kept(o, "kept/containers", container_load, err);
+	if (!e)
+		e = leftovers_remove(o, "sandboxes", &o->sandboxes, err);
+	if (!e)
+		e = leftovers_remove(o, "containers", &o->containers, err);
+	return e ? e : leftovers_remove(o, "rw", &o->containers, err);
 }

@@ -347,7 +347,7 @@ static int add_container(struct stats_job *j, struct container *c)
 	obuf_init(&t->net);
 	memcpy(t->id, c->id, sizeof(t->id));
 	t->cgroup = container_cgroup(j->o, c);
-	t->dir = path_of(j->o, "containers/%s", c->id);
+	t->dir = path_of(j->o, "rw/%s", c->id);
 	t->walk = now < c->layer_at || now - c->layer_at > LAYER_KEEP_NS;
 	j->n++;
 	return t->cgroup && t->dir ? 0 : -ENOMEM;

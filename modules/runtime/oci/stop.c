@@ -126,7 +126,8 @@ static void kill_rest(struct oci *o, const struct container *c)
 		rest_done(r);
 }
 
-void container_ended(struct oci *o, struct container *c)
+/* @filed: by its exit file, which says the same when we are asked after a restart. */
+static void ended(struct oci *o, struct container *c, bool filed)
 {
 	cleanup_free char *oom = path_of(o, "containers/%s/persist/oom", c->id);
 
@@ -135,11 +136,16 @@ void container_ended(struct oci *o, struct container *c)
 	if (!c->finished_ns)
 		c->finished_ns = o->h->now_wall(o->h);
 	c->oom = oom && !access(oom, F_OK);
-	if (container_save(o, c))
+	if ((!filed || c->oom) && container_save(o, c))
 		OLOG(o->h, WARN, "state_not_saved", "container=%s", c->id);
 	event_add(o, "CONTAINER_STOPPED_EVENT", c->id, c->sandbox);
 	kill_rest(o, c);
 	stop_answer_all(o, c);
+}
+
+void container_ended(struct oci *o, struct container *c)
+{
+	ended(o, c, false);
 }
 
 void container_check_exit(struct oci *o, struct container *c)
@@ -159,7 +165,7 @@ void container_check_exit(struct oci *o, struct container *c)
 			c->started_ns = c->created_ns;
 		if (c->finished_ns && c->finished_ns < c->started_ns)
 			c->started_ns = c->finished_ns;	/* the clock of files is coarser */
-		container_ended(o, c);
+		ended(o, c, true);
 	}
 	obuf_done(&b);
 }
