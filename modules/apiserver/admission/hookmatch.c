@@ -1,5 +1,6 @@
 /* hookmatch.c - which webhooks are asked about a write: rules, selectors, and the version they know. */
 #include "hook.h"
+#include "../registry/custom.h"
 
 #include "../registry/render.h"
 #include "selector/oselector.h"
@@ -69,7 +70,7 @@ static const struct reg_kind *seen_as(const struct hook_run *run, const struct o
 	if (ojson_string_is(ojson_get(conf, "matchPolicy"), "Exact"))
 		return NULL;
 	for (uint16_t i = 0; i < k->schema->n_resources; i++)
-		if (k->kinds[i].stored == k && hook_served(&k->kinds[i]) && rules_match(op, conf, &k->kinds[i]))
+		if ((k->kinds[i].stored == k || (k->set && k->set->webhook)) && hook_served(&k->kinds[i]) && rules_match(op, conf, &k->kinds[i]))
 			return &k->kinds[i];
 	return NULL;
 }

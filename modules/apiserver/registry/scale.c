@@ -1,4 +1,5 @@
 /* scale.c - the scale subresource: one number of a workload as an object of its own. */
+#include "convert.h"
 #include "render.h"
 #include "write.h"
 
@@ -64,29 +65,45 @@ int scale_get(struct reg_op *op, const struct reg_kind *k, struct ojson *obj, st
 	return obuf_err(out);
 }
 
-void scale_finish(struct reg_op *op)
+static void finish(struct reg_op *op, struct ojson *obj)
 {
 	struct write *w = op->w;
-	struct ojson *obj = NULL;
-	struct obuf b = OBUF_INIT;
-	int r;
+	int r = scale_get(op, w->k, obj, &op->out);
 
-	if (w->action == WRITE_NOTHING)
-		obuf_append(&b, w->base_json.p, w->base_json.len);
-	else
-		reg_stored_put(&w->stored, &b);
-	r = obuf_err(&b);
-	if (r == 0)
-		r = render_parse(w->k, (struct orlop_bytes){ b.data, b.len }, &obj);
-	obuf_done(&b);
-	if (r == 0)
-		r = scale_get(op, w->k, obj, &op->out);
-	ojson_unref(obj);
 	op->ans.rev = w->action == WRITE_NOTHING ? w->base_rev : w->stored.rev;
 	if (r)
 		reg_finish(op, reg_failed(op, r, NULL));
 	else
 		reg_finish_text(op, 200);
+}
+
+void scale_finish(struct reg_op *op)
+{
+	struct write *w = op->w;
+	bool same = w->action == WRITE_NOTHING;
+	struct ojson *obj = NULL;
+	struct obuf b = OBUF_INIT;
+	int r;
+
+	if (same)
+		obuf_append(&b, w->base_json.p, w->base_json.len);
+	else
+		reg_stored_put(&w->stored, &b);
+	r = obuf_err(&b);
+	if (r == 0 && convert_hooked(w->k)) {
+		convert_one(op, w->k, (struct orlop_bytes){ b.data, b.len },
+			    same ? w->base_version : RB((w->out ? w->k->set->storage : w->k)->version), finish);
+		obuf_done(&b);
+		return;
+	}
+	if (r == 0)
+		r = render_parse(w->k, (struct orlop_bytes){ b.data, b.len }, &obj);
+	obuf_done(&b);
+	if (r)
+		reg_finish(op, reg_failed(op, r, NULL));
+	else
+		finish(op, obj);
+	ojson_unref(obj);
 }
 
 /* The Scale that the client wants: its body, or the present one with the patch applied. */

@@ -46,10 +46,13 @@ struct write {
 	struct obuf	base_buf;
 	struct orlop_object *base_obj;
 	struct ojson	*old;		/* typed tree with kind and apiVersion, NULL: none */
+	struct orlop_bytes base_version;	/* of custom kinds: in which it is stored */
+	bool		converted;	/* old is in the version of the request (convert.h) */
 
 	/* what shall be */
 	enum write_action action;
 	struct ojson	*obj;		/* typed tree */
+	struct ojson	*out;		/* it in the version that is stored, where a webhook made that; NULL: obj */
 	struct ojson	*mf_requested;	/* managedFields as the client sent them, or NULL */
 	bool		dirty;		/* members were added: order is to be restored */
 	bool		no_managed;	/* managedFields stay as they are */
