@@ -35,6 +35,8 @@ int admission_pod_security(struct reg_op *op, const struct ojson *obj, const str
 /* class.c */
 int admission_runtime_class(struct reg_op *op, struct ojson *pod);
 int admission_default_class(struct reg_op *op, struct ojson *obj);
+/* StorageObjectInUseProtection */
+int admission_storage_protection(struct reg_op *op, struct ojson *obj);
 int admission_claim_resize(struct reg_op *op, const struct ojson *claim, const struct ojson *old);
 int admission_node_taints(struct reg_op *op, struct ojson *node, const struct ojson *old);
 
