@@ -19,6 +19,9 @@ struct hook_body {
 	const char	*version;
 	const char	*kind;
 	const char	*api_version;
+	const char	*operation;	/* NULL: as of any write */
+	bool		bare;		/* it has no labels: no selector selects it */
+	struct write	*under;		/* of a Scale: the write of the object, which goes on */
 	void		(*go)(struct reg_op *op);	/* when it may be done */
 };
 

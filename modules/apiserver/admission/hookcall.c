@@ -74,10 +74,14 @@ static int put_user(struct reg_op *op, struct ojson *request)
 
 static int put_options(struct reg_op *op, struct ojson *request, const char *operation)
 {
-	struct ojson *o = ojson_ensure_object(request, "options"), *dry;
+	bool none = !strcmp(operation, "CONNECT");
+	struct ojson *o = none ? NULL : ojson_ensure_object(request, "options"), *dry;
 	const char *kind = op->rq.verb == REG_PATCH ? "PatchOptions" : !strcmp(operation, "CREATE") ? "CreateOptions" :
 			   !strcmp(operation, "UPDATE") ? "UpdateOptions" : "DeleteOptions";
 	int r = o ? ojson_set_cstr(o, "kind", kind) : -ENOMEM;
+
+	if (none)
+		return ojson_put(request, "options", NULL);
 
 	if (r == 0)
 		r = ojson_set_cstr(o, "apiVersion", "meta.k8s.io/v1");
@@ -95,7 +99,8 @@ static int question(struct hook_ask *a, struct obuf *out)
 	struct hook_run *run = a->run;
 	struct reg_op *op = run->op;
 	struct write *w = op->w;
-	const char *operation = !run->obj ? "DELETE" : w->old ? "UPDATE" : "CREATE";
+	const char *operation = run->body && run->body->operation ? run->body->operation : !run->obj ? "DELETE" :
+				w->old ? "UPDATE" : "CREATE";
 	struct ojson *review = ojson_new_object(), *q = review ? ojson_ensure_object(review, "request") : NULL;
 	const struct reg_kind *asked = run->body ? run->body->k : op->k->stored == w->k ? op->k : w->k;
 	/* what is made gets its name, if that is generated, and its identity after they have changed it */
@@ -114,7 +119,7 @@ static int question(struct hook_ask *a, struct obuf *out)
 		r = put_kind(q, "requestKind", "requestResource", asked, run->body);
 	if (r == 0 && op->rq.sub.len)
 		r = ojson_set_string(q, "requestSubResource", op->rq.sub.p, op->rq.sub.len);
-	if (r == 0 && !unnamed)
+	if (r == 0 && !unnamed && !op->rq.collection)
 		r = ojson_set_string(q, "name", w->name.p ? w->name.p : "", w->name.len);
 	if (r == 0 && (w->ns.len || w->k == op->sh->rg->namespaces))
 		r = w->ns.len ? ojson_set_string(q, "namespace", w->ns.p, w->ns.len) :
@@ -126,7 +131,7 @@ static int question(struct hook_ask *a, struct obuf *out)
 	if (r == 0)
 		r = put_object(op, q, "object", run->obj, a->k->as, run->body);
 	if (r == 0)
-		r = put_object(op, q, "oldObject", w->old, a->k->as, NULL);
+		r = put_object(op, q, "oldObject", w->old, a->k->as, run->body);
 	if (r == 0)
 		r = ojson_set_bool(q, "dryRun", op->opt.dry_run);
 	if (r == 0)

@@ -37,6 +37,8 @@ static const char *operation(const struct reg_op *op)
 {
 	if (op->rq.verb == REG_DELETE || op->rq.verb == REG_DELETECOLLECTION)
 		return "DELETE";
+	if (op->w->hook_body && op->w->hook_body->operation)
+		return op->w->hook_body->operation;
 	return op->w->old ? "UPDATE" : "CREATE";
 }
 
@@ -98,6 +100,8 @@ static bool is_selected(struct hook_run *run, const struct ojson *conf, const st
 
 	if (!cluster && !selects(ojson_get(conf, "namespaceSelector"), of_ns, NULL, false))
 		return false;
+	if (run->body && run->body->bare)
+		return ojson_count(ojson_get(conf, "objectSelector")) == 0;
 	return selects(ojson_get(conf, "objectSelector"), run->obj ? is : was, was, run->obj && w->old);
 }
 

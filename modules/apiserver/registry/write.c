@@ -420,6 +420,10 @@ static void attempt(struct reg_op *op)
 		return;
 	}
 	r = w->make(op);
+	if (r == 0 && scale_asks(op)) {
+		scale_ask(op, attempt);
+		return;
+	}
 	if (r == -EINPROGRESS) {
 		admission_hooks_run(op, hooked);
 		return;
