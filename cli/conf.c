@@ -58,6 +58,8 @@ static const struct conf_module list[] = {
 	{ "controllers/endpointslice", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/disruption", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/resourcequota", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/pv-protection", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/pvc-protection", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/certificate", false, "", {
 		{ "ca_file", "\"%D/pki/ca.crt\"" },
 		{ "ca_key_file", "\"%D/pki/ca.key\"" },

@@ -204,6 +204,90 @@ static void check_versions(const struct def *d, const struct ojson *list)
 	(void)served;
 }
 
+/* Field names are those of upstream's internal type. */
+static void check_client(const struct def *d, const struct ojson *cc)
+{
+	static const char form[] = "desired format: https://host[/path]";
+	static const char at[] = "spec.conversion.webhookClientConfig.url", service[] = "spec.conversion.webhookClientConfig.service";
+	const char *url = ojson_get_cstr(cc, "url", ""), *host, *path = ojson_get_cstr(OJSON_AT(cc, "service"), "path", "");
+	int64_t port = ojson_get_i64(OJSON_AT(cc, "service"), "port", 443);
+	char what[64], where[96];
+	size_t n;
+
+	if (!cc) {
+		required(d, "spec.conversion.webhookClientConfig", "required when strategy is set to Webhook");
+		return;
+	}
+	if (ojson_has(cc, "url") == ojson_has(cc, "service")) {
+		required(d, "spec.conversion.webhookClientConfig", "exactly one of url or service is required");
+		return;
+	}
+	if (ojson_has(cc, "service")) {
+		for (int i = 0; i < 2; i++) {
+			const char *key = i ? "namespace" : "name";
+
+			snprintf(where, sizeof(where), "%s.%s", service, key);
+			snprintf(what, sizeof(what), "service %s is required", key);
+			if (!ojson_get_cstr(ojson_get(cc, "service"), key, "")[0])
+				required(d, where, what);
+		}
+		snprintf(where, sizeof(where), "%s.path", service);
+		if (path[0] && path[0] != '/')
+			invalid(d, where, path, "must start with a '/'");
+		snprintf(where, sizeof(where), "%s.port", service);
+		if (port < 1 || port > 65535)
+			say(d, "FieldValueInvalid", where, "Invalid value: %lld: port is not valid: must be between 1 and 65535, inclusive",
+			    (long long)port);
+		return;
+	}
+	n = strcspn(url, ":");
+	if (strncmp(url, "https://", 8)) {
+		say(d, "FieldValueInvalid", at, "Invalid value: \"%.*s\": 'https' is the only allowed URL scheme; %s", url[n] ? (int)n : 0,
+		    url, form);
+		return;
+	}
+	host = url + 8;
+	n = strcspn(host, "/?#");
+	if (!n)
+		say(d, "FieldValueInvalid", at, "Invalid value: \"\": host must be specified; %s", form);
+	if (memchr(host, '@', n))
+		say(d, "FieldValueInvalid", at, "Invalid value: \"%.*s\": user information is not permitted in the URL",
+		    (int)strcspn(host, "@"), host);
+	if (strchr(host, '#'))
+		invalid(d, at, strchr(host, '#') + 1, "fragments are not permitted in the URL");
+	if (strchr(host, '?'))
+		invalid(d, at, strchr(host, '?') + 1, "query parameters are not permitted in the URL");
+}
+
+static void check_reviews(const struct def *d, const struct ojson *list)
+{
+	static const char at[] = "spec.conversion.conversionReviewVersions";
+	cleanup_obuf struct obuf all = OBUF_INIT;
+	bool known = false;
+	char where[96];
+
+	if (!ojson_count(list)) {
+		required(d, at, "");
+		return;
+	}
+	OJSON_FOREACH_ELEM(i, e, list) {
+		const char *v = ojson_cstr(e, ""), *bad = oschema_format_check(OSCHEMA_FMT_DNS1035_LABEL, v, strlen(v));
+		bool twice = false;
+
+		for (size_t k = 0; k < i; k++)
+			twice = twice || ojson_string_is(ojson_index(list, k), v);
+		snprintf(where, sizeof(where), "%s[%zu]", at, (size_t)i);
+		if (twice)
+			invalid(d, where, v, "duplicate version");
+		else if (bad)
+			invalid(d, where, v, bad);
+		known = known || !strcmp(v, "v1") || !strcmp(v, "v1beta1");
+		obuf_printf(&all, "%s\"%s\"", i ? "," : "", v);
+	}
+	if (!known)
+		say(d, "FieldValueInvalid", at, "Invalid value: [%s]: must include at least one of v1, v1beta1", obuf_cstr(&all));
+}
+
 static void check_conversion(const struct def *d, const struct ojson *c)
 {
 	const char *how = ojson_get_cstr(c, "strategy", "");
@@ -216,15 +300,17 @@ static void check_conversion(const struct def *d, const struct ojson *c)
 	else if (strcmp(how, "None") && strcmp(how, "Webhook"))
 		say(d, "FieldValueNotSupported", "spec.conversion.strategy",
 		    "Unsupported value: \"%s\": supported values: \"None\", \"Webhook\"", how);
-	if (!strcmp(how, "None") && hook)
-		say(d, "FieldValueForbidden", "spec.conversion.webhook",
-		    "Forbidden: should not be set when strategy is not set to Webhook");
-	if (strcmp(how, "Webhook"))
+	if (strcmp(how, "Webhook")) {
+		if (ojson_get_object(hook, "clientConfig"))
+			say(d, "FieldValueForbidden", "spec.conversion.webhookClientConfig",
+			    "Forbidden: should not be set when strategy is not set to Webhook");
+		if (ojson_count(ojson_get_array(hook, "conversionReviewVersions")))
+			say(d, "FieldValueForbidden", "spec.conversion.conversionReviewVersions",
+			    "Forbidden: should not be set when strategy is not set to Webhook");
 		return;
-	if (!ojson_get_object(hook, "clientConfig"))
-		required(d, "spec.conversion.webhook.clientConfig", "required when strategy is set to Webhook");
-	if (!ojson_count(ojson_get_array(hook, "conversionReviewVersions")))
-		required(d, "spec.conversion.webhook.conversionReviewVersions", "");
+	}
+	check_client(d, ojson_get_object(hook, "clientConfig"));
+	check_reviews(d, ojson_get_array(hook, "conversionReviewVersions"));
 }
 
 static void check_change(const struct def *d, const struct ojson *spec, const struct ojson *was)

@@ -85,6 +85,8 @@ const struct ocrd_node *ocrd_prop(const struct ocrd_node *n, const char *name, s
  */
 int ocrd_take(const struct ocrd_node *n, const struct ojson *in, bool root, const char *path,
 	      struct oschema_texts *unknown, struct ojson **ret);
+/* The same of a whole object, silently and without defaults. */
+int ocrd_prune(const struct ocrd_node *n, const struct ojson *in, struct ojson **ret);
 
 /* A finding: reason "FieldValueInvalid" …, field path, message without the path. */
 typedef void (*ocrd_report_fn)(void *arg, const char *reason, const char *field, const char *message);

@@ -217,7 +217,7 @@ static int resource(struct otables *t, const struct ojson *spec, const struct oj
 	const struct ojson *scale = OJSON_AT(v, "subresources", "scale");
 	bool namespaced = strcmp(ojson_get_cstr(spec, "scope", ""), "Cluster") != 0;
 	struct oschema_resource res = { .verbs = VERBS_ALL, .grace_s = -1, .name_rule = OSCHEMA_FMT_DNS1123_SUBDOMAIN,
-					.flags = OSCHEMA_S_GENERATION };
+					.flags = OSCHEMA_S_GENERATION | OSCHEMA_S_VERSIONED };
 	cleanup_ojson struct ojson *empty = schema ? NULL : ojson_new_object();
 	const char *text;
 	int r = ocrd_compile(&o->arena, schema ? schema : empty, &ret->root);

@@ -11,6 +11,7 @@
 
 struct take {
 	struct oschema_texts *unknown;
+	bool		bare;		/* no defaults */
 };
 
 /* One member of the object that comes out. */
@@ -103,13 +104,13 @@ static int take_object(const struct take *t, const struct ocrd_node *n, bool kee
 			continue;
 		}
 		if (!it.value && m.node && !(m.node->flags & OCRD_NULLABLE)) {
-			if (!m.node->def || m.node == n->extra)
+			if (!m.node->def || m.node == n->extra || t->bare)
 				continue;
 			m.def = m.node->def;
 		}
 		v[k++] = m;
 	}
-	for (uint32_t i = 0; r == 0 && n && i < n->n_props; i++) {
+	for (uint32_t i = 0; r == 0 && n && !t->bare && i < n->n_props; i++) {
 		const struct ocrd_prop *p = &n->props[i];
 
 		if (p->node->def && !ojson_has(in, p->name))
@@ -166,7 +167,14 @@ static int take(const struct take *t, const struct ocrd_node *n, bool keep, cons
 int ocrd_take(const struct ocrd_node *n, const struct ojson *in, bool root, const char *path,
 	      struct oschema_texts *unknown, struct ojson **ret)
 {
-	struct take t = { unknown };
+	struct take t = { .unknown = unknown };
 
 	return take(&t, n, false, in, root, path, ret);
+}
+
+int ocrd_prune(const struct ocrd_node *n, const struct ojson *in, struct ojson **ret)
+{
+	struct take t = { .bare = true };
+
+	return take(&t, n, false, in, true, "", ret);
 }

@@ -114,6 +114,10 @@ struct octl_claim {
  */
 int octl_claim(struct octl_task *t, const struct octl_claim *q, struct ojson **ret);
 
+bool octl_finalizer_has(const struct ojson *obj, const char *name);
+/* An update of core/v1 @obj (a tree of the cache, changed here) with the finalizer or without; its answer is the task's. */
+int octl_finalizer_set(struct octl_task *t, const char *resource, const char *kind, struct ojson *obj, const char *name, bool on);
+
 extern const struct orlop_controller_ops octl_ops;
 
 #endif

@@ -22,6 +22,9 @@ struct ojson;
 
 #define ORECORD_FIELDS_MAX 64u
 
+/* Number of the index entry, the last one, that holds the version of a record of OSCHEMA_S_VERSIONED. */
+#define ORECORD_VERSION 0xffffu
+
 /* Append "deployments.apps/default/web". */
 void orecord_key(struct obuf *b, const char *resource, struct orlop_bytes ns, struct orlop_bytes name);
 

@@ -97,6 +97,12 @@ static int put_index(const struct oschema *s, const struct oschema_resource *r, 
 		orecord_put_entry(b, field++, NONE, oschema_select_value(s, r, i, obj, num));
 		total++;
 	}
+	if (r->flags & OSCHEMA_S_VERSIONED) {
+		const char *version = oschema_str(s, r->version);
+
+		orecord_put_entry(b, ORECORD_VERSION, NONE, (struct orlop_bytes){ version, strlen(version) });
+		total++;
+	}
 	return total;
 }
 

@@ -99,4 +99,8 @@ int oschema_restore_order(const struct oschema *s, const struct oschema_type *t,
 typedef int (*odefaults_fn)(const struct oschema *s, struct ojson *obj);
 odefaults_fn odefaults_hook(unsigned int number);
 
+/* convert-hpa.c: HorizontalPodAutoscaler v1 → v2, and back; in place. */
+int oconvert_autoscaler_up(struct ojson *obj);
+int oconvert_autoscaler_down(struct ojson *obj);
+
 #endif

@@ -1,10 +1,10 @@
 #!/usr/bin/env -S python3 -B
 # run: timeout=60
-"""Classes that admission looks up: of runtimes, of storage, of ingresses; and claims that want to grow."""
-from rig import Api, Daemon, Tap, group
+"""Classes that admission looks up: of runtimes, of storage, of ingresses; claims that want to grow, and what is in use."""
+from rig import Api, Daemon, Tap, group, until
 
 t = Tap()
-d = Daemon().start()
+d = Daemon(modules=("controllers/pv-protection", "controllers/pvc-protection")).start()
 api = Api(d)
 N = "/api/v1/namespaces/default"
 SC, ING = "/apis/storage.k8s.io/v1/storageclasses", "/apis/networking.k8s.io/v1/namespaces/default/ingresses"
@@ -64,6 +64,35 @@ def storage():
     t.eq(api.patch(N + "/persistentvolumeclaims/b", grow).status, 200, "one of a class that can does")
 
 
+def protection():
+    """Volumes and claims in use do not go; what nobody uses does, by the controllers that are loaded here."""
+    pvs, claims, pods = "/api/v1/persistentvolumes", N + "/persistentvolumeclaims", N + "/pods"
+    a = api.post(pvs, {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv"}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/tmp"}}})
+    t.eq((a.status, a.json["metadata"]["finalizers"]), (201, ["kubernetes.io/pv-protection"]), "a volume has a finalizer")
+    a = api.post(claims, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "used"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}})
+    t.eq((a.status, a.json["metadata"]["finalizers"]), (201, ["kubernetes.io/pvc-protection"]), "a claim too")
+    api.post(N + "/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+    a = api.post(pods, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "user"}, "spec": {
+        "nodeName": "n", "containers": [{"name": "c", "image": "i"}], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "used"}}]}})
+    t.eq(a.status, 201, "a pod uses it")
+    api.patch(pvs + "/pv/status", {"status": {"phase": "Bound"}})
+    api.delete(pvs + "/pv")
+    api.delete(claims + "/used")
+    a = api.post(claims, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "idle"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}})
+    api.delete(claims + "/idle")
+    until("the claim that nobody uses is gone", lambda: api.get(claims + "/idle").status == 404)
+    t.ok("deletionTimestamp" in api.get(claims + "/used").json["metadata"], "the one that is used waits")
+    t.ok("deletionTimestamp" in api.get(pvs + "/pv").json["metadata"], "so does the bound volume")
+    api.delete(pods + "/user?gracePeriodSeconds=0")
+    until("the claim goes after its pod", lambda: api.get(claims + "/used").status == 404)
+    api.patch(pvs + "/pv/status", {"status": {"phase": "Released"}})
+    until("the volume goes when it is released", lambda: api.get(pvs + "/pv").status == 404)
+    t.ok(True, "what was waited for has gone")
+
+
 def ingress():
     def new(name):
         return api.post(ING, {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name}, "spec": {
@@ -75,7 +104,7 @@ def ingress():
     t.eq(new("b"), "web", "the default one")
 
 
-for g in (runtime, storage, ingress):
+for g in (runtime, storage, protection, ingress):
     group(t, g)
 t.ok(d.alive(), "the daemon lives")
 t.eq(d.stop(), 0, "and ends in order")

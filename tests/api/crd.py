@@ -258,21 +258,6 @@ def anything():
     t.eq(a.status, 415, "there is no protobuf of them")
 
 
-def hooks():
-    o = crd("hooked", "Hooked", versions=[version("v1"), version("v2", storage=False)])
-    o["spec"]["conversion"] = {"strategy": "Webhook", "webhook": {
-        "conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://localhost:1/"}}}
-    a = api("POST", CRDS, o)
-    t.ok(a.status == 201 and "not called yet" in str(a.headers), "conversion by webhook is taken with a warning", a.json)
-    established("hooked.example.com")
-    at = "/apis/example.com/%s/namespaces/default/hooked"
-    t.eq(api("GET", at % "v1").status, 200, "the stored version is served")
-    a = api("GET", at % "v2")
-    t.ok(a.status == 500 and "conversion webhook" in a.json["message"], "another is refused clearly", a.json)
-    api("DELETE", CRDS + "/hooked.example.com")
-    until("it is gone", lambda: api("GET", CRDS + "/hooked.example.com").status == 404)
-
-
 def watching():
     seen = []
 
@@ -308,7 +293,7 @@ def the_end():
     t.eq(api("GET", NS).json["items"], [], "defined again it is empty")
 
 
-for g in (the_kind, wrong_definitions, objects, writes, discovery, others, anything, hooks, versions, the_end):
+for g in (the_kind, wrong_definitions, objects, writes, discovery, others, anything, versions, the_end):
     group(t, g)
 t.eq(d.stop(), 0, "the daemon ends in order")
 t.done()

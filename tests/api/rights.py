@@ -7,7 +7,7 @@ from rig import Api, Daemon, Tap, group, until
 
 MODULES = ["scheduler/default"] + ["controllers/" + n for n in (
     "namespace", "garbage-collector", "serviceaccount", "replicaset", "deployment", "replicationcontroller", "endpoints",
-    "endpointslice", "disruption", "resourcequota", "node-lifecycle", "taint-eviction", "pod-garbage-collector")]
+    "endpointslice", "disruption", "resourcequota", "pv-protection", "pvc-protection", "node-lifecycle", "taint-eviction", "pod-garbage-collector")]
 
 t = Tap()
 d = Daemon()
@@ -90,6 +90,18 @@ def quota(name):
     made(api.post(ROOT + "/default/resourcequotas", {"metadata": {"name": name}, "spec": {"hard": {"secrets": "99"}}}))
 
 
+def volume(name):
+    made(api.post("/api/v1/persistentvolumes", {"metadata": {"name": name}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/tmp"}}}))
+    made(api.delete("/api/v1/persistentvolumes/" + name))
+
+
+def claim(name):
+    made(api.post(ROOT + "/default/persistentvolumeclaims", {"metadata": {"name": name}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}))
+    made(api.delete(ROOT + "/default/persistentvolumeclaims/" + name))
+
+
 def orphaned(name):
     """A ConfigMap of an owner that is not there."""
     made(api.post(ROOT + "/default/configmaps", {"metadata": {"name": name, "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "nix", "uid": "0b3e0d1e-0000-4000-8000-000000000000"}]}}))
@@ -124,6 +136,10 @@ def rows():
             lambda n: (api.get("/apis/policy/v1/namespaces/default/poddisruptionbudgets/" + n).json.get("status") or {}).get("observedGeneration") == 1)
     without("system:controller:resourcequota-controller", "resourcequotas/status", "update", SA + "resourcequota-controller", quota, "q",
             lambda n: "secrets" in ((api.get(ROOT + "/default/resourcequotas/" + n).json.get("status") or {}).get("used") or {}))
+    without("system:controller:pv-protection-controller", "persistentvolumes", "update", SA + "pv-protection-controller", volume, "pv",
+            lambda n: api.get("/api/v1/persistentvolumes/" + n).status == 404)
+    without("system:controller:pvc-protection-controller", "persistentvolumeclaims", "update", SA + "pvc-protection-controller", claim, "pvc",
+            lambda n: api.get(ROOT + "/default/persistentvolumeclaims/" + n).status == 404)
     without("system:controller:generic-garbage-collector", "configmaps", "delete", SA + "generic-garbage-collector", orphaned, "o",
             lambda n: api.get(ROOT + "/default/configmaps/" + n).status == 404)
     without("system:controller:namespace-controller", "namespaces/finalize", "update", SA + "namespace-controller", ended, "n",

@@ -5,6 +5,7 @@ import base64
 import json
 import time
 
+from oracle import TYPES
 from rig import CM, FACTOR, Api, Daemon, Tap, config_map, free_port, group, hook_server, in_threads
 
 t = Tap()
@@ -29,6 +30,10 @@ def behave(path, review):
     r = {"uid": q["uid"], "allowed": True}
     v = review["apiVersion"]
     if path == "/deny":
+        r.update(allowed=False, status={"message": "not today", "code": 403, "reason": "Forbidden"})
+    elif path == "/three":
+        r.update(patch({"op": "replace", "path": "/spec/replicas", "value": 3}))
+    elif path == "/keep" and q["operation"] == "DELETE" and q["oldObject"]["metadata"]["name"] == "m1":
         r.update(allowed=False, status={"message": "not today", "code": 403, "reason": "Forbidden"})
     elif path == "/mute":
         r.update(allowed=False)
@@ -264,9 +269,120 @@ def crowd():
         x.join()
 
 
+def answered(q):
+    """What a question says of itself."""
+    return (q["operation"], q["kind"]["group"] + "/" + q["kind"]["version"] + " " + q["kind"]["kind"], q["resource"]["resource"],
+            q.get("subResource"), q.get("name", ""), (q["object"] or {}).get("kind"), (q["oldObject"] or {}).get("kind"))
+
+
+def subresources():
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    pods = "/api/v1/namespaces/default/pods"
+    dep = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "w"}, "spec": {
+        "replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": pod["spec"]}}}
+    deps = "/apis/apps/v1/namespaces/default/deployments"
+    t.eq((api.post("/api/v1/namespaces/default/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {
+        "name": "default"}}).status in (201, 409), api.post(pods, pod).status, api.post(deps, dep).status), (True, 201, 201), "a pod and a deployment")
+    every = {"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"]}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+    token = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": ["x"]}}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {
+        "resourceAttributes": {"verb": "get", "resource": "pods"}}}
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "w", "namespace": "default"}, "spec": {"replicas": 2}}
+    says_no = 'admission webhook "a.hook.example" denied the request: not today'
+    asks = [
+        ("scale", lambda: api.put(deps + "/w/scale", scale),
+         ("UPDATE", "autoscaling/v1 Scale", "deployments", "scale", "w", "Scale", "Scale")),
+        ("scale, by a patch", lambda: api.patch(deps + "/w/scale", {"spec": {"replicas": 2}}),
+         ("UPDATE", "autoscaling/v1 Scale", "deployments", "scale", "w", "Scale", "Scale")),
+        ("scale, applied", lambda: api("PATCH", deps + "/w/scale?fieldManager=m&force=true", dict(scale, metadata={"name": "w"}), type=TYPES["apply"]),
+         ("UPDATE", "autoscaling/v1 Scale", "deployments", "scale", "w", "Scale", "Scale")),
+        ("status", lambda: api.patch(deps + "/w/status", {"status": {"replicas": 1}}),
+         ("UPDATE", "apps/v1 Deployment", "deployments", "status", "w", "Deployment", "Deployment")),
+        ("pods/binding", lambda: api.post(pods + "/p/binding", binding),
+         ("CREATE", "/v1 Binding", "pods", "binding", "p", "Binding", None)),
+        ("bindings", lambda: api.post("/api/v1/namespaces/default/bindings", binding),
+         ("CREATE", "/v1 Binding", "bindings", None, "p", "Binding", None)),
+        ("eviction", lambda: api.post(pods + "/p/eviction", eviction),
+         ("CREATE", "policy/v1 Eviction", "pods", "eviction", "p", "Eviction", None)),
+        ("token", lambda: api.post("/api/v1/namespaces/default/serviceaccounts/default/token", token),
+         ("CREATE", "authentication.k8s.io/v1 TokenRequest", "serviceaccounts", "token", "default", "TokenRequest", None)),
+        ("ephemeralcontainers", lambda: api.patch(pods + "/p/ephemeralcontainers", {"spec": {"ephemeralContainers": [
+            {"name": "e", "image": "i"}]}}, "strategic"), ("UPDATE", "/v1 Pod", "pods", "ephemeralcontainers", "p", "Pod", "Pod")),
+        ("resize", lambda: api.patch(pods + "/p/resize", {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}},
+                                     "strategic"), ("UPDATE", "/v1 Pod", "pods", "resize", "p", "Pod", "Pod")),
+        ("a review", lambda: api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review),
+         ("CREATE", "authorization.k8s.io/v1 SelfSubjectAccessReview", "selfsubjectaccessreviews", None, "", "SelfSubjectAccessReview", None)),
+        ("exec", lambda: api("POST", pods + "/p/exec?command=ls&command=-l%20x&stdout=true&container=c"),
+         ("CONNECT", "/v1 PodExecOptions", "pods", "exec", "p", "PodExecOptions", None)),
+        ("attach", lambda: api("POST", pods + "/p/attach?stdin=true"),
+         ("CONNECT", "/v1 PodAttachOptions", "pods", "attach", "p", "PodAttachOptions", None)),
+        ("portforward", lambda: api("POST", pods + "/p/portforward?ports=80"),
+         ("CONNECT", "/v1 PodPortForwardOptions", "pods", "portforward", "p", "PodPortForwardOptions", None)),
+        ("pods/proxy", lambda: api.get(pods + "/p/proxy/a/b?c=d"),
+         ("CONNECT", "/v1 PodProxyOptions", "pods", "proxy", "p", "PodProxyOptions", None)),
+        ("services/proxy", lambda: api.get("/api/v1/namespaces/default/services/kubernetes:https/proxy/"),
+         ("CONNECT", "/v1 ServiceProxyOptions", "services", "proxy", "kubernetes:https", "ServiceProxyOptions", None)),
+        ("nodes/proxy", lambda: api.get("/api/v1/nodes/n/proxy/metrics"),
+         ("CONNECT", "/v1 NodeProxyOptions", "nodes", "proxy", "n", "NodeProxyOptions", None)),
+    ]
+    all_of = dict(every, resources=["*/*", "selfsubjectaccessreviews", "bindings"])
+    for kind in ("Validating", "Mutating"):
+        with Configured(kind, hook("/deny", rules=[all_of])):
+            for name, fn, want in asks:
+                with srv.lock:
+                    del srv.seen[:]
+                a = fn()
+                t.eq((a.status, a.json.get("message")), (403, says_no), "%s: refused (%s)" % (name, kind))
+                t.eq([answered(r["request"]) for _, r in srv.seen], [want], "%s: what it is asked (%s)" % (name, kind))
+                q = srv.seen[0][1]["request"]
+                if name == "exec":
+                    t.eq((q["object"], q["options"]), ({"kind": "PodExecOptions", "apiVersion": "v1", "stdout": True, "container": "c",
+                                                       "command": ["ls", "-l x"]}, None), "with its options")
+                elif name == "portforward":
+                    t.eq(q["object"]["ports"], [80], "with its ports")
+                elif name == "pods/proxy":
+                    t.eq(q["object"]["path"], "/a/b", "with its path")
+                elif name == "scale":
+                    t.eq((q["object"]["spec"], q["oldObject"]["spec"], q["requestResource"]["group"]), ({"replicas": 2}, {"replicas": 1},
+                                                                                                       "apps"), "with both")
+    t.eq(api.get(deps + "/w").json["spec"]["replicas"], 1, "nothing was done")
+    with Configured("Validating", hook("/deny", rules=[dict(every, operations=["CONNECT"])], objectSelector={"matchExpressions": [
+            {"key": "x", "operator": "DoesNotExist"}]})):
+        t.ok(api("POST", pods + "/p/exec?command=ls").status != 403, "options have no labels: no selector selects them")
+    with Configured("Validating", hook("/ok", rules=[dict(every, resources=["*", "*/*"])])):
+        t.eq(api("POST", pods + "/p/exec?command=ls").status, 400, "who is let through goes on")
+        with srv.lock:
+            del srv.seen[:]
+        t.eq((api.post(pods + "/p/binding", binding).status, api.get(pods + "/p").json["spec"]["nodeName"]), (201, "n"), "bound")
+        t.eq([answered(r["request"])[:4] for _, r in srv.seen], [("CREATE", "/v1 Binding", "pods", "binding")], "and that alone is asked")
+        with srv.lock:
+            del srv.seen[:]
+        t.eq(api.post(pods + "/p/eviction", eviction).status, 201, "evicted")
+        t.eq([answered(r["request"])[:4] for _, r in srv.seen], [("CREATE", "policy/v1 Eviction", "pods", "eviction")],
+             "and not asked about as a DELETE")
+        t.eq(api.post("/api/v1/namespaces/default/serviceaccounts/default/token", token).status, 201, "a token")
+        t.eq(api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review).json["status"]["allowed"], True, "a review")
+    with Configured("Mutating", hook("/three", rules=[every])), Configured("Validating", hook("/ok", rules=[every]), name="after"):
+        a = api.put(deps + "/w/scale", scale)
+        t.eq((a.status, a.json["spec"], api.get(deps + "/w").json["spec"]["replicas"]), (200, {"replicas": 3}, 3), "a scale can be changed")
+        t.eq([r["request"]["object"]["spec"]["replicas"] for _, r in srv.seen], [2, 3], "and who judges sees that")
+    api.delete(pods + "/p?gracePeriodSeconds=0")
+    many = "/api/v1/namespaces/kube-node-lease/configmaps"
+    for i in range(3):
+        api.post(many, config_map("m%d" % i, labels={"many": "yes"}))
+    with Configured("Validating", hook("/keep")):
+        a = api.delete(many + "?labelSelector=many%3Dyes")
+        t.eq((a.status, a.json["message"]), (403, says_no), "deletecollection stops at what is refused")
+        t.eq(sorted({(r["request"]["operation"], r["request"].get("name", ""), r["request"]["object"]) for _, r in srv.seen}, key=str),
+             [("DELETE", "", None)], "asked about one by one, without a name")
+        t.eq([i["metadata"]["name"] for i in api.get(many + "?labelSelector=many%3Dyes").json["items"]], ["m1"], "and that one stays")
+
+
 api2 = Api(d)
 stranger = serve("other")
-for g in (kinds, validating, mutating, selectors, failing, crowd):
+for g in (kinds, validating, mutating, selectors, subresources, failing, crowd):
     group(t, g)
 t.ok(d.alive(), "the daemon lives")
 t.eq(d.stop(), 0, "and ends in order")

@@ -71,6 +71,8 @@ int admission_mutate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		r = admission_node_taints(op, obj, old);
 	} else if (!old) {
 		r = admission_default_class(op, obj);
+		if (r == 0)
+			r = admission_storage_protection(op, obj);
 	}
 	return r;
 }

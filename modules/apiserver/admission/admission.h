@@ -35,6 +35,8 @@ int admission_pod_security(struct reg_op *op, const struct ojson *obj, const str
 /* class.c */
 int admission_runtime_class(struct reg_op *op, struct ojson *pod);
 int admission_default_class(struct reg_op *op, struct ojson *obj);
+/* StorageObjectInUseProtection */
+int admission_storage_protection(struct reg_op *op, struct ojson *obj);
 int admission_claim_resize(struct reg_op *op, const struct ojson *claim, const struct ojson *old);
 int admission_node_taints(struct reg_op *op, struct ojson *node, const struct ojson *old);
 
@@ -57,6 +59,9 @@ int admission_hooks_validate(struct reg_op *op);
 void admission_hooks_run(struct reg_op *op, void (*done)(struct reg_op *op, int r));
 /* hookbody.c: webhooks about the body of a request to a subresource; then @fn does it, or it is refused. */
 void admission_hooks_body(struct reg_op *op, void (*fn)(struct reg_op *op));
+/* The same about the Scale @take_obj that was @take_old, in the middle of op's write: op->w->hook_obj is what they made of it. */
+void admission_hooks_scale(struct reg_op *op, struct ojson *take_obj, struct ojson *take_old, void (*fn)(struct reg_op *op));
+bool admission_hooks_any(struct reg_shard *sh);
 /* What of a configuration is not done here. */
 void admission_hooks_warn(struct reg_op *op, const struct ojson *config);
 void hook_clients_free(struct reg_shard *sh);

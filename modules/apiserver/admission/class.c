@@ -163,6 +163,25 @@ int admission_default_class(struct reg_op *op, struct ojson *obj)
 	return 0;
 }
 
+/* ---- StorageObjectInUseProtection; controllers/pv-protection and pvc-protection take it away ------------------------- */
+
+int admission_storage_protection(struct reg_op *op, struct ojson *obj)
+{
+	const char *name = !strcmp(op->w->k->name, "persistentvolumes") ? "kubernetes.io/pv-protection" :
+			   !strcmp(op->w->k->name, "persistentvolumeclaims") ? "kubernetes.io/pvc-protection" : NULL;
+	struct ojson *list = name ? ojson_ensure_array(ojson_get(obj, "metadata"), "finalizers") : NULL;
+	int r;
+
+	OJSON_FOREACH_ELEM(i, f, list)
+		if (ojson_string_is(f, name))
+			return 0;
+	if (!name)
+		return 0;
+	r = list ? ojson_append_cstr(list, name) : -ENOMEM;
+	reg_dirty(op);
+	return r ? reg_failed(op, r, NULL) : 0;
+}
+
 /* ---- PersistentVolumeClaimResize ------------------------------------------------------------------------------------- */
 
 int admission_claim_resize(struct reg_op *op, const struct ojson *claim, const struct ojson *old)

@@ -5,12 +5,9 @@
 #include "admission.h"
 
 #include "../registry/write.h"
-#include "http/oclient.h"
 #include "json/ojson.h"
 
 #define HOOKS_MAX	64u		/* asked about one write */
-#define HOOK_CALLS_MAX	256u		/* under way in a shard */
-#define HOOK_ANSWER_MAX	(3u << 20)
 
 struct hook_run;
 
@@ -22,6 +19,9 @@ struct hook_body {
 	const char	*version;
 	const char	*kind;
 	const char	*api_version;
+	const char	*operation;	/* NULL: as of any write */
+	bool		bare;		/* it has no labels: no selector selects it */
+	struct write	*under;		/* of a Scale: the write of the object, which goes on */
 	void		(*go)(struct reg_op *op);	/* when it may be done */
 };
 
@@ -66,31 +66,6 @@ int hooks_match(struct hook_run *run, bool mutating);
 /* hookcall.c: ask; hook_answered() is called once, maybe before this returns. */
 void hook_call(struct hook_run *run, struct hook *k);
 void hook_answered(struct hook_run *run, struct hook *k);
-
-/* hookplace.c */
-
-/* Connections to webhooks whose certificates the same authority has signed. */
-struct hook_client {
-	struct olist	link;
-	char		*ca;		/* base64 as configured; "" the system's */
-	struct otls_ctx	*tls;
-	struct ohttp_client *http;
-	uint32_t	calls;
-};
-
-/* Where one is asked. */
-struct hook_place {
-	const char	*addr;		/* HOST:PORT to connect to */
-	const char	*name;		/* in the certificate */
-	const char	*host;		/* of the URL */
-	const char	*path;
-};
-
-struct hook_client *hook_client_of(struct reg_shard *sh, const char *ca, struct orlop_error *err);
-/* NULL, or why there is none. */
-const char *hook_place(struct reg_op *op, const struct ojson *client_config, struct hook_place *p);
-/* Appends what the base64 text says. 0, -EINVAL, -ENOMEM. */
-int hook_base64(struct obuf *b, const char *p, size_t len);
 
 /* hooktree.c: trees of kinds, built in or custom. In place, from one version of its objects to another: */
 int hook_convert(const struct reg_kind *from, const struct reg_kind *to, struct ojson *obj);

@@ -1,5 +1,6 @@
 /*
- * hookbody.c - webhooks about what is no object of its own: a Binding, an Eviction, a TokenRequest, a review.
+ * hookbody.c - webhooks about what is no object of its own: a Binding, an Eviction, a TokenRequest, a review, a Scale,
+ * the options of a CONNECT.
  *
  * They are asked about the request's body before anything is done with it, and the body that they leave is the request's
  * from then on. Whoever does the request asks nobody again.
@@ -14,8 +15,18 @@
 static void go(struct reg_op *op, int r)
 {
 	const struct hook_body *b = op->w->hook_body;
+	struct write *under = b->under;
+	struct ojson *body = ojson_ref(op->w->obj);
 
 	write_free(op);		/* it was there for the questions alone */
+	if (under) {
+		op->w = under;
+		ojson_unref(under->hook_obj);
+		under->hook_obj = ojson_ref(body);
+		under->hook_rev = under->base_rev;
+		under->hooked = true;
+	}
+	ojson_unref(body);
 	if (r)
 		reg_finish(op, r);
 	else
@@ -90,7 +101,29 @@ static struct hook_body *body_new(struct reg_op *op, void (*fn)(struct reg_op *o
 		b->kind = oschema_str(s, op->sub->kind);
 		b->api_version = b->group[0] ? oarena_printf(&op->arena, "%s/%s", b->group, b->version) : b->version;
 	}
+	if (op->sub && op->sub->flags & OSCHEMA_SUB_CONNECT) {
+		b->operation = "CONNECT";
+		b->bare = true;
+	}
 	return b->api_version ? b : NULL;
+}
+
+/* The first question about op->w->obj. */
+static void begin(struct reg_op *op)
+{
+	int r = admission_hooks_mutated(op);
+
+	if (r == -EINPROGRESS)
+		admission_hooks_run(op, mutated);
+	else if (r)
+		go(op, r);
+	else
+		judge(op);
+}
+
+bool admission_hooks_any(struct reg_shard *sh)
+{
+	return hooks_any(sh, true) || hooks_any(sh, false);
 }
 
 void admission_hooks_body(struct reg_op *op, void (*fn)(struct reg_op *op))
@@ -98,7 +131,7 @@ void admission_hooks_body(struct reg_op *op, void (*fn)(struct reg_op *op))
 	struct hook_body *b;
 	int r;
 
-	if (!hooks_any(op->sh, true) && !hooks_any(op->sh, false)) {
+	if (!admission_hooks_any(op->sh)) {
 		fn(op);
 		return;
 	}
@@ -110,12 +143,30 @@ void admission_hooks_body(struct reg_op *op, void (*fn)(struct reg_op *op))
 	}
 	op->w->hook_body = b;
 	r = body_parse(op, b, &op->w->obj);
-	if (r == 0)
-		r = admission_hooks_mutated(op);
-	if (r == -EINPROGRESS)
-		admission_hooks_run(op, mutated);
-	else if (r)
+	if (r) {
 		go(op, r);
-	else
-		judge(op);
+		return;
+	}
+	if (!op->w->name.len)
+		op->w->name = RB(rb_dup(&op->arena, ojson_get_bytes(ojson_get(op->w->obj, "metadata"), "name")));
+	begin(op);
+}
+
+void admission_hooks_scale(struct reg_op *op, struct ojson *take_obj, struct ojson *take_old, void (*fn)(struct reg_op *op))
+{
+	struct write *under = op->w;
+	struct hook_body *b = body_new(op, fn);
+	int r = b ? write_new(op, op->k, under->ns, under->name, NULL) : reg_failed(op, -ENOMEM, NULL);
+
+	if (r) {
+		ojson_unref(take_obj);
+		ojson_unref(take_old);
+		reg_finish(op, r);
+		return;
+	}
+	b->under = under;
+	op->w->hook_body = b;
+	op->w->obj = take_obj;
+	op->w->old = take_old;
+	begin(op);
 }

@@ -1,12 +1,8 @@
 /*
- * hookcall.c - one question to one webhook: AdmissionReview over HTTPS, and what the answer means.
- *
- * No redirect is followed; the answer's size and time are bounded, and so is how many questions are under way.
+ * hookcall.c - one question to one admission webhook: the AdmissionReview, and what the answer means.
  */
 #include "hook.h"
-
-#include "base/oenc.h"
-#include "schema/decode.h"
+#include "hookpost.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,14 +11,7 @@
 struct hook_ask {
 	struct hook_run	*run;
 	struct hook	*k;
-	struct hook_client *client;
-	struct ohttp_creq *creq;
-	struct orlop_timer *timer;
-	struct obuf	body;
-	const char	*url;		/* as messages name it */
 	const char	*version;	/* of AdmissionReview */
-	int		status;
-	bool		too_long;
 	char		uid[OUUID_BUF];
 };
 
@@ -85,10 +74,14 @@ static int put_user(struct reg_op *op, struct ojson *request)
 
 static int put_options(struct reg_op *op, struct ojson *request, const char *operation)
 {
-	struct ojson *o = ojson_ensure_object(request, "options"), *dry;
+	bool none = !strcmp(operation, "CONNECT");
+	struct ojson *o = none ? NULL : ojson_ensure_object(request, "options"), *dry;
 	const char *kind = op->rq.verb == REG_PATCH ? "PatchOptions" : !strcmp(operation, "CREATE") ? "CreateOptions" :
 			   !strcmp(operation, "UPDATE") ? "UpdateOptions" : "DeleteOptions";
 	int r = o ? ojson_set_cstr(o, "kind", kind) : -ENOMEM;
+
+	if (none)
+		return ojson_put(request, "options", NULL);
 
 	if (r == 0)
 		r = ojson_set_cstr(o, "apiVersion", "meta.k8s.io/v1");
@@ -106,7 +99,8 @@ static int question(struct hook_ask *a, struct obuf *out)
 	struct hook_run *run = a->run;
 	struct reg_op *op = run->op;
 	struct write *w = op->w;
-	const char *operation = !run->obj ? "DELETE" : w->old ? "UPDATE" : "CREATE";
+	const char *operation = run->body && run->body->operation ? run->body->operation : !run->obj ? "DELETE" :
+				w->old ? "UPDATE" : "CREATE";
 	struct ojson *review = ojson_new_object(), *q = review ? ojson_ensure_object(review, "request") : NULL;
 	const struct reg_kind *asked = run->body ? run->body->k : op->k->stored == w->k ? op->k : w->k;
 	/* what is made gets its name, if that is generated, and its identity after they have changed it */
@@ -125,7 +119,7 @@ static int question(struct hook_ask *a, struct obuf *out)
 		r = put_kind(q, "requestKind", "requestResource", asked, run->body);
 	if (r == 0 && op->rq.sub.len)
 		r = ojson_set_string(q, "requestSubResource", op->rq.sub.p, op->rq.sub.len);
-	if (r == 0 && !unnamed)
+	if (r == 0 && !unnamed && !op->rq.collection)
 		r = ojson_set_string(q, "name", w->name.p ? w->name.p : "", w->name.len);
 	if (r == 0 && (w->ns.len || w->k == op->sh->rg->namespaces))
 		r = w->ns.len ? ojson_set_string(q, "namespace", w->ns.p, w->ns.len) :
@@ -137,7 +131,7 @@ static int question(struct hook_ask *a, struct obuf *out)
 	if (r == 0)
 		r = put_object(op, q, "object", run->obj, a->k->as, run->body);
 	if (r == 0)
-		r = put_object(op, q, "oldObject", w->old, a->k->as, NULL);
+		r = put_object(op, q, "oldObject", w->old, a->k->as, run->body);
 	if (r == 0)
 		r = ojson_set_bool(q, "dryRun", op->opt.dry_run);
 	if (r == 0)
@@ -150,25 +144,12 @@ static int question(struct hook_ask *a, struct obuf *out)
 
 /* ---- the answer ------------------------------------------------------------------------------------------------------ */
 
-static void ask_free(struct hook_ask *a)
-{
-	struct reg_shard *sh = a->run->op->sh;
-
-	if (a->client)
-		a->client->calls--;
-	if (a->timer)
-		sh->h->timer_free(a->timer);
-	sh->hook_calls--;
-	obuf_done(&a->body);
-	omem_free(a);
-}
-
 static void ask_end(struct hook_ask *a)
 {
 	struct hook_run *run = a->run;
 	struct hook *k = a->k;
 
-	ask_free(a);
+	omem_free(a);
 	hook_answered(run, k);
 }
 
@@ -248,13 +229,19 @@ static int take_patch(struct hook_ask *a, struct orlop_bytes text)
 	return r;
 }
 
-static void take_answer(struct hook_ask *a)
+static void on_answer(void *arg, struct orlop_bytes body, const char *why)
 {
+	struct hook_ask *a = arg;
 	struct reg_op *op = a->run->op;
 	struct ojson *review = NULL, *response;
 	const char *wrong;
-	int r = ojson_parse(a->body.data, a->body.len, &review, NULL);
+	int r;
 
+	if (why) {
+		failed(a, "failed to call webhook: %s", why);
+		return;
+	}
+	r = ojson_parse(body.p, body.len, &review, NULL);
 	if (r) {
 		failed(a, "failed to call webhook: couldn't decode the answer");
 		return;
@@ -279,76 +266,13 @@ static void take_answer(struct hook_ask *a)
 	else
 		ask_end(a);
 }
-
-static void on_head(void *arg, struct ohttp_creq *r, const struct ohttp_response *res)
-{
-	struct hook_ask *a = arg;
-
-	(void)r;
-	a->status = res->status;
-}
-
-static void on_data(void *arg, struct ohttp_creq *r, const char *p, size_t len)
-{
-	struct hook_ask *a = arg;
-
-	(void)r;
-	if (a->body.len + len > HOOK_ANSWER_MAX)
-		a->too_long = true;	/* the rest is not kept */
-	else
-		obuf_append(&a->body, p, len);
-}
-
-static void on_end(void *arg, struct ohttp_creq *r, int err, const char *why)
-{
-	struct hook_ask *a = arg;
-
-	(void)r;
-	a->creq = NULL;
-	if (err)
-		failed(a, "failed to call webhook: Post \"%s\": %s", a->url, why);
-	else if (a->too_long || obuf_err(&a->body))
-		failed(a, "failed to call webhook: the answer is longer than %u bytes", HOOK_ANSWER_MAX);
-	else if (a->status == 404)
-		failed(a, "failed to call webhook: the server could not find the requested resource");
-	else if (a->status >= 300 && a->status < 400)
-		failed(a, "failed to call webhook: the server redirects (%d), which is not followed", a->status);
-	else if (a->status != 200)
-		failed(a, "failed to call webhook: an error on the server (\"%.200s\") has prevented the request from succeeding",
-		       obuf_cstr(&a->body));
-	else
-		take_answer(a);
-}
-
-static const struct ohttp_client_ops ask_ops = { .head = on_head, .data = on_data, .end = on_end };
-
-static void on_timer(void *arg)
-{
-	struct hook_ask *a = arg;
-
-	ohttp_creq_cancel(a->creq);
-	a->creq = NULL;
-	failed(a, "failed to call webhook: Post \"%s\": context deadline exceeded", a->url);
-}
-
 void hook_call(struct hook_run *run, struct hook *k)
 {
-	static const struct ohttp_header headers[] = {
-		{ { "Content-Type", 12 }, { "application/json", 16 } }, { { "Accept", 6 }, { "application/json", 16 } },
-		{ { "User-Agent", 10 }, { "kube-apiserver-admission", 24 } },
-	};
 	struct reg_op *op = run->op;
-	struct reg_shard *sh = op->sh;
-	const struct ojson *cc = ojson_get(k->conf, "clientConfig"), *ref = ojson_get(cc, "service");
-	int64_t seconds = ojson_get_i64(k->conf, "timeoutSeconds", 10);
-	struct ohttp_client_request q = { .method = "POST", .has_body = true };
-	struct orlop_error err = ORLOP_ERROR_INIT;
 	struct hook_ask *a = OMEM_NEW(struct hook_ask);
-	struct hook_place p = { .addr = NULL };
 	struct obuf body = OBUF_INIT;
-	unsigned char random[16];
-	const char *wrong;
-	int r;
+	struct hook_question q = { .agent = "kube-apiserver-admission",
+				   .seconds = ojson_get_i64(k->conf, "timeoutSeconds", 10) };
 
 	if (!a) {
 		k->r = -ENOMEM;
@@ -360,7 +284,6 @@ void hook_call(struct hook_run *run, struct hook *k)
 	}
 	a->run = run;
 	a->k = k;
-	sh->hook_calls++;
 	a->version = "admission.k8s.io/v1";
 	OJSON_FOREACH_ELEM(i, v, ojson_get(k->conf, "admissionReviewVersions")) {
 		if (ojson_string_is(v, "v1"))
@@ -370,46 +293,17 @@ void hook_call(struct hook_run *run, struct hook *k)
 			break;
 		}
 	}
-	if (sh->hook_calls > HOOK_CALLS_MAX) {
-		failed(a, "too many calls of webhooks are under way");
-		return;
-	}
 	if (!run->body && !hook_convertible(op->w->k, k->as)) {
-		failed(a, "failed to call webhook: this server does not call conversion webhooks, which objects of %s need", k->as->api_version);
+		failed(a, "failed to call webhook: this server does not convert objects for admission webhooks, which those of %s need", k->as->api_version);
 		return;
 	}
-	wrong = hook_place(op, cc, &p);
-	orlop_error_done(&op->err);	/* of looking something up */
-	if (wrong) {
-		failed(a, "failed to call webhook: %s", wrong);
-		return;
-	}
-	q.target = oarena_printf(&op->arena, "%s?timeout=%llds", p.path, (long long)seconds);
-	a->url = oarena_printf(&op->arena, "https://%s%s%s", p.host, ref ? ":443" : "", q.target ? q.target : "");
-	if (ref && a->url)
-		a->url = oarena_printf(&op->arena, "https://%s:%lld%s", p.host, (long long)ojson_get_i64(ref, "port", 443), q.target);
-	a->client = hook_client_of(sh, ojson_get_cstr(cc, "caBundle", ""), &err);
-	if (a->client)
-		a->client->calls++;
-	sh->h->random(sh->h, random, sizeof(random));
-	ouuid_make(random, a->uid);
-	r = question(a, &body);
-	if (r || !a->client || !q.target || !a->url || sh->h->timer_new(sh->h, on_timer, a, &a->timer)) {
+	hook_uid(op->sh, a->uid);
+	if (question(a, &body)) {
 		obuf_done(&body);
-		failed(a, "failed to call webhook: %s", err.err ? err.msg : "out of memory");
-		orlop_error_done(&err);
+		failed(a, "failed to call webhook: out of memory");
 		return;
 	}
-	q.addr = p.addr;
-	q.tls_name = p.name;
-	q.host = p.host;
-	q.headers = headers;
-	q.n_headers = sizeof(headers) / sizeof(headers[0]);
 	q.body = (struct orlop_bytes){ body.data, body.len };
-	q.timeout_ns = (uint64_t)(seconds + 1) * UINT64_C(1000000000);
-	sh->h->timer_set(a->timer, (uint64_t)seconds * UINT64_C(1000000000), 0);
-	r = ohttp_client_send(a->client->http, &q, &ask_ops, a, &a->creq);
+	(void)hook_post(op->sh, ojson_get(k->conf, "clientConfig"), &q, on_answer, a);
 	obuf_done(&body);
-	if (r)
-		failed(a, "failed to call webhook: Post \"%s\": %s", a->url, strerrordesc_np(-r));
 }

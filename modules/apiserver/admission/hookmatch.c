@@ -1,5 +1,6 @@
 /* hookmatch.c - which webhooks are asked about a write: rules, selectors, and the version they know. */
 #include "hook.h"
+#include "../registry/custom.h"
 
 #include "../registry/render.h"
 #include "selector/oselector.h"
@@ -36,6 +37,8 @@ static const char *operation(const struct reg_op *op)
 {
 	if (op->rq.verb == REG_DELETE || op->rq.verb == REG_DELETECOLLECTION)
 		return "DELETE";
+	if (op->w->hook_body && op->w->hook_body->operation)
+		return op->w->hook_body->operation;
 	return op->w->old ? "UPDATE" : "CREATE";
 }
 
@@ -69,7 +72,7 @@ static const struct reg_kind *seen_as(const struct hook_run *run, const struct o
 	if (ojson_string_is(ojson_get(conf, "matchPolicy"), "Exact"))
 		return NULL;
 	for (uint16_t i = 0; i < k->schema->n_resources; i++)
-		if (k->kinds[i].stored == k && hook_served(&k->kinds[i]) && rules_match(op, conf, &k->kinds[i]))
+		if ((k->kinds[i].stored == k || (k->set && k->set->webhook)) && hook_served(&k->kinds[i]) && rules_match(op, conf, &k->kinds[i]))
 			return &k->kinds[i];
 	return NULL;
 }
@@ -97,6 +100,8 @@ static bool is_selected(struct hook_run *run, const struct ojson *conf, const st
 
 	if (!cluster && !selects(ojson_get(conf, "namespaceSelector"), of_ns, NULL, false))
 		return false;
+	if (run->body && run->body->bare)
+		return ojson_count(ojson_get(conf, "objectSelector")) == 0;
 	return selects(ojson_get(conf, "objectSelector"), run->obj ? is : was, was, run->obj && w->old);
 }
 

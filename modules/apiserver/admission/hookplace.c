@@ -4,7 +4,11 @@
  * A Service is reached at its endpoints; addresses of the host itself or of the link (metadata services) are no
  * endpoints, nor may a URL name one of the link.
  */
-#include "hook.h"
+#include "hookpost.h"
+#include "admission.h"
+
+#include "../registry/render.h"
+#include "json/ojson.h"
 
 #include "base/oenc.h"
 #include "tls/otls.h"
@@ -115,11 +119,11 @@ static bool is_guarded(const char *host, bool loopback)
 	return IN6_IS_ADDR_LINKLOCAL(&a6) || IN6_IS_ADDR_UNSPECIFIED(&a6) || (loopback && IN6_IS_ADDR_LOOPBACK(&a6));
 }
 
-static const char *place_url(struct reg_op *op, const char *url, struct hook_place *p)
+static const char *place_url(struct oarena *arena, const char *url, struct hook_place *p)
 {
 	const char *host = url + 8, *slash = strchr(host, '/'), *colon;
 	size_t n = slash ? (size_t)(slash - host) : strlen(host);
-	char *text = oarena_strndup(&op->arena, host, n), *name;
+	char *text = oarena_strndup(arena, host, n), *name;
 
 	if (strncmp(url, "https://", 8) || !text || !n)
 		return "is not an https URL";
@@ -132,37 +136,51 @@ static const char *place_url(struct reg_op *op, const char *url, struct hook_pla
 		if (!close)
 			return "has an address that cannot be read";
 		colon = close[1] == ':' ? close + 1 : NULL;
-		name = oarena_strndup(&op->arena, text + 1, (size_t)(close - text) - 1);
+		name = oarena_strndup(arena, text + 1, (size_t)(close - text) - 1);
 	} else {
-		name = oarena_strndup(&op->arena, text, colon ? (size_t)(colon - text) : n);
+		name = oarena_strndup(arena, text, colon ? (size_t)(colon - text) : n);
 	}
 	p->name = name;
-	p->addr = colon ? text : oarena_printf(&op->arena, "%s:443", text);
+	p->addr = colon ? text : oarena_printf(arena, "%s:443", text);
 	if (!p->name || !p->addr)
 		return "out of memory";
 	return is_guarded(name, false) ? "address is not allowed" : NULL;
 }
 
-static const char *place_service(struct reg_op *op, const struct ojson *ref, struct hook_place *p)
+/* *ret NULL: there is none. */
+static int lookup(struct reg_shard *sh, const struct reg_kind *k, struct orlop_bytes ns, struct orlop_bytes name,
+		  struct ojson **ret)
 {
-	const struct reg_kind *ek = reg_kind_named(op->sh->rg, "endpoints");
+	struct orlop_object *o = NULL;
+	int r = reg_find(sh, k, ns, name, &o);
+
+	*ret = NULL;
+	if (r == 0 && o)
+		r = render_parse(k, o->json, ret);
+	sh->h->object_unref(o);
+	return r;
+}
+
+static const char *place_service(struct reg_shard *sh, struct oarena *arena, const struct ojson *ref, struct hook_place *p)
+{
+	const struct reg_kind *ek = reg_kind_named(sh->rg, "endpoints");
 	struct orlop_bytes ns = ojson_get_bytes(ref, "namespace"), name = ojson_get_bytes(ref, "name");
 	int64_t port = ojson_get_i64(ref, "port", 443);
 	struct ojson *service = NULL, *ends = NULL;
 	const char *port_name = NULL;
 
 	p->path = ojson_get_cstr(ref, "path", "/");
-	p->name = p->host = oarena_printf(&op->arena, "%.*s.%.*s.svc", OB(name), OB(ns));
-	if (admission_lookup(op, op->sh->rg->services, ns, name, &service) || !service)
-		return oarena_printf(&op->arena, "service \"%.*s\" not found", OB(name));
+	p->name = p->host = oarena_printf(arena, "%.*s.%.*s.svc", OB(name), OB(ns));
+	if (lookup(sh, sh->rg->services, ns, name, &service) || !service)
+		return oarena_printf(arena, "service \"%.*s\" not found", OB(name));
 	OJSON_FOREACH_ELEM(i, sp, OJSON_AT(service, "spec", "ports"))
 		if (ojson_get_i64(sp, "port", 0) == port)
-			port_name = oarena_strdup(&op->arena, ojson_get_cstr(sp, "name", ""));
+			port_name = oarena_strdup(arena, ojson_get_cstr(sp, "name", ""));
 	ojson_unref(service);
 	if (!port_name)
-		return oarena_printf(&op->arena, "service \"%.*s\" has no port %lld", OB(name), (long long)port);
-	if (!ek || admission_lookup(op, ek, ns, name, &ends) || !ends)
-		return oarena_printf(&op->arena, "no endpoints available for service \"%.*s\"", OB(name));
+		return oarena_printf(arena, "service \"%.*s\" has no port %lld", OB(name), (long long)port);
+	if (!ek || lookup(sh, ek, ns, name, &ends) || !ends)
+		return oarena_printf(arena, "no endpoints available for service \"%.*s\"", OB(name));
 	OJSON_FOREACH_ELEM(i, sub, ojson_get(ends, "subsets"))
 		OJSON_FOREACH_ELEM(j, ep, ojson_get(sub, "ports"))
 			OJSON_FOREACH_ELEM(l, a, ojson_get(sub, "addresses")) {
@@ -170,16 +188,16 @@ static const char *place_service(struct reg_op *op, const struct ojson *ref, str
 
 				if (p->addr || strcmp(ojson_get_cstr(ep, "name", ""), port_name) || is_guarded(ip, true))
 					continue;
-				p->addr = oarena_printf(&op->arena, "%s%s%s:%lld", strchr(ip, ':') ? "[" : "", ip,
+				p->addr = oarena_printf(arena, "%s%s%s:%lld", strchr(ip, ':') ? "[" : "", ip,
 							strchr(ip, ':') ? "]" : "", (long long)ojson_get_i64(ep, "port", 0));
 			}
 	ojson_unref(ends);
-	return p->addr ? NULL : oarena_printf(&op->arena, "no endpoints available for service \"%.*s\"", OB(name));
+	return p->addr ? NULL : oarena_printf(arena, "no endpoints available for service \"%.*s\"", OB(name));
 }
 
-const char *hook_place(struct reg_op *op, const struct ojson *client_config, struct hook_place *p)
+const char *hook_place(struct reg_shard *sh, struct oarena *arena, const struct ojson *client_config, struct hook_place *p)
 {
 	const struct ojson *ref = ojson_get(client_config, "service");
 
-	return ref ? place_service(op, ref, p) : place_url(op, ojson_get_cstr(client_config, "url", ""), p);
+	return ref ? place_service(sh, arena, ref, p) : place_url(arena, ojson_get_cstr(client_config, "url", ""), p);
 }

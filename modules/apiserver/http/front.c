@@ -545,6 +545,30 @@ static bool is_connect(const struct front *f)
 	return f->rt.subres && f->rt.subres->flags & OSCHEMA_SUB_CONNECT;
 }
 
+static void connect_begin(struct front *f)
+{
+	if (bytes_is(f->rt.sub, "proxy"))
+		relay_begin(f);
+	else
+		proxy_begin(f);
+}
+
+static void on_admitted(void *arg, struct reg_answer *a)
+{
+	struct front *f = arg;
+
+	f->calling = false;
+	if (!f->req) {
+		reg_answer_free(a);
+		(void)front_free_if_idle(f);
+	} else if (!a || a->code >= 400) {
+		front_answer(f, a);
+	} else {
+		reg_answer_free(a);
+		connect_begin(f);
+	}
+}
+
 static void serve_resource(struct front *f)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
@@ -601,10 +625,12 @@ static void serve_resource(struct front *f)
 				    OB(f->rt.ns));
 			return;
 		}
-		if (relay)
-			relay_begin(f);
-		else
-			proxy_begin(f);
+		if ((relay || !bytes_is(f->rt.sub, "log")) && reg_connect_asks(f->sh->reg)) {
+			f->calling = true;
+			reg_connect(f->sh->reg, rq, f->rt.rest, on_admitted, f);
+		} else {
+			connect_begin(f);
+		}
 		return;
 	}
 	if (reg_authorize(f->sh->reg, rq, &err) < 0) {

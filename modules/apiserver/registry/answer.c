@@ -1,5 +1,6 @@
 /* answer.c - finishing a request: the answer's pieces, and everything they hold on to. */
 #include "op.h"
+#include "convert.h"
 #include "render.h"
 #include "record.h"
 #include "write.h"
@@ -120,6 +121,10 @@ void reg_finish_object(struct reg_op *op, uint32_t code, const struct reg_kind *
 	struct orlop_bytes *p;
 	int r;
 
+	if (convert_hooked(k) && !convert_plain(k, op->version)) {
+		convert_answer(op, code, k, json, op->version, rev);
+		return;
+	}
 	if (!render_plain(k, op->rq.form) || op->opt.pretty) {
 		r = render_one(op->sh, k, op->rq.form, op->opt.include, json, rev, true, &op->out);
 		if (r)
@@ -150,7 +155,8 @@ void reg_finish_stored(struct reg_op *op, uint32_t code, const struct reg_kind *
 	char *rv;
 
 	op->ans.rev = st->rev;
-	if (!render_plain(k, op->rq.form) || op->opt.pretty || st->rev == 0) {
+	if (!render_plain(k, op->rq.form) || op->opt.pretty || st->rev == 0 ||
+	    (convert_hooked(k) && !convert_plain(k, op->version))) {
 		struct obuf b = OBUF_INIT;
 		int r;
 
@@ -159,6 +165,11 @@ void reg_finish_stored(struct reg_op *op, uint32_t code, const struct reg_kind *
 		else		/* dry run of a create: there is no resourceVersion yet */
 			obuf_append(&b, st->json.p, st->json.len);
 		r = obuf_err(&b);
+		if (r == 0 && convert_hooked(k) && !convert_plain(k, op->version)) {
+			convert_answer(op, code, k, (struct orlop_bytes){ b.data, b.len }, op->version, st->rev);
+			obuf_done(&b);
+			return;
+		}
 		if (r == 0)
 			r = render_one(op->sh, k, op->rq.form, op->opt.include,
 				       (struct orlop_bytes){ b.data, b.len }, st->rev, true, &op->out);

@@ -97,7 +97,7 @@ static int from_scale(struct reg_op *op, struct ojson **config)
 	meta = r == 0 ? ojson_get(*config, "metadata") : NULL;
 	if (ojson_is(meta, OJSON_OBJECT))
 		r = ojson_set(out, "metadata", ojson_ref(meta));
-	if (r == 0 && ojson_lookup(ojson_get(*config, "spec"), "replicas", &n))
+	if (r == 0 && ojson_lookup(ojson_get(scale_agreed(op->w) ? scale_agreed(op->w) : *config, "spec"), "replicas", &n))
 		r = scale_put(out, oschema_str(op->k->schema, op->sub->replicas), ojson_ref(n));
 	if (r) {
 		ojson_unref(out);

@@ -34,6 +34,7 @@ static void set_unref(struct reg_set *s)
 {
 	if (!s || --s->refs)
 		return;
+	ojson_unref(s->webhook);
 	ocrd_free(s->o);
 	oarena_done(&s->arena);
 	omem_free(s);
@@ -106,7 +107,10 @@ bool custom_established(const struct ojson *crd)
 	return condition_is(crd, "Established");
 }
 
-static int make_kinds(struct reg_set *s, bool changed)
+/*
+ * With a conversion webhook each version is a stored one for the engine; convert.c is between it and what is stored.
+ */
+static int make_kinds(struct reg_set *s)
 {
 	uint16_t n = s->o->schema.n_resources;
 	int r = 0;
@@ -117,9 +121,14 @@ static int make_kinds(struct reg_set *s, bool changed)
 	for (uint16_t i = 0; r == 0 && i < n; i++) {
 		r = reg_kind_init(&s->arena, &s->o->schema, s->kinds, i);
 		s->kinds[i].set = s;
-		s->kinds[i].reread = changed;
+		if (s->o->versions[i].storage)
+			s->storage = &s->kinds[i];
+		if (s->webhook)
+			s->kinds[i].stored = &s->kinds[i];
+		else
+			s->kinds[i].reread = s->changed;
 	}
-	return r;
+	return r ? r : s->storage ? 0 : -EINVAL;
 }
 
 /* Tables of a definition as it is stored; NULL: it is not served (yet), or there is no memory. */
@@ -140,8 +149,9 @@ static struct reg_set *set_new(struct reg_custom *c, struct reg_shard *sh, const
 	s->sh = sh;
 	s->rev = o->rev;
 	s->terminating = condition_is(crd, "Terminating");
+	s->changed = ojson_get_i64(ojson_get(crd, "metadata"), "generation", 1) > 1;
 	if (ocrd_new(sh->rg->schema, crd, false, &s->o) ||
-	    make_kinds(s, ojson_get_i64(ojson_get(crd, "metadata"), "generation", 1) > 1)) {
+	    (s->o->webhook && ojson_parse(s->o->webhook, strlen(s->o->webhook), &s->webhook, NULL)) || make_kinds(s)) {
 		set_unref(s);
 		return NULL;
 	}
@@ -173,7 +183,7 @@ const struct reg_kind *custom_find(struct reg_shard *sh, struct orlop_bytes name
 
 	for (uint16_t i = 0; s && i < s->o->schema.n_resources; i++)
 		if (version.len ? rb_is(version, s->kinds[i].version) && s->o->versions[i].served :
-				  s->kinds[i].stored == &s->kinds[i])
+				  s->storage == &s->kinds[i])
 			return &s->kinds[i];
 	return NULL;
 }
@@ -228,12 +238,13 @@ static int decode_meta(const struct reg_kind *k, struct ojson *meta, unsigned in
 	return r;
 }
 
-int custom_decode(const struct reg_kind *k, struct ojson *in, unsigned int flags, struct oschema_texts *unknown,
-		  struct ojson **ret, struct orlop_error *err)
+/* @take_tree is @in as the schema has it: its metadata is decoded, and kind and apiVersion are @k's. */
+static int decoded(const struct reg_kind *k, const struct ojson *in, struct ojson *take_tree, unsigned int flags,
+		   struct oschema_texts *unknown, struct ojson **ret, struct orlop_error *err)
 {
-	cleanup_ojson struct ojson *tree = NULL, *out = ojson_new_object(), *empty = NULL, *meta = NULL;
+	cleanup_ojson struct ojson *tree = take_tree, *out = ojson_new_object(), *empty = NULL, *meta = NULL;
 	struct ojson *in_meta = ojson_get(in, "metadata");
-	int r = out ? ocrd_take(custom_version(k)->root, in, true, "", unknown, &tree) : -ENOMEM;
+	int r = out ? 0 : -ENOMEM;
 
 	if (r == 0 && !in_meta)
 		r = (in_meta = empty = ojson_new_object()) ? 0 : -ENOMEM;
@@ -253,6 +264,23 @@ int custom_decode(const struct reg_kind *k, struct ojson *in, unsigned int flags
 	return r;
 }
 
+int custom_decode(const struct reg_kind *k, struct ojson *in, unsigned int flags, struct oschema_texts *unknown,
+		  struct ojson **ret, struct orlop_error *err)
+{
+	struct ojson *tree = NULL;
+	int r = ocrd_take(custom_version(k)->root, in, true, "", unknown, &tree);
+
+	return r ? r : decoded(k, in, tree, flags, unknown, ret, err);
+}
+
+int custom_prune(const struct reg_kind *k, const struct ojson *in, struct ojson **ret)
+{
+	struct ojson *tree = NULL;
+	int r = ocrd_prune(custom_version(k)->root, in, &tree);
+
+	return r ? r : decoded(k, in, tree, 0, NULL, ret, NULL);
+}
+
 int custom_admit(struct reg_op *op)
 {
 	const struct reg_set *s = op->k->set;
@@ -260,10 +288,6 @@ int custom_admit(struct reg_op *op)
 
 	if (v->warning)
 		reg_warn(op, "%s", v->warning);
-	if (s->o->webhook && op->k->stored != op->k)
-		return reg_fail(op, EOPNOTSUPP, 500, "InternalError",
-				"conversion webhook for %s, Kind=%s failed: this server does not call conversion webhooks yet: use %s",
-				op->k->api_version, op->k->kind, op->k->stored->api_version);
 	if (s->terminating && op->rq.verb == REG_CREATE)
 		return orlop_fail(&op->err, EPERM, 405, "MethodNotAllowed",
 				  "create not allowed while custom resource definition is terminating");

@@ -31,8 +31,11 @@ struct reg_set {
 	struct reg_kind	*kinds;		/* parallel to o->schema.resources */
 	struct oarena	arena;
 	uint64_t	rev;		/* resourceVersion of the definition */
+	const struct reg_kind *storage;	/* in which objects are stored from now on */
+	struct ojson	*webhook;	/* spec.conversion of strategy Webhook, or NULL */
 	uint32_t	refs;
 	bool		terminating;
+	bool		changed;	/* since it was made: objects may be older than the schema */
 };
 
 static inline const struct ocrd_version *custom_version(const struct reg_kind *k)
@@ -49,6 +52,8 @@ void custom_shard_free(struct reg_shard *sh);
 /* What oschema_decode() is for built-in kinds. */
 int custom_decode(const struct reg_kind *k, struct ojson *in, unsigned int flags, struct oschema_texts *unknown,
 		  struct ojson **ret, struct orlop_error *err);
+/* An object of @k that a webhook made: what the schema does not know goes, defaults are not filled in. */
+int custom_prune(const struct reg_kind *k, const struct ojson *in, struct ojson **ret);
 /* May this request begin at all? Warns of what is deprecated. */
 int custom_admit(struct reg_op *op);
 /* Causes of what the schema does not allow. */

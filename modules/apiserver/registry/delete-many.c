@@ -78,6 +78,7 @@ static void more(struct many *m)
 			continue;
 		rq.verb = REG_DELETE;
 		rq.form = REG_FORM_OBJECT;
+		rq.collection = true;
 		rq.ns = o->ns;
 		rq.name = o->name;	/* the snapshot holds it until we are done */
 		m->n++;

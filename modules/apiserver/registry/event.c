@@ -1,6 +1,7 @@
 /*
  * event.c - the bytes of watch events: from the cached object's own, or made once a shard and shared.
  */
+#include "convert.h"
 #include "watch.h"
 #include "render.h"
 #include "verbs.h"
@@ -102,8 +103,8 @@ static int event_plain(struct reg_watch *w, uint32_t type, struct orlop_object *
 }
 
 /* Another form, or bytes that no object has (@json): made, and kept for the next watcher. */
-static int event_made(struct reg_watch *w, uint32_t type, const void *obj, struct orlop_bytes json,
-		      uint64_t rev, struct reg_event *ev)
+int reg_event_json(struct reg_watch *w, uint32_t type, const void *obj, struct orlop_bytes json, uint64_t rev,
+		   struct reg_event *ev)
 {
 	struct reg_shard *sh = w->sh;
 	uint32_t form = (uint32_t)w->form * 4 + (uint32_t)w->include;
@@ -142,9 +143,11 @@ static int event_made(struct reg_watch *w, uint32_t type, const void *obj, struc
 
 int reg_event_object(struct reg_watch *w, uint32_t type, struct orlop_object *o, struct reg_event *ev)
 {
+	if (convert_hooked(w->k) && (w->queue || !convert_plain(w->k, convert_version(o))))
+		return reg_queue_put(w, type, o, o->json, convert_version(o), o->rev);
 	if (render_plain(w->k, w->form))
 		return event_plain(w, type, o, ev);
-	return event_made(w, type, o, o->json, o->rev, ev);
+	return reg_event_json(w, type, o, o->json, o->rev, ev);
 }
 
 int reg_event_left(struct reg_watch *w, const struct orlop_change *c, struct reg_event *ev)
@@ -163,8 +166,11 @@ int reg_event_left(struct reg_watch *w, const struct orlop_change *c, struct reg
 	obuf_puts(&b, is);
 	obuf_append(&b, at + n, (size_t)(j.p + j.len - at - n));
 	r = obuf_err(&b);
-	if (r == 0)
-		r = event_made(w, ORLOP_CHANGE_DELETED, c->prev, (struct orlop_bytes){ b.data, b.len },
+	if (r == 0 && convert_hooked(w->k))
+		r = reg_queue_put(w, ORLOP_CHANGE_DELETED, c->prev, (struct orlop_bytes){ b.data, b.len },
+				  convert_version(c->prev), c->rev);
+	else if (r == 0)
+		r = reg_event_json(w, ORLOP_CHANGE_DELETED, c->prev, (struct orlop_bytes){ b.data, b.len },
 			       c->rev, ev);
 	obuf_done(&b);
 	return r;
@@ -200,6 +206,20 @@ int reg_event_expired(struct reg_watch *w, struct reg_event *ev)
 
 	obuf_printf(&b, "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":\"too old resource version: %llu (%llu)\",\"reason\":\"Expired\",\"code\":410}}\n",
 		    (unsigned long long)w->cursor, (unsigned long long)w->sh->h->journal_oldest(res));
+	s = bytes_new(&b);
+	obuf_done(&b);
+	return event_shared(ev, s);
+}
+
+int reg_event_error(struct reg_watch *w, const char *why, struct reg_event *ev)
+{
+	struct obuf b = OBUF_INIT;
+	struct reg_bytes *s;
+
+	w->ended = true;
+	obuf_puts(&b, "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":");
+	obuf_put_json_cstr(&b, why);
+	obuf_puts(&b, ",\"reason\":\"InternalError\",\"code\":500}}\n");
 	s = bytes_new(&b);
 	obuf_done(&b);
 	return event_shared(ev, s);

@@ -1,5 +1,6 @@
 /* get.c - GET of one object, or of the scale that it has. */
 #include "op.h"
+#include "convert.h"
 #include "render.h"
 #include "verbs.h"
 #include "write.h"
@@ -11,18 +12,31 @@
 
 #define FRESH_WAIT_NS	(UINT64_C(3) * 1000000000)
 
-static void get_scale(struct reg_op *op)
+static void scale_of(struct reg_op *op, struct ojson *obj)
 {
-	struct ojson *obj = NULL;
-	int r = render_parse(op->k->stored, op->obj->json, &obj);
+	int r = scale_get(op, op->k, obj, &op->out);
 
-	if (r == 0)
-		r = scale_get(op, op->k, obj, &op->out);
-	ojson_unref(obj);
 	if (r)
 		reg_finish(op, op->err.err ? r : reg_failed(op, r, NULL));
 	else
 		reg_finish_text(op, 200);
+}
+
+static void get_scale(struct reg_op *op)
+{
+	struct ojson *obj = NULL;
+	int r;
+
+	if (convert_hooked(op->k)) {
+		convert_one(op, op->k, op->obj->json, op->version, scale_of);
+		return;
+	}
+	r = render_parse(op->k->stored, op->obj->json, &obj);
+	if (r)
+		reg_finish(op, reg_failed(op, r, NULL));
+	else
+		scale_of(op, obj);
+	ojson_unref(obj);
 }
 
 static void get_now(struct reg_op *op)
@@ -33,6 +47,8 @@ static void get_now(struct reg_op *op)
 		reg_finish(op, r);
 		return;
 	}
+	if (op->obj)
+		op->version = convert_version(op->obj);
 	if (!op->obj)
 		reg_finish(op, reg_not_found(op, op->rq.name));
 	else if (op->sub && rb_is(op->rq.sub, "scale"))

@@ -70,14 +70,6 @@ static void on_warning(void *arg, const char *text)
 
 static int validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
-	const struct ojson *how = ojson_get(ojson_get(obj, "spec"), "conversion");
-
-	if (ojson_string_is(ojson_get(how, "strategy"), "Webhook") && !op->rq.sub.len) {
-		if (ojson_count(OJSON_AT(obj, "status", "storedVersions")) > 1)
-			reg_cause(op, "FieldValueForbidden", "spec.conversion.strategy",
-				  "Forbidden: this server does not call conversion webhooks yet: objects can be stored in one version only");
-		reg_warn(op, "spec.conversion: conversion webhooks are not called yet: only the stored version can be read and written");
-	}
 	(void)ocrd_validate(obj, old, on_finding, op->rq.sub.len ? NULL : on_warning, op);
 	return 0;
 }

@@ -4,6 +4,7 @@
  * The bytes of plain lists are not copied: the answer's pieces point into the cached objects, and
  * the snapshot is held until the answer has been sent.
  */
+#include "convert.h"
 #include "op.h"
 #include "record.h"
 #include "render.h"
@@ -40,6 +41,8 @@ struct list {
 	struct orlop_bytes last_name;
 	/* from the storage: rows or items are made at once */
 	struct obuf	items;
+	struct reg_convert *convert;	/* or when they are converted: this one and all after it */
+	size_t		n_convert;
 	struct orlop_bytes range_from;
 	struct orlop_bytes range_end;
 	const char	*token;
@@ -114,6 +117,7 @@ static void list_free(struct list *l)
 {
 	reg_select_done(&l->sel);
 	obuf_done(&l->items);
+	convert_free(l->convert);
 }
 
 /* The rest of ListMeta behind resourceVersion's value, and how items begin. */
@@ -176,7 +180,20 @@ static int put_item(struct list *l, struct orlop_bytes json, struct obuf *b)
 	return r ? r : obuf_err(b);
 }
 
-static void finish_made(struct list *l)
+/* An item of stored bytes in @version. */
+static int put_stored(struct list *l, struct orlop_bytes json, struct orlop_bytes version)
+{
+	const struct reg_kind *k = l->op->k;
+
+	if (!convert_hooked(k) || (!l->convert && convert_plain(k, version)))
+		return put_item(l, json, &l->items);
+	if (!l->convert)
+		l->convert = convert_new(k);
+	l->n_convert++;
+	return l->convert ? convert_add(l->convert, json, version) : -ENOMEM;
+}
+
+static void finish_items(struct list *l)
 {
 	struct reg_op *op = l->op;
 
@@ -195,6 +212,33 @@ static void fail(struct list *l, int r)
 		op->pieces = NULL;
 	list_free(l);
 	reg_finish(op, op->err.err ? r : reg_failed(op, r, NULL));
+}
+
+static void on_converted(void *arg, const char *why)
+{
+	struct list *l = arg;
+	int r = why ? convert_failed(l->op, why) : 0;
+
+	for (size_t i = 0; r == 0 && i < l->n_convert; i++) {
+		struct obuf b = OBUF_INIT;
+
+		r = convert_put(l->convert, i, &b);
+		if (r == 0)
+			r = put_item(l, (struct orlop_bytes){ b.data, b.len }, &l->items);
+		obuf_done(&b);
+	}
+	if (r)
+		fail(l, r);
+	else
+		finish_items(l);
+}
+
+static void finish_made(struct list *l)
+{
+	if (l->convert)
+		convert_start(l->convert, on_converted, l);
+	else
+		finish_items(l);
 }
 
 /* ---- from the cache ---- */
@@ -274,7 +318,7 @@ static void list_cached(struct list *l)
 			if (r == 0)
 				r = gather_add(&g, o->json.p, o->json.len);
 		} else {
-			r = put_item(l, o->json, &l->items);
+			r = put_stored(l, o->json, convert_version(o));
 		}
 		l->n++;
 		l->last_ns = o->ns;
@@ -383,7 +427,7 @@ static void on_range(struct reg_op *op, int r, const struct orlop_msg *msg)
 		reg_stored_put(&st, &json);
 		r = obuf_err(&json);
 		if (r == 0)
-			r = put_item(l, (struct orlop_bytes){ json.data, json.len }, &l->items);
+			r = put_stored(l, (struct orlop_bytes){ json.data, json.len }, convert_version_stored(&st));
 		obuf_done(&json);
 		l->n++;
 		l->last_ns = (struct orlop_bytes){ oarena_dup(&op->arena, ns.len ? ns.p : "", ns.len), ns.len };

@@ -24,6 +24,7 @@ struct reg_op;
 struct reg_kind;
 struct reg_obj;
 struct reg_txn;
+struct reg_convert;
 struct ojson;
 
 /* What is special to a kind; NULL members: nothing is. All return 0 or -errno with op->err. */
@@ -165,6 +166,10 @@ struct reg_op {
 	struct orlop_blob *blob;
 	void		*pieces;	/* omem */
 
+	/* custom objects: in which version the bytes at hand are stored; what is being converted */
+	struct orlop_bytes version;
+	struct reg_convert *convert;
+
 	/* writes */
 	struct write	*w;
 };
@@ -217,6 +222,8 @@ void reg_finish_deleted(struct reg_op *op, struct orlop_bytes name, struct orlop
  */
 void reg_finish_object(struct reg_op *op, uint32_t code, const struct reg_kind *k,
 		       struct orlop_bytes json, uint64_t rev);
+
+/* Of custom kinds op->version says in which version @json is stored. */
 
 /* The same with a stored record (in op->out, the arena or op->blob), resourceVersion not yet in place. */
 struct reg_stored;

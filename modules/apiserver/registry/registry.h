@@ -58,6 +58,7 @@ struct reg_req {
 	enum reg_verb	verb;
 	enum reg_patch	patch;
 	enum reg_form	form;
+	bool		collection;	/* of a deletecollection: webhooks are told no name, as upstream */
 	bool		judged;		/* admission webhooks have been asked about what makes this request */
 	const struct oschema_resource *res;	/* the served resource of the path; with @kind not looked at */
 	const struct reg_kind *kind;	/* of reg_resolve(); NULL: @res is of the built-in schema */
@@ -104,6 +105,14 @@ typedef void (*reg_done_fn)(void *arg, struct reg_answer *take_a);
  * with its connection having gone (watches are ended by reg_watch_free()).
  */
 void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, void *arg);
+
+/*
+ * reg_connect - may this CONNECT (exec, attach, portforward, proxy) begin? Asks admission webhooks.
+ *
+ * @path what is asked for behind "proxy". The answer is like reg_call()'s: code 200 and no body, or why not.
+ */
+bool reg_connect_asks(struct reg_shard *sh);	/* is there anybody to ask? */
+void reg_connect(struct reg_shard *sh, const struct reg_req *rq, struct orlop_bytes path, reg_done_fn done, void *arg);
 
 /* A Status answer made by the caller: 401, 403, 404 of a path, 405, 406, 413, 415, 429 … */
 struct reg_answer *reg_status(struct reg_shard *sh, const struct orlop_error *err);

@@ -100,16 +100,17 @@ int render_row(const struct oschema *s, const struct reg_kind *k, struct orlop_b
 	       enum reg_include include, int64_t now_ns, struct obuf *b)
 {
 	cleanup_ojson struct ojson *obj = NULL;
-	int r = render_parse(k->stored, json, &obj);
+	const struct reg_kind *of = k->set ? k : k->stored;	/* each custom version has columns of its own */
+	int r = k->set && !render_plain(k, REG_FORM_OBJECT) ? convert(s, k, json, &obj) : render_parse(of, json, &obj);
 	size_t mark;
 
 	if (r)
 		return r;
 	obuf_puts(b, "{\"cells\":");
-	oschema_cells(s, k->stored->res, obj, now_ns, b);
+	oschema_cells(s, of->res, obj, now_ns, b);
 	mark = b->len;
 	obuf_puts(b, ",\"conditions\":");
-	if (!oschema_row_conditions(s, k->stored->res, obj, b))
+	if (!oschema_row_conditions(s, of->res, obj, b))
 		obuf_truncate(b, mark);
 	if (include == REG_INCLUDE_OBJECT) {
 		obuf_puts(b, ",\"object\":");
@@ -131,7 +132,7 @@ void render_table_head(const struct oschema *s, const struct reg_kind *k, const 
 	obuf_puts(b, list_meta);
 	obuf_puts(b, "},\"columnDefinitions\":");
 	if (columns)
-		oschema_columns(s, k->stored->res, b);
+		oschema_columns(s, (k->set ? k : k->stored)->res, b);
 	else
 		obuf_puts(b, "[]");
 	obuf_puts(b, ",\"rows\":[");

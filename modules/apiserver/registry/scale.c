@@ -1,6 +1,8 @@
 /* scale.c - the scale subresource: one number of a workload as an object of its own. */
+#include "convert.h"
 #include "render.h"
 #include "write.h"
+#include "../admission/admission.h"
 
 #include "json/ojson.h"
 #include "patch/opatch.h"
@@ -64,29 +66,45 @@ int scale_get(struct reg_op *op, const struct reg_kind *k, struct ojson *obj, st
 	return obuf_err(out);
 }
 
-void scale_finish(struct reg_op *op)
+static void finish(struct reg_op *op, struct ojson *obj)
 {
 	struct write *w = op->w;
-	struct ojson *obj = NULL;
-	struct obuf b = OBUF_INIT;
-	int r;
+	int r = scale_get(op, w->k, obj, &op->out);
 
-	if (w->action == WRITE_NOTHING)
-		obuf_append(&b, w->base_json.p, w->base_json.len);
-	else
-		reg_stored_put(&w->stored, &b);
-	r = obuf_err(&b);
-	if (r == 0)
-		r = render_parse(w->k, (struct orlop_bytes){ b.data, b.len }, &obj);
-	obuf_done(&b);
-	if (r == 0)
-		r = scale_get(op, w->k, obj, &op->out);
-	ojson_unref(obj);
 	op->ans.rev = w->action == WRITE_NOTHING ? w->base_rev : w->stored.rev;
 	if (r)
 		reg_finish(op, reg_failed(op, r, NULL));
 	else
 		reg_finish_text(op, 200);
+}
+
+void scale_finish(struct reg_op *op)
+{
+	struct write *w = op->w;
+	bool same = w->action == WRITE_NOTHING;
+	struct ojson *obj = NULL;
+	struct obuf b = OBUF_INIT;
+	int r;
+
+	if (same)
+		obuf_append(&b, w->base_json.p, w->base_json.len);
+	else
+		reg_stored_put(&w->stored, &b);
+	r = obuf_err(&b);
+	if (r == 0 && convert_hooked(w->k)) {
+		convert_one(op, w->k, (struct orlop_bytes){ b.data, b.len },
+			    same ? w->base_version : RB((w->out ? w->k->set->storage : w->k)->version), finish);
+		obuf_done(&b);
+		return;
+	}
+	if (r == 0)
+		r = render_parse(w->k, (struct orlop_bytes){ b.data, b.len }, &obj);
+	obuf_done(&b);
+	if (r)
+		reg_finish(op, reg_failed(op, r, NULL));
+	else
+		finish(op, obj);
+	ojson_unref(obj);
 }
 
 /* The Scale that the client wants: its body, or the present one with the patch applied. */
@@ -157,6 +175,43 @@ int scale_put(struct ojson *obj, const char *path, struct ojson *take_v)
 	return obj ? -EINVAL : -ENOMEM;
 }
 
+/* What webhooks made of the Scale, when they have been asked about it over this base. */
+const struct ojson *scale_agreed(const struct write *w)
+{
+	return w->hooked && w->hook_rev == w->base_rev ? w->hook_obj : NULL;
+}
+
+bool scale_asks(struct reg_op *op)
+{
+	return op->sub && rb_is(op->rq.sub, "scale") && !scale_agreed(op->w) && admission_hooks_any(op->sh);
+}
+
+static int as_scale(struct reg_op *op, struct ojson *obj, struct ojson **ret)
+{
+	struct obuf b = OBUF_INIT;
+	int r = scale_get(op, op->w->k, obj, &b);
+
+	if (r == 0)
+		r = ojson_parse(b.data, b.len, ret, NULL);
+	obuf_done(&b);
+	return r;
+}
+
+void scale_ask(struct reg_op *op, void (*fn)(struct reg_op *op))
+{
+	struct ojson *obj = NULL, *old = NULL;
+	int r = as_scale(op, op->w->obj, &obj);
+
+	if (r == 0)
+		r = as_scale(op, op->w->old, &old);
+	if (r == 0) {
+		admission_hooks_scale(op, obj, old, fn);
+		return;
+	}
+	ojson_unref(obj);
+	reg_finish(op, reg_failed(op, r, NULL));
+}
+
 int scale_make(struct reg_op *op)
 {
 	const struct oschema *s = op->k->schema;
@@ -185,7 +240,7 @@ int scale_make(struct reg_op *op)
 	if (r == 0)
 		r = ojson_copy(w->old, &in);
 	if (r == 0)
-		n = ojson_new_i64(ojson_get_i64(ojson_get(sc, "spec"), "replicas", 0));
+		n = ojson_new_i64(ojson_get_i64(ojson_get(scale_agreed(w) ? scale_agreed(w) : sc, "spec"), "replicas", 0));
 	if (r == 0)
 		r = n ? scale_put(in, oschema_str(s, op->sub->replicas), n) : -ENOMEM;
 	ojson_unref(sc);

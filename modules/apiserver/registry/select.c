@@ -1,5 +1,6 @@
 /* select.c - label and field selectors over index entries; nothing is parsed to match. */
 #include "select.h"
+#include "custom.h"
 
 #include "schema/oschema.h"
 #include "selector/ofield.h"
@@ -15,6 +16,7 @@ static int field_index(const struct oschema *s, const struct reg_kind *k, struct
 		       int32_t *ret)
 {
 	const char *path = oschema_select_find(s, k->res, name);
+	const struct reg_kind *stored = k->set ? k->set->storage : k->stored;
 	int32_t n = ORLOP_INDEX_FIRST_FIELD;
 
 	if (!path)
@@ -37,13 +39,13 @@ static int field_index(const struct oschema *s, const struct reg_kind *k, struct
 			const char *want = oschema_str(s, sel->path);
 			int32_t m = ORLOP_INDEX_FIRST_FIELD;
 
-			if (k->stored == k) {
+			if (stored == k) {
 				*ret = n;
 				return 0;
 			}
 			/* find it in the stored resource by position of equal meaning */
-			for (unsigned int j = 0; j < k->stored->res->n_selects; j++) {
-				const struct oschema_select *o = &s->selects[k->stored->res->selects + j];
+			for (unsigned int j = 0; j < stored->res->n_selects; j++) {
+				const struct oschema_select *o = &s->selects[stored->res->selects + j];
 				const char *have = oschema_str(s, o->path);
 				const char *wdot = strrchr(want, '.'), *hdot = strrchr(have, '.');
 

@@ -42,6 +42,11 @@ static void wake_all(struct olist *head, bool second_link)
 	}
 }
 
+void reg_watch_again(struct reg_watch *w)
+{
+	wake_one(w);
+}
+
 void reg_watch_note(struct reg_shard *sh, uint16_t kind_id)
 {
 	wake_all(&sh->open[kind_id].watches, false);
@@ -111,13 +116,20 @@ static void initial_done(struct reg_watch *w)
 	w->initial = false;
 }
 
+/* 0: none is left, or w->queue has them. */
 static int next_initial(struct reg_watch *w, struct reg_event *ev)
 {
 	struct orlop_object *o;
 
-	while (w->iter && (o = w->sh->h->iter_next(w->iter)) != NULL)
-		if (reg_select_match(&w->sel, o))
-			return reg_event_object(w, ORLOP_CHANGE_ADDED, o, ev);
+	while (w->iter && !reg_queue_full(w) && (o = w->sh->h->iter_next(w->iter)) != NULL)
+		if (reg_select_match(&w->sel, o)) {
+			int r = reg_event_object(w, ORLOP_CHANGE_ADDED, o, ev);
+
+			if (r)
+				return r;
+		}
+	if (w->queue)
+		return 0;
 	initial_done(w);
 	if (w->initial_mark) {
 		w->initial_mark = false;
@@ -189,6 +201,16 @@ static int32_t refill(struct reg_watch *w)
 	return n;
 }
 
+/* Those that are converted; 0: not yet, and it is waited for. */
+static int next_queued(struct reg_watch *w, struct reg_event *ev)
+{
+	int r = reg_queue_next(w, ev);
+
+	if (r == 0)
+		w->armed = true;
+	return r;
+}
+
 int reg_watch_next(struct reg_watch *w, struct reg_event *ev)
 {
 	uint64_t now;
@@ -198,13 +220,17 @@ int reg_watch_next(struct reg_watch *w, struct reg_event *ev)
 	memset(ev, 0, sizeof(*ev));
 	if (w->ended)
 		return -ENODATA;
+	if (w->queue)
+		return next_queued(w, ev);
 	if (w->initial || w->initial_mark) {
 		r = next_initial(w, ev);
 		if (r)
 			return r;
+		if (w->queue)
+			return next_queued(w, ev);
 	}
 	for (;;) {
-		while (w->batch_i < w->batch_n) {
+		while (w->batch_i < w->batch_n && !reg_queue_full(w)) {
 			struct orlop_change *c = &w->batch[w->batch_i++];
 
 			r = next_change(w, c, ev);
@@ -214,6 +240,8 @@ int reg_watch_next(struct reg_watch *w, struct reg_event *ev)
 			if (r)
 				return r;
 		}
+		if (w->queue)
+			return next_queued(w, ev);
 		n = refill(w);
 		if (n == -ESTALE) {
 			w->ended = true;
@@ -259,6 +287,7 @@ void reg_watch_free(struct reg_watch *w)
 	olist_del(&w->link);
 	olist_del(&w->all);
 	w->sh->n_watches--;
+	reg_queue_done(w);
 	initial_done(w);
 	while (w->batch_i < w->batch_n)
 		drop_change(w, &w->batch[w->batch_i++]);

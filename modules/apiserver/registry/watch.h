@@ -7,6 +7,8 @@
 #include "op.h"
 #include "select.h"
 
+struct reg_queue;
+
 struct reg_watch {
 	struct olist	link;		/* in the resource's list */
 	struct olist	all;		/* in the shard's list */
@@ -36,16 +38,35 @@ struct reg_watch {
 	int32_t		batch_n;
 	int32_t		batch_i;
 	struct reg_op	*op;		/* while starting */
+	struct reg_queue *queue;	/* events that are being converted, or NULL */
 };
+
+/* Something came that it was waiting for. */
+void reg_watch_again(struct reg_watch *w);
 
 /* Each fills @ev and returns 1, or -ENOMEM. */
 
-/* @type ORLOP_CHANGE_*: the object as it is. */
+/* @type ORLOP_CHANGE_*: the object as it is. 0: it is in the queue. */
 int reg_event_object(struct reg_watch *w, uint32_t type, struct orlop_object *o, struct reg_event *ev);
 /* The object left the selection: its state before, with the revision of the change. */
 int reg_event_left(struct reg_watch *w, const struct orlop_change *c, struct reg_event *ev);
 int reg_event_bookmark(struct reg_watch *w, uint64_t rev, bool initial_end, struct reg_event *ev);
 /* ERROR with a 410: the watch cannot go on. */
 int reg_event_expired(struct reg_watch *w, struct reg_event *ev);
+/* ERROR with a 500; the watch ends. */
+int reg_event_error(struct reg_watch *w, const char *why, struct reg_event *ev);
+/* Bytes that no object has; @obj is who they are of. */
+int reg_event_json(struct reg_watch *w, uint32_t type, const void *obj, struct orlop_bytes json, uint64_t rev,
+		   struct reg_event *ev);
+
+/*
+ * watch-queue.c: what a webhook converts (convert.h). _put: stored bytes, copied; 0 or -errno. _next: 1 and the next
+ * event, 0: not yet, -ENODATA: none is there. An event is put only when none is waiting that was asked for.
+ */
+int reg_queue_put(struct reg_watch *w, uint32_t type, const void *obj, struct orlop_bytes json, struct orlop_bytes version,
+		  uint64_t rev);
+bool reg_queue_full(const struct reg_watch *w);
+int reg_queue_next(struct reg_watch *w, struct reg_event *ev);
+void reg_queue_done(struct reg_watch *w);
 
 #endif

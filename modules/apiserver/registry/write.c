@@ -1,4 +1,5 @@
 /* write.c - the way of every write: base, decision, transaction, cache, answer. */
+#include "convert.h"
 #include "custom.h"
 #include "write.h"
 #include "render.h"
@@ -48,6 +49,8 @@ static void drop_attempt(struct write *w)
 {
 	ojson_unref(w->obj);
 	w->obj = NULL;
+	ojson_unref(w->out);
+	w->out = NULL;
 	ojson_unref(w->mf_requested);
 	w->mf_requested = NULL;
 	obuf_reset(&w->record);
@@ -82,6 +85,7 @@ static int base_parse(struct reg_op *op)
 
 	ojson_unref(w->old);
 	w->old = NULL;
+	w->converted = false;
 	if (w->base_rev == 0)
 		return 0;
 	r = render_parse(w->k, w->base_json, &w->old);
@@ -113,6 +117,7 @@ static int base_from_item(struct reg_op *op, uint64_t rev, struct orlop_bytes it
 		return reg_failed(op, -ENOMEM, NULL);
 	w->base_rev = rev;
 	w->base_json = (struct orlop_bytes){ w->base_buf.data, w->base_buf.len };
+	w->base_version = RB(rb_dup(&op->arena, convert_version_stored(&st)));
 	return base_parse(op);
 }
 
@@ -126,6 +131,7 @@ static int base_from_cache(struct reg_op *op)
 	if (w->base_obj) {
 		w->base_rev = w->base_obj->rev;
 		w->base_json = w->base_obj->json;
+		w->base_version = convert_version(w->base_obj);
 	}
 	return 0;
 }
@@ -133,6 +139,7 @@ static int base_from_cache(struct reg_op *op)
 /* ---- commit ---- */
 
 static void attempt(struct reg_op *op);
+static void commit(struct reg_op *op);
 
 static void finish(struct reg_op *op)
 {
@@ -149,6 +156,7 @@ static void finish(struct reg_op *op)
 	case WRITE_ANSWER_OBJECT:
 		break;
 	}
+	op->version = w->action == WRITE_NOTHING ? w->base_version : RB((w->out ? w->k->set->storage : w->k)->version);
 	if (w->action == WRITE_NOTHING) {
 		op->ans.rev = w->base_rev;
 		reg_finish_object(op, w->code, op->k, w->base_json, w->base_rev);
@@ -290,20 +298,21 @@ static bool only_times(const struct write *w)
 static int encode(struct reg_op *op)
 {
 	struct write *w = op->w;
-	struct ojson *meta = ojson_get(w->obj, "metadata");
+	struct ojson *obj = w->out ? w->out : w->obj, *meta = ojson_get(obj, "metadata");
+	const struct reg_kind *k = w->out ? w->k->set->storage : w->k;
 	struct obuf text = OBUF_INIT;
 	char rv[48];
 	size_t json_at, n;
 	uint32_t rv_off;
 	int r;
 
-	ojson_del(w->obj, "kind");
-	ojson_del(w->obj, "apiVersion");
+	ojson_del(obj, "kind");
+	ojson_del(obj, "apiVersion");
 	ojson_del(meta, "resourceVersion");
 	ojson_del(meta, "managedFields");
-	r = ojson_write(w->obj, 0, &text);
+	r = ojson_write(obj, 0, &text);
 	if (r == 0)
-		r = orecord_put(op->k->schema, w->k->res, w->obj, (struct orlop_bytes){ text.data, text.len },
+		r = orecord_put(op->k->schema, k->res, obj, (struct orlop_bytes){ text.data, text.len },
 				   (struct orlop_bytes){ w->managed.data, w->managed.len }, &w->record,
 				   &json_at, &rv_off);
 	obuf_done(&text);
@@ -316,6 +325,8 @@ static int encode(struct reg_op *op)
 	w->stored.rev = w->base_rev;
 	if (w->base_rev == 0 || w->action != WRITE_PUT)
 		return 0;
+	if (w->base_version.len && !rb_is(w->base_version, k->version))
+		return 0;	/* written anew in another version */
 	n = (size_t)snprintf(rv, sizeof(rv), "\"resourceVersion\":\"%llu\",", (unsigned long long)w->base_rev);
 	if (w->base_json.len == w->stored.json.len + n &&
 	    !memcmp(w->base_json.p, w->stored.json.p, rv_off) &&
@@ -362,7 +373,35 @@ static void judged(struct reg_op *op, int r)
 	if (r)
 		reg_finish(op, r);
 	else
+		commit(op);
+}
+
+/* The object as it shall be stored. */
+static void on_out(struct reg_op *op, struct ojson *obj)
+{
+	op->w->out = ojson_ref(obj);
+	write_commit(op);
+}
+
+/* It is decided: on to the storage, in its version. */
+static void commit(struct reg_op *op)
+{
+	struct write *w = op->w;
+
+	if (convert_hooked(w->k) && w->k != w->k->set->storage && w->action == WRITE_PUT)
+		convert_one_tree(op, w->k->set->storage, w->obj, on_out);
+	else
 		write_commit(op);
+}
+
+static void on_base(struct reg_op *op, struct ojson *obj)
+{
+	struct write *w = op->w;
+
+	ojson_unref(w->old);
+	w->old = ojson_ref(obj);
+	w->converted = true;
+	attempt(op);
 }
 
 /* Decide, encode, send: one try. */
@@ -372,11 +411,19 @@ static void attempt(struct reg_op *op)
 	int r;
 
 	drop_attempt(w);
+	if (w->old && !w->converted && convert_hooked(w->k) && !convert_plain(w->k, w->base_version)) {
+		convert_one(op, w->k, w->base_json, w->base_version, on_base);
+		return;
+	}
 	if (w->base_rev == 0 && !w->may_create) {
 		reg_finish(op, reg_not_found(op, w->name));
 		return;
 	}
 	r = w->make(op);
+	if (r == 0 && scale_asks(op)) {
+		scale_ask(op, attempt);
+		return;
+	}
 	if (r == -EINPROGRESS) {
 		admission_hooks_run(op, hooked);
 		return;
@@ -395,7 +442,7 @@ static void attempt(struct reg_op *op)
 	else if (r)
 		reg_finish(op, r);
 	else
-		write_commit(op);
+		commit(op);
 }
 
 void write_commit(struct reg_op *op)

@@ -46,10 +46,13 @@ struct write {
 	struct obuf	base_buf;
 	struct orlop_object *base_obj;
 	struct ojson	*old;		/* typed tree with kind and apiVersion, NULL: none */
+	struct orlop_bytes base_version;	/* of custom kinds: in which it is stored */
+	bool		converted;	/* old is in the version of the request (convert.h) */
 
 	/* what shall be */
 	enum write_action action;
 	struct ojson	*obj;		/* typed tree */
+	struct ojson	*out;		/* it in the version that is stored, where a webhook made that; NULL: obj */
 	struct ojson	*mf_requested;	/* managedFields as the client sent them, or NULL */
 	bool		dirty;		/* members were added: order is to be restored */
 	bool		no_managed;	/* managedFields stay as they are */
@@ -143,6 +146,13 @@ int write_make_apply(struct reg_op *op);
 int scale_get(struct reg_op *op, const struct reg_kind *k, struct ojson *obj, struct obuf *out);
 int scale_make(struct reg_op *op);
 void scale_finish(struct reg_op *op);
+/*
+ * Webhooks see the Scale and not the workload: once it is decided for a base they are asked about it, and it is decided
+ * once more with what they made of it.
+ */
+const struct ojson *scale_agreed(const struct write *w);	/* NULL: not yet */
+bool scale_asks(struct reg_op *op);
+void scale_ask(struct reg_op *op, void (*fn)(struct reg_op *op));
 /* The member at the dotted path "spec.replicas", with the objects on the way there. */
 int scale_put(struct ojson *obj, const char *path, struct ojson *take_v);
 

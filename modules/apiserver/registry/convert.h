@@ -1,0 +1,56 @@
+/*
+ * convert.h - custom objects between versions, where a webhook converts them.
+ *
+ * Kinds of such a definition are stored kinds of their own for the engine: it reads, checks and writes in the version
+ * of the request. Here is where stored bytes come into that version, and go back to the one that is stored.
+ */
+#ifndef REG_CONVERT_H
+#define REG_CONVERT_H
+
+#include "custom.h"
+#include "record.h"
+
+struct reg_convert;
+
+/* The version in which an object is stored; empty: not said, that of the definition. */
+struct orlop_bytes convert_version(const struct orlop_object *o);
+struct orlop_bytes convert_version_stored(const struct reg_stored *st);
+
+static inline bool convert_hooked(const struct reg_kind *k)
+{
+	return k->set && k->set->webhook;
+}
+
+/* Are stored bytes in @version just what @k serves? */
+bool convert_plain(const struct reg_kind *k, struct orlop_bytes version);
+
+/* A number of objects that shall be of @to (held). NULL: no memory. */
+struct reg_convert *convert_new(const struct reg_kind *to);
+/* Stored bytes, from "metadata": on; copied. 0, -ENOMEM, -EINVAL. */
+int convert_add(struct reg_convert *c, struct orlop_bytes json, struct orlop_bytes version);
+/* A tree with kind and apiVersion; borrowed for the call. */
+int convert_add_tree(struct reg_convert *c, const struct ojson *obj);
+/* @why NULL: all are converted. Otherwise in upstream's words why not. Maybe called at once. */
+typedef void (*convert_done_fn)(void *arg, const char *why);
+void convert_start(struct reg_convert *c, convert_done_fn done, void *arg);
+/* The @i-th, in the order they were added: a tree with kind and apiVersion, borrowed; bytes from "metadata": on. */
+struct ojson *convert_get(struct reg_convert *c, size_t i);
+int convert_put(struct reg_convert *c, size_t i, struct obuf *b);
+void convert_free(struct reg_convert *c);	/* accepts NULL; what is under way is given up */
+
+/* A failure as the answer. */
+int convert_failed(struct reg_op *op, const char *why);
+
+/*
+ * One object of a request: @then is called, at once or later, with the tree (borrowed) in the version of @to; it need
+ * not finish the op. What fails finishes it.
+ */
+void convert_one(struct reg_op *op, const struct reg_kind *to, struct orlop_bytes json, struct orlop_bytes version,
+		 void (*then)(struct reg_op *op, struct ojson *obj));
+void convert_one_tree(struct reg_op *op, const struct reg_kind *to, const struct ojson *obj,
+		      void (*then)(struct reg_op *op, struct ojson *obj));
+/* reg_finish_object() of stored bytes. */
+void convert_answer(struct reg_op *op, uint32_t code, const struct reg_kind *k, struct orlop_bytes json,
+		    struct orlop_bytes version, uint64_t rev);
+
+#endif
