@@ -114,8 +114,13 @@ struct accept {
 	bool		yaml;		/* application/yaml is wanted */
 	bool		aggregated;	/* discovery in the aggregated form */
 	bool		openapi_proto;
+	bool		proto;		/* objects in protobuf */
+	bool		status_proto;	/* errors too: they are of no other form and of no custom kind */
 	bool		none;		/* nothing of what we can give: 406 */
 };
+
+/* What is asked. */
+enum accept_for { ACCEPT_OBJECTS, ACCEPT_CUSTOM /* no messages */, ACCEPT_DISCOVERY };
 
 enum body_kind { BODY_JSON, BODY_PROTO, BODY_YAML };
 
@@ -157,6 +162,8 @@ void front_fail(struct front *f, const struct orlop_error *err);
 void front_answer(struct front *f, struct reg_answer *take_a);
 /* An answer of our own, bytes copied. */
 void front_text(struct front *f, int status, const char *type, const void *p, size_t len);
+/* A document of ours in JSON, as that or in protobuf. */
+void front_document(struct front *f, const void *p, size_t len);
 /* Headers of every answer; returns how many of @hdr (room for 12) are used. Text in the arena. */
 size_t front_headers(struct front *f, struct ohttp_header *hdr, const char *type);
 /* It has been answered: count it, and free it when nobody holds it. */
@@ -168,7 +175,7 @@ bool front_free_if_idle(struct front *f);
 
 /* 0, -EINVAL (bad escapes), -E2BIG, -ENOMEM. */
 int route_parse(const struct oschema *s, struct oarena *a, struct orlop_bytes path, struct route *ret);
-void accept_parse(struct orlop_bytes header, bool discovery, struct accept *ret);
+void accept_parse(struct orlop_bytes header, enum accept_for what, struct accept *ret);
 /* A body in protobuf as JSON text. -EINVAL: malformed, -E2BIG, -ENOMEM. */
 int protobuf_to_json(const struct oschema *s, const struct oschema_type *t, struct orlop_bytes in, struct obuf *out);
 /* Value of @key in a query string, decoded into the arena; p NULL: absent. */

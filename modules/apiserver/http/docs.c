@@ -76,6 +76,22 @@ static const char *in_a_year(struct front *f)
 	return buf;
 }
 
+/* The same in protobuf, kept beside it; NULL: it cannot be. */
+static struct doc *doc_proto(struct front *f, const char *key, const struct doc *d)
+{
+	char *name = oarena_printf(&f->arena, "pb:%s", key);
+	struct doc *p = name ? doc_get(f->sh, name) : NULL;
+	struct obuf b = OBUF_INIT;
+
+	if (p || !name)
+		return p;
+	if (reg_proto_document(f->sh->a->schema, (struct orlop_bytes){ d->p, d->len }, &b) < 0) {
+		obuf_done(&b);
+		return NULL;
+	}
+	return doc_put(f->sh, name, &b);
+}
+
 /* @for_good: the address has the hash of the document in it, which may be kept without asking again. */
 static void send_doc(struct front *f, struct doc *d, const char *type, bool with_etag, bool for_good)
 {
@@ -187,6 +203,14 @@ static bool serve_discovery_of(struct front *f, struct orlop_bytes path, const s
 		}
 		/* /api names the address the client used: not to be kept for others. */
 		d = doc_put(f->sh, core && !agg ? "last:/api" : key, &b);
+	}
+	if (d && f->accept.proto && !agg && !core) {
+		struct doc *p = doc_proto(f, key, d);
+
+		if (p) {
+			send_doc(f, p, REG_PROTO_TYPE, false, false);
+			return true;
+		}
 	}
 	send_doc(f, d, agg ? OSCHEMA_DISCOVERY_TYPE : "application/json", agg, false);
 	return true;

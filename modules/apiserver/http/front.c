@@ -192,6 +192,18 @@ void front_text(struct front *f, int status, const char *type, const void *p, si
 	front_done(f, status);
 }
 
+void front_document(struct front *f, const void *p, size_t len)
+{
+	struct obuf out = OBUF_INIT;
+
+	if (f->accept.proto &&
+	    reg_proto_document(f->sh->a->schema, (struct orlop_bytes){ p, len }, &out) == 0)
+		front_text(f, 200, REG_PROTO_TYPE, out.data, out.len);
+	else
+		front_text(f, 200, "application/json", p, len);
+	obuf_done(&out);
+}
+
 static void release_answer(void *arg)
 {
 	reg_answer_free(arg);
@@ -283,14 +295,20 @@ void front_answer(struct front *f, struct reg_answer *a)
 		watch_begin(f, w);
 		return;
 	}
-	n = front_headers(f, hdr, f->accept.yaml ? "application/yaml" : "application/json");
+	if ((status >= 400 ? f->accept.status_proto : f->accept.proto) && reg_answer_proto(a) < 0) {
+		reg_answer_free(a);
+		ohttp_abort(f->req);
+		front_done(f, 500);
+		return;
+	}
+	n = front_headers(f, hdr, a->proto ? REG_PROTO_TYPE : f->accept.yaml ? "application/yaml" : "application/json");
 	if (a->retry_after_s) {
 		snprintf(retry, sizeof(retry), "%u", a->retry_after_s);
 		hdr[n++] = ohttp_header_cstr("Retry-After", retry);
 	}
 	for (uint32_t i = 0; i < a->n_warnings && n < 28; i++)
 		hdr[n++] = ohttp_header_cstr("Warning", warning(f, a->warnings[i]));
-	if (f->pretty || f->accept.yaml) {
+	if ((f->pretty || f->accept.yaml) && !a->proto) {
 		reply_rewritten(f, a, hdr, n);
 		reg_answer_free(a);
 		front_done(f, status);
@@ -584,6 +602,7 @@ static void serve_resource(struct front *f)
 	rq->who = &f->who;
 	rq->extra = f->extra;
 	rq->form = f->accept.form;
+	rq->proto = f->accept.proto;
 	rq->query.len = ohttp_query(f->req).len;
 	rq->query.p = oarena_strndup(&f->arena, ohttp_query(f->req).p, rq->query.len);
 	rq->user_agent = ohttp_header(f->req, "user-agent");
@@ -618,9 +637,10 @@ static void serve_resource(struct front *f)
 			    "the server does not allow this method on the requested resource");
 		return;
 	}
-	if (f->accept.none) {
-		front_error(f, 406, "NotAcceptable",
-			    "only the following media types are accepted: application/json, application/yaml");
+	if (f->accept.none || (rq->verb == REG_WATCH && f->accept.yaml)) {
+		front_error(f, 406, "NotAcceptable", "only the following media types are accepted: %s",
+			    rq->verb == REG_WATCH ? "application/json;stream=watch, " REG_PROTO_WATCH_TYPE :
+			    "application/json, application/yaml, " REG_PROTO_TYPE);
 		return;
 	}
 	if (bytes_is(f->rt.group, "metrics.k8s.io")) {
@@ -711,13 +731,14 @@ void front_begin(void *arg, struct ohttp_req *req)
 	sh->n_fronts++;
 	ohttp_on_close(req, on_close, f);
 	make_ids(f);
-	accept_parse(ohttp_header(req, "accept"), bytes_is(path, "/api") || bytes_is(path, "/apis"), &f->accept);
 	pretty = query_get(&f->arena, ohttp_query(req), "pretty");
 	f->pretty = pretty.p ? !bytes_is(pretty, "false") && !bytes_is(pretty, "0")
 			     : is_for_people(ohttp_header(req, "user-agent"));
 	r = route_parse(sh->a->schema, &f->arena, path, &f->rt);
 	if (r == 0 && f->rt.is_resource && !f->rt.res)
 		resolve(f);
+	accept_parse(ohttp_header(req, "accept"), bytes_is(path, "/api") || bytes_is(path, "/apis") ? ACCEPT_DISCOVERY :
+		     f->rt.kind ? ACCEPT_CUSTOM : ACCEPT_OBJECTS, &f->accept);
 	if (r == 0)
 		r = authn_request(f, &err);
 	if (r == -EACCES || err.err)

@@ -150,7 +150,7 @@ void watch_begin(struct front *f, struct reg_watch *take_w)
 	olist_append(&f->sh->watches, &fw->link);
 	ohttp_on_close(f->req, on_close, fw);
 	reg_watch_wake(take_w, on_wake, fw);
-	n = front_headers(f, hdr, "application/json");
+	n = front_headers(f, hdr, f->rq.proto ? REG_PROTO_WATCH_TYPE : "application/json");
 	ohttp_on_writable(f->req, QUEUE_LOW, on_writable, fw);
 	ohttp_reply_start(f->req, 200, hdr, n);
 	/* Our successor serves already: it is asked again there, from the bookmark that ends this one. */

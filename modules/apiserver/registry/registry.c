@@ -574,6 +574,7 @@ static void call(struct reg_shard *sh, const struct reg_req *rq, bool copy, reg_
 		return;
 	}
 	op->sh = sh;
+	op->rq.proto = rq->proto && rq->form != REG_FORM_TABLE;
 	op->k = rq->kind ? rq->kind : reg_kind_of(sh->rg, rq->res);
 	reg_kind_hold(op->k);
 	op->done = done;
