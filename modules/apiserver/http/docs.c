@@ -339,21 +339,6 @@ static bool serve_openapi(struct front *f, struct orlop_bytes path)
 	return false;
 }
 
-static void serve_metrics(struct front *f)
-{
-	const struct orlop_host *h = f->sh->h;
-	struct orlop_blob *blob;
-	struct orlop_bytes b;
-
-	if (!h->metrics_text || h->metrics_text(h, &blob) < 0) {
-		front_error(f, 500, "InternalError", "metrics cannot be read");
-		return;
-	}
-	b = h->blob_bytes(blob);
-	front_text(f, 200, "text/plain; version=0.0.4; charset=utf-8", b.p, b.len);
-	h->blob_unref(blob);
-}
-
 static void serve_version(struct front *f)
 {
 	static const char text[] =
@@ -429,7 +414,7 @@ bool docs_serve(struct front *f)
 	else if (bytes_is(path, "/version"))
 		serve_version(f);
 	else if (bytes_is(path, "/metrics"))
-		serve_metrics(f);
+		metrics_serve(f);
 	else if (bytes_is(path, "/openid/v1/jwks"))
 		serve_keys(f);
 	else if (bytes_is(path, "/.well-known/openid-configuration"))

@@ -117,6 +117,9 @@ void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, 
 /* A Status answer made by the caller: 401, 403, 404 of a path, 405, 406, 413, 415, 429 … */
 struct reg_answer *reg_status(struct reg_shard *sh, const struct orlop_error *err);
 
+/* How many objects of each stored resource there are, the custom ones that this shard has open included. */
+void reg_count_objects(struct reg_shard *sh, void (*fn)(void *arg, const char *group, const char *plural, uint64_t n), void *arg);
+
 /* ---- watches ---- */
 
 /* One event: a line of JSON, or a frame of protobuf, in at most 4 pieces, valid until reg_event_done(). */
