@@ -4,7 +4,7 @@
 import json
 import struct
 
-from rig import Api, CM, Daemon, Tap, config_map, group
+from rig import Api, CM, Daemon, Tap, config_map, group, until
 
 t = Tap()
 d = Daemon().start()
@@ -211,6 +211,8 @@ def every_kind():
         if not t.ok(a.status == 201, "a %s" % kind, a):
             continue
         at = path + "/" + o["metadata"]["name"]
+        if kind == "CustomResourceDefinition":      # the server writes its status
+            until("it is served", lambda: "Established" in api.get(at).text and api.get("/apis/proto.example/v1").status == 200)
         was = api.get(at).json
         a = get(at)
         v, k, raw = unwrap(a.raw)
