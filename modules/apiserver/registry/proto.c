@@ -1,18 +1,16 @@
 /*
- * proto.c - JSON of the API as protobuf, by the numbers of the schema. Pure.
+ * proto.c - JSON of the API as messages of protobuf, by the numbers of the schema. Pure.
  *
- * The text has been checked or made by us; what does not fit its type is refused, never read beyond. A message's length
- * stands before it and is known behind it: one byte is left for it, and long messages move up by what is missing.
+ * The text has been checked or made by us; what does not fit its type is refused, never read beyond.
  */
 #include "proto.h"
+#include "proto-wire.h"
 
 #include "base/oenc.h"
-#include "base/ostr.h"
 #include "base/otime.h"
 #include "json/oscan.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,73 +21,9 @@ struct enc {
 	const char	*p;
 	const char	*end;
 	struct obuf	*out;
-	uint16_t	schema_props;	/* apiextensions/v1.JSONSchemaProps: unions that are "json" in our tables */
-	uint16_t	api_resource;	/* meta/v1.APIResource: verbs is a message of its own */
+	const struct oschema_type *props;	/* JSONSchemaProps, once we are in one */
 	int		depth;
 };
-
-/* ---- the wire ---- */
-
-static void put_varint(struct obuf *b, uint64_t v)
-{
-	char *at = obuf_reserve(b, 10);
-	size_t n = 0;
-
-	if (!at)
-		return;
-	for (; v >= 0x80; v >>= 7)
-		at[n++] = (char)(v | 0x80);
-	at[n++] = (char)v;
-	obuf_advance(b, n);
-}
-
-static void put_tag(struct obuf *b, unsigned int num, unsigned int wire)
-{
-	put_varint(b, (uint64_t)num << 3 | wire);
-}
-
-void reg_proto_bytes(struct obuf *out, unsigned int num, const char *p, size_t len)
-{
-	put_tag(out, num, 2);
-	put_varint(out, len);
-	obuf_append(out, len ? p : "", len);
-}
-
-void reg_proto_varint(struct obuf *out, unsigned int num, uint64_t v)
-{
-	put_tag(out, num, 0);
-	put_varint(out, v);
-}
-
-static size_t begin(struct obuf *b, unsigned int num)
-{
-	put_tag(b, num, 2);
-	obuf_putc(b, '\0');
-	return b->len;
-}
-
-/* What has been appended since begin() gets its length. */
-static void end(struct obuf *b, size_t from)
-{
-	size_t len = b->len - from;
-	size_t more = 0;
-	char *at;
-
-	if (b->err)
-		return;
-	for (size_t v = len >> 7; v; v >>= 7)
-		more++;
-	if (more) {
-		if (!obuf_reserve(b, more))
-			return;
-		memmove(b->data + from + more, b->data + from, len);
-		obuf_advance(b, more);
-	}
-	at = b->data + from - 1;
-	for (; len >= 0x80; len >>= 7)
-		*at++ = (char)(len | 0x80);
-	*at = (char)len;
-}
 
 /* ---- the text ---- */
 
@@ -425,8 +359,7 @@ static int put_or_list(struct enc *e, const struct oschema_type *t, unsigned int
 	int r;
 
 	space(e);
-	r = e->p < e->end && *e->p == '[' ? put_list(e, t, 2) :
-	    put_message(e, &e->s->types[e->schema_props], 1);
+	r = e->p < e->end && *e->p == '[' ? put_list(e, t, 2) : put_message(e, e->props, 1);
 	end(e->out, at);
 	return r;
 }
@@ -440,7 +373,7 @@ static int put_or_bool(struct enc *e, unsigned int num)
 	space(e);
 	if (e->p < e->end && *e->p == '{') {
 		reg_proto_varint(e->out, 1, 1);
-		r = put_message(e, &e->s->types[e->schema_props], 2);
+		r = put_message(e, e->props, 2);
 	} else {
 		r = put_bool(e, 1);
 	}
@@ -450,29 +383,52 @@ static int put_or_bool(struct enc *e, unsigned int num)
 
 /* ---- messages ---- */
 
+static bool is_type(const struct enc *e, const struct oschema_type *t, const char *name)
+{
+	return strcmp(oschema_str(e->s, t->name), name) == 0;
+}
+
+/* Unions of schemas, which are "json" in our tables. */
+static int put_json(struct enc *e, const struct oschema_type *of, const struct oschema_field *f)
+{
+	const char *name = oschema_field_name(e->s, f);
+	const struct oschema_type *t = &e->s->types[f->type];
+
+	if (of != e->props && is_type(e, of, "apiextensions/v1.JSONSchemaProps"))
+		e->props = of;
+	if (of != e->props)
+		return t->kind == OSCHEMA_MAP ? put_map(e, &e->s->types[t->elem], f->pb, put_value) : put_value(e, t, f->pb);
+	if (!strcmp(name, "items"))
+		return put_or_list(e, of, f->pb);
+	if (!strcmp(name, "additionalProperties") || !strcmp(name, "additionalItems"))
+		return put_or_bool(e, f->pb);
+	if (!strcmp(name, "dependencies"))
+		return put_map(e, &e->s->types[OSCHEMA_STRING], f->pb, put_or_list);
+	return put_value(e, t, f->pb);
+}
+
 static int put_field(struct enc *e, const struct oschema_type *of, const struct oschema_field *f)
 {
 	const struct oschema_type *t = &e->s->types[f->type];
-	uint16_t of_index = (uint16_t)(of - e->s->types);
 
-	if (of_index == e->schema_props) {
+	switch (t->kind) {
+	case OSCHEMA_LIST: {
 		const char *name = oschema_field_name(e->s, f);
 
-		if (!strcmp(name, "items"))
-			return put_or_list(e, of, f->pb);
-		if (!strcmp(name, "additionalProperties") || !strcmp(name, "additionalItems"))
-			return put_or_bool(e, f->pb);
-		if (!strcmp(name, "dependencies"))
-			return put_map(e, &e->s->types[OSCHEMA_STRING], f->pb, put_or_list);
-	}
-	if (t->kind == OSCHEMA_LIST) {
-		if (of_index == e->api_resource && !strcmp(oschema_field_name(e->s, f), "verbs"))
+		/* a list type with a name is a message of its own */
+		if (name[0] == 'v' && !strcmp(name, "verbs") && is_type(e, of, "meta/v1.APIResource"))
 			return put_value(e, t, f->pb);
 		return put_list(e, &e->s->types[t->elem], f->pb);
 	}
-	if (t->kind == OSCHEMA_MAP)
+	case OSCHEMA_MAP:
+		if (e->s->types[t->elem].kind == OSCHEMA_JSON)
+			return put_json(e, of, f);
 		return put_map(e, &e->s->types[t->elem], f->pb, put_value);
-	return put_value(e, t, f->pb);
+	case OSCHEMA_JSON:
+		return put_json(e, of, f);
+	default:
+		return put_value(e, t, f->pb);
+	}
 }
 
 /* Members mostly come in the order of the fields: the search goes on where the last one ended. */
@@ -483,7 +439,7 @@ static const struct oschema_field *find(const struct enc *e, const struct oschem
 		uint16_t at = (uint16_t)(*from + i < t->n_fields ? *from + i : *from + i - t->n_fields);
 		const struct oschema_field *f = &e->s->fields[t->fields + at];
 
-		if (f->name_len == name.len && memcmp(e->s->pool + f->name, name.p, name.len) == 0) {
+		if (f->name_len == name.len && e->s->pool[f->name] == name.p[0] && memcmp(e->s->pool + f->name, name.p, name.len) == 0) {
 			*from = (uint16_t)(at + 1);
 			return f;
 		}
@@ -546,14 +502,7 @@ static int message(struct enc *e, const struct oschema_type *t)
 	return r;
 }
 
-/* ---- documents ---- */
-
-static uint16_t index_of(const struct oschema *s, const char *name)
-{
-	const struct oschema_type *t = oschema_type_find(s, name);
-
-	return t ? oschema_type_index(s, t) : UINT16_MAX;
-}
+/* ---- objects ---- */
 
 static void enc_init(struct enc *e, const struct oschema *s, struct orlop_bytes json, struct obuf *out)
 {
@@ -562,79 +511,16 @@ static void enc_init(struct enc *e, const struct oschema *s, struct orlop_bytes 
 	e->p = json.p;
 	e->end = json.p + json.len;
 	e->out = out;
-	e->schema_props = index_of(s, "apiextensions/v1.JSONSchemaProps");
-	e->api_resource = index_of(s, "meta/v1.APIResource");
 }
 
-const struct oschema_type *reg_proto_type(const struct oschema *s, struct orlop_bytes api_version,
-					  struct orlop_bytes kind)
+int reg_proto_message(const struct oschema *s, const struct oschema_type *t, struct orlop_bytes json, struct obuf *out)
 {
-	const char *slash = api_version.len ? memchr(api_version.p, '/', api_version.len) : NULL;
-	struct orlop_bytes group = { api_version.p, slash ? (size_t)(slash - api_version.p) : 0 };
-	struct orlop_bytes version = { slash ? slash + 1 : api_version.p,
-		slash ? api_version.len - group.len - 1 : api_version.len };
-	const struct oschema_group *g = oschema_group_version_find(s, group, version);
-	const struct oschema_type *t = NULL;
-	char name[300];
-
-	if (g && kind.len < 200) {
-		snprintf(name, sizeof(name), "%s.%.*s", oschema_str(s, g->package), (int)kind.len, kind.p);
-		t = oschema_type_find(s, name);
-	}
-	if (!t && kind.len < 200 && (!group.len || ostr_is(group.p, group.len, "meta.k8s.io"))) {
-		snprintf(name, sizeof(name), "meta/v1.%.*s", (int)kind.len, kind.p);
-		t = oschema_type_find(s, name);
-	}
-	return t && t->flags & OSCHEMA_T_OBJECT ? t : NULL;
-}
-
-static void put_head(struct orlop_bytes api_version, struct orlop_bytes kind, size_t raw_len, struct obuf *out)
-{
-	size_t at;
-
-	obuf_append(out, "k8s", 4);
-	at = begin(out, 1);
-	reg_proto_bytes(out, 1, api_version.p, api_version.len);
-	reg_proto_bytes(out, 2, kind.p, kind.len);
-	end(out, at);
-	put_tag(out, 2, 2);
-	put_varint(out, raw_len);
-}
-
-void reg_proto_head(const char *api_version, const char *kind, size_t raw_len, struct obuf *out)
-{
-	put_head((struct orlop_bytes){ api_version, strlen(api_version) },
-		 (struct orlop_bytes){ kind, strlen(kind) }, raw_len, out);
-}
-
-int reg_proto_document(const struct oschema *s, struct orlop_bytes json, struct obuf *out)
-{
-	struct obuf raw = OBUF_INIT;
-	const struct oschema_type *t;
-	struct orlop_bytes v, kind, api_version;
 	struct enc e;
 	int r;
 
-	if (!oscan_get(json, "kind", &v) || !oscan_plain(v, &kind))
-		return -EINVAL;
-	/* Discovery's documents of the core group have no version. */
-	if (!oscan_get(json, "apiVersion", &v) || !oscan_plain(v, &api_version))
-		api_version = (struct orlop_bytes){ "v1", 2 };
-	t = reg_proto_type(s, api_version, kind);
-	if (!t)
-		return -ENOENT;
-	enc_init(&e, s, json, &raw);
+	enc_init(&e, s, json, out);
 	r = message(&e, t);
-	if (r == 0)
-		r = obuf_err(&raw);
-	if (r == 0) {
-		put_head(api_version, kind, raw.len, out);
-		obuf_append(out, raw.len ? raw.data : "", raw.len);
-		obuf_append(out, REG_PROTO_TAIL, REG_PROTO_TAIL_LEN);
-		r = obuf_err(out);
-	}
-	obuf_done(&raw);
-	return r;
+	return r < 0 ? r : obuf_err(out);
 }
 
 int reg_proto_members(const struct oschema *s, const struct oschema_type *t, struct orlop_bytes json,
@@ -649,28 +535,4 @@ int reg_proto_members(const struct oschema *s, const struct oschema_type *t, str
 	r = members(&e, t, '\0');
 	end(out, at);
 	return r < 0 ? r : obuf_err(out);
-}
-
-int reg_proto_event(const struct oschema *s, struct orlop_bytes json, struct obuf *out)
-{
-	struct orlop_bytes type, obj, v;
-	size_t from = out->len, at, raw;
-	uint32_t len;
-	int r;
-
-	if (!oscan_get(json, "type", &v) || !oscan_plain(v, &type) || !oscan_get(json, "object", &obj))
-		return -EINVAL;
-	obuf_append(out, "\0\0\0\0", 4);
-	reg_proto_bytes(out, 1, type.p, type.len);
-	at = begin(out, 2);
-	raw = begin(out, 1);
-	r = reg_proto_document(s, obj, out);
-	end(out, raw);
-	end(out, at);
-	if (r < 0 || obuf_err(out))
-		return r < 0 ? r : obuf_err(out);
-	len = (uint32_t)(out->len - from - 4);
-	for (unsigned int i = 0; i < 4; i++)
-		out->data[from + i] = (char)(len >> (24 - 8 * i));
-	return 0;
 }

@@ -19,7 +19,9 @@ const struct oschema_type *reg_proto_type(const struct oschema *s, struct orlop_
 
 /* All append to @out: 0, -ENOMEM, -EINVAL (@json is not what an API server writes; then @out holds nonsense). */
 
-/* An object without envelope: field @num of a message, from its members without braces. */
+/* An object's message alone. */
+int reg_proto_message(const struct oschema *s, const struct oschema_type *t, struct orlop_bytes json, struct obuf *out);
+/* The same as field @num of another message, from its members without braces. */
 int reg_proto_members(const struct oschema *s, const struct oschema_type *t, struct orlop_bytes members,
 		      unsigned int num, struct obuf *out);
 /* A line {"type":…,"object":…} of a watch. */
