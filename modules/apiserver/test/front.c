@@ -358,7 +358,7 @@ static void test_who(void)
 		{ &admin, "/nothing", 404, "404 page not found" },
 		{ &admin, "/api/v1/namespaces/default/pods/x%zz", 400, "BadRequest" },
 		{ &admin, "/api/v1/namespaces/default/pods/none", 404, "pods \\\"none\\\" not found" },
-		{ &node, "/api/v1/nodes", 200, "NodeList" },
+		{ &node, "/api/v1/nodes?fieldSelector=metadata.name%3Dn1", 200, "NodeList" },
 		{ &node, "/api/v1/pods", 403, "system:node:n1" },
 		{ &node, "/api/v1/pods?fieldSelector=spec.nodeName%3Dn1", 200, "PodList" },
 		{ &node, "/api/v1/pods?fieldSelector=spec.nodeName%3Dn2", 403, "Forbidden" },
