@@ -440,24 +440,49 @@ static void put_histogram(struct obuf *b, struct orlop_metric *x)
 /* What every exporter says of its process, under the names that dashboards know. */
 static void put_process(struct obuf *out)
 {
+	unsigned long long started = 0, booted = 0;
+	unsigned long pages = 0, virtual_pages = 0;
+	struct rlimit files = { 0, 0 };
 	struct rusage ru;
-	unsigned long pages = 0;
+	char line[256];
 	FILE *f = fopen("/proc/self/statm", "re");
 	DIR *d = opendir("/proc/self/fd");
 	long fds = -3;		/* ".", "..", and the directory itself */
 
 	if (f) {
-		if (fscanf(f, "%*u %lu", &pages) != 1)
+		if (fscanf(f, "%lu %lu", &virtual_pages, &pages) != 2)
 			pages = 0;
 		(void)fclose(f);
 	}
+	f = fopen("/proc/self/stat", "re");
+	if (f) {
+		/* the name in brackets may hold anything; 22 is the start, in ticks since boot */
+		if (fscanf(f, "%*d %*[^)]%*[^ ] %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+			   &started) != 1)
+			started = 0;
+		(void)fclose(f);
+	}
+	f = fopen("/proc/stat", "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "btime %llu", &booted) == 1)
+			break;
+	if (f)
+		(void)fclose(f);
 	for (; d && readdir(d); fds++)
 		;
 	if (d)
 		(void)closedir(d);
 	(void)getrusage(RUSAGE_SELF, &ru);
+	(void)getrlimit(RLIMIT_NOFILE, &files);
 	obuf_puts(out, "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes ");
 	obuf_put_u64(out, (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE));
+	obuf_puts(out, "\n# TYPE process_virtual_memory_bytes gauge\nprocess_virtual_memory_bytes ");
+	obuf_put_u64(out, (uint64_t)virtual_pages * (uint64_t)sysconf(_SC_PAGESIZE));
+	obuf_puts(out, "\n# TYPE process_max_fds gauge\nprocess_max_fds ");
+	obuf_put_u64(out, (uint64_t)files.rlim_cur);
+	if (started && booted)
+		obuf_printf(out, "\n# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %.2f",
+			    (double)booted + (double)started / (double)sysconf(_SC_CLK_TCK));
 	obuf_puts(out, "\n# TYPE process_open_fds gauge\nprocess_open_fds ");
 	obuf_put_i64(out, fds > 0 ? fds : 0);
 	obuf_printf(out, "\n# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.2f\n",

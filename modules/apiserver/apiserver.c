@@ -37,6 +37,9 @@ static const struct orlop_param params[] = {
 	{ "kubelet_key", ORLOP_PARAM_STRING, 0, "", "its key, PEM file" },
 	{ "max_reads", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "400", "reads in flight at once, watches not counted" },
 	{ "max_writes", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "200", "writes in flight at once" },
+	{ "max_watches", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "20000", "watches open at once" },
+	{ "max_streams", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "2000", "exec, attach, port-forward and logs open at once" },
+	{ "log_requests", ORLOP_PARAM_BOOL, ORLOP_PARAM_LIVE, "false", "a line for each request: who, what, how long (info; else with debug)" },
 	{ "max_connections", ORLOP_PARAM_INT, 0, "10000", "open connections" },
 	{ "event_ttl_s", ORLOP_PARAM_INT, 0, "3600", "seconds that Events are kept" },
 	{ "shared_storage", ORLOP_PARAM_BOOL, 0, "false", "other API servers use the same storage: requests ask it how far it is" },
@@ -84,6 +87,9 @@ static void limits_read(struct apis *a)
 {
 	a->max_reads = (uint32_t)(a->h->param_int(a->h, "max_reads") / a->n_shards) + 1;
 	a->max_writes = (uint32_t)(a->h->param_int(a->h, "max_writes") / a->n_shards) + 1;
+	a->max_watches = (uint32_t)(a->h->param_int(a->h, "max_watches") / a->n_shards) + 1;
+	a->max_streams = (uint32_t)(a->h->param_int(a->h, "max_streams") / a->n_shards) + 1;
+	a->log_requests = a->h->param_bool(a->h, "log_requests");
 }
 
 static int apis_validate(void *ctx, const char *name, const char *value, struct orlop_error *err)
@@ -91,7 +97,8 @@ static int apis_validate(void *ctx, const char *name, const char *value, struct 
 	long long n = strtoll(value, NULL, 10);
 
 	(void)ctx;
-	(void)name;
+	if (strcmp(name, "log_requests") == 0)
+		return 0;
 	return n >= 1 && n <= 1000000 ? 0 : orlop_fail(err, ERANGE, 0, "", "%lld: want 1 to 1000000", n);
 }
 
@@ -174,7 +181,7 @@ static void shard_free(struct ashard *sh)
 	otls_ctx_free(sh->kubelet_tls);
 	docs_drop(sh);
 	omap_done(&sh->docs);
-	omap_done(&sh->metrics);
+	metrics_done(sh);
 	authn_shard_free(sh);
 	rbac_free(sh->rbac);
 	sh->h->timer_free(sh->timer);

@@ -54,6 +54,9 @@ struct apis {
 	struct omap		tokens;		/* bearer text → struct static_token */
 	_Atomic uint32_t		max_reads;	/* per shard */
 	_Atomic uint32_t		max_writes;
+	_Atomic uint32_t		max_watches;
+	_Atomic uint32_t		max_streams;
+	_Atomic bool		log_requests;
 	uint16_t		own_ports[2];	/* at which we listen, and are said to: no kubelets are there */
 	uint32_t		n_serving;	/* shards whose server is up; shard 0's loop only */
 	bool			booted;
@@ -74,11 +77,12 @@ struct ashard {
 	struct orlop_timer	*timer;		/* deadlines of requests; armed while there are some */
 	struct orlop_timer	*chores;	/* once a minute: changed certificates, unused documents */
 	uint64_t		docs_used;	/* when a document was last asked for */
+	uint32_t		n_streams;	/* to kubelets, before they are joined */
 	struct olist		active;		/* of struct front, oldest first */
 	struct olist		watches;	/* of struct fwatch */
 	struct olist		ws_logs;	/* of struct proxy: logs over WebSockets */
 	struct olist		joined;		/* of struct joined: exec and port-forward under way */
-	struct omap		metrics;	/* labels → struct orlop_metric */
+	struct omap		metrics;	/* of http/metrics.c */
 	struct omap		docs;		/* path → struct doc */
 	struct orlop_metric	*inflight[2];
 	uint32_t		n_reads;
@@ -114,8 +118,13 @@ struct accept {
 	bool		yaml;		/* application/yaml is wanted */
 	bool		aggregated;	/* discovery in the aggregated form */
 	bool		openapi_proto;
+	bool		proto;		/* objects in protobuf */
+	bool		status_proto;	/* errors too: they are of no other form and of no custom kind */
 	bool		none;		/* nothing of what we can give: 406 */
 };
+
+/* What is asked. */
+enum accept_for { ACCEPT_OBJECTS, ACCEPT_CUSTOM /* no messages */, ACCEPT_DISCOVERY };
 
 enum body_kind { BODY_JSON, BODY_PROTO, BODY_YAML };
 
@@ -133,8 +142,11 @@ struct front {
 	const char		*verb;		/* as the authorizer knows it */
 	uint64_t		began;
 	uint64_t		deadline;	/* 0: long-running */
+	struct orlop_metric	*longrunning;	/* counted as that */
+	size_t			sent;		/* bytes of the answer, before gzip */
 	uint8_t			counted;	/* 1 as read, 2 as write */
 	bool			calling;	/* the registry has it */
+	bool			stream;		/* counted in sh->n_streams */
 	bool			pretty;
 	uint8_t			body_kind;	/* enum body_kind */
 	char			audit_id[40];
@@ -157,8 +169,12 @@ void front_fail(struct front *f, const struct orlop_error *err);
 void front_answer(struct front *f, struct reg_answer *take_a);
 /* An answer of our own, bytes copied. */
 void front_text(struct front *f, int status, const char *type, const void *p, size_t len);
+/* A document of ours in JSON, as that or in protobuf. */
+void front_document(struct front *f, const void *p, size_t len);
 /* Headers of every answer; returns how many of @hdr (room for 12) are used. Text in the arena. */
 size_t front_headers(struct front *f, struct ohttp_header *hdr, const char *type);
+/* No room: 429, answered at once. */
+void front_too_many(struct front *f, bool write);
 /* It has been answered: count it, and free it when nobody holds it. */
 void front_done(struct front *f, int status);
 void front_sweep(void *arg);				/* timer of struct ashard */
@@ -168,7 +184,7 @@ bool front_free_if_idle(struct front *f);
 
 /* 0, -EINVAL (bad escapes), -E2BIG, -ENOMEM. */
 int route_parse(const struct oschema *s, struct oarena *a, struct orlop_bytes path, struct route *ret);
-void accept_parse(struct orlop_bytes header, bool discovery, struct accept *ret);
+void accept_parse(struct orlop_bytes header, enum accept_for what, struct accept *ret);
 /* A body in protobuf as JSON text. -EINVAL: malformed, -E2BIG, -ENOMEM. */
 int protobuf_to_json(const struct oschema *s, const struct oschema_type *t, struct orlop_bytes in, struct obuf *out);
 /* Value of @key in a query string, decoded into the arena; p NULL: absent. */
@@ -191,6 +207,19 @@ void proxy_abort_all(struct ashard *sh);
 void proxy_join(struct ashard *sh, struct ohttp_stream *take_a, struct ohttp_stream *take_b);
 /* "10.0.0.1:10250" of a node, into @buf, and its host alone; false: it has none. */
 bool proxy_kubelet_addr(struct ashard *sh, const char *node, char *buf, size_t size, char *host, size_t host_size);
+
+/* ---- http/metrics.c ---- */
+
+void metrics_request(struct front *f, int status);	/* it has been answered */
+void metrics_terminated(struct front *f, int status);	/* 429, 504 */
+void metrics_dropped(struct front *f, bool write);
+void metrics_aborted(struct front *f);
+/* It is open from now on, until front_done(). */
+void metrics_longrunning(struct front *f);
+/* To count the events of a watch by. NULL each: not counted. */
+void metrics_watch(struct front *f, struct orlop_metric **ret_events, struct orlop_metric **ret_sizes);
+void metrics_serve(struct front *f);
+void metrics_done(struct ashard *sh);
 
 /* ---- http/relay.c ---- */
 

@@ -93,4 +93,5 @@ await_account() { k -n bench get serviceaccount default > "$out" 2>&1; }
 await_account || fail "the service account"
 api "fill" fill 50 "$ORLOP_BENCH_PODS" $pods '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p-%u","labels":{"app":"bench"}},"spec":{"nodeSelector":{"bench":"nowhere"},"containers":[{"name":"c","image":"localhost/none:1","command":["sleep","1000"],"resources":{"requests":{"cpu":"10m","memory":"16Mi"}}}]}}'
 api "list of $ORLOP_BENCH_PODS pods" get 1 "$ORLOP_BENCH_SECONDS" $pods
+api "list of 5000 pods, protobuf" get-proto 1 "$ORLOP_BENCH_SECONDS" "$pods?limit=5000"
 exit 0

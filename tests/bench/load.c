@@ -51,6 +51,7 @@ struct conn {
 };
 
 static struct {
+	bool		proto;		/* answers in protobuf */
 	const char	*path;
 	const char	*body;
 	const char	*name;
@@ -105,10 +106,13 @@ static void request_make(struct conn *c, bool post)
 		snprintf(body, sizeof(body), "%s", g.body);
 	g.next++;
 	free(c->out);
-	c->out_len = (size_t)asprintf(&c->out, post ? "POST %s HTTP/1.1\r\nHost: localhost\r\n"
-				      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s"
-				      : "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", g.path,
-				      strlen(body), body);
+	if (post)
+		c->out_len = (size_t)asprintf(&c->out, "POST %s HTTP/1.1\r\nHost: localhost\r\n"
+					      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+					      g.path, strlen(body), body);
+	else
+		c->out_len = (size_t)asprintf(&c->out, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", g.path,
+					      g.proto ? "Accept: application/vnd.kubernetes.protobuf\r\n" : "");
 	c->out_at = 0;
 	c->head_len = 0;
 	c->chunk = 0;
@@ -406,7 +410,7 @@ int main(int argc, char **argv)
 
 	if (argc < 8) {
 		/* make bench starts every program here: this one is for api.sh */
-		printf("# load PKI PORT NAME get|post|fill|watch CLIENTS SECONDS|COUNT PATH [BODY]\n");
+		printf("# load PKI PORT NAME get|get-proto|post|fill|watch CLIENTS SECONDS|COUNT PATH [BODY]\n");
 		return 0;
 	}
 	(void)setrlimit(RLIMIT_NOFILE, &files);
@@ -443,6 +447,7 @@ int main(int argc, char **argv)
 		g.goal = (uint32_t)atoi(argv[6]);
 	else
 		g.until = now() + (uint64_t)(atof(argv[6]) * 1e9);
-	run_requests(c, clients, strcmp(argv[4], "get") != 0, !strcmp(argv[4], "fill"));
+	g.proto = !strcmp(argv[4], "get-proto");
+	run_requests(c, clients, strncmp(argv[4], "get", 3) != 0, !strcmp(argv[4], "fill"));
 	return 0;
 }

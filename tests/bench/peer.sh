@@ -78,5 +78,6 @@ pod='{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p-%u","labels":{"app":"
 ours fill fill 50 "$ORLOP_PEER_PODS" "$pods" "$pod" > "$out" 2>&1 || fail "pods"
 theirs fill fill 50 "$ORLOP_PEER_PODS" "$pods" "$pod" > "$out" 2>&1 || fail "pods of the peer"
 both "list of $ORLOP_PEER_PODS pods" get 1 "$ORLOP_BENCH_SECONDS" "$pods"
+both "list of $ORLOP_PEER_PODS pods, protobuf" get-proto 1 "$ORLOP_BENCH_SECONDS" "$pods"
 pk delete namespace "$ns" --wait=false > "$out" 2>&1
 exit 0

@@ -17,6 +17,7 @@ static double cpu_us(void)
 
 static uint32_t answered;
 static size_t bytes;
+static bool proto;
 
 static void on_answer(void *arg, struct reg_answer *a)
 {
@@ -44,6 +45,7 @@ static void run_sub(struct rig *r, enum reg_verb verb, const char *res, const ch
 	rq.sub = rig_text(sub);
 	rq.body = rig_text(body);
 	rq.user_agent = rig_text("bench/1");
+	rq.proto = proto;
 	reg_call(r->sh, &rq, on_answer, NULL);
 	fakehost_run(r->fh);
 }
@@ -110,6 +112,13 @@ int main(void)
 		run(r, REG_LIST, "pods", "", "");
 	report("list-2000-pods", cpu_us() - t, 200);
 	printf("# %zu bytes a list, %u answers\n", bytes / 200, answered);
+	bytes = 0;
+	proto = true;
+	t = cpu_us();
+	for (unsigned int i = 0; i < 100; i++)
+		run(r, REG_LIST, "pods", "", "");
+	report("list-2000-pods-protobuf", cpu_us() - t, 100);
+	printf("# %zu bytes a list\n", bytes / 100);
 	rig_free(r);
 	return 0;
 }

@@ -36,11 +36,12 @@ static bool type_is(struct orlop_bytes range, const char *type)
 }
 
 /* Can we give this one? Fills @ret if so. */
-static bool take(struct orlop_bytes range, bool discovery, struct accept *ret)
+static bool take(struct orlop_bytes range, enum accept_for what, struct accept *ret)
 {
 	struct orlop_bytes as = param(range, "as");
 	struct orlop_bytes g = param(range, "g");
 	struct orlop_bytes v = param(range, "v");
+	struct orlop_bytes stream = param(range, "stream");
 	struct accept a = { .form = REG_FORM_OBJECT };
 
 	if (type_is(range, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf") ||
@@ -49,22 +50,28 @@ static bool take(struct orlop_bytes range, bool discovery, struct accept *ret)
 		*ret = a;
 		return true;
 	}
+	if (stream.p && !bytes_is(stream, "watch"))
+		return false;
 	if (type_is(range, "application/yaml"))
 		a.yaml = true;
+	else if (type_is(range, REG_PROTO_TYPE))
+		a.proto = true;
 	else if (!type_is(range, "application/json") && !type_is(range, "*/*") &&
 		 !type_is(range, "application/*") && !type_is(range, "text/*"))
 		return false;
 	if (as.p) {
-		if (bytes_is(as, "Table") && bytes_is(g, "meta.k8s.io") && bytes_is(v, "v1"))
+		if (bytes_is(as, "Table") && bytes_is(g, "meta.k8s.io") && bytes_is(v, "v1") && !a.proto)
 			a.form = REG_FORM_TABLE;
 		else if ((bytes_is(as, "PartialObjectMetadata") || bytes_is(as, "PartialObjectMetadataList")) &&
 			 bytes_is(g, "meta.k8s.io") && bytes_is(v, "v1"))
 			a.form = REG_FORM_META;
-		else if (discovery && bytes_is(as, "APIGroupDiscoveryList") && bytes_is(v, "v2") &&
-			 bytes_is(g, "apidiscovery.k8s.io"))
+		else if (what == ACCEPT_DISCOVERY && bytes_is(as, "APIGroupDiscoveryList") && bytes_is(v, "v2") &&
+			 bytes_is(g, "apidiscovery.k8s.io") && !a.proto)
 			a.aggregated = true;
 		else
 			return false;
+	} else if (a.proto && what == ACCEPT_CUSTOM) {
+		return false;
 	}
 	*ret = a;
 	return true;
@@ -88,8 +95,20 @@ static int quality(struct orlop_bytes range)
 	return v;
 }
 
-void accept_parse(struct orlop_bytes header, bool discovery, struct accept *ret)
+/* Of the same quality, what is named wins over what is meant by a star. */
+static int rank(struct orlop_bytes range)
 {
+	int q = quality(range);
+
+	if (type_is(range, "*/*"))
+		return q * 4;
+	return q ? q * 4 + (memmem(range.p, range.len, "/*", 2) ? 1 : 2) : 0;
+}
+
+void accept_parse(struct orlop_bytes header, enum accept_for what, struct accept *ret)
+{
+	bool status_proto = false;
+	int best_status = 0;
 	int best = 0;
 	size_t at = 0;
 
@@ -102,17 +121,24 @@ void accept_parse(struct orlop_bytes header, bool discovery, struct accept *ret)
 		size_t end = comma ? (size_t)(comma - header.p) : header.len;
 		struct orlop_bytes range;
 		struct accept a;
+		int q;
 
 		while (at < end && (header.p[at] == ' ' || header.p[at] == '\t'))
 			at++;
 		range = (struct orlop_bytes){ header.p + at, end - at };
 		at = end + 1;
-		if (quality(range) > best && take(range, discovery, &a)) {
-			best = quality(range);
+		q = rank(range);
+		if (q > best && take(range, what, &a)) {
+			best = q;
 			*ret = a;
+		}
+		if (q > best_status && !param(range, "as").p && take(range, ACCEPT_OBJECTS, &a)) {
+			best_status = q;
+			status_proto = a.proto;
 		}
 	}
 	ret->none = best == 0;
+	ret->status_proto = status_proto;
 }
 
 /* ---- indentation ------------------------------------------------------------------------------------- */

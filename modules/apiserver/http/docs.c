@@ -76,6 +76,22 @@ static const char *in_a_year(struct front *f)
 	return buf;
 }
 
+/* The same in protobuf, kept beside it; NULL: it cannot be. */
+static struct doc *doc_proto(struct front *f, const char *key, const struct doc *d)
+{
+	char *name = oarena_printf(&f->arena, "pb:%s", key);
+	struct doc *p = name ? doc_get(f->sh, name) : NULL;
+	struct obuf b = OBUF_INIT;
+
+	if (p || !name)
+		return p;
+	if (reg_proto_document(f->sh->a->schema, (struct orlop_bytes){ d->p, d->len }, &b) < 0) {
+		obuf_done(&b);
+		return NULL;
+	}
+	return doc_put(f->sh, name, &b);
+}
+
 /* @for_good: the address has the hash of the document in it, which may be kept without asking again. */
 static void send_doc(struct front *f, struct doc *d, const char *type, bool with_etag, bool for_good)
 {
@@ -187,6 +203,14 @@ static bool serve_discovery_of(struct front *f, struct orlop_bytes path, const s
 		}
 		/* /api names the address the client used: not to be kept for others. */
 		d = doc_put(f->sh, core && !agg ? "last:/api" : key, &b);
+	}
+	if (d && f->accept.proto && !agg && !core) {
+		struct doc *p = doc_proto(f, key, d);
+
+		if (p) {
+			send_doc(f, p, REG_PROTO_TYPE, false, false);
+			return true;
+		}
 	}
 	send_doc(f, d, agg ? OSCHEMA_DISCOVERY_TYPE : "application/json", agg, false);
 	return true;
@@ -315,21 +339,6 @@ static bool serve_openapi(struct front *f, struct orlop_bytes path)
 	return false;
 }
 
-static void serve_metrics(struct front *f)
-{
-	const struct orlop_host *h = f->sh->h;
-	struct orlop_blob *blob;
-	struct orlop_bytes b;
-
-	if (!h->metrics_text || h->metrics_text(h, &blob) < 0) {
-		front_error(f, 500, "InternalError", "metrics cannot be read");
-		return;
-	}
-	b = h->blob_bytes(blob);
-	front_text(f, 200, "text/plain; version=0.0.4; charset=utf-8", b.p, b.len);
-	h->blob_unref(blob);
-}
-
 static void serve_version(struct front *f)
 {
 	static const char text[] =
@@ -405,7 +414,7 @@ bool docs_serve(struct front *f)
 	else if (bytes_is(path, "/version"))
 		serve_version(f);
 	else if (bytes_is(path, "/metrics"))
-		serve_metrics(f);
+		metrics_serve(f);
 	else if (bytes_is(path, "/openid/v1/jwks"))
 		serve_keys(f);
 	else if (bytes_is(path, "/.well-known/openid-configuration"))

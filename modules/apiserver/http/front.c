@@ -36,6 +36,12 @@ static void uncount(struct front *f)
 	f->counted = 0;
 	olist_del(&f->link);
 	f->deadline = 0;
+	if (f->longrunning)
+		sh->h->metric_add(f->longrunning, -1);
+	f->longrunning = NULL;
+	if (f->stream)
+		sh->n_streams--;
+	f->stream = false;
 }
 
 bool front_free_if_idle(struct front *f)
@@ -51,71 +57,40 @@ bool front_free_if_idle(struct front *f)
 	return true;
 }
 
-static struct orlop_metric *metric(struct ashard *sh, uint32_t type, const char *name, const char *labels)
+/* A word of a line: what would end it or look like another becomes '_'. */
+static const char *word(const char *p, size_t len, char *buf, size_t size)
 {
-	static const double buckets[] = { 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5,
-		6, 8, 10, 15, 20, 30, 45, 60 };
-	struct orlop_metric *m;
-	char key[300];
+	size_t n = len < size - 1 ? len : size - 1;
 
-	snprintf(key, sizeof(key), "%s{%s", name, labels);
-	m = omap_get_cstr(&sh->metrics, key);
-	if (m || omap_count(&sh->metrics) > 2000 || !sh->h->metric_new)
-		return m;
-	if (sh->h->metric_new(sh->h, type, name, labels,
-			      type == ORLOP_METRIC_COUNTER ? "Requests answered." : "Time to answer.",
-			      type == ORLOP_METRIC_HISTOGRAM ? buckets : NULL,
-			      type == ORLOP_METRIC_HISTOGRAM ? sizeof(buckets) / sizeof(buckets[0]) : 0, &m) < 0)
-		return NULL;
-	(void)omap_put_cstr(&sh->metrics, key, m);
-	return m;
+	for (size_t i = 0; i < n; i++)
+		buf[i] = (unsigned char)p[i] <= ' ' || p[i] == '=' || p[i] == '"' || p[i] == 0x7f ? '_' : p[i];
+	buf[n] = '\0';
+	return n ? buf : "-";
 }
 
-static void count_request(struct front *f, int status)
-{
-	struct ashard *sh = f->sh;
-	const struct oschema *s = f->rt.schema;
-	const struct oschema_resource *res = f->rt.res;
-	struct orlop_metric *m;
-	char labels[240];
-	int n;
-
-	n = snprintf(labels, sizeof(labels),
-		     "verb=\"%s\",group=\"%s\",version=\"%s\",resource=\"%s\",subresource=\"%s\",scope=\"%s\"",
-		     f->verb ? f->verb : "", res ? oschema_str(s, res->group) : "",
-		     res ? oschema_str(s, res->version) : "", res ? oschema_str(s, res->plural) : "",
-		     f->rt.subres ? oschema_str(s, f->rt.subres->name) : "",
-		     !res ? "" : f->rt.name.len ? "resource" : f->rt.ns.len ? "namespace" : "cluster");
-	if (f->verb && strcmp(f->verb, "watch") != 0) {
-		m = metric(sh, ORLOP_METRIC_HISTOGRAM, "apiserver_request_duration_seconds", labels);
-		if (m)
-			sh->h->metric_observe(m, (double)(sh->h->now_mono(sh->h) - f->began) / 1e9);
-	}
-	if (n > 0 && (size_t)n < sizeof(labels) - 16) {
-		snprintf(labels + n, sizeof(labels) - (size_t)n, ",code=\"%d\"", status);
-		m = metric(sh, ORLOP_METRIC_COUNTER, "apiserver_request_total", labels);
-		if (m)
-			sh->h->metric_add(m, 1);
-	}
-}
-
-/* One line a request for who looks for one: what the client knows of it, and its trace on the bus. */
+/*
+ * One line a request for who looks for one: what the client knows of it, and its trace on the bus. Never the query, a
+ * header or a body: there are secrets in them.
+ */
 static void log_request(const struct front *f, int status)
 {
 	const struct orlop_host *h = f->sh->h;
+	int32_t level = f->sh->a->log_requests ? ORLOP_LOG_INFO : ORLOP_LOG_DEBUG;
+	char path[256], user[128], agent[64];
 
-	if (!h->log_enabled(h, ORLOP_LOG_DEBUG))
+	if (!h->log_enabled(h, level))
 		return;
-	OLOG(h, DEBUG, "request", "trace=%016llx verb=%s path=%.*s user=%.*s code=%d us=%llu",
-	     (unsigned long long)f->rq.trace, f->verb ? f->verb : "-", (int)(f->rt.path.len < 200 ? f->rt.path.len : 200),
-	     f->rt.path.p ? f->rt.path.p : "", (int)f->who.user.len, f->who.user.p ? f->who.user.p : "", status,
-	     (unsigned long long)((h->now_mono(h) - f->began) / 1000));
+	orlop_logf(h, level, "request", "trace=%016llx verb=%s path=%s user=%s code=%d us=%llu bytes=%zu agent=%s",
+		   (unsigned long long)f->rq.trace, f->verb ? f->verb : "-",
+		   word(f->rt.path.p, f->rt.path.len, path, sizeof(path)), word(f->who.user.p, f->who.user.len, user, sizeof(user)),
+		   status, (unsigned long long)((h->now_mono(h) - f->began) / 1000), f->sent,
+		   word(f->rq.user_agent.p, f->rq.user_agent.len, agent, sizeof(agent)));
 }
 
 void front_done(struct front *f, int status)
 {
 	if (status) {
-		count_request(f, status);
+		metrics_request(f, status);
 		log_request(f, status);
 	}
 	f->req = NULL;
@@ -128,6 +103,7 @@ static void on_close(void *arg, struct ohttp_req *req)
 	struct front *f = arg;
 
 	(void)req;
+	metrics_aborted(f);
 	front_done(f, 0);
 }
 
@@ -144,6 +120,8 @@ void front_sweep(void *arg)
 			return;
 		if (f->deadline > now)
 			break;
+		if (f->req)
+			metrics_terminated(f, 504);
 		if (f->req)
 			front_error(f, 504, "Timeout",
 				    "Timeout: request did not complete within the allotted timeout");
@@ -190,6 +168,18 @@ void front_text(struct front *f, int status, const char *type, const void *p, si
 	piece.arg = copy;
 	ohttp_reply_gzip(f->req, status, hdr, n, &piece, 1, APIS_GZIP_MIN);
 	front_done(f, status);
+}
+
+void front_document(struct front *f, const void *p, size_t len)
+{
+	struct obuf out = OBUF_INIT;
+
+	if (f->accept.proto &&
+	    reg_proto_document(f->sh->a->schema, (struct orlop_bytes){ p, len }, &out) == 0)
+		front_text(f, 200, REG_PROTO_TYPE, out.data, out.len);
+	else
+		front_text(f, 200, "application/json", p, len);
+	obuf_done(&out);
 }
 
 static void release_answer(void *arg)
@@ -283,14 +273,21 @@ void front_answer(struct front *f, struct reg_answer *a)
 		watch_begin(f, w);
 		return;
 	}
-	n = front_headers(f, hdr, f->accept.yaml ? "application/yaml" : "application/json");
+	if ((status >= 400 ? f->accept.status_proto : f->accept.proto) && reg_answer_proto(a) < 0) {
+		reg_answer_free(a);
+		ohttp_abort(f->req);
+		front_done(f, 500);
+		return;
+	}
+	f->sent = a->len;
+	n = front_headers(f, hdr, a->proto ? REG_PROTO_TYPE : f->accept.yaml ? "application/yaml" : "application/json");
 	if (a->retry_after_s) {
 		snprintf(retry, sizeof(retry), "%u", a->retry_after_s);
 		hdr[n++] = ohttp_header_cstr("Retry-After", retry);
 	}
 	for (uint32_t i = 0; i < a->n_warnings && n < 28; i++)
 		hdr[n++] = ohttp_header_cstr("Warning", warning(f, a->warnings[i]));
-	if (f->pretty || f->accept.yaml) {
+	if ((f->pretty || f->accept.yaml) && !a->proto) {
 		reply_rewritten(f, a, hdr, n);
 		reg_answer_free(a);
 		front_done(f, status);
@@ -511,6 +508,19 @@ static bool body_type(struct front *f)
 	return false;
 }
 
+void front_too_many(struct front *f, bool write)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct reg_answer *a;
+
+	metrics_dropped(f, write);
+	(void)orlop_fail(&err, EAGAIN, 429, "TooManyRequests", "Too many requests, please try again later.");
+	a = reg_status(f->sh->reg, &err);
+	if (a)
+		a->retry_after_s = 1;
+	front_answer(f, a);
+}
+
 /* Room for one more? False: answered with 429. */
 static bool admit(struct front *f, bool write)
 {
@@ -518,15 +528,7 @@ static bool admit(struct front *f, bool write)
 	uint32_t *n = write ? &sh->n_writes : &sh->n_reads;
 
 	if (*n >= (write ? sh->a->max_writes : sh->a->max_reads) && !in_group(&f->who, "system:masters")) {
-		struct orlop_error err = ORLOP_ERROR_INIT;
-		struct reg_answer *a;
-
-		(void)orlop_fail(&err, EAGAIN, 429, "TooManyRequests",
-				 "Too many requests, please try again later.");
-		a = reg_status(sh->reg, &err);
-		if (a)
-			a->retry_after_s = 1;
-		front_answer(f, a);
+		front_too_many(f, write);
 		return false;
 	}
 	(*n)++;
@@ -576,7 +578,7 @@ static void serve_resource(struct front *f)
 	bool connect = is_connect(f);
 	bool relay = connect && bytes_is(f->rt.sub, "proxy");
 
-	if (!choose_verb(f) && !(relay && bytes_is(ohttp_method(f->req), "OPTIONS"))) {
+	if (!f->verb && !(relay && bytes_is(ohttp_method(f->req), "OPTIONS"))) {
 		front_error(f, 405, "MethodNotAllowed",
 			    "the server does not allow this method on the requested resource");
 		return;
@@ -608,6 +610,7 @@ static void serve_resource(struct front *f)
 	rq->who = &f->who;
 	rq->extra = f->extra;
 	rq->form = f->accept.form;
+	rq->proto = f->accept.proto;
 	rq->query.len = ohttp_query(f->req).len;
 	rq->query.p = oarena_strndup(&f->arena, ohttp_query(f->req).p, rq->query.len);
 	rq->user_agent = ohttp_header(f->req, "user-agent");
@@ -644,9 +647,10 @@ static void serve_resource(struct front *f)
 			    "the server does not allow this method on the requested resource");
 		return;
 	}
-	if (f->accept.none) {
-		front_error(f, 406, "NotAcceptable",
-			    "only the following media types are accepted: application/json, application/yaml");
+	if (f->accept.none || (rq->verb == REG_WATCH && f->accept.yaml)) {
+		front_error(f, 406, "NotAcceptable", "only the following media types are accepted: %s",
+			    rq->verb == REG_WATCH ? "application/json;stream=watch, " REG_PROTO_WATCH_TYPE :
+			    "application/json, application/yaml, " REG_PROTO_TYPE);
 		return;
 	}
 	if (bytes_is(f->rt.group, "metrics.k8s.io")) {
@@ -655,6 +659,11 @@ static void serve_resource(struct front *f)
 	}
 	if (rq->verb != REG_WATCH && !admit(f, rq->verb >= REG_CREATE))
 		return;
+	if (rq->verb == REG_WATCH && reg_shard_watches(f->sh->reg) >= f->sh->a->max_watches &&
+	    !in_group(&f->who, "system:masters")) {
+		front_too_many(f, false);
+		return;
+	}
 	if (rq->verb < REG_CREATE) {
 		call(f);
 		return;
@@ -737,13 +746,16 @@ void front_begin(void *arg, struct ohttp_req *req)
 	sh->n_fronts++;
 	ohttp_on_close(req, on_close, f);
 	make_ids(f);
-	accept_parse(ohttp_header(req, "accept"), bytes_is(path, "/api") || bytes_is(path, "/apis"), &f->accept);
 	pretty = query_get(&f->arena, ohttp_query(req), "pretty");
 	f->pretty = pretty.p ? !bytes_is(pretty, "false") && !bytes_is(pretty, "0")
 			     : is_for_people(ohttp_header(req, "user-agent"));
 	r = route_parse(sh->a->schema, &f->arena, path, &f->rt);
 	if (r == 0 && f->rt.is_resource && !f->rt.res)
 		resolve(f);
+	accept_parse(ohttp_header(req, "accept"), bytes_is(path, "/api") || bytes_is(path, "/apis") ? ACCEPT_DISCOVERY :
+		     f->rt.kind ? ACCEPT_CUSTOM : ACCEPT_OBJECTS, &f->accept);
+	if (r == 0 && f->rt.is_resource)
+		(void)choose_verb(f);
 	if (r == 0)
 		r = authn_request(f, &err);
 	if (r == -EACCES || err.err)

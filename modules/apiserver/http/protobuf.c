@@ -19,6 +19,7 @@
 
 struct pb {
 	const struct oschema	*s;
+	const struct oschema_type *schema_props;	/* apiextensions/v1.JSONSchemaProps: unions that are "json" in our tables */
 	uint32_t		values;
 };
 
@@ -87,10 +88,11 @@ static int next(struct orlop_bytes *in, struct pb_field *f)
 static int message(struct pb *pb, const struct oschema_type *t, struct orlop_bytes in, uint32_t inside,
 		   struct ojson *obj, int depth);
 
-/* seconds and nanoseconds; zero is Go's zero time: *ret stays NULL. */
+/* seconds and nanoseconds; nothing at all is Go's zero time: *ret stays NULL. */
 static int get_time(struct orlop_bytes in, bool micro, struct ojson **ret)
 {
 	struct pb_field f;
+	bool empty = in.len == 0;
 	int64_t sec = 0;
 	int64_t ns = 0;
 	char text[OTIME_BUF];
@@ -104,7 +106,7 @@ static int get_time(struct orlop_bytes in, bool micro, struct ojson **ret)
 	}
 	if (r < 0)
 		return r;
-	if (sec == 0 && ns == 0)
+	if (empty)
 		return 0;
 	if (sec > OTIME_WIDE_MAX || sec < OTIME_WIDE_MIN || ns < 0 || ns > 999999999)
 		return -EINVAL;
@@ -261,6 +263,99 @@ static int value(struct pb *pb, const struct oschema_type *t, const struct pb_fi
 	return *ret ? 0 : -ENOMEM;
 }
 
+/* One (@f->num 1) or many (2): a schema or a text, or a list of such. {1 allows, 2 schema}: a schema or true, false. */
+static int one_or_many(struct pb *pb, const struct oschema_type *many, struct orlop_bytes in, int depth, struct ojson **ret)
+{
+	struct pb_field f;
+	struct ojson *j;
+	bool zero;
+	int r;
+
+	*ret = NULL;
+	if (depth > MAX_DEPTH)
+		return -E2BIG;
+	while ((r = next(&in, &f)) == 1) {
+		if (f.num == 1 || (f.num == 2 && !many)) {
+			bool schema = many || f.num == 2;
+
+			if (!schema && *ret && ojson_type(*ret) == OJSON_OBJECT)
+				continue;
+			r = value(pb, schema ? pb->schema_props : oschema_type_at(pb->s, OSCHEMA_BOOL), &f, depth + 1, &j, &zero);
+			if (r == 0) {
+				ojson_unref(*ret);
+				*ret = j;
+			}
+		} else if (f.num == 2) {
+			if (*ret && ojson_type(*ret) != OJSON_ARRAY)
+				continue;
+			if (!*ret)
+				*ret = ojson_new_array();
+			r = *ret ? value(pb, many, &f, depth + 1, &j, &zero) : -ENOMEM;
+			if (r == 0)
+				r = ojson_append(*ret, j);
+		}
+		if (r < 0)
+			break;
+	}
+	if (r == 0 && !*ret)
+		*ret = many ? ojson_new_array() : ojson_new_bool(false);
+	if (r == 0 && !*ret)
+		r = -ENOMEM;
+	if (r < 0) {
+		ojson_unref(*ret);
+		*ret = NULL;
+	}
+	return r < 0 ? r : 0;
+}
+
+static int schema_map_entry(struct pb *pb, struct orlop_bytes in, struct ojson *obj, int depth)
+{
+	struct orlop_bytes key, val;
+	struct ojson *j = NULL;
+	int r = inner_bytes(in, 1, &key);
+
+	if (r == 0)
+		r = inner_bytes(in, 2, &val);
+	if (r == 0)
+		r = one_or_many(pb, oschema_type_at(pb->s, OSCHEMA_STRING), val, depth, &j);
+	return r < 0 ? r : ojson_put_n(obj, key.p ? key.p : "", key.len, j);
+}
+
+/* Fields whose type our tables do not tell. 1: it was one. */
+static int special_field(struct pb *pb, const struct oschema_type *of, const char *name, const struct pb_field *f,
+			 struct ojson *obj, int depth)
+{
+	struct orlop_bytes items = f->b;
+	struct ojson *j = NULL;
+	struct pb_field one;
+	int r;
+
+	if (of == pb->schema_props) {
+		bool list = !strcmp(name, "items");
+
+		if (!list && strcmp(name, "additionalProperties") && strcmp(name, "additionalItems") && strcmp(name, "dependencies"))
+			return 0;
+		if (f->wire != 2 || ++pb->values > MAX_VALUES)
+			return f->wire != 2 ? -EINVAL : -E2BIG;
+		if (!strcmp(name, "dependencies")) {
+			j = ojson_ensure_object(obj, name);
+			r = j ? schema_map_entry(pb, f->b, j, depth) : -ENOMEM;
+		} else {
+			r = one_or_many(pb, list ? pb->schema_props : NULL, f->b, depth, &j);
+			if (r == 0)
+				r = ojson_put(obj, name, j);
+		}
+		return r < 0 ? r : 1;
+	}
+	if (strcmp(oschema_str(pb->s, of->name), "meta/v1.APIResource") != 0 || strcmp(name, "verbs") != 0 || f->wire != 2)
+		return 0;
+	j = ojson_ensure_array(obj, name);
+	while (j && (r = next(&items, &one)) == 1)
+		if (one.num == 1 && one.wire == 2 && ++pb->values <= MAX_VALUES)
+			r = ojson_append(j, ojson_new_string(one.b.len ? one.b.p : "", one.b.len));
+	return !j ? -ENOMEM : r < 0 ? r : 1;
+}
+
 /* {1 key, 2 value} into @obj. */
 static int map_entry(struct pb *pb, const struct oschema_type *elem, struct orlop_bytes in, struct ojson *obj,
 		     int depth)
@@ -332,8 +427,8 @@ static int add_element(struct pb *pb, const struct oschema_type *elem, const str
 	return j ? ojson_append(arr, j) : ojson_append_null(arr);
 }
 
-static int put_field(struct pb *pb, const struct oschema_field *sf, const struct pb_field *f, struct ojson *obj,
-		     int depth)
+static int put_field(struct pb *pb, const struct oschema_type *of, const struct oschema_field *sf, const struct pb_field *f,
+		     struct ojson *obj, int depth)
 {
 	const struct oschema_type *t = oschema_field_type(pb->s, sf);
 	const char *name = oschema_field_name(pb->s, sf);
@@ -341,6 +436,11 @@ static int put_field(struct pb *pb, const struct oschema_field *sf, const struct
 	bool zero;
 	int r;
 
+	if (t->kind == OSCHEMA_JSON || t->kind == OSCHEMA_LIST || t->kind == OSCHEMA_MAP) {
+		r = special_field(pb, of, name, f, obj, depth);
+		if (r)
+			return r < 0 ? r : 0;
+	}
 	if (t->kind == OSCHEMA_LIST) {
 		j = ojson_ensure_array(obj, name);
 		return j ? add_element(pb, oschema_type_at(pb->s, t->elem), f, j, depth) : -ENOMEM;
@@ -376,7 +476,7 @@ static int message(struct pb *pb, const struct oschema_type *t, struct orlop_byt
 			const struct oschema_field *sf = &pb->s->fields[t->fields + i];
 
 			if (sf->pb_in == inside && sf->pb == f.num) {
-				r = put_field(pb, sf, &f, obj, depth);
+				r = put_field(pb, t, sf, &f, obj, depth);
 				break;
 			}
 			if (!inside && sf->pb_in && sf->pb_in == f.num && f.wire == 2) {
@@ -393,7 +493,7 @@ static int message(struct pb *pb, const struct oschema_type *t, struct orlop_byt
 
 int protobuf_to_json(const struct oschema *s, const struct oschema_type *t, struct orlop_bytes in, struct obuf *out)
 {
-	struct pb pb = { .s = s };
+	struct pb pb = { .s = s, .schema_props = oschema_type_find(s, "apiextensions/v1.JSONSchemaProps") };
 	struct orlop_bytes raw = { "", 0 };
 	struct orlop_bytes meta = { "", 0 };
 	struct orlop_bytes b;

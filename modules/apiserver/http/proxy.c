@@ -531,6 +531,18 @@ static void ask(struct front *f, const char *addr, const char *host, const char 
 	}
 }
 
+/* To kubelets: those that are being made, and those that are joined. */
+static uint32_t streams_open(const struct ashard *sh)
+{
+	uint32_t n = sh->n_streams;
+
+	OLIST_FOREACH(l, &sh->joined)
+		n++;
+	OLIST_FOREACH(l, &sh->ws_logs)
+		n++;
+	return n;
+}
+
 void proxy_begin(struct front *f)
 {
 	struct ashard *sh = f->sh;
@@ -560,6 +572,13 @@ void proxy_begin(struct front *f)
 		front_error(f, 503, "ServiceUnavailable", "this API server has no certificate for kubelets");
 		return;
 	}
+	if (streams_open(sh) >= sh->a->max_streams && !in_group(&f->who, "system:masters")) {
+		front_too_many(f, false);
+		return;
+	}
+	f->stream = true;
+	sh->n_streams++;
+	metrics_longrunning(f);
 	o = reg_peek(sh->reg, "pods", f->rt.ns, f->rt.name);
 	if (!o || ojson_parse_members(o->json, &pod, NULL) < 0) {
 		if (o)

@@ -363,7 +363,7 @@ static void answer(struct usage *u)
 		front_error(f, 404, "NotFound", "%s.metrics.k8s.io \"%.*s%s%.*s\" not found",
 			    f->rt.ns.len ? "podmetrics" : "nodemetrics", OB(f->rt.ns), f->rt.ns.len ? "/" : "", OB(f->rt.name));
 	else
-		front_text(f, 200, "application/json", obuf_cstr(&b), b.len);
+		front_document(f, obuf_cstr(&b), b.len);
 	obuf_done(&b);
 }
 

@@ -17,6 +17,8 @@ struct fwatch {
 	struct ashard		*sh;
 	struct olist		link;		/* sh->watches */
 	struct reg_watch	*w;
+	struct orlop_metric	*events;
+	struct orlop_metric	*sizes;
 	uint32_t		n_batches;	/* not yet released */
 	bool			pumping;
 };
@@ -66,6 +68,8 @@ static int send_batch(struct fwatch *fw)
 		if (r != 1)
 			break;
 		b->n++;
+		if (fw->sizes)
+			fw->sh->h->metric_observe(fw->sizes, (double)ev->len);
 		for (uint32_t i = 0; i < ev->n_pieces; i++)
 			v[n++] = (struct ohttp_piece){ ev->pieces[i].p, ev->pieces[i].len, NULL, NULL };
 	}
@@ -74,6 +78,8 @@ static int send_batch(struct fwatch *fw)
 		release_batch(b);
 		return r;
 	}
+	if (fw->events)
+		fw->sh->h->metric_add(fw->events, b->n);
 	v[n - 1].release = release_batch;
 	v[n - 1].arg = b;
 	(void)ohttp_write(fw->f->req, v, n);
@@ -146,11 +152,13 @@ void watch_begin(struct front *f, struct reg_watch *take_w)
 	fw->f = f;
 	fw->sh = f->sh;
 	fw->w = take_w;
+	metrics_longrunning(f);
+	metrics_watch(f, &fw->events, &fw->sizes);
 	fw->pumping = true;	/* it stays, whatever the first write does */
 	olist_append(&f->sh->watches, &fw->link);
 	ohttp_on_close(f->req, on_close, fw);
 	reg_watch_wake(take_w, on_wake, fw);
-	n = front_headers(f, hdr, "application/json");
+	n = front_headers(f, hdr, f->rq.proto ? REG_PROTO_WATCH_TYPE : "application/json");
 	ohttp_on_writable(f->req, QUEUE_LOW, on_writable, fw);
 	ohttp_reply_start(f->req, 200, hdr, n);
 	/* Our successor serves already: it is asked again there, from the bookmark that ends this one. */

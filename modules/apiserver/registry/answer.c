@@ -1,6 +1,7 @@
 /* answer.c - finishing a request: the answer's pieces, and everything they hold on to. */
 #include "op.h"
 #include "convert.h"
+#include "proto.h"
 #include "render.h"
 #include "record.h"
 #include "write.h"
@@ -32,6 +33,37 @@ void reg_answer_free(struct reg_answer *a)
 	oarena_done(&op->arena);
 	reg_kind_release(op->k);
 	omem_free(op);
+}
+
+int reg_answer_proto(struct reg_answer *a)
+{
+	struct reg_op *op = (struct reg_op *)(void *)a;
+	struct obuf json = OBUF_INIT, out = OBUF_INIT;
+	struct orlop_bytes text, *p;
+	int r;
+
+	if (a->proto || a->watch || a->n_pieces == 0)
+		return 0;
+	for (uint32_t i = 0; a->n_pieces > 1 && i < a->n_pieces; i++)
+		obuf_append(&json, a->pieces[i].p, a->pieces[i].len);
+	text = a->n_pieces > 1 ? (struct orlop_bytes){ json.data, json.len } : a->pieces[0];
+	r = obuf_err(&json);
+	if (r == 0)
+		r = reg_proto_document(op->sh->rg->schema, text, &out);
+	obuf_done(&json);
+	p = r == 0 ? oarena_alloc(&op->arena, sizeof(*p)) : NULL;
+	if (!p) {
+		obuf_done(&out);
+		return r == 0 || r == -ENOMEM ? -ENOMEM : 0;
+	}
+	obuf_done(&op->out);
+	op->out = out;
+	*p = (struct orlop_bytes){ out.data, out.len };
+	a->pieces = p;
+	a->n_pieces = 1;
+	a->len = out.len;
+	a->proto = true;
+	return 0;
 }
 
 static void collect_warnings(struct reg_op *op)

@@ -3,6 +3,7 @@
  */
 #include "convert.h"
 #include "watch.h"
+#include "proto.h"
 #include "render.h"
 #include "verbs.h"
 
@@ -43,6 +44,20 @@ static struct reg_bytes *bytes_new(struct obuf *b)
 		s->len = b->len;
 		memcpy(s->p, b->data, b->len);
 	}
+	return s;
+}
+
+/* A line of JSON in the form that @w wants. */
+static struct reg_bytes *line_bytes(const struct reg_watch *w, struct obuf *b)
+{
+	struct obuf frame = OBUF_INIT;
+	struct reg_bytes *s;
+
+	if (!w->proto)
+		return bytes_new(b);
+	s = obuf_err(b) || reg_proto_event(w->sh->rg->schema, (struct orlop_bytes){ b->data, b->len }, &frame) ? NULL :
+	    bytes_new(&frame);
+	obuf_done(&frame);
 	return s;
 }
 
@@ -107,7 +122,7 @@ int reg_event_json(struct reg_watch *w, uint32_t type, const void *obj, struct o
 		   struct reg_event *ev)
 {
 	struct reg_shard *sh = w->sh;
-	uint32_t form = (uint32_t)w->form * 4 + (uint32_t)w->include;
+	uint32_t form = (uint32_t)w->form * 4 + (uint32_t)w->include + w->proto * 64u;
 	bool columns = w->form == REG_FORM_TABLE && !w->columns_sent;
 	uint32_t at = (uint32_t)(rev * 31 + type * 7 + form + w->k->id) % EVCACHE_N;
 	struct obuf b = OBUF_INIT;
@@ -126,7 +141,7 @@ int reg_event_json(struct reg_watch *w, uint32_t type, const void *obj, struct o
 	obuf_printf(&b, "{\"type\":\"%s\",\"object\":", type_names[type]);
 	r = render_one(sh, w->k, w->form, w->include, json, rev, columns, &b);
 	obuf_puts(&b, "}\n");
-	s = r ? NULL : bytes_new(&b);
+	s = r ? NULL : line_bytes(w, &b);
 	obuf_done(&b);
 	if (s && sh->evcache && !columns) {
 		bytes_unref(sh->evcache->slot[at].bytes);
@@ -145,7 +160,7 @@ int reg_event_object(struct reg_watch *w, uint32_t type, struct orlop_object *o,
 {
 	if (convert_hooked(w->k) && (w->queue || !convert_plain(w->k, convert_version(o))))
 		return reg_queue_put(w, type, o, o->json, convert_version(o), o->rev);
-	if (render_plain(w->k, w->form))
+	if (render_plain(w->k, w->form) && !w->proto)
 		return event_plain(w, type, o, ev);
 	return reg_event_json(w, type, o, o->json, o->rev, ev);
 }
@@ -192,7 +207,7 @@ int reg_event_bookmark(struct reg_watch *w, uint64_t rev, bool initial_end, stru
 	if (initial_end)
 		obuf_puts(&b, ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}");
 	obuf_puts(&b, w->form == REG_FORM_TABLE ? "},\"columnDefinitions\":[],\"rows\":[]}}\n" : "}}}\n");
-	s = bytes_new(&b);
+	s = line_bytes(w, &b);
 	obuf_done(&b);
 	w->told = rev;
 	return event_shared(ev, s);
@@ -206,7 +221,7 @@ int reg_event_expired(struct reg_watch *w, struct reg_event *ev)
 
 	obuf_printf(&b, "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":\"too old resource version: %llu (%llu)\",\"reason\":\"Expired\",\"code\":410}}\n",
 		    (unsigned long long)w->cursor, (unsigned long long)w->sh->h->journal_oldest(res));
-	s = bytes_new(&b);
+	s = line_bytes(w, &b);
 	obuf_done(&b);
 	return event_shared(ev, s);
 }

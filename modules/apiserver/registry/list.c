@@ -6,6 +6,7 @@
  */
 #include "convert.h"
 #include "op.h"
+#include "proto.h"
 #include "record.h"
 #include "render.h"
 #include "select.h"
@@ -47,6 +48,7 @@ struct list {
 	struct orlop_bytes range_end;
 	const char	*token;
 	char		*mark;
+	const struct oschema_type *partial;	/* protobuf: of metadata alone */
 };
 
 /* ---- continue tokens: base64url of {"v":"meta.k8s.io/v1","rv":N,"start":"ns/name\u0000"} ---- */
@@ -157,12 +159,39 @@ static void put_head(struct list *l, struct obuf *b)
 	obuf_puts(b, "},\"items\":[");
 }
 
+/* An item as field 2 of the list's message. */
+static int put_proto_item(struct list *l, struct orlop_bytes json, struct obuf *b)
+{
+	const struct reg_kind *k = l->op->k;
+	const struct oschema *s = k->schema;
+	struct obuf made = OBUF_INIT;
+	int r;
+
+	if (l->op->rq.form == REG_FORM_META) {
+		size_t n = render_metadata(json).len;
+
+		/* "metadata":{…} is the first member of the object */
+		r = reg_proto_members(l->op->sh->rg->schema, l->partial, (struct orlop_bytes){ json.p, n + 11 }, 2, b);
+		return n ? r : -EINVAL;
+	}
+	if (render_plain(k, REG_FORM_OBJECT))
+		return reg_proto_members(s, oschema_type_at(s, k->res->type), json, 2, b);
+	r = render_object(s, k, json, true, &made);
+	if (r == 0 && made.len >= 2)
+		r = reg_proto_members(s, oschema_type_at(s, k->res->type),
+				      (struct orlop_bytes){ made.data + 1, made.len - 2 }, 2, b);
+	obuf_done(&made);
+	return r;
+}
+
 /* One item in a form that is made and not only sent. */
 static int put_item(struct list *l, struct orlop_bytes json, struct obuf *b)
 {
 	struct reg_op *op = l->op;
 	int r = 0;
 
+	if (op->rq.proto)
+		return put_proto_item(l, json, b);
 	if (b->len)
 		obuf_putc(b, ',');
 	switch (op->rq.form) {
@@ -193,17 +222,6 @@ static int put_stored(struct list *l, struct orlop_bytes json, struct orlop_byte
 	return l->convert ? convert_add(l->convert, json, version) : -ENOMEM;
 }
 
-static void finish_items(struct list *l)
-{
-	struct reg_op *op = l->op;
-
-	put_head(l, &op->out);
-	obuf_append(&op->out, l->items.data, l->items.len);
-	obuf_puts(&op->out, "]}");
-	list_free(l);
-	reg_finish_text(op, 200);
-}
-
 static void fail(struct list *l, int r)
 {
 	struct reg_op *op = l->op;
@@ -212,6 +230,63 @@ static void fail(struct list *l, int r)
 		op->pieces = NULL;
 	list_free(l);
 	reg_finish(op, op->err.err ? r : reg_failed(op, r, NULL));
+}
+
+/* Envelope and ListMeta as one piece, the items as the other. */
+static void finish_proto(struct list *l)
+{
+	static const char tail[] = REG_PROTO_TAIL;
+	struct reg_op *op = l->op;
+	struct orlop_bytes *p = oarena_alloc(&op->arena, 3 * sizeof(*p));
+	bool meta = op->rq.form == REG_FORM_META;
+	struct obuf m = OBUF_INIT, raw = OBUF_INIT;
+	char rv[24];
+	int n = snprintf(rv, sizeof(rv), "%llu", (unsigned long long)l->rev);
+
+	reg_proto_bytes(&m, 2, rv, (size_t)n);
+	if (l->token) {
+		reg_proto_bytes(&m, 3, l->token, strlen(l->token));
+		if (l->has_remaining && l->remaining)
+			reg_proto_varint(&m, 4, l->remaining);
+	}
+	reg_proto_bytes(&raw, 1, m.data, m.len);
+	reg_proto_head(meta ? "meta.k8s.io/v1" : op->k->api_version,
+		       meta ? "PartialObjectMetadataList" : oschema_str(op->k->schema, op->k->res->list_kind),
+		       raw.len + l->items.len, &op->out);
+	obuf_append(&op->out, raw.data, raw.len);
+	obuf_done(&raw);
+	n = obuf_err(&m) || obuf_err(&op->out) || obuf_err(&l->items) || !p;
+	obuf_done(&m);
+	if (n) {
+		fail(l, -ENOMEM);
+		return;
+	}
+	p[0] = (struct orlop_bytes){ op->out.data, op->out.len };
+	p[1].p = op->pieces = obuf_steal(&l->items, &p[1].len);
+	p[2] = (struct orlop_bytes){ tail, REG_PROTO_TAIL_LEN };
+	if (!p[1].p)
+		p[1] = p[2];
+	op->ans.pieces = p;
+	op->ans.n_pieces = p[1].p == tail ? 2 : 3;
+	op->ans.code = 200;
+	op->ans.proto = true;
+	list_free(l);
+	reg_deliver(op);
+}
+
+static void finish_items(struct list *l)
+{
+	struct reg_op *op = l->op;
+
+	if (op->rq.proto) {
+		finish_proto(l);
+		return;
+	}
+	put_head(l, &op->out);
+	obuf_append(&op->out, l->items.data, l->items.len);
+	obuf_puts(&op->out, "]}");
+	list_free(l);
+	reg_finish_text(op, 200);
 }
 
 static void on_converted(void *arg, const char *why)
@@ -286,7 +361,7 @@ static void list_cached(struct list *l)
 	struct gather g = { NULL, 0, 0 };
 	struct orlop_iter *it;
 	struct orlop_object *o;
-	bool plain = render_plain(op->k, op->rq.form) && !op->opt.pretty && !op->k->set;
+	bool plain = render_plain(op->k, op->rq.form) && !op->opt.pretty && !op->k->set && !op->rq.proto;
 	int r = 0;
 
 	reg_select_query(&l->sel, op->sh, &q);
@@ -540,6 +615,7 @@ void reg_list_snapshot(struct reg_op *op)
 	}
 	l->op = op;
 	l->limit = op->opt.limit;
+	l->partial = op->rq.proto ? oschema_type_find(op->sh->rg->schema, "meta/v1.PartialObjectMetadata") : NULL;
 	l->rev = op->sh->h->snapshot_rev(op->snap);
 	r = reg_select_init(op, &l->sel);
 	if (r)
@@ -572,6 +648,7 @@ void reg_do_list(struct reg_op *op)
 	}
 	l->op = op;
 	l->limit = op->opt.limit;
+	l->partial = op->rq.proto ? oschema_type_find(op->sh->rg->schema, "meta/v1.PartialObjectMetadata") : NULL;
 	r = reg_select_init(op, &l->sel);
 	if (r == 0 && op->opt.cont.len) {
 		if (op->opt.has_rv && op->opt.rv_n != 0)

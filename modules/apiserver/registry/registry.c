@@ -314,6 +314,39 @@ uint64_t reg_read_after(struct reg_op *op)
 	return op->opt.cont.len ? 0 : reg_lazy_pending(op->sh, op->k);
 }
 
+static bool count_of(struct reg_shard *sh, struct orlop_resource *res, uint64_t *ret)
+{
+	struct orlop_snapshot *snap;
+
+	if (!res || sh->h->snapshot_open(res, &snap))
+		return false;
+	*ret = sh->h->snapshot_count(snap);
+	sh->h->snapshot_close(snap);
+	return true;
+}
+
+void reg_count_objects(struct reg_shard *sh, void (*fn)(void *arg, const char *group, const char *plural, uint64_t n), void *arg)
+{
+	uint64_t n;
+
+	for (uint16_t i = 0; i < sh->rg->schema->n_resources; i++) {
+		const struct reg_kind *k = &sh->rg->kinds[i];
+
+		if (k->stored == k && !k->virt && count_of(sh, reg_open(sh, k), &n))
+			fn(arg, k->group, k->plural, n);
+	}
+	OLIST_FOREACH(l, &sh->custom_list) {
+		const struct reg_custom *c = OLIST_ENTRY(l, struct reg_custom, link);
+		const char *dot = strchr(c->name, '.');
+		char plural[64];
+
+		if (!dot || !count_of(sh, c->open.res, &n))
+			continue;
+		snprintf(plural, sizeof(plural), "%.*s", (int)(dot - c->name), c->name);
+		fn(arg, dot + 1, plural, n);
+	}
+}
+
 /* ---- requests ---- */
 
 const char *reg_verb_name(enum reg_verb v)
@@ -545,6 +578,7 @@ static void call(struct reg_shard *sh, const struct reg_req *rq, bool copy, reg_
 		return;
 	}
 	op->sh = sh;
+	op->rq.proto = rq->proto && rq->form != REG_FORM_TABLE;
 	op->k = rq->kind ? rq->kind : reg_kind_of(sh->rg, rq->res);
 	reg_kind_hold(op->k);
 	op->done = done;

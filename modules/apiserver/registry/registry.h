@@ -60,6 +60,7 @@ struct reg_req {
 	enum reg_form	form;
 	bool		collection;	/* of a deletecollection: webhooks are told no name, as upstream */
 	bool		judged;		/* admission webhooks have been asked about what makes this request */
+	bool		proto;		/* answers in protobuf (application/vnd.kubernetes.protobuf); not for tables */
 	const struct oschema_resource *res;	/* the served resource of the path; with @kind not looked at */
 	const struct reg_kind *kind;	/* of reg_resolve(); NULL: @res is of the built-in schema */
 	struct orlop_bytes ns;		/* path namespace; empty: all, or cluster-scoped */
@@ -89,11 +90,19 @@ struct reg_answer {
 	uint32_t	retry_after_s;	/* Retry-After, 0: none */
 	uint32_t	n_warnings;
 	const char	*const *warnings;	/* Warning: 299 - "…" */
+	bool		proto;		/* the pieces are protobuf: only what reg_answer_proto() made of it, and lists */
 	char		reason[32];	/* of an error: metav1.StatusReason */
 	struct reg_watch *watch;	/* REG_WATCH with code 200: no pieces; take it (set to NULL) */
 };
 
 void reg_answer_free(struct reg_answer *a);	/* accepts NULL; frees an untaken watch */
+
+/* JSON becomes protobuf; nothing happens if it is that already, a watch, or of a kind that has no messages. 0, -ENOMEM. */
+int reg_answer_proto(struct reg_answer *a);
+/* The same of a document that is no answer: appended to @out. 0, -ENOENT (no messages), -EINVAL, -ENOMEM. */
+int reg_proto_document(const struct oschema *s, struct orlop_bytes json, struct obuf *out);
+#define REG_PROTO_TYPE		"application/vnd.kubernetes.protobuf"
+#define REG_PROTO_WATCH_TYPE	REG_PROTO_TYPE ";stream=watch"
 
 /* @take_a is the receiver's. Called exactly once, maybe before reg_call() returns. */
 typedef void (*reg_done_fn)(void *arg, struct reg_answer *take_a);
@@ -117,9 +126,12 @@ void reg_connect(struct reg_shard *sh, const struct reg_req *rq, struct orlop_by
 /* A Status answer made by the caller: 401, 403, 404 of a path, 405, 406, 413, 415, 429 … */
 struct reg_answer *reg_status(struct reg_shard *sh, const struct orlop_error *err);
 
+/* How many objects of each stored resource there are, the custom ones that this shard has open included. */
+void reg_count_objects(struct reg_shard *sh, void (*fn)(void *arg, const char *group, const char *plural, uint64_t n), void *arg);
+
 /* ---- watches ---- */
 
-/* One event: a line of JSON in at most 4 pieces, valid until reg_event_done(). */
+/* One event: a line of JSON, or a frame of protobuf, in at most 4 pieces, valid until reg_event_done(). */
 struct reg_event {
 	uint32_t	n_pieces;
 	struct orlop_bytes pieces[4];

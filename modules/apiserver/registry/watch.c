@@ -429,6 +429,7 @@ void reg_do_watch(struct reg_op *op)
 	w->op = op;
 	w->form = op->rq.form;
 	w->include = op->opt.include;
+	w->proto = op->rq.proto && w->form != REG_FORM_TABLE;
 	w->bookmarks = op->opt.bookmarks;
 	w->batch_cap = BATCH_MIN;
 	olist_append(&reg_open_of(op->sh, op->k)->watches, &w->link);

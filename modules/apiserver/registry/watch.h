@@ -18,6 +18,7 @@ struct reg_watch {
 	char		*names;		/* copies of namespace and name */
 	enum reg_form	form;
 	enum reg_include include;
+	bool		proto;		/* frames of protobuf */
 	uint64_t	cursor;
 	uint64_t	end_at;		/* monotonic */
 	uint64_t	bookmark_at;	/* 0: none wanted */

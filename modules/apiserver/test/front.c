@@ -421,7 +421,9 @@ static void test_bodies(void)
 	is_int(ask(&admin, &a, "PUT", CM, cm, NULL), 405, "update of a collection");
 	is_int(ask(&admin, &a, "GET", CM, NULL, (const char *const[]){ "Accept", "image/png", NULL }), 406, "not acceptable");
 	is_int(ask(&admin, &a, "GET", CM, NULL, (const char *const[]){ "Accept",
-		"application/vnd.kubernetes.protobuf,application/json;q=0.9", NULL }), 200, "JSON for who prefers protobuf");
+		"application/vnd.kubernetes.protobuf,application/json;q=0.9", NULL }), 200, "protobuf for who prefers it");
+	ok(strstr(obuf_cstr(&a.headers), "Content-Type: application/vnd.kubernetes.protobuf") && a.body.len > 4 && !memcmp(a.body.data, "k8s", 4),
+	   "is that: %s", obuf_cstr(&a.headers));
 	is_int(ask(&admin, &a, "GET", CM, NULL, (const char *const[]){ "Accept",
 		"application/json;as=Table;v=v1;g=meta.k8s.io,application/json", NULL }), 200, "a table");
 	ok(has(&a, "\"kind\":\"Table\""), "is one");

@@ -59,6 +59,7 @@ struct rig {
 	char		warnings[2048];
 	struct reg_watch *watch;
 	int		answered;
+	bool		proto;		/* the request under way wants protobuf */
 };
 
 /* ---- storage ---- */
@@ -290,9 +291,11 @@ static void rig_answered(void *arg, struct reg_answer *a)
 	struct rig *r = arg;
 	struct obuf b = OBUF_INIT;
 
+	bool lost = a && r->proto && reg_answer_proto(a) < 0;
+
 	RIG_FAULTS_OFF;
 	r->answered = 1;
-	r->code = a ? a->code : 0;
+	r->code = lost ? 500 : a ? a->code : 0;
 	r->rev = a ? a->rev : 0;
 	r->warnings[0] = '\0';
 	for (uint32_t i = 0; a && i < a->n_pieces; i++)
@@ -325,7 +328,8 @@ static struct orlop_bytes rig_text(const char *s)
 
 /*
  * @what: "VERB RESOURCE[.GROUP][@VERSION] [NAMESPACE|-] [NAME|-] [SUB]"; verbs as in the API, plus
- * json-patch, merge-patch, strategic-patch; "table:" or "meta:" before the verb asks for that form.
+ * json-patch, merge-patch, strategic-patch; "table:" or "meta:" before the verb asks for that form,
+ * "proto:" before that for protobuf.
  */
 static void rig_request(struct rig *r, const char *what, const char *query, const char *body,
 			const struct orlop_identity *who)
@@ -336,6 +340,9 @@ static void rig_request(struct rig *r, const char *what, const char *query, cons
 	struct reg_req rq = { .who = who };
 
 	sscanf(what, "%63s %127s %299s %299s %63s", verb, res, ns, name, sub);
+	r->proto = rq.proto = !strncmp(v, "proto:", 6);
+	if (rq.proto)
+		v += 6;
 	if (!strncmp(v, "table:", 6)) {
 		rq.form = REG_FORM_TABLE;
 		v += 6;
