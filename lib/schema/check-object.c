@@ -95,6 +95,25 @@ static void check_strategy(struct ocheck *c, const struct opath *at, struct ojso
 		ocheck_invalid(c, &up, u, "must not be greater than 100%");
 }
 
+/* The counts of a status against each other. */
+static void check_counts(struct ocheck *c, const struct opath *at, struct ojson *status)
+{
+	static const char *const parts[] = { "updatedReplicas", "readyReplicas", "availableReplicas" };
+	struct opath p = opath_child(at, "status");
+	int64_t all = oget_int(status, "replicas");
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		struct opath kp = opath_child(&p, parts[i]);
+		int64_t n = oget_int(status, parts[i]);
+		cleanup_ojson struct ojson *v = ojson_new_i64(n);
+
+		if (n > all)
+			ocheck_invalid(c, &kp, v, "cannot be greater than status.replicas");
+		if (i == 2 && n > oget_int(status, "readyReplicas"))
+			ocheck_invalid(c, &kp, v, "cannot be greater than readyReplicas");
+	}
+}
+
 OCHECK(deployment)
 {
 	struct ojson *spec = ojson_get(v, "spec");
@@ -102,8 +121,12 @@ OCHECK(deployment)
 	struct ojson *deadline = ojson_get(spec, "progressDeadlineSeconds");
 
 	(void)old;
-	if (otext_is(c->w->sub, "status"))
+	if (otext_is(c->w->sub, "status")) {
+		check_counts(c, at, ojson_get(v, "status"));
 		return;
+	}
+	if (!ojson_is(ojson_get(spec, "selector"), OJSON_OBJECT))
+		ocheck_required_at(c, &p, "selector", "");
 	ocheck_workload(c, &p, spec, "empty selector is invalid for deployment");
 	check_strategy(c, &p, spec);
 	if (deadline != NULL && ojson_i64(deadline, 0) >= 0 &&
@@ -134,8 +157,11 @@ OCHECK(replicaset)
 	struct opath p = opath_child(at, "spec");
 
 	(void)old;
-	if (!otext_is(c->w->sub, "status"))
-		ocheck_workload(c, &p, ojson_get(v, "spec"), "empty selector is invalid for deployment");
+	if (otext_is(c->w->sub, "status"))
+		return;
+	if (!ojson_is(ojson_get(ojson_get(v, "spec"), "selector"), OJSON_OBJECT))
+		ocheck_required_at(c, &p, "selector", "");
+	ocheck_workload(c, &p, ojson_get(v, "spec"), "empty selector is invalid for deployment");
 }
 
 OCHECK(replication_controller)
@@ -545,6 +571,43 @@ OCHECK(binding)
 		ocheck_not_supported(c, &kp, ojson_get(target, "kind"), kinds, 2);
 	if (oget_empty(target, "name"))
 		ocheck_required_at(c, &p, "name", "");
+}
+
+OCHECK(signing_request)
+{
+	static const char *const known[] = { "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign",
+		"data encipherment", "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system",
+		"ipsec tunnel", "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing",
+		"s/mime", "server auth", "signing", "timestamping" };
+	static const char begin[] = "-----BEGIN CERTIFICATE REQUEST-----";
+	struct opath p = opath_child(at, "spec"), up = opath_child(&p, "usages");
+	struct ojson *spec = ojson_get(v, "spec"), *usages = ojson_get(spec, "usages");
+	struct orlop_bytes signer = oget_text(spec, "signerName"), text = oget_text(spec, "request");
+	cleanup_free char *raw = omem_alloc(text.len + 1);
+	const char *slash = signer.len ? memchr(signer.p, '/', signer.len) : NULL;
+	long n;
+
+	if (old != NULL || raw == NULL)
+		return;
+	n = obase64_decode(OBASE64_STD, text.p, text.len, raw, NULL);
+	raw[n > 0 ? n : 0] = '\0';
+	if (strstr(raw, begin) == NULL)
+		ocheck_invalid_at(c, &p, spec, "request", "PEM block type must be CERTIFICATE REQUEST");
+	if (signer.len == 0)
+		ocheck_required_at(c, &p, "signerName", "signerName must be provided");
+	else if (slash == NULL || slash == signer.p || slash == signer.p + signer.len - 1)
+		ocheck_invalid_at(c, &p, spec, "signerName", "must be a fully qualified domain and path of the form 'example.com/signer-name'");
+	if (ojson_count(usages) == 0)
+		ocheck_required(c, &up, "usages must be provided");
+	OJSON_FOREACH_ELEM(i, u, usages) {
+		struct opath ip = opath_index(&up, i);
+		bool found = false;
+
+		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++)
+			found = found || ojson_string_is(u, known[k]);
+		if (!found)
+			ocheck_not_supported(c, &ip, u, known, sizeof(known) / sizeof(known[0]));
+	}
 }
 
 OCHECK(access_review)
