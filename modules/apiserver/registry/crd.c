@@ -157,10 +157,8 @@ struct verdict {
 
 static void refuse(struct verdict *v, const char *reason, struct orlop_bytes name)
 {
-	size_t n = strlen(v->message);
-
-	v->reason = reason;
-	snprintf(v->message + n, sizeof(v->message) - n, "%s\"%.*s\" is already in use", n ? ", " : "", OB(name));
+	v->reason = reason;	/* as upstream, the last one stays */
+	snprintf(v->message, sizeof(v->message), "\"%.*s\" is already in use", OB(name));
 }
 
 static int accept_text(const struct ojson *want_names, struct ojson *accepted, const struct ojson *others, const char *key,
