@@ -67,6 +67,10 @@ static int access_review(struct reg_op *op, struct ojson *obj, struct ojson *sta
 	struct orlop_bytes groups[GROUPS_MAX];
 	struct orlop_identity who = { .size = sizeof(who), .groups = groups };
 
+	if (ojson_get_bytes(ojson_get(obj, "metadata"), "name").len || ojson_get(ojson_get(obj, "metadata"), "labels")) {
+		reg_cause(op, "FieldValueInvalid", "metadata", "Invalid value: %s: must be empty", "{}");
+		return reg_invalid_as(op, ".authorization.k8s.io", RB0);
+	}
 	if (!strncmp(op->k->kind, "Self", 4)) {
 		access_status(op, spec, op->rq.who, status);
 		return 0;
@@ -74,10 +78,15 @@ static int access_review(struct reg_op *op, struct ojson *obj, struct ojson *sta
 	if (!strncmp(op->k->kind, "Local", 5)) {
 		struct orlop_bytes ns = ojson_get_bytes(ojson_get(spec, "resourceAttributes"), "namespace");
 
+		if (!ojson_get(spec, "resourceAttributes") && ojson_get(spec, "nonResourceAttributes")) {
+			reg_cause(op, "FieldValueInvalid", "spec.nonResourceAttributes",
+				  "Invalid value: %s: disallowed on this kind of request", "{}");
+			return reg_invalid_as(op, ".authorization.k8s.io", RB0);
+		}
 		if (!rb_eq(ns, op->rq.ns)) {
 			reg_cause(op, "FieldValueInvalid", "spec.resourceAttributes.namespace",
 				  "Invalid value: \"%.*s\": must match metadata.namespace", OB(ns));
-			return reg_invalid(op, RB0);
+			return reg_invalid_as(op, ".authorization.k8s.io", RB0);
 		}
 	}
 	who.user = ojson_get_bytes(spec, "user");
@@ -192,7 +201,7 @@ void reg_do_review(struct reg_op *op)
 			if (strncmp(e.causes->v[i].field, "metadata", 8))
 				reg_cause(op, e.causes->v[i].reason, e.causes->v[i].field, "%s",
 					  e.causes->v[i].message);
-		r = reg_invalid(op, RB0);
+		r = strcmp(op->k->group, "authorization.k8s.io") ? reg_invalid(op, RB0) : reg_invalid_as(op, ".authorization.k8s.io", RB0);
 	}
 	orlop_error_done(&e);
 	if (r == 0)
