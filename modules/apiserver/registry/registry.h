@@ -107,6 +107,9 @@ void reg_call(struct reg_shard *sh, const struct reg_req *rq, reg_done_fn done, 
 
 /* A Status answer made by the caller: 401, 403, 404 of a path, 405, 406, 413, 415, 429 … */
 struct reg_answer *reg_status(struct reg_shard *sh, const struct orlop_error *err);
+/* The same about a resource: its details. */
+struct reg_answer *reg_status_about(struct reg_shard *sh, const struct orlop_error *err, struct orlop_bytes group,
+				    struct orlop_bytes resource, struct orlop_bytes name);
 
 /* ---- watches ---- */
 
