@@ -573,43 +573,6 @@ OCHECK(binding)
 		ocheck_required_at(c, &p, "name", "");
 }
 
-OCHECK(signing_request)
-{
-	static const char *const known[] = { "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign",
-		"data encipherment", "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system",
-		"ipsec tunnel", "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing",
-		"s/mime", "server auth", "signing", "timestamping" };
-	static const char begin[] = "-----BEGIN CERTIFICATE REQUEST-----";
-	struct opath p = opath_child(at, "spec"), up = opath_child(&p, "usages");
-	struct ojson *spec = ojson_get(v, "spec"), *usages = ojson_get(spec, "usages");
-	struct orlop_bytes signer = oget_text(spec, "signerName"), text = oget_text(spec, "request");
-	cleanup_free char *raw = omem_alloc(text.len + 1);
-	const char *slash = signer.len ? memchr(signer.p, '/', signer.len) : NULL;
-	long n;
-
-	if (old != NULL || raw == NULL)
-		return;
-	n = obase64_decode(OBASE64_STD, text.p, text.len, raw, NULL);
-	raw[n > 0 ? n : 0] = '\0';
-	if (strstr(raw, begin) == NULL)
-		ocheck_invalid_at(c, &p, spec, "request", "PEM block type must be CERTIFICATE REQUEST");
-	if (signer.len == 0)
-		ocheck_required_at(c, &p, "signerName", "signerName must be provided");
-	else if (slash == NULL || slash == signer.p || slash == signer.p + signer.len - 1)
-		ocheck_invalid_at(c, &p, spec, "signerName", "must be a fully qualified domain and path of the form 'example.com/signer-name'");
-	if (ojson_count(usages) == 0)
-		ocheck_required(c, &up, "usages must be provided");
-	OJSON_FOREACH_ELEM(i, u, usages) {
-		struct opath ip = opath_index(&up, i);
-		bool found = false;
-
-		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++)
-			found = found || ojson_string_is(u, known[k]);
-		if (!found)
-			ocheck_not_supported(c, &ip, u, known, sizeof(known) / sizeof(known[0]));
-	}
-}
-
 OCHECK(access_review)
 {
 	struct opath p = opath_child(at, "spec");
