@@ -88,10 +88,10 @@ static void check_names(const struct def *d, const struct ojson *names)
 	char at[64];
 
 	label(d, "spec.names.plural", ojson_get_cstr(names, "plural", ""), false);
-	if (ojson_get_cstr(names, "singular", "")[0])
+	if (ojson_get_cstr(names, "singular", "")[0] || !kind[0])	/* without a kind nothing is made up for it */
 		label(d, "spec.names.singular", ojson_get_cstr(names, "singular", ""), false);
 	label(d, "spec.names.kind", kind, true);
-	if (list[0])
+	if (list[0] || !kind[0])
 		label(d, "spec.names.listKind", list, true);
 	OJSON_FOREACH_ELEM(i, e, ojson_get_array(names, "shortNames")) {
 		snprintf(at, sizeof(at), "spec.names.shortNames[%zu]", (size_t)i);
@@ -317,6 +317,7 @@ static void check_change(const struct def *d, const struct ojson *spec, const st
 {
 	static const char *const keys[] = { "group", "scope" };
 	const char *plural = ojson_get_cstr(ojson_get(spec, "names"), "plural", "");
+	const char *kind = ojson_get_cstr(ojson_get(spec, "names"), "kind", "");
 	char at[32];
 
 	for (size_t i = 0; i < 2; i++) {
@@ -328,6 +329,8 @@ static void check_change(const struct def *d, const struct ojson *spec, const st
 	}
 	if (strcmp(plural, ojson_get_cstr(ojson_get(was, "names"), "plural", "")))
 		invalid(d, "spec.names.plural", plural, "field is immutable");
+	if (strcmp(kind, ojson_get_cstr(ojson_get(was, "names"), "kind", "")))
+		invalid(d, "spec.names.kind", kind, "field is immutable");
 }
 
 static void check_stored(const struct def *d, const struct ojson *crd)
@@ -365,7 +368,7 @@ int ocrd_validate(const struct ojson *crd, const struct ojson *old, ocrd_report_
 		return 0;
 	}
 	snprintf(want, sizeof(want), "%s.%s", plural, group);
-	if (strcmp(want, name))
+	if (!old && strcmp(want, name))
 		invalid(&d, "metadata.name", name, "must be spec.names.plural+\".\"+spec.group");
 	check_group(&d, crd, group);
 	if (!scope[0])

@@ -2,7 +2,9 @@
 #include "crd/tables.h"
 
 #include "base/omap.h"
+#include "base/oenc.h"
 #include "base/omem.h"
+#include "base/osha256.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +68,27 @@ static uint16_t list_of(struct otables *t, const struct ojson *arr, uint8_t *ret
 	return (uint16_t)at;
 }
 
+/* storageVersionHash: of group, version and kind in which objects are stored. */
+static void hash_of(const struct ojson *spec, const struct ojson *names, char ret[16])
+{
+	unsigned char sum[OSHA256_LEN];
+	const char *stored = "";
+	struct osha256 h;
+	char text[800];
+	int n;
+
+	OJSON_FOREACH_ELEM(i, v, ojson_get_array(spec, "versions"))
+		if (ojson_get_bool(v, "storage", false))
+			stored = ojson_get_cstr(v, "name", "");
+	n = snprintf(text, sizeof(text), "%s/%s/%s", ojson_get_cstr(spec, "group", ""), stored, ojson_get_cstr(names, "kind", ""));
+	if (n <= 0 || (size_t)n >= sizeof(text))
+		return;
+	osha256_init(&h);
+	osha256_add(&h, text, (size_t)n);
+	osha256_end(&h, sum);
+	ret[obase64_encode(OBASE64_STD, sum, 8, ret)] = '\0';
+}
+
 static void add_version(struct ocrd_merge *m, const struct ojson *spec, const struct ojson *names, const struct ojson *v)
 {
 	const struct ojson *sub = ojson_get(v, "subresources");
@@ -84,9 +107,11 @@ static void add_version(struct ocrd_merge *m, const struct ojson *spec, const st
 	res.categories = list_of(t, ojson_get_array(names, "categories"), &res.n_categories);
 	if (strcmp(ojson_get_cstr(spec, "scope", ""), "Cluster") != 0)
 		res.flags |= OSCHEMA_S_NAMESPACED;
+	hash_of(spec, names, res.hash);
 	res.subs = (uint16_t)N(subs, struct oschema_sub);
 	if (ojson_get(sub, "status")) {
-		struct oschema_sub s = { .name = otables_text(t, "status"), .verbs = VERBS_PART };
+		struct oschema_sub s = { .name = otables_text(t, "status"), .verbs = VERBS_PART, .group = res.group,
+					 .version = res.version, .kind = res.kind };
 
 		obuf_append(&t->subs, &s, sizeof(s));
 		res.n_subs++;

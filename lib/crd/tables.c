@@ -69,6 +69,9 @@ static int subs(struct otables *t, const struct ojson *v, struct oschema_resourc
 	res->subs = (uint16_t)N(subs, struct oschema_sub);
 	if (ojson_get(sub, "status")) {
 		s.name = otables_text(t, "status");
+		s.group = res->group;
+		s.version = res->version;
+		s.kind = res->kind;
 		obuf_append(&t->subs, &s, sizeof(s));
 		res->n_subs++;
 		res->flags |= OSCHEMA_S_STATUS;
@@ -210,6 +213,46 @@ static int docs_types(struct otables *t)
 	return 0;
 }
 
+/* How far a version of the form v1beta2 is: alpha, beta, general; 0 for others. */
+static unsigned int maturity(const char *v, unsigned int *ret_major, unsigned int *ret_minor)
+{
+	int n = 0;
+
+	*ret_minor = 0;
+	if (sscanf(v, "v%u%n", ret_major, &n) != 1 || *ret_major == 0)
+		return 0;
+	if (v[n] == '\0')
+		return 3;
+	if (sscanf(v + n, "beta%u", ret_minor) == 1)
+		return 2;
+	return sscanf(v + n, "alpha%u", ret_minor) == 1 ? 1 : 0;
+}
+
+static bool is_newer(const char *a, const char *b)
+{
+	unsigned int am, an, bm, bn, as = maturity(a, &am, &an), bs = maturity(b, &bm, &bn);
+
+	if (!as || !bs)
+		return as > bs || (!as && !bs && strcmp(a, b) < 0);
+	return as != bs ? as > bs : am != bm ? am > bm : an > bn;
+}
+
+/* What is said about a deprecated version whose definition says nothing: the newest one that is to be used instead. */
+static const char *deprecation(struct oarena *a, const struct ojson *spec, const struct ojson *names, const char *version)
+{
+	const char *group = ojson_get_cstr(spec, "group", ""), *kind = ojson_get_cstr(names, "kind", ""), *best = version;
+
+	OJSON_FOREACH_ELEM(i, v, ojson_get_array(spec, "versions")) {
+		const char *name = ojson_get_cstr(v, "name", "");
+
+		if (ojson_get_bool(v, "served", false) && !ojson_get_bool(v, "deprecated", false) && is_newer(name, best))
+			best = name;
+	}
+	if (best == version)
+		return oarena_printf(a, "%s/%s %s is deprecated", group, version, kind);
+	return oarena_printf(a, "%s/%s %s is deprecated; use %s/%s %s", group, version, kind, group, best, kind);
+}
+
 static int resource(struct otables *t, const struct ojson *spec, const struct ojson *names, const struct ojson *v,
 		    struct ocrd *o, struct ocrd_version *ret)
 {
@@ -230,9 +273,7 @@ static int resource(struct otables *t, const struct ojson *spec, const struct oj
 		ret->scale_spec = oarena_strdup(&o->arena, ojson_get_cstr(scale, "specReplicasPath", ""));
 	if (ojson_get_bool(v, "deprecated", false)) {
 		text = ojson_get_cstr(v, "deprecationWarning", "");
-		ret->warning = text[0] ? oarena_strdup(&o->arena, text) :
-			       oarena_printf(&o->arena, "%s/%s %s is deprecated", ojson_get_cstr(spec, "group", ""),
-					     ret->name, ojson_get_cstr(names, "kind", ""));
+		ret->warning = text[0] ? oarena_strdup(&o->arena, text) : deprecation(&o->arena, spec, names, ret->name);
 	}
 	if (r == 0)
 		r = object_type(t, spec, names, v, ret->root, &res.type);

@@ -463,15 +463,76 @@ OCHECK(priority_class)
 	struct opath mp = opath_child(at, "metadata"), vp = opath_child(at, "value");
 	bool system = otext_is(name, "system-node-critical") || otext_is(name, "system-cluster-critical");
 
+	if (old != NULL && oget_int(v, "value") != oget_int(old, "value"))
+		ocheck_forbidden(c, &vp, "may not be changed in an update.");
 	if (old != NULL || system)
 		return;
-	if (name.len > 7 && memcmp(name.p, "system-", 7) == 0)
-		ocheck_forbidden_at(c, &mp, "name", "priority class names with 'system-' prefix are reserved for system use only. error: only the built-in classes have it");
+	if (name.len > 7 && memcmp(name.p, "system-", 7) == 0) {
+		char why[200];
+
+		(void)snprintf(why, sizeof(why), "priority class names with 'system-' prefix are reserved for system use only. error: %.*s is not a known system priority class",
+			       (int)(name.len < 80 ? name.len : 80), name.p);
+		ocheck_forbidden_at(c, &mp, "name", why);
+	}
 	if (oget_int(v, "value") > 1000000000)
 		ocheck_forbidden(c, &vp, "maximum allowed value of a user defined priority is 1000000000");
 }
 
 /* ---- quotas, runtimes ---- */
+
+/* A name without a slash that a quota knows. */
+static bool quota_name(const char *name)
+{
+	static const char *const known[] = { "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory",
+		"requests.storage", "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods",
+		"resourcequotas", "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps",
+		"services.nodeports", "services.loadbalancers" };
+
+	if (strncmp(name, "hugepages-", 10) == 0 || strncmp(name, "requests.hugepages-", 19) == 0)
+		return true;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(name, known[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool quota_whole(const char *name)
+{
+	return strncmp(name, "count/", 6) == 0 || (strchr(name, '/') != NULL && strncmp(name, "requests.", 9) != 0) ||
+	       (quota_name(name) && strstr(name, "cpu") == NULL && strstr(name, "memory") == NULL &&
+		strstr(name, "storage") == NULL && strstr(name, "hugepages") == NULL);
+}
+
+/* May what a quota counts under @name have that scope? Pods of the best effort ask for nothing. */
+static bool quota_in_scope(struct ojson *scope, const char *name)
+{
+	bool pods = strcmp(name, "pods") == 0 || strcmp(name, "count/pods") == 0;
+
+	if (ojson_string_is(scope, "BestEffort"))
+		return pods;
+	if (ojson_string_is(scope, "Terminating") || ojson_string_is(scope, "NotTerminating") ||
+	    ojson_string_is(scope, "NotBestEffort") || ojson_string_is(scope, "PriorityClass") ||
+	    ojson_string_is(scope, "CrossNamespacePodAffinity"))
+		return pods || strstr(name, "cpu") != NULL || strstr(name, "memory") != NULL;
+	return true;
+}
+
+static void check_quota_resource(struct ocheck *c, const struct opath *at, const char *name, struct ojson *v)
+{
+	struct orlop_bytes n = { name, (uint32_t)strlen(name) }, t = otext(v);
+	struct oquantity q;
+
+	if (strchr(name, '/') == NULL && !quota_name(name)) {
+		ocheck_invalid_text(c, at, n, "must be a standard resource type or fully qualified");
+		ocheck_invalid_text(c, at, n, "must be a standard resource for quota");
+	}
+	if (t.len == 0 || oquantity_parse(t.p, t.len, &q, NULL) != 0)
+		return;
+	if (oquantity_sign(&q) < 0)
+		ocheck_invalid(c, at, v, "must be greater than or equal to 0");
+	if (quota_whole(name) && oquantity_milli(&q) % 1000 != 0)
+		ocheck_invalid(c, at, v, "must be an integer");
+}
 
 OCHECK(resource_quota)
 {
@@ -486,10 +547,14 @@ OCHECK(resource_quota)
 	OJSON_FOREACH(it, OJSON_AT(v, "spec", "hard")) {
 		struct opath kp = opath_key(&hp, it.key);
 
-		ocheck_format(c, &kp, it.value, OSCHEMA_FMT_NONNEG_QUANTITY);
+		check_quota_resource(c, &kp, it.key, it.value);
 	}
 	OJSON_FOREACH_ELEM(i, e, list) {
 		bool known = false;
+
+		OJSON_FOREACH(it, OJSON_AT(v, "spec", "hard"))
+			if (quota_name(it.key) && !quota_in_scope(e, it.key))
+				ocheck_invalid(c, &sp, list, "unsupported scope applied to resource");
 
 		for (size_t k = 0; k < sizeof(scopes) / sizeof(scopes[0]); k++)
 			known = known || ojson_string_is(e, scopes[k]);

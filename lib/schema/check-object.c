@@ -95,6 +95,25 @@ static void check_strategy(struct ocheck *c, const struct opath *at, struct ojso
 		ocheck_invalid(c, &up, u, "must not be greater than 100%");
 }
 
+/* The counts of a status against each other. */
+static void check_counts(struct ocheck *c, const struct opath *at, struct ojson *status)
+{
+	static const char *const parts[] = { "updatedReplicas", "readyReplicas", "availableReplicas" };
+	struct opath p = opath_child(at, "status");
+	int64_t all = oget_int(status, "replicas");
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		struct opath kp = opath_child(&p, parts[i]);
+		int64_t n = oget_int(status, parts[i]);
+		cleanup_ojson struct ojson *v = ojson_new_i64(n);
+
+		if (n > all)
+			ocheck_invalid(c, &kp, v, "cannot be greater than status.replicas");
+		if (i == 2 && n > oget_int(status, "readyReplicas"))
+			ocheck_invalid(c, &kp, v, "cannot be greater than readyReplicas");
+	}
+}
+
 OCHECK(deployment)
 {
 	struct ojson *spec = ojson_get(v, "spec");
@@ -102,8 +121,12 @@ OCHECK(deployment)
 	struct ojson *deadline = ojson_get(spec, "progressDeadlineSeconds");
 
 	(void)old;
-	if (otext_is(c->w->sub, "status"))
+	if (otext_is(c->w->sub, "status")) {
+		check_counts(c, at, ojson_get(v, "status"));
 		return;
+	}
+	if (!ojson_is(ojson_get(spec, "selector"), OJSON_OBJECT))
+		ocheck_required_at(c, &p, "selector", "");
 	ocheck_workload(c, &p, spec, "empty selector is invalid for deployment");
 	check_strategy(c, &p, spec);
 	if (deadline != NULL && ojson_i64(deadline, 0) >= 0 &&
@@ -134,8 +157,11 @@ OCHECK(replicaset)
 	struct opath p = opath_child(at, "spec");
 
 	(void)old;
-	if (!otext_is(c->w->sub, "status"))
-		ocheck_workload(c, &p, ojson_get(v, "spec"), "empty selector is invalid for deployment");
+	if (otext_is(c->w->sub, "status"))
+		return;
+	if (!ojson_is(ojson_get(ojson_get(v, "spec"), "selector"), OJSON_OBJECT))
+		ocheck_required_at(c, &p, "selector", "");
+	ocheck_workload(c, &p, ojson_get(v, "spec"), "empty selector is invalid for deployment");
 }
 
 OCHECK(replication_controller)

@@ -67,6 +67,8 @@ int admission_mutate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 			r = admission_runtime_class(op, obj);
 		if (r == 0)
 			r = admission_limits_give(op, obj);
+	} else if (k == op->sh->rg->pods && !op->rq.sub.len) {
+		r = admission_pod_tolerations(op, obj);
 	} else if (k == op->sh->rg->nodes) {
 		r = admission_node_taints(op, obj, old);
 	} else if (!old) {
@@ -81,14 +83,20 @@ int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
 	int r = 0;
 
+	bool claim = !strcmp(op->w->k->name, "persistentvolumeclaims");
+
 	if (op->w->k == op->sh->rg->pods) {
 		r = admission_mountable_secrets(op, obj, old);
 		if (r == 0 && !old)
 			r = admission_limits_judge(op, obj);
+	} else if (claim && !op->rq.sub.len) {
+		r = admission_limits_judge(op, obj);
 	}
+	if (r)
+		return r;
 	if (op->w->k == op->sh->rg->priorityclasses)
 		r = admission_priority_class(op, obj);
-	else if (old && !strcmp(op->w->k->name, "persistentvolumeclaims"))
+	else if (old && claim)
 		r = admission_claim_resize(op, obj, old);
 	else if (!strcmp(op->w->k->group, "admissionregistration.k8s.io"))
 		admission_hooks_warn(op, obj);

@@ -237,6 +237,32 @@ static void judge(struct refusal *f, const struct ojson *item, const struct ojso
 	}
 }
 
+/* A claim has requests only. */
+static void judge_claim(struct refusal *f, const struct ojson *item, const struct ojson *requests)
+{
+	const struct ojson *list = ojson_get(item, "max");
+
+	OJSON_FOREACH(it, ojson_get(item, "min")) {
+		struct oquantity q;
+
+		if (value(ojson_get(item, "min"), it.key, &q))
+			least(f, "PersistentVolumeClaim", it.key, text(ojson_get(item, "min"), it.key), &q, requests, NULL);
+	}
+	OJSON_FOREACH(it, list) {
+		struct oquantity q, r;
+		bool has = value(requests, it.key, &r);
+
+		if (!value(list, it.key, &q) || (has && oquantity_cmp(&r, &q) <= 0))
+			continue;
+		begin(f);
+		obuf_printf(&f->why, "maximum %s usage per PersistentVolumeClaim is %s", it.key, text(list, it.key));
+		if (has)
+			obuf_printf(&f->why, ", but request is %s", text(requests, it.key));
+		else
+			obuf_puts(&f->why, ".  No request is specified");
+	}
+}
+
 /* @sum: one more container beside those in it; or, with @instead, the larger of the two. */
 static int add(struct ojson *sum, const struct ojson *list, bool instead)
 {
@@ -306,7 +332,10 @@ static int judge_range(struct reg_op *op, struct ojson *range, struct ojson *pod
 	OJSON_FOREACH_ELEM(i, item, OJSON_AT(range, "spec", "limits")) {
 		struct ojson *requests = NULL, *limits = NULL;
 
-		if (ojson_string_is(ojson_get(item, "type"), "Container")) {
+		if (op->w->k != op->sh->rg->pods) {
+			if (ojson_string_is(ojson_get(item, "type"), "PersistentVolumeClaim"))
+				judge_claim(&f, item, OJSON_AT(pod, "spec", "resources", "requests"));
+		} else if (ojson_string_is(ojson_get(item, "type"), "Container")) {
 			for (size_t l = 0; l < 2; l++)
 				OJSON_FOREACH_ELEM(k, c, OJSON_AT(pod, "spec", lists[l]))
 					judge(&f, item, OJSON_AT(c, "resources", "requests"),

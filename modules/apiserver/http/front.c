@@ -311,7 +311,10 @@ void front_answer(struct front *f, struct reg_answer *a)
 
 void front_fail(struct front *f, const struct orlop_error *err)
 {
-	front_answer(f, reg_status(f->sh->reg, err));
+	if (err->http == 403)		/* a path has no resource, and empty details */
+		front_answer(f, reg_status_about(f->sh->reg, err, f->rt.group, f->rt.resource, f->rt.name));
+	else
+		front_answer(f, reg_status(f->sh->reg, err));
 }
 
 void front_error(struct front *f, int http, const char *reason, const char *fmt, ...)

@@ -231,6 +231,12 @@ void reg_finish_stored(struct reg_op *op, uint32_t code, const struct reg_kind *
 
 struct reg_answer *reg_status(struct reg_shard *sh, const struct orlop_error *err)
 {
+	return reg_status_about(sh, err, RB0, RB0, RB0);
+}
+
+struct reg_answer *reg_status_about(struct reg_shard *sh, const struct orlop_error *err, struct orlop_bytes group,
+				    struct orlop_bytes resource, struct orlop_bytes name)
+{
 	struct reg_op *op = omem_zalloc(sizeof(*op));
 	struct orlop_bytes *p;
 
@@ -244,6 +250,9 @@ struct reg_answer *reg_status(struct reg_shard *sh, const struct orlop_error *er
 	for (uint32_t i = 0; err->causes && i < err->causes->n; i++)
 		reg_cause(op, err->causes->v[i].reason, err->causes->v[i].field, "%s",
 			  err->causes->v[i].message);
+	op->det_group = rb_dup(&op->arena, group);
+	op->det_kind = resource.len ? rb_dup(&op->arena, resource) : NULL;
+	op->det_name = name.len ? rb_dup(&op->arena, name) : NULL;
 	reg_status_put(op, &op->out);
 	obuf_putc(&op->out, '\n');
 	p = oarena_alloc(&op->arena, sizeof(*p));

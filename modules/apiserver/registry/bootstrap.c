@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define POLL_NS		UINT64_C(5000000)
+#define WAITS_MAX	4000u		/* 20 s */
 
 struct boot {
 	struct reg_shard *sh;
@@ -22,6 +23,7 @@ struct boot {
 	struct orlop_timer *timer;
 	struct oarena	arena;
 	unsigned int	step;
+	unsigned int	waits;		/* for custom resources */
 };
 
 static const char *const namespaces[] = { "default", "kube-system", "kube-public", "kube-node-lease" };
@@ -49,6 +51,12 @@ static void end(struct boot *b, int32_t status, const char *what)
 	snprintf(text, sizeof(text), "%s", what);
 	if (status == 0)
 		status = reg_crds_start(b->sh);
+	/* Ready is said with the objects of custom resources there; not for ever: a definition may be broken. */
+	if (status == 0 && b->waits < WAITS_MAX && !reg_crds_fed(b->sh)) {
+		b->waits++;
+		b->sh->h->timer_set(b->timer, POLL_NS, 0);
+		return;
+	}
 	b->sh->h->timer_free(b->timer);
 	oarena_done(&b->arena);
 	omem_free(b);
@@ -167,6 +175,10 @@ static void poll(void *arg)
 	struct boot *b = arg;
 	const struct registry *rg = b->sh->rg;
 
+	if (b->waits) {		/* all is made */
+		end(b, 0, "");
+		return;
+	}
 	for (uint16_t i = 0; i < rg->schema->n_resources; i++) {
 		const struct reg_kind *k = &rg->kinds[i];
 		struct orlop_resource *res;

@@ -157,10 +157,8 @@ struct verdict {
 
 static void refuse(struct verdict *v, const char *reason, struct orlop_bytes name)
 {
-	size_t n = strlen(v->message);
-
-	v->reason = reason;
-	snprintf(v->message + n, sizeof(v->message) - n, "%s\"%.*s\" is already in use", n ? ", " : "", OB(name));
+	v->reason = reason;	/* as upstream, the last one stays */
+	snprintf(v->message, sizeof(v->message), "\"%.*s\" is already in use", OB(name));
 }
 
 static int accept_text(const struct ojson *want_names, struct ojson *accepted, const struct ojson *others, const char *key,
@@ -456,6 +454,44 @@ int reg_crds_start(struct reg_shard *sh)
 	sh->h->resource_watch(c->res, on_note, c);
 	work(c);
 	return 0;
+}
+
+static bool is_fed(struct reg_crds *c, struct orlop_object *o)
+{
+	cleanup_ojson struct ojson *crd = NULL;
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct orlop_resource *res = NULL;
+	int32_t synced = 0;
+	char name[512];
+
+	if (o->name.len >= sizeof(name) || render_parse(c->sh->rg->crds, o->json, &crd) || !custom_established(crd) ||
+	    ojson_get(ojson_get(crd, "metadata"), "deletionTimestamp"))
+		return true;
+	snprintf(name, sizeof(name), "%.*s", OB(o->name));
+	if (c->sh->h->resource_open(c->sh->h, name, &res, &err) == 0) {
+		c->sh->h->resource_rev(res, &synced);
+		c->sh->h->resource_close(res);
+	}
+	orlop_error_done(&err);
+	return synced;
+}
+
+bool reg_crds_fed(struct reg_shard *sh)
+{
+	struct reg_crds *c = sh->crds;
+	struct orlop_query q = { .size = sizeof(q) };
+	struct orlop_snapshot *snap = NULL;
+	struct orlop_iter *it = NULL;
+	struct orlop_object *o;
+	bool fed = true;
+
+	if (c && sh->h->snapshot_open(c->res, &snap) == 0 && sh->h->iter_open(snap, &q, &it) == 0) {
+		while (fed && (o = sh->h->iter_next(it)))
+			fed = is_fed(c, o);
+		sh->h->iter_close(it);
+	}
+	sh->h->snapshot_close(snap);
+	return fed;
 }
 
 void reg_crds_free(struct reg_crds *c)

@@ -66,6 +66,8 @@ void custom_ended(struct reg_shard *sh);
 /* crd.c: shard 0 keeps conditions, registers resources, empties what is deleted. */
 struct reg_crds;
 int reg_crds_start(struct reg_shard *sh);
+/* After the start: are the objects of what was established before it in the cache? Until then they would be missed. */
+bool reg_crds_fed(struct reg_shard *sh);
 void reg_crds_free(struct reg_crds *c);		/* accepts NULL */
 bool custom_established(const struct ojson *crd);
 /* kind-crd.c: set a condition: 1 changed, 0 it was so, -ENOMEM. */

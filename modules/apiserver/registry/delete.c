@@ -22,11 +22,11 @@ static int check_preconditions(struct reg_op *op, const struct ojson *meta)
 	char rv[24];
 
 	if (o->pre_uid.len && !rb_eq(o->pre_uid, uid))
-		return reg_conflict(op, op->w->name, "the UID in the precondition (%.*s) does not match the UID in record (%.*s). The object might have been deleted and then recreated",
+		return reg_conflict_sub(op, op->k->kind, op->w->name, "the UID in the precondition (%.*s) does not match the UID in record (%.*s). The object might have been deleted and then recreated",
 				    OB(o->pre_uid), OB(uid));
 	snprintf(rv, sizeof(rv), "%llu", (unsigned long long)op->w->base_rev);
 	if (o->pre_rv.len && !rb_is(o->pre_rv, rv))
-		return reg_conflict(op, op->w->name, "the ResourceVersion in the precondition (%.*s) does not match the ResourceVersion in record (%s). The object might have been modified",
+		return reg_conflict_sub(op, op->k->kind, op->w->name, "the ResourceVersion in the precondition (%.*s) does not match the ResourceVersion in record (%s). The object might have been modified",
 				    OB(o->pre_rv), rv);
 	return 0;
 }
@@ -90,15 +90,16 @@ static int set_propagation(struct reg_op *op, struct ojson *meta)
 /* Set deletionTimestamp to now + @grace_s; counts for the generation once. */
 static int mark(struct reg_op *op, struct ojson *meta, int64_t at_ns, int64_t grace_s, bool first)
 {
+	bool own_way = op->w->k == op->sh->rg->crds;	/* upstream writes their time of deletion elsewhere */
 	char when[OTIME_BUF];
 	int64_t gen = ojson_get_i64(meta, "generation", 0);
 	int r;
 
 	otime_format(at_ns, when);
 	r = ojson_set_cstr(meta, "deletionTimestamp", when);
-	if (r == 0)
+	if (r == 0 && !own_way)
 		r = ojson_set_i64(meta, "deletionGracePeriodSeconds", grace_s);
-	if (r == 0 && first && gen > 0)
+	if (r == 0 && first && gen > 0 && !own_way)
 		r = ojson_set_i64(meta, "generation", gen + 1);
 	reg_dirty(op);
 	return r;

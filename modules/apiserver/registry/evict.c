@@ -216,7 +216,7 @@ static void budget_ask(struct evict *ev)
 	struct orlop_object *o = NULL;
 	struct ojson *pod = NULL, *pdb = NULL;
 	bool counted = false;
-	int r = k && !op->opt.dry_run ? reg_find(op->sh, op->k, op->rq.ns, op->rq.name, &o) : 0;
+	int r = k ? reg_find(op->sh, op->k, op->rq.ns, op->rq.name, &o) : 0;
 
 	if (r == 0 && o) {
 		r = render_parse(op->k, o->json, &pod);
@@ -225,8 +225,8 @@ static void budget_ask(struct evict *ev)
 		else if (!is_free(pod))
 			r = budget_find(op, k, o, &pdb);
 		if (r == 0 && pdb && !may_unready(pdb, pod)) {
-			r = budget_put(ev, k, pdb);
-			counted = r == 0;
+			r = op->opt.dry_run ? count_down(op, pdb) : budget_put(ev, k, pdb);
+			counted = r == 0 && !op->opt.dry_run;
 		}
 	} else if (r) {
 		r = reg_failed(op, r, NULL);

@@ -94,6 +94,11 @@ int write_parse_body(struct reg_op *op, const struct reg_kind *k, struct ojson *
 				    k->group[0] ? k->group : "core", k->kind);
 		goto out;
 	}
+	if (!kind.len && k->set) {	/* nothing is known of its kind but what it says */
+		r = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: Object 'Kind' is missing in '%s'", k->kind,
+				    k->version, k->kind, summary(op, op->rq.body));
+		goto out;
+	}
 	if (ojson_set_cstr(in, "kind", k->kind) || ojson_set_cstr(in, "apiVersion", k->api_version)) {
 		r = reg_failed(op, -ENOMEM, NULL);
 		goto out;
@@ -295,7 +300,7 @@ static int check_preconditions(struct reg_op *op, const struct ojson *meta, bool
 	} else if (!patch && !(w->k->res->flags & OSCHEMA_S_UNCONDITIONAL)) {
 		reg_cause(op, "FieldValueInvalid", "metadata.resourceVersion",
 			  "Invalid value: 0x0: must be specified for an update");
-		return reg_invalid(op, w->name);
+		return reg_invalid_as(op, w->k->name, w->name);
 	}
 	return 0;
 }

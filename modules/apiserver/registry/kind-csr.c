@@ -160,8 +160,8 @@ static void signer_check(struct reg_op *op, struct orlop_bytes name)
 	size_t n = slash ? (size_t)(slash - name.p) : 0;
 
 	if (!name.len)
-		return;		/* told already */
-	if (!slash || memchr(slash + 1, '/', name.len - n - 1) || n + 1 == name.len)
+		reg_cause(op, "FieldValueRequired", "spec.signerName", "Required value: signerName must be provided");
+	else if (!slash || memchr(slash + 1, '/', name.len - n - 1) || n + 1 == name.len)
 		reg_cause(op, "FieldValueInvalid", "spec.signerName", "Invalid value: \"%.*s\": must be a fully qualified domain and path of the form 'example.com/signer-name'",
 			  OB(name));
 	else if (!is_domain(name.p, n))
@@ -176,8 +176,9 @@ static void request_check(struct reg_op *op, const struct ojson *spec, struct op
 {
 	struct obuf pem = OBUF_INIT, v = OBUF_INIT;
 
-	if (ojson_get_bytes(spec, "request").len &&
-	    (decoded(spec, "request", &pem) || opki_request_parse(obuf_cstr(&pem), pem.len, ret))) {
+	if (!ojson_get_bytes(spec, "request").len)
+		reg_cause(op, "FieldValueInvalid", "spec.request", "Invalid value: []byte(nil): PEM block type must be CERTIFICATE REQUEST");
+	else if (decoded(spec, "request", &pem) || opki_request_parse(obuf_cstr(&pem), pem.len, ret)) {
 		put_go_bytes(&v, &pem);
 		reg_cause(op, "FieldValueInvalid", "spec.request", "Invalid value: %s: PEM block type must be CERTIFICATE REQUEST", obuf_cstr(&v));
 	}
@@ -194,6 +195,8 @@ static void usages_check(struct reg_op *op, const struct ojson *spec)
 	struct obuf all = OBUF_INIT;
 	char field[40];
 
+	if (ojson_count(ojson_get_array(spec, "usages")) == 0)
+		reg_cause(op, "FieldValueRequired", "spec.usages", "Required value: usages must be provided");
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		obuf_printf(&all, "%s\"%s\"", i ? ", " : "", known[i]);
 	OJSON_FOREACH_ELEM(i, u, ojson_get_array(spec, "usages")) {

@@ -200,7 +200,7 @@ static int put_item(struct list *l, struct orlop_bytes json, struct obuf *b)
 			       (int64_t)op->sh->h->now_wall(op->sh->h), b);
 		break;
 	case REG_FORM_META:
-		render_partial(json, true, b);
+		render_partial(json, b);
 		break;
 	default:
 		r = render_object(op->k->schema, op->k, json, true, b);

@@ -125,6 +125,9 @@ void reg_connect(struct reg_shard *sh, const struct reg_req *rq, struct orlop_by
 
 /* A Status answer made by the caller: 401, 403, 404 of a path, 405, 406, 413, 415, 429 … */
 struct reg_answer *reg_status(struct reg_shard *sh, const struct orlop_error *err);
+/* The same about a resource: its details. */
+struct reg_answer *reg_status_about(struct reg_shard *sh, const struct orlop_error *err, struct orlop_bytes group,
+				    struct orlop_bytes resource, struct orlop_bytes name);
 
 /* How many objects of each stored resource there are, the custom ones that this shard has open included. */
 void reg_count_objects(struct reg_shard *sh, void (*fn)(void *arg, const char *group, const char *plural, uint64_t n), void *arg);

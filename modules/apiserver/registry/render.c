@@ -86,14 +86,19 @@ int render_object(const struct oschema *s, const struct reg_kind *k, struct orlo
 	return ojson_write(obj, 0, b);
 }
 
-void render_partial(struct orlop_bytes json, bool item, struct obuf *b)
+void render_partial(struct orlop_bytes json, struct obuf *b)
 {
 	struct orlop_bytes meta = render_metadata(json);
 
-	obuf_puts(b, item ? "{\"metadata\":" :
-		  "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
+	obuf_puts(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
 	obuf_append(b, meta.p, meta.len);
 	obuf_putc(b, '}');
+}
+
+/* Whose columns: those of a custom resource are its version's own. */
+static const struct oschema_resource *shown(const struct reg_kind *k)
+{
+	return k->set ? k->res : k->stored->res;
 }
 
 int render_row(const struct oschema *s, const struct reg_kind *k, struct orlop_bytes json,
@@ -107,17 +112,17 @@ int render_row(const struct oschema *s, const struct reg_kind *k, struct orlop_b
 	if (r)
 		return r;
 	obuf_puts(b, "{\"cells\":");
-	oschema_cells(s, of->res, obj, now_ns, b);
+	oschema_cells(s, shown(k), obj, now_ns, b);
 	mark = b->len;
 	obuf_puts(b, ",\"conditions\":");
-	if (!oschema_row_conditions(s, of->res, obj, b))
+	if (!oschema_row_conditions(s, shown(k), obj, b))
 		obuf_truncate(b, mark);
 	if (include == REG_INCLUDE_OBJECT) {
 		obuf_puts(b, ",\"object\":");
 		r = render_object(s, k, json, false, b);
 	} else if (include == REG_INCLUDE_METADATA) {
 		obuf_puts(b, ",\"object\":");
-		render_partial(json, false, b);
+		render_partial(json, b);
 	} else {
 		obuf_puts(b, ",\"object\":null");
 	}
@@ -132,7 +137,7 @@ void render_table_head(const struct oschema *s, const struct reg_kind *k, const 
 	obuf_puts(b, list_meta);
 	obuf_puts(b, "},\"columnDefinitions\":");
 	if (columns)
-		oschema_columns(s, (k->set ? k : k->stored)->res, b);
+		oschema_columns(s, shown(k), b);
 	else
 		obuf_puts(b, "[]");
 	obuf_puts(b, ",\"rows\":[");
@@ -148,7 +153,7 @@ int render_one(struct reg_shard *sh, const struct reg_kind *k, enum reg_form for
 
 	switch (form) {
 	case REG_FORM_META:
-		render_partial(json, false, b);
+		render_partial(json, b);
 		return obuf_err(b);
 	case REG_FORM_TABLE:
 		snprintf(meta, sizeof(meta), "\"resourceVersion\":\"%llu\"", (unsigned long long)rev);

@@ -29,7 +29,7 @@ int render_row(const struct oschema *s, const struct reg_kind *k, struct orlop_b
 	       enum reg_include include, int64_t now_ns, struct obuf *b);
 
 /* Append `{"kind":"PartialObjectMetadata",…,"metadata":{…}}`. */
-void render_partial(struct orlop_bytes json, bool item, struct obuf *b);
+void render_partial(struct orlop_bytes json, struct obuf *b);
 
 /* Append a Table's beginning up to and with `"rows":[`; close with "]}". @columns false: none. */
 void render_table_head(const struct oschema *s, const struct reg_kind *k, const char *list_meta,

@@ -127,7 +127,7 @@ static int access_review(struct reg_op *op, struct ojson *obj, struct ojson *sta
 	selector_check(op, ojson_get(spec, "resourceAttributes"), "fieldSelector");
 	selector_check(op, ojson_get(spec, "resourceAttributes"), "labelSelector");
 	if (strncmp(op->k->kind, "Local", 5) && op->n_causes)
-		return reg_invalid(op, RB0);
+		return reg_invalid_as(op, ".authorization.k8s.io", RB0);
 	if (!strncmp(op->k->kind, "Self", 4)) {
 		access_status(op, spec, op->rq.who, status);
 		return 0;
@@ -146,7 +146,7 @@ static int access_review(struct reg_op *op, struct ojson *obj, struct ojson *sta
 			omem_free(text);
 		}
 		if (op->n_causes)
-			return reg_invalid(op, RB0);
+			return reg_invalid_as(op, ".authorization.k8s.io", RB0);
 	}
 	who.user = ojson_get_bytes(spec, "user");
 	who.uid = ojson_get_bytes(spec, "uid");
@@ -274,7 +274,7 @@ void reg_do_review(struct reg_op *op)
 			if (strncmp(e.causes->v[i].field, "metadata", 8))
 				reg_cause(op, e.causes->v[i].reason, e.causes->v[i].field, "%s",
 					  e.causes->v[i].message);
-		r = reg_invalid(op, RB0);
+		r = strcmp(op->k->group, "authorization.k8s.io") ? reg_invalid(op, RB0) : reg_invalid_as(op, ".authorization.k8s.io", RB0);
 	}
 	orlop_error_done(&e);
 	if (r == 0)

@@ -18,6 +18,10 @@ static int selector_text(const struct ojson *sel, struct obuf *b)
 	struct oselector *s = NULL;
 	int r;
 
+	if (ojson_is(sel, OJSON_STRING)) {	/* a custom resource's, in words */
+		obuf_append(b, ojson_bytes(sel).p, ojson_bytes(sel).len);
+		return 0;
+	}
 	/* a plain map (ReplicationController) or a LabelSelector */
 	if (ojson_has(sel, "matchLabels") || ojson_has(sel, "matchExpressions"))
 		r = oselector_from_json(sel, &s, NULL);
@@ -39,7 +43,6 @@ int scale_get(struct reg_op *op, const struct reg_kind *k, struct ojson *obj, st
 	const char *sep = "";
 	int64_t n;
 
-	(void)k;
 	obuf_puts(out, "{\"kind\":\"Scale\",\"apiVersion\":\"autoscaling/v1\",\"metadata\":{");
 	for (size_t i = 0; i < sizeof(keep) / sizeof(*keep); i++) {
 		struct orlop_bytes v = ojson_get_bytes(meta, keep[i]);
@@ -51,6 +54,8 @@ int scale_get(struct reg_op *op, const struct reg_kind *k, struct ojson *obj, st
 		sep = ",";
 	}
 	obuf_puts(out, "},\"spec\":{");
+	if (k->set && op->rq.verb == REG_GET && !ojson_at_dotted(obj, oschema_str(s, op->sub->replicas)))
+		return reg_internal(op, "the spec replicas field \".%s\" does not exist", oschema_str(s, op->sub->replicas));
 	n = ojson_i64(ojson_at_dotted(obj, oschema_str(s, op->sub->replicas)), 0);
 	if (n)
 		obuf_printf(out, "\"replicas\":%lld", (long long)n);
@@ -218,16 +223,20 @@ int scale_make(struct reg_op *op)
 	struct orlop_error e = ORLOP_ERROR_INIT;
 	struct ojson *sc = NULL, *in = NULL, *n = NULL;
 	struct write *w = op->w;
-	struct orlop_bytes rv, uid;
+	struct orlop_bytes rv, uid, name;
 	char now[24];
 	int r = wanted(op, &sc);
 
 	if (r)
 		return r;
+	name = ojson_get_bytes(ojson_get(sc, "metadata"), "name");
 	rv = ojson_get_bytes(ojson_get(sc, "metadata"), "resourceVersion");
 	uid = ojson_get_bytes(ojson_get(sc, "metadata"), "uid");
 	snprintf(now, sizeof(now), "%llu", (unsigned long long)w->base_rev);
-	if (rv.len && !rb_is(rv, "0") && !rb_is(rv, now))
+	if (name.len && !rb_eq(name, w->name))
+		r = reg_bad_request(op, "the name of the object (%.*s) does not match the name on the URL (%.*s)", OB(name),
+				    OB(w->name));
+	else if (rv.len && !rb_is(rv, "0") && !rb_is(rv, now))
 		r = reg_conflict(op, w->name, "the object has been modified; please apply your changes to the latest version and try again");
 	else if (uid.len && !rb_eq(uid, ojson_get_bytes(ojson_get(w->old, "metadata"), "uid")))
 		r = reg_conflict(op, w->name, "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",

@@ -67,6 +67,15 @@ static int field_index(const struct oschema *s, const struct reg_kind *k, struct
 	return -EINVAL;
 }
 
+static unsigned int own_fields(const struct reg_kind *k)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < k->res->n_selects; i++)
+		n += strncmp(oschema_str(k->schema, k->schema->selects[k->res->selects + i].path), "metadata.", 9) != 0;
+	return n;
+}
+
 int reg_select_init(struct reg_op *op, struct reg_select *s)
 {
 	struct orlop_error e = ORLOP_ERROR_INIT;
@@ -95,7 +104,12 @@ int reg_select_init(struct reg_op *op, struct reg_select *s)
 		const struct ofield_term *t = &s->fields->terms[i];
 
 		if (field_index(op->k->schema, op->k, t->field, &s->index[i])) {
-			r = reg_bad_request(op, "field label not supported: %.*s", OB(t->field));
+			/* kinds without fields of their own have other words for it */
+			if (!op->k->set && own_fields(op->k) == 0)
+				r = reg_bad_request(op, "\"%.*s\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+						    OB(t->field));
+			else
+				r = reg_bad_request(op, "field label not supported: %.*s", OB(t->field));
 			break;
 		}
 		if (t->not)

@@ -376,8 +376,13 @@ static void put_causes(const struct reg_op *op, struct obuf *b, bool *first)
 
 void reg_status_put(struct reg_op *op, struct obuf *b)
 {
-	bool details = op->det_name || op->det_kind || op->n_causes || op->ans.retry_after_s ||
-		       op->err.http == 404 || op->err.http == 405;	/* as upstream, empty for unknown paths */
+	static const char inside[] = "Internal error occurred: ";
+	bool details;
+
+	if (!op->n_causes && !strcmp(op->err.reason, "InternalError") && !strncmp(text(op), inside, sizeof(inside) - 1))
+		reg_cause(op, "", "", "%s", text(op) + sizeof(inside) - 1);
+	details = op->det_name || op->det_kind || op->n_causes || op->ans.retry_after_s ||
+		       op->err.http == 403 || op->err.http == 404 || op->err.http == 405;	/* as upstream, empty for mere paths */
 
 	obuf_puts(b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{");
 	if (op->list_continue) {

@@ -1,0 +1,3 @@
+# The same requests to upstream's API server, as recorded, and to ours (replay.py).
+CHECK_LONG_SCRIPTS += tests/oracle/replay.py
+SANITIZER_SCRIPTS += tests/oracle/replay.py
