@@ -155,8 +155,8 @@ static void test_workloads(void)
 	      "spec.template.metadata.labels Invalid Invalid value: {\"a\":\"c\"}: `selector` does not match template `labels`",
 	      "replicas and labels");
 	check("apps", "deployments", "{" META "}", NULL, "",
-	      "spec.selector Required Required value\n"
 	      "spec.template.spec.containers Required Required value\n"
+	      "spec.selector Required Required value\n"
 	      "spec.template.metadata.labels Invalid Invalid value: null: `selector` does not match template `labels`",
 	      "nothing in it");
 	check("apps", "deployments", "{" META ",\"spec\":{\"selector\":{\"matchLabels\":{\"a\":\"c\"}},\"template\":{\"metadata\":{"
