@@ -243,7 +243,8 @@ run "expose" "exposed" k -n work expose deploy app --port=80 --name=app
 is "selects what the deployment runs" "app" k -n work get svc app -o 'jsonpath={.spec.selector.app}'
 run "set selector" "" k -n work set selector svc app app=changed
 is "and now another" "changed" k -n work get svc app -o 'jsonpath={.spec.selector.app}'
-run "autoscale is of no group here, and says so" "" sh -c '! "$@"' sh "$KUBECTL" -n work autoscale deploy app --max=3
+run "autoscale" "horizontalpodautoscaler.autoscaling/app autoscaled" k -n work autoscale deploy app --max=3
+is "how far it may go" "1 3" k -n work get hpa app -o 'jsonpath={.spec.minReplicas} {.spec.maxReplicas}'
 
 # ---- pods, nodes (nobody runs them here) ------------------------------------------------------------------
 fails "a pod needs its service account" 'service account work/default' k -n work run one --image=registry.local/one:1
