@@ -227,7 +227,6 @@ static void on_rule(void *arg, int path, const char *json)
 
 int main(void)
 {
-	struct orlop_identity ann = { .size = sizeof(ann), .user = text("ann") };
 	uint32_t wrong = 0, yes = 0, rules = 0;
 
 	otap_plan(6);
@@ -242,7 +241,11 @@ int main(void)
 	}
 	ok(wrong == 0, "decides as reading everything does (%u of 40000 wrong)", wrong);
 	ok(yes > 1000 && yes < 39000, "yes and no (%u yes)", yes);
-	rbac_rules(x, &ann, text("a"), on_rule, &rules);
+	for (size_t i = 0; i < sizeof(people) / sizeof(people[0]) * sizeof(spaces) / sizeof(spaces[0]); i++) {
+		struct orlop_identity who = { .size = sizeof(who), .user = text(people[i / 3]) };
+
+		rbac_rules(x, &who, text(spaces[i % 3]), on_rule, &rules);
+	}
 	ok(rules > 0, "rules are JSON (%u)", rules);
 	for (unsigned int r = 0; r < RBAC_N_RESOURCES; r++)
 		for (uint32_t i = 0; i < N_OBJECTS; i++)
