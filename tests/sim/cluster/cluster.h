@@ -37,6 +37,7 @@ struct member {
 	bool		down;		/* comes back */
 	uint64_t	back;		/* sim_after() of its return */
 	uint32_t	power_cuts;
+	uint32_t	power_due;	/* so many cuts are decided and still to come */
 };
 
 /* One version of one object, as the storage has it. */

@@ -78,6 +78,7 @@ static void power_now(void *arg)
 {
 	struct member *m = arg;
 
+	m->power_due--;
 	if (m->role & ROLE_STORE)
 		m->c->cut_on_ack = 0;
 	if (m->dead || m->down || !sim_running(m->p))
@@ -90,6 +91,12 @@ static void power_now(void *arg)
 	down(m, between_ms(m->c, 500, m->role & ROLE_NODE ? 150000 : 20000));
 }
 
+static void power_in(struct member *m, uint64_t ns)
+{
+	m->power_due++;
+	(void)sim_after(m->c->w, ns, power_now, m);
+}
+
 /* The storage's power goes while writes are on their way that need not be on disk yet. */
 static void power_off(struct member *m)
 {
@@ -100,13 +107,13 @@ static void power_off(struct member *m)
 		m->c->cut_on_ack = (uint32_t)sim_between(m->c->w, 1, 4);
 		ms = sim_between(m->c->w, 5, 90);
 	}
-	(void)sim_after(m->c->w, ms * SIM_MS, power_now, m);
+	power_in(m, ms * SIM_MS);
 }
 
 void faults_acknowledged(struct cluster *c)
 {
 	if (c->cut_on_ack && !--c->cut_on_ack)
-		(void)sim_after(c->w, 0, power_now, c->store);
+		power_in(c->store, 0);
 }
 
 static void up_again(void *arg)

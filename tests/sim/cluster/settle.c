@@ -161,6 +161,8 @@ bool settle_look(struct cluster *c)
 
 		if (!m->dead && (m->down || !sim_ready(m->p)))
 			return missing(c, "%s is not up", m->name);
+		if (m->power_due)	/* the storm may end between the decision and the cut */
+			return missing(c, "the power of %s is still to go", m->name);
 	}
 	if (!load_calm(c))
 		return missing(c, "clients are not done");
