@@ -8,7 +8,7 @@
 /* strcmp order between a NUL-terminated text and (p, len). */
 static int text_cmp(const char *cstr, const char *p, size_t len)
 {
-	int d = strncmp(cstr, p, len);
+	int d = len ? strncmp(cstr, p, len) : 0;
 
 	return d != 0 ? d : cstr[len] != '\0';
 }

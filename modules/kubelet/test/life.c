@@ -313,6 +313,7 @@ static void test_critical(void)
 	is_int(kit_count("stop web"), 1, "it is stopped");
 	is_int(kit_count("create agent"), 0, "the critical one waits for that");
 	kit_exit(kit_ctr("web"), 0);
+	fakehost_reply(kit.stops[0], 0, NULL);
 	kit_run(100);
 	is_str(kit_get("web", "status.phase"), "Failed", "it has ended");
 	is_str(kit_get("web", "status.reason"), "Preempting", "and why");
