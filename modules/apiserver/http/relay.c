@@ -394,8 +394,8 @@ static long number(struct orlop_bytes b)
 
 static void to_pod(struct front *f, const struct id *id)
 {
+	long port = number(id->port);	/* before the request may be gone, and its text with it */
 	struct ojson *pod = object(f, "pods", f->rt.ns, id->name);
-	long port = number(id->port);
 	const char *ip;
 	char addr[128];
 
@@ -454,9 +454,9 @@ static const char *endpoint_pick(struct front *f, const struct ojson *ends, stru
 
 static void to_service(struct front *f, const struct id *id)
 {
-	struct ojson *svc = object(f, "services", f->rt.ns, id->name), *ends = NULL;
 	struct orlop_bytes port = id->port;
 	long n = number(port);
+	struct ojson *svc = object(f, "services", f->rt.ns, id->name), *ends = NULL;
 	bool found = !n;
 	const char *ip;
 	char addr[128];
@@ -493,8 +493,8 @@ static void to_service(struct front *f, const struct id *id)
 static void to_node(struct front *f, const struct id *id)
 {
 	char name[260], addr[128], host[100];
-	struct ojson *node = object(f, "nodes", (struct orlop_bytes){ "", 0 }, id->name);
 	long port = number(id->port);
+	struct ojson *node = object(f, "nodes", (struct orlop_bytes){ "", 0 }, id->name);
 
 	if (!node)
 		return;
