@@ -43,12 +43,13 @@ by_file = {m: "%s/modules/%s.so" % (build, m if "/" in m else m + "/" + m) for m
 of_file = {f: m for m, f in by_file.items()}
 of_file.update({"%s/modules/%s.so" % (build, m): m for m in own})
 seen, bad = {}, set()
-# What a request hands over as a path, by the contract of the class.
-handed = [("cni/", r"/sandboxes/[0-9a-f]+/ns/net$")]  # the network namespace of a sandbox
+# What a request hands over as a path, by the contract of the class, and for which call.
+handed = [("cni/", r"/sandboxes/[0-9a-f]+/ns/net$", ""),        # the network namespace of a sandbox
+          ("kubelet", r"/runtime$", "statfs")]                  # where images are: how full is it?
 def under(path, p):
     # the file of a parameter may have neighbours: db, db-lock, db.owner
     return path == p or path.startswith(p + "/") or path.startswith(p + ".") or path.startswith(p + "-")
-def judge(paths, frames):
+def judge(call, paths, frames):
     who = next((of_file[f] for f in frames if f in of_file), None)
     if not who:
         return
@@ -58,20 +59,21 @@ def judge(paths, frames):
         seen[who] = seen.get(who, 0) + 1
         if any(under(path, p) or p.startswith(path.rstrip("/") + "/") for p in own[who]):
             continue        # below a parameter of its own, or a directory on the way to one
-        if any(who.startswith(c) and re.search(r, path) for c, r in handed):
+        if any(who.startswith(c) and re.search(r, path) and what in ('', call) for c, r, what in handed):
             continue
         theirs = [m for m in own if m != who and any(under(path, p) for p in own[m])]
         bad.add("%s touches %s, which is %s's" % (who, path, ", ".join(theirs) or "nobody"))
-paths, frames = [], []
+call, paths, frames = "", [], []
 for line in open(trace, errors="replace"):
     if line.startswith(" > "):
         # " > FILE(FUNCTION+0x1) [0x2]". A module is mapped from a private copy that is called like its file:
         # "/memfd:FILE (deleted)".
         frames.append(line[3:].split("(")[0].strip().removeprefix("/memfd:"))
         continue
-    judge(paths, frames)
+    judge(call, paths, frames)
+    call = (re.match(r"(?:\d+\s+)?(\w+)\(", line) or [line, ""])[1]
     paths, frames = re.findall(r'"((?:[^"\\]|\\.)*)"', line), []
-judge(paths, frames)
+judge(call, paths, frames)
 for m in sorted(own):
     print("# %s: %d" % (m, seen.get(m, 0)))
 for line in sorted(bad):
