@@ -168,7 +168,15 @@ spec:
   - { name: tcp, image: "localhost/hello:1", command: [sleep, "1000"], readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 } }
   - { name: refused, image: "localhost/hello:1", command: [sleep, "1000"], readinessProbe: { tcpSocket: { port: 8099 }, periodSeconds: 1 } }
   - { name: exec, image: "localhost/hello:1", command: [sleep, "1000"], readinessProbe: { exec: { command: [sh, -c, "echo not well; exit 1"] }, periodSeconds: 1 } }
-  - { name: slow, image: "localhost/hello:1", command: [sleep, "1000"], readinessProbe: { exec: { command: [sleep, "100"] }, periodSeconds: 1 } }
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: slow	# by itself: of one object 25 events are told at once, and then one in five minutes
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - { name: main, image: "localhost/hello:1", command: [sleep, "1000"], readinessProbe: { exec: { command: [sleep, "100"] }, periodSeconds: 1 } }
 ---
 apiVersion: v1
 kind: Pod
@@ -185,9 +193,9 @@ END
 ok "status of HTTP" until_event 'Unhealthy +probes +Readiness probe failed: HTTP probe failed with statuscode: 404'
 ok "no connection" until_event 'Unhealthy +probes +Readiness probe failed: dial tcp [0-9.]+:8099: connect: connection refused'
 ok "what a command says" until_event 'Unhealthy +probes +Readiness probe failed: not well'
-ok "a command that takes too long" until_event 'Unhealthy +probes +Readiness probe failed: command "sleep 100" timed out'
-ok "HTTP and TCP are ready" await '^true,false,true,false,false,false$' pod probes -o \
-	'jsonpath={.status.containerStatuses[?(@.name=="http")].ready},{.status.containerStatuses[?(@.name=="status")].ready},{.status.containerStatuses[?(@.name=="tcp")].ready},{.status.containerStatuses[?(@.name=="refused")].ready},{.status.containerStatuses[?(@.name=="exec")].ready},{.status.containerStatuses[?(@.name=="slow")].ready}{"\n"}'
+ok "a command that takes too long" until_event 'Unhealthy +slow +Readiness probe failed: command "sleep 100" timed out'
+ok "HTTP and TCP are ready" await '^true,false,true,false,false$' pod probes -o \
+	'jsonpath={.status.containerStatuses[?(@.name=="http")].ready},{.status.containerStatuses[?(@.name=="status")].ready},{.status.containerStatuses[?(@.name=="tcp")].ready},{.status.containerStatuses[?(@.name=="refused")].ready},{.status.containerStatuses[?(@.name=="exec")].ready}{"\n"}'
 ok "gRPC: not serving" until_event 'Unhealthy +grpc +Readiness probe failed: service unhealthy \(responded with "NOT_SERVING"\)'
 echo no > "$tmp/health"
 ok "gRPC: no such service" until_event 'grpc +Readiness probe failed: error: this server does not implement the grpc health protocol'
