@@ -216,8 +216,6 @@ void ns_unpin(const char *dir)
 	char path[4096];
 	size_t i;
 
-	/* of each unmount that does something the kernel's other processors are waited for */
-	(void)umount2(dir, MNT_DETACH);
 	snprintf(path, sizeof(path), "%s/shm", dir);
 	(void)umount2(path, MNT_DETACH);
 

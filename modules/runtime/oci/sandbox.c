@@ -133,8 +133,6 @@ static void run_work(void *arg)
 		j->result = orlop_fail(&j->err, -e, 0, "", "cannot make %s", j->dir);
 		return;
 	}
-	/* all that is mounted in there can be taken away at once; where this fails it goes one by one */
-	(void)mount(j->dir, j->dir, NULL, MS_BIND, NULL);
 	if (j->ipc)
 		j->result = shm_mount(j->dir, j->uid, j->gid, &j->err);
 	if (!j->result && j->maps[0]) {
