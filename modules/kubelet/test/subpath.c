@@ -131,7 +131,7 @@ int main(void)
 	plain();
 	refused();
 	raced();
-	(void)umount2(in("root"), MNT_DETACH);
+	(void)umount2(in("kubelet"), MNT_DETACH);
 	(void)ofile_remove_tree(AT_FDCWD, dir);
 	return done_testing();
 }
