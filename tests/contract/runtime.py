@@ -29,11 +29,11 @@ def image(path, tree=None, tag=None):
     """busybox and nothing else, or a tree of files, as docker save writes it"""
     top = tempfile.mkdtemp(prefix="orlop-image-")
     if not tree:
-        os.makedirs(top + "/root/bin")
-        shutil.copy(shutil.which("busybox"), top + "/root/bin/busybox")
-        os.symlink("busybox", top + "/root/bin/sh")
+        os.makedirs(top + "/tree/bin")
+        shutil.copy(shutil.which("busybox"), top + "/tree/bin/busybox")
+        os.symlink("busybox", top + "/tree/bin/sh")
     with tarfile.open(top + "/layer.tar", "w") as t:
-        t.add(tree or top + "/root", ".")
+        t.add(tree or top + "/tree", ".")
     with open(top + "/layer.tar", "rb") as f:
         diff = hashlib.sha256(f.read()).hexdigest()
     doc = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin", "FROM=image"], "Cmd": ["/bin/sh", "-c", "exit 9"]},

@@ -64,11 +64,11 @@ modules = ( { module = "runtime/oci"; params = { root = "%s/oci"; unpack = "%s/l
 
 def image(path, config, tag):
     top = tempfile.mkdtemp(prefix="orlop-img-")
-    os.makedirs(top + "/root/bin")
-    shutil.copy(shutil.which("busybox"), top + "/root/bin/busybox")
-    os.symlink("busybox", top + "/root/bin/sh")
+    os.makedirs(top + "/tree/bin")
+    shutil.copy(shutil.which("busybox"), top + "/tree/bin/busybox")
+    os.symlink("busybox", top + "/tree/bin/sh")
     with tarfile.open(top + "/layer.tar", "w") as t:
-        t.add(top + "/root", ".")
+        t.add(top + "/tree", ".")
     diff = hashlib.sha256(open(top + "/layer.tar", "rb").read()).hexdigest()
     doc = json.dumps({"architecture": "amd64", "os": "linux", "config": config,
                       "rootfs": {"type": "layers", "diff_ids": ["sha256:" + diff]}}).encode()
