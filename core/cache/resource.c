@@ -201,6 +201,26 @@ static struct resource_info *info_copy(const struct orlop_resource_info *in, uin
 	return info;
 }
 
+static bool texts_same(const char *const *a, const char *const *b, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return false;
+	return true;
+}
+
+/* Of two copies. */
+static bool info_same(const struct resource_info *a, const struct resource_info *b)
+{
+	const struct orlop_resource_info *x = &a->pub, *y = &b->pub;
+
+	return a->kept == b->kept && x->namespaced == y->namespaced && x->schema_gen == y->schema_gen &&
+	       x->journal_bytes == y->journal_bytes && x->journal_ns == y->journal_ns && x->n_fields == y->n_fields &&
+	       strcmp(x->group, y->group) == 0 && strcmp(x->version, y->version) == 0 && strcmp(x->kind, y->kind) == 0 &&
+	       strcmp(x->plural, y->plural) == 0 && strcmp(x->prefix, y->prefix) == 0 &&
+	       texts_same(x->fields, y->fields, x->n_fields);
+}
+
 /* ---- the resource "resources" ------------------------------------------------------------------------ */
 
 static void json_field(struct obuf *b, const char *name, const char *value)
@@ -351,6 +371,19 @@ static int res_register(struct core_res *res, struct resource_info *take_info)
 	return r;
 }
 
+/*
+ * Under W: as it is already, with its object. An API server that comes back says all of its resources again, and
+ * each change of the registry is told to every process: what says nothing new must not be one.
+ */
+static bool is_registered(struct core_res *res, const struct resource_info *info)
+{
+	char key[256];
+	int n = snprintf(key, sizeof(key), "/%s", info->pub.name);
+	struct tree_probe p = { .name = { key, n > 0 && (size_t)n < sizeof(key) ? (size_t)n : 0 } };
+
+	return res->info && info_same(res->info, info) && core_tree_get(res->c->local->root, &p, false);
+}
+
 static void woken(struct core_cache *c)
 {
 	core_wake_watchers(c);
@@ -380,6 +413,12 @@ int core_cache_register(struct core_cache *c, const struct orlop_resource_info *
 		return orlop_fail(err, ENOMEM, 0, "", "resource \"%s\": out of memory", in->name);
 	}
 	core_cache_begin(c);
+	if (is_registered(res, info)) {
+		core_cache_pause(c);
+		obuf_done(&record);
+		info_put(info);
+		return 0;
+	}
 	r = res_register(res, info);
 	if (r == 0)
 		r = local_change(c, in->name, &record);
