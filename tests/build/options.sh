@@ -25,7 +25,16 @@ step "an unknown sanitizer is refused" says 'none of address' 1 --enable-sanitiz
 step "address and thread exclude each other" says 'exclude each other' 1 --enable-sanitizer=address,thread
 in_tree()
 {
-	mkdir "$sub_dir/tree" && cp -r "$srcdir/configure" "$srcdir/abi" "$sub_dir/tree" && cd "$sub_dir/tree" && ! ./configure > said 2>&1 && grep 'directory of its own' said
+	mkdir "$sub_dir/tree" && cd "$sub_dir/tree" && ln -s "$srcdir"/[!bM]* "$srcdir/Makefile.in" . && rm configure && cp "$srcdir/configure" . &&
+		./configure CC="$CC" CFLAGS="-O1 -g1" > said 2>&1 && ! grep 'rm:' said && [ -f build/config.status ] && [ ! -e config.log ] &&
+		grep '^CFLAGS.*-O1 -g1' build/Makefile
 }
-step "building in the source tree is refused" in_tree
+handed_on()
+{
+	printf 'check install:\n\t@echo $@ "$(DESTDIR)"\n' > build/Makefile && $MAKE check install DESTDIR=here > said &&
+		[ "$(cat said)" = "check $sub_dir/tree/here
+install $sub_dir/tree/here" ] && $MAKE distclean && [ ! -e Makefile ] && [ ! -e build ]
+}
+step "in the source tree configure builds in build/" in_tree
+cd "$sub_dir/tree" && step "its Makefile hands every goal on" handed_on
 finish

@@ -55,5 +55,6 @@ sim: all $(sim_programs)
 check check-long: $(sim_programs)
 bench: $(sim_bench)
 BENCH_SCRIPTS += tests/sim/bench.sh
-CHECK_SCRIPTS += tests/sim/host.sh tests/sim/seeds.sh
+# A simulated cluster is one thread: nothing in it for the thread sanitizer.
+CHECK_SCRIPTS += tests/sim/host.sh $(if $(filter %thread,$(sanitizers)),,tests/sim/seeds.sh)
 CHECK_LONG_SCRIPTS += tests/sim/seeds-long.sh tests/sim/mutants/run
