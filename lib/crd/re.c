@@ -13,6 +13,7 @@
 
 struct parser {
 	const char	*p;
+	const char	*end;
 	struct obuf	prog, ranges;
 	int		depth;
 	bool		icase, dotall, multi;
@@ -44,7 +45,7 @@ static uint32_t emit(struct parser *c, enum re_op op, uint32_t x, uint32_t y)
 
 static uint32_t next_rune(struct parser *c)
 {
-	return re_rune(&c->p, c->p + strlen(c->p));
+	return re_rune(&c->p, c->end);
 }
 
 static void range(struct parser *c, uint32_t lo, uint32_t hi)
@@ -451,7 +452,7 @@ static void alternatives(struct parser *c)
 
 int ocrd_re_compile(struct oarena *a, const char *pattern, const struct ocrd_re **ret)
 {
-	struct parser c = { .p = pattern };
+	struct parser c = { .p = pattern, .end = pattern + strlen(pattern) };
 	struct ocrd_re *re = NULL;
 
 	*ret = NULL;
