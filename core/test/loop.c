@@ -282,7 +282,7 @@ static void job_run(void *arg)
 	if (++j->now > j->most)
 		j->most = j->now;
 	pthread_mutex_unlock(&j->lock);
-	for (int i = 0; i < 50; i++)
+	for (int i = 0; i < 4; i++)
 		(void)sched_yield();
 	pthread_mutex_lock(&j->lock);
 	j->now--;
