@@ -269,6 +269,8 @@ void monitor_watch(struct oci *o, struct container *c);
 void monitor_forget(struct oci *o, struct container *c);
 /* It was there and is no more. */
 bool monitor_dead(struct oci *o, const struct container *c);
+/* Nobody makes its container any more, and it sleeps as it did when it was last asked; @seen, 0 at first, is this function's. */
+bool monitor_stuck(struct oci *o, const struct container *c, uint64_t *seen);
 
 /* ---- user.c ------------------------------------------------------------------------------------- */
 
@@ -406,6 +408,8 @@ void event_add(struct oci *o, const char *type, const char *container, const cha
 void orphans_start(struct oci *o);
 /* A container that is no more had this cgroup: the pod's, above it, may be left. Before orphans_start. */
 void orphan_cgroup(struct oci *o, const char *cgroup);
+/* Ends what was begun to make a container that is not to be: its monitor, `create`, a first process that waits. On a worker. */
+void orphan_kill(const struct oci *o, const char *id);
 void orphans_stop(struct oci *o);
 
 /* ---- exec.c ----------------------------------------------------------------------------------------- */
