@@ -132,6 +132,7 @@ for prog in ("conmon", "busybox"):
         skip_all("needs " + prog)
 d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack"})
 try:
+    os.chdir(d.root)	# where the daemon runs; its monitors leave nothing there
     d.start()
     info = d.c.cri(rt.STATUS, {})[1].get("info", {})
     # where crun has to be kept from seeing the unified hierarchy
@@ -139,12 +140,16 @@ try:
     rt.image(d.root + "/image.tar")
     st, m = d.c.forward("runtime", rt.IMPORT, text(13, d.root + "/image.tar"))
     ok(st == 0, "an image", m)
+    before = set(os.listdir(d.root))
     pods = [started_unnoted(d), machine_away(d)]
     for pod in pods:
         pod.c = d.c
         ok(pod.remove() == 0, "removed")
+    more = {x for x in set(os.listdir(d.root)) - before if not x.endswith(".log")}
+    ok(not more, "nothing is left where the daemon was started", more)
     ok(d.stop() == 0, "the daemon ends in order")
 finally:
+    os.chdir("/")
     d.end()
     subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % rt.CGROUP, shell=True, check=False)
 done()

@@ -301,7 +301,8 @@ static int conmon_start(struct create_job *j)
 	/* not 3 already: then it would stay close-on-exec */
 	fd = fcntl(sync[1], F_DUPFD_CLOEXEC, 4);
 	j->started = fd >= 0;
-	e = fd < 0 ? orlop_fail(&j->err, errno, 0, "", "pipe for conmon") : proc_here(o, j->rt, j->shelter, argv, env, &fd, 1, NULL, &j->err);
+	/* in the bundle: it leaves a file where it stands when memory was short */
+	e = fd < 0 ? orlop_fail(&j->err, errno, 0, "", "pipe for conmon") : proc_here(o, j->rt, j->shelter, j->dir, argv, env, &fd, 1, NULL, &j->err);
 	close(sync[1]);
 	if (fd >= 0)
 		close(fd);

@@ -182,9 +182,9 @@ const char *const *runtime_argv(const struct oci *o, const struct handler *rt, c
 #define PROC_HIDES	0x80000000u
 /*
  * On a worker: run to its end (killed after a minute), in @shelter if that is none of -1, else it hides by itself.
- * @env NULL: PATH only. @fds (NULL: none) become descriptors 3 and up; @out (or NULL): what it printed. 0, -EIO with @err: it failed; other -errno: it did not run.
+ * @dir NULL: where we are. @env NULL: PATH only. @fds (NULL: none) become descriptors 3 and up; @out (or NULL): what it printed. 0, -EIO with @err: it failed; other -errno: it did not run.
  */
-int proc_here(const struct oci *o, const struct handler *rt, int shelter, const char *const *argv, const char *const *env, const int *fds, uint32_t n_fds, struct obuf *out,
+int proc_here(const struct oci *o, const struct handler *rt, int shelter, const char *dir, const char *const *argv, const char *const *env, const int *fds, uint32_t n_fds, struct obuf *out,
 	      struct orlop_error *err);
 /* Run to its end with output captured. 0 (then @fn is called once) or -errno with @err. */
 int proc_run(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn, void *arg,
