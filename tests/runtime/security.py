@@ -240,6 +240,14 @@ def volumes(d, p):
     ok(out.count("said") == 2 and "sh" in out, "an image is a volume, and so is a part of it", out or s)
     ok(out.count("Read-only file system") == 2, "read-only", out or s)
     ok("ran" not in out and "ermission denied" in out, "and not to be executed", out or s)
+    maps = [{"containerId": 0, "hostId": 300000, "length": 65536}]
+    opts = {"namespaceOptions": {"usernsOptions": {"mode": "POD", "uids": maps, "gids": maps}}}
+    q = Pod(d, "volusers", opts)
+    if ok(q.id, "a sandbox with users of its own", q.doc):
+        out, s = q.says("vol", B + "cat /vol/in/deep/word /sub/word; " + B + "stat -c %u /vol/run /sub/word /vol/in; " + B + "touch /vol/x 2>&1", opts,
+                        mounts=[mount("/vol", **tree), mount("/sub", imageSubPath="in/deep", **tree)])
+        ok(out.count("said") == 2 and out.split()[2:5] == ["0", "0", "0"] and "Read-only file system" in out, "an image that is a volume is its users'", out or s)
+        ok(q.remove() == 0, "removed")
     st, doc, _ = d.c.cri(rt.I_REMOVE, {"image": {"image": other}})
     ok(st and "in use" in str(doc), "it stays while it is used", doc)
     for sub, want in (("in/none", "No such file"), ("out/passwd", "No such file")):

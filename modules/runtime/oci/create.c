@@ -317,6 +317,7 @@ static void create_work(void *arg)
 	cleanup_ojson struct ojson *container = NULL;
 	cleanup_ojson struct ojson *sandbox = NULL;
 	cleanup_ojson struct ojson *volumes = NULL;
+	cleanup_free char *ns = NULL;
 	uint64_t sum;
 	int e = ofile_mkdir_p(j->dir, 0711);
 
@@ -336,16 +337,13 @@ static void create_work(void *arg)
 		j->result = orlop_fail(&j->err, -e, 0, "", "cannot prepare %s", j->dir);
 		return;
 	}
-	if (j->userns) {
-		cleanup_free char *ns = omem_printf("%s/ns/user", j->ns_dir);
-
-		j->result = ns ? rootfs_mount(j->o->root, j->dir, j->rw, layers, ns, j->root_uid, j->root_gid, &j->err)
-			       : orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
-	} else {
-		j->result = rootfs_mount(j->o->root, j->dir, j->rw, layers, NULL, 0, 0, &j->err);
-	}
+	ns = j->userns ? omem_printf("%s/ns/user", j->ns_dir) : NULL;
+	if (j->userns && !ns)
+		j->result = orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
+	else
+		j->result = rootfs_mount(j->o->root, j->dir, j->rw, layers, ns, j->root_uid, j->root_gid, &j->err);
 	if (!j->result)
-		j->result = imagevols_mount(j->o->root, j->dir, volumes, container, &j->err);
+		j->result = imagevols_mount(j->o->root, j->dir, volumes, ns, container, &j->err);
 	if (!j->result)
 		j->result = config_write(j, image, container, sandbox);
 	/* what it mounts into the container must be what we see */

@@ -311,6 +311,9 @@ int64_t oom_lowest(uint64_t caps);
 int rootfs_mount(const char *root, const char *dir, const char *rw, const struct ojson *layers, const char *userns, uint32_t uid, uint32_t gid,
 		 struct orlop_error *err);
 void rootfs_unmount(const char *dir);
+/* The @n layers with their owners mapped into @userns, at DIR/low/I, until an overlay is made of them. An image without any has an empty one. */
+int layers_map(const char *root, const char *dir, const struct ojson *layers, const char *userns, size_t n, struct orlop_error *err);
+void layers_unmap(const char *dir, size_t n);
 /* Pin new namespaces as DIR/ns/{net,ipc,uts} with this host name. net only if @net. */
 int ns_pin(const char *dir, const char *hostname, bool net, bool ipc, struct orlop_error *err);
 void ns_unpin(const char *dir);
@@ -362,8 +365,8 @@ size_t imgref_name_len(const char *normalized);
 int imagevols_layers(struct oci *o, const struct ojson *config, struct ojson **ret, struct orlop_error *err);
 /* Does one of its mounts use the image? */
 bool imagevols_use(struct oci *o, const struct ojson *config, const struct image *img);
-/* Mounts them below DIR (worker); the mounts of @container become ordinary ones of host paths. */
-int imagevols_mount(const char *root, const char *dir, const struct ojson *layers, struct ojson *container,
+/* Mounts them below DIR (worker), for @userns as rootfs_mount(); the mounts of @container become ordinary ones of host paths. */
+int imagevols_mount(const char *root, const char *dir, const struct ojson *layers, const char *userns, struct ojson *container,
 		    struct orlop_error *err);
 void imagevols_unmount(const char *dir);
 
