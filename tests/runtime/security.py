@@ -183,13 +183,18 @@ def programs(d, p):
     run = p.run("run", "while :; do busybox sleep 1; done")
     for cmd, words in ((("/no/such",), 'exec: "/no/such": stat /no/such: no such file or directory: unknown'),
                        (("nosuch", "-x"), 'exec: "nosuch": executable file not found in $PATH: unknown'),
+                       (("/script",), 'exec /script: no such file or directory: unknown'),
                        (("/etc",), 'exec: "/etc": permission denied: unknown')):
         if cmd[0] == "/etc":
             exec_in(c, run, "/bin/sh", "-c", "busybox mkdir -p /etc")
+        if cmd[0] == "/script":		# what is not there is who is to read it
+            exec_in(c, run, "/bin/sh", "-c", "echo '#! /no/such -x' > /script; echo '#!/bin/sh' > /good; busybox chmod +x /script /good")
         st, why, _ = exec_in(c, run, *cmd)
         ok(st < 0 and words in why and "failed to exec in container" in why, "exec of %s: %s" % (cmd[0], why), why)
     st, doc, _ = exec_in(c, run, "busybox", "true")
     ok(st == 0 and not doc.get("exitCode"), "found in $PATH", doc)
+    st, doc, _ = exec_in(c, run, "/good")
+    ok(st == 0 and not doc.get("exitCode"), "a script with an interpreter", doc)
     st, doc, _ = exec_in(c, run, "/bin/sh", "-c", "nosuch")
     ok(st == 0 and doc.get("exitCode") == 127, "a shell's own 127 is the command's", doc)
     for command, words in ((["/does/not/exist"], 'exec: "/does/not/exist": stat /does/not/exist: no such file or directory'),
