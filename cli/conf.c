@@ -60,6 +60,7 @@ static const struct conf_module list[] = {
 	{ "controllers/resourcequota", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/pv-protection", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/pvc-protection", false, "controllers", { { NULL, NULL } } },
+	{ "controllers/ephemeral-volume", false, "controllers", { { NULL, NULL } } },
 	{ "controllers/certificate", false, "", {
 		{ "ca_file", "\"%D/pki/ca.crt\"" },
 		{ "ca_key_file", "\"%D/pki/ca.key\"" },

@@ -1,5 +1,5 @@
 /*
- * down.c - `orlop down`: the daemon ends in order; with --wipe everything else too.
+ * down.c - `orlop down`: the daemon ends in order; with --shutdown its pods before it, with --wipe everything else too.
  */
 #include "cli.h"
 #include "daemon.h"
@@ -31,9 +31,16 @@ static int daemon_open(pid_t pid)
 	return fd;
 }
 
+struct how {
+	bool	wipe;
+	bool	shutdown;
+	int64_t	grace_s;	/* wipe */
+};
+
 /* It runs: asked by its socket, else by signal, and waited for. */
-static int stop(const struct setup *s, pid_t pid, bool wipe_too, int64_t grace_s, struct orlop_error *err)
+static int stop(const struct setup *s, pid_t pid, const struct how *how, struct orlop_error *err)
 {
+	struct orlop_error why = ORLOP_ERROR_INIT;
 	struct obuf answer = OBUF_INIT;
 	struct ctl c = { .fd = -1 };
 	cleanup_close int fd = daemon_open(pid);
@@ -42,8 +49,10 @@ static int stop(const struct setup *s, pid_t pid, bool wipe_too, int64_t grace_s
 	if (fd < 0)
 		return fd == -ESRCH ? 0 : orlop_fail(err, -fd, 0, "", "process %ld: %s", (long)pid, strerrordesc_np(-fd));
 	if (ctl_open(s->control, &c, NULL) == 0) {
-		if (wipe_too)
-			drain(s, &c, grace_s);
+		if (how->shutdown && drain_shutdown(&c, &why))
+			cli_say("ending pods: %s; going on", why.msg);
+		if (how->wipe)
+			drain(s, &c, how->grace_s);
 		r = ctl_call(&c, ORLOP_ADMIN_STOP, NULL, &answer, NULL);
 	} else {
 		r = -ECONNREFUSED;
@@ -74,7 +83,7 @@ static int wipe_dir(const struct setup *s, struct orlop_error *err)
 	return r ? r : wipe(s, err);
 }
 
-static int down(struct setup *s, bool wipe_too, int64_t grace_s, struct orlop_error *err)
+static int down(struct setup *s, const struct how *how, struct orlop_error *err)
 {
 	pid_t pid = daemon_pid(s);
 	bool there = access(s->dir, F_OK) == 0;
@@ -82,14 +91,16 @@ static int down(struct setup *s, bool wipe_too, int64_t grace_s, struct orlop_er
 
 	if (pid < 0)
 		return orlop_fail(err, -pid, 0, "", "%s/lock: %s", s->dir, strerrordesc_np(-pid));
-	r = pid ? stop(s, pid, wipe_too, grace_s, err) : 0;
-	if (r == 0 && wipe_too)
+	r = pid ? stop(s, pid, how, err) : 0;
+	if (r == 0 && how->wipe)
 		r = wipe_dir(s, err);
 	if (r)
 		return r;
-	if (wipe_too)
+	if (how->wipe)
 		printf("%s\n", there ? "orlop is gone from this machine: processes, links, mounts, cgroups, data" :
 		       "nothing to remove");
+	else if (pid && how->shutdown)
+		printf("the pods of this machine have ended, and orlopd\n");
 	else if (pid)
 		printf("orlopd is stopped; containers go on until orlop up or orlop down --wipe\n");
 	else
@@ -100,12 +111,12 @@ static int down(struct setup *s, bool wipe_too, int64_t grace_s, struct orlop_er
 int cmd_down(const struct command *cmd, int argc, char **argv)
 {
 	const char *dir = NULL;
-	bool wipe_too = false;
-	int64_t grace_s = 5;
+	struct how how = { .grace_s = 5 };
 	const struct arg args[] = {
 		{ "data-dir", ARG_TEXT, &dir, "DIR", "of the daemon (default " ORLOP_STATE_DIR ")" },
-		{ "wipe", ARG_FLAG, &wipe_too, NULL, "end its pods too and remove all it made, data included" },
-		{ "grace", ARG_NUMBER, &grace_s, "SECONDS", "with --wipe: for containers to end by themselves (default 5)" },
+		{ "wipe", ARG_FLAG, &how.wipe, NULL, "end its pods too and remove all it made, data included" },
+		{ "shutdown", ARG_FLAG, &how.shutdown, NULL, "the machine goes down: end its pods in order first" },
+		{ "grace", ARG_NUMBER, &how.grace_s, "SECONDS", "with --wipe: for containers to end by themselves (default 5)" },
 		{ NULL, ARG_FLAG, NULL, NULL, NULL },
 	};
 	struct orlop_error err = ORLOP_ERROR_INIT;
@@ -120,10 +131,10 @@ int cmd_down(const struct command *cmd, int argc, char **argv)
 		return CLI_FAILED;
 	}
 	r = setup_open(dir, &s, &err);
-	if (r == -EINVAL && wipe_too && s.dir)
+	if (r == -EINVAL && how.wipe && s.dir)
 		r = 0;		/* a broken setup.json: its defaults are what it was made with */
 	if (r == 0)
-		r = down(&s, wipe_too, grace_s, &err);
+		r = down(&s, &how, &err);
 	setup_done(&s);
 	return r ? cli_fail(&err) : CLI_OK;
 }

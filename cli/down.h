@@ -15,6 +15,12 @@
 void drain(const struct setup *s, struct ctl *c, int64_t grace_s);
 
 /*
+ * The machine goes down: the kubelet is told, ends its pods in order, and the API knows of it when this returns. There is no
+ * limit but theirs: whoever has less time ends this process.
+ */
+int drain_shutdown(struct ctl *c, struct orlop_error *err);
+
+/*
  * wipe.c: without any daemon, by what is on disk and in the kernel. Ends every process that belongs
  * to the data directory, unmounts what is below it, removes its links, packet rules, cgroups, and
  * the directory itself. Repeating it is safe.

@@ -1,6 +1,6 @@
 /*
  * drain.c - the pods of this node go, with the daemon's help: through the classes' own contracts,
- * so that it works whichever runtime and network module is loaded.
+ * so that it works whichever runtime and network module is loaded. Or they end, because the machine goes down.
  */
 #include "down.h"
 
@@ -12,9 +12,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/ocleanup.h"
 
+#define LOOK_NS		50000000L	/* how far is it with its pods */
 #define SIDE_BY_SIDE	32		/* stops under way at once */
 
 static void complain(const char *what, const struct orlop_error *err)
@@ -168,4 +170,44 @@ void drain(const struct setup *s, struct ctl *c, int64_t grace_s)
 	    ctl_forward(c, "cni", ORLOP_CNI_TEARDOWN, NULL, &answer, &err))
 		complain("removing the pods' network", &err);
 	obuf_done(&answer);
+}
+
+/* How many of its pods have not ended; -ENODATA: it does not say (any more). */
+static int pods_left(struct ctl *c, const char *kubelet)
+{
+	cleanup_ojson struct ojson *j = NULL;
+	int r = ctl_json(c, ORLOP_ADMIN_STATUS, NULL, &j, NULL);
+
+	OJSON_FOREACH_ELEM(i, m, r ? NULL : ojson_get(j, "modules")) {
+		const char *text = ojson_get_cstr(m, "text", "");
+		const char *at = strstr(text, "shutting down, ");
+		unsigned int n;
+
+		if (!strcmp(ojson_get_cstr(m, "name", ""), kubelet) && at && sscanf(at, "shutting down, %u", &n) == 1)
+			return n > INT32_MAX ? INT32_MAX : (int)n;
+	}
+	return r ? r : -ENODATA;
+}
+
+int drain_shutdown(struct ctl *c, struct orlop_error *err)
+{
+	const struct timespec look = { .tv_nsec = LOOK_NS };
+	struct obuf answer = OBUF_INIT;
+	struct orlop_msgw w;
+	char name[256];
+	int r = instance_of(c, "kubelet", name, sizeof(name));
+
+	if (r)
+		return r == -ENOENT ? 0 : orlop_fail(err, -r, 0, "", "the daemon does not say what it runs");
+	orlop_msgw_init(&w, NULL);
+	orlop_msgw_str(&w, ORLOP_ADMIN_T_NAME, name);
+	orlop_msgw_str(&w, ORLOP_ADMIN_T_PARAM, "shutdown=true");
+	r = ctl_call(c, ORLOP_ADMIN_MODULE_SET, &w, &answer, err);
+	orlop_msgw_done(&w);
+	obuf_done(&answer);
+	if (r)
+		return r;
+	while ((r = pods_left(c, name)) > 0)
+		(void)nanosleep(&look, NULL);
+	return r < 0 ? orlop_fail(err, -r, 0, "", "%s does not say how many pods are left", name) : 0;
 }

@@ -1,5 +1,5 @@
 /*
- * net-types.h - what listening (net.c) and connecting (connect.c) share.
+ * net-types.h - what listening (net.c), connecting (connect.c) and their addresses (netaddr.c) share.
  */
 #ifndef CORE_NET_TYPES_H
 #define CORE_NET_TYPES_H
@@ -25,6 +25,8 @@ struct core_net {
 
 /* "HOST:PORT", "[HOST]:PORT" in two. -EINVAL. */
 int core_net_split(const char *addr, char *host, size_t host_size, char *port, size_t port_size);
+/* Says that nobody can listen there, and why. -@e. */
+int core_net_bind_fail(const char *addr, int e, struct orlop_error *err);
 int core_net_unix_addr(const char *path, struct sockaddr_un *ret, socklen_t *ret_len);
 
 #endif

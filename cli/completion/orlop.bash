@@ -47,7 +47,7 @@ _orlop()
 		case $cmd in
 		up) words="$words --port --config --settings --foreground --node-name --node-ip --kubelet-port --pod-cidr --service-cidr
 			--cgroup-root --without --join --role --pki --isolate --log-level --bus-loss --timeout" ;;
-		down) words="$words --wipe --grace" ;;
+		down) words="$words --wipe --shutdown --grace" ;;
 		status | module | bus) words="$words --json" ;;
 		image) words="$words --json --name" ;;
 		esac

@@ -310,6 +310,22 @@ void ctr_user_take(struct ctr *c, const struct ojson *st)
 	c->user = user;
 }
 
+void ctr_start_seen(struct ctr *c, const struct ojson *st)
+{
+	if (!c->start_unsure || c->state != C_RUNNING || c->busy)
+		return;
+	c->start_unsure = false;
+	if (!strcmp(ojson_get_cstr(st, "state", ""), "CONTAINER_CREATED")) {
+		ctr_start_created(c);
+		return;
+	}
+	pod_event(c->pod, c, "Normal", "Started", "Started container %s", c->name);
+	if (!strcmp(ojson_get_cstr(st, "state", ""), "CONTAINER_RUNNING")) {
+		ctr_apply_status(c, st);
+		poststart(c);
+	}
+}
+
 static void started(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
 {
 	struct ctr *c = arg;
@@ -324,6 +340,7 @@ static void started(void *arg, int status, const struct ojson *res, const struct
 	if (status == -ECONNRESET) {
 		/* it may run: look */
 		c->state = C_RUNNING;
+		c->start_unsure = true;
 		ctr_step_end(c);
 		ctr_check(c);
 		return;
@@ -357,6 +374,7 @@ void ctr_start_created(struct ctr *c)
 	struct pod *p = c->pod;
 
 	c->state = C_WAITING;
+	c->start_unsure = false;
 	c->busy = true;
 	pod_ref(p);
 	rt_call(p->k, ORLOP_RUNTIME_START_CONTAINER, p->key, rt_id("containerId", c->id), 0, started, c);
@@ -402,6 +420,7 @@ static void created(void *arg, int status, const struct ojson *res, const struct
 	c->stale = false;
 	c->stop_sent = false;
 	c->kill_why_spec = false;
+	c->start_unsure = false;
 	c->attempt = c->restarts;
 	c->started_ns = kubelet_now(p->k);
 	c->finished_ns = 0;

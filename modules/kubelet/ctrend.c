@@ -106,7 +106,8 @@ static void checked(void *arg, int status, const struct ojson *res, const struct
 	if (status >= 0 && c->id && !strcmp(ojson_get_cstr(st, "id", c->id), c->id)) {
 		const char *state = ojson_get_cstr(st, "state", "");
 
-		/* what was created may be about to start: only an end is news */
+		/* what was created may be about to start: only an end is news, or whether it began at all */
+		ctr_start_seen(c, st);
 		if (c->state != C_EXITED && !strcmp(state, "CONTAINER_EXITED")) {
 			ctr_apply_status(c, st);
 			OLOG(p->k->h, INFO, "container_ended", "pod=%s/%s container=%s exit=%d", p->ns, p->name, c->name,

@@ -76,6 +76,7 @@ struct ctr {
 	int64_t		stop_grace_s;	/* as last asked for */
 	int64_t		stop_until_ns;	/* wall: the grace is over */
 	bool		stop_short;	/* asked for once more, with less of it */
+	bool		start_unsure;	/* asked to begin, and no answer: the next look says whether it did */
 	bool		starting;	/* runs, but its postStart hook has not ended (or has failed) */
 	struct hook	*hook;		/* postStart or preStop */
 	struct orlop_timer *hook_timer;
@@ -354,6 +355,8 @@ struct ojson *ctr_terminated(const struct ctr *c);
 uint32_t ctr_spec_hash(const struct ojson *spec);
 /* What the runtime says of an ended or running container (status of CRI). */
 void ctr_apply_status(struct ctr *c, const struct ojson *st);
+/* No answer came when it was started: @st says what became of it. */
+void ctr_start_seen(struct ctr *c, const struct ojson *st);
 /* The ended one before the present one goes. */
 void ctr_forget_previous(struct ctr *c);
 /* The log file of attempt @n. Caller frees. */

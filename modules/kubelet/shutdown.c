@@ -1,8 +1,8 @@
 /*
  * shutdown.c - the machine is going down: pods end in order, the critical ones last, and none begins any more.
  *
- * `orlop module set kubelet shutdown=true` begins it (a unit that is stopped before the daemon does so); the health line says
- * how many are left. shutdown_grace_period is for all, of it shutdown_grace_period_critical_pods for the critical ones; with
+ * `orlop module set kubelet shutdown=true` begins it (`orlop down --shutdown`, which the unit runs, does so); the health line says
+ * how many are left, and ends with "0 pods left" when the API knows of all. shutdown_grace_period is for all, of it shutdown_grace_period_critical_pods for the critical ones; with
  * 0 each pod has its own grace. `shutdown=false` takes it back.
  * Source: pkg/kubelet/nodeshutdown (KEP-2000).
  */
@@ -26,12 +26,21 @@ static bool is_left(const struct pod *p)
 	return false;
 }
 
+/* It has ended, and the API has not heard of it. Where nobody listens the machine does not wait. */
+static bool is_untold(const struct pod *p)
+{
+	const char *phase = ojson_cstr(OJSON_AT(p->obj, "status", "phase"), "");
+
+	return p->fail_reason && !p->orphan && !p->gone && !p->is_static && !p->send_failures && !okube_deleting(p->obj) &&
+	       strcmp(phase, "Failed") != 0 && strcmp(phase, "Succeeded") != 0;
+}
+
 uint32_t shutdown_left(const struct kubelet *k)
 {
 	uint32_t n = 0;
 
 	OMAP_FOREACH(&k->pods, e)
-		n += is_left(e->value);
+		n += is_left(e->value) || is_untold(e->value);
 	return n;
 }
 

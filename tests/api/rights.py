@@ -7,7 +7,7 @@ from rig import Api, Daemon, Tap, group, until
 
 MODULES = ["scheduler/default"] + ["controllers/" + n for n in (
     "namespace", "garbage-collector", "serviceaccount", "replicaset", "deployment", "replicationcontroller", "endpoints",
-    "endpointslice", "disruption", "resourcequota", "pv-protection", "pvc-protection", "node-lifecycle", "taint-eviction", "pod-garbage-collector")]
+    "endpointslice", "disruption", "resourcequota", "pv-protection", "pvc-protection", "ephemeral-volume", "node-lifecycle", "taint-eviction", "pod-garbage-collector")]
 
 t = Tap()
 d = Daemon()
@@ -102,6 +102,12 @@ def claim(name):
     made(api.delete(ROOT + "/default/persistentvolumeclaims/" + name))
 
 
+def scratch(name):
+    """A pod with a claim of its own."""
+    made(api.post(ROOT + "/default/pods", {"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i"}], "volumes": [{"name": "v", "ephemeral": {
+        "volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}}}]}}))
+
+
 def orphaned(name):
     """A ConfigMap of an owner that is not there."""
     made(api.post(ROOT + "/default/configmaps", {"metadata": {"name": name, "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "nix", "uid": "0b3e0d1e-0000-4000-8000-000000000000"}]}}))
@@ -140,6 +146,8 @@ def rows():
             lambda n: api.get("/api/v1/persistentvolumes/" + n).status == 404)
     without("system:controller:pvc-protection-controller", "persistentvolumeclaims", "update", SA + "pvc-protection-controller", claim, "pvc",
             lambda n: api.get(ROOT + "/default/persistentvolumeclaims/" + n).status == 404)
+    without("system:controller:ephemeral-volume-controller", "persistentvolumeclaims", "create", SA + "ephemeral-volume-controller", scratch, "e",
+            lambda n: api.get(ROOT + "/default/persistentvolumeclaims/" + n + "-v").status == 200)
     without("system:controller:generic-garbage-collector", "configmaps", "delete", SA + "generic-garbage-collector", orphaned, "o",
             lambda n: api.get(ROOT + "/default/configmaps/" + n).status == 404)
     without("system:controller:namespace-controller", "namespaces/finalize", "update", SA + "namespace-controller", ended, "n",

@@ -380,7 +380,7 @@ int main(int argc, char **argv)
 	static const char *const ours[] = { "replicaset", "deployment", "namespace", "garbage-collector", "serviceaccount",
 					    "node-lifecycle", "taint-eviction", "pod-garbage-collector",
 					    "replicationcontroller", "endpoints", "endpointslice", "disruption", "resourcequota", "pv-protection",
-					    "pvc-protection", "certificate" };
+					    "pvc-protection", "ephemeral-volume", "certificate" };
 	const char *builddir = getenv("builddir"), *srcdir = getenv("srcdir");
 	char so[4096], scenario[4096];
 

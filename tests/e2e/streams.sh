@@ -69,6 +69,61 @@ if time.monotonic() >= end:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 END
 }
+# A client of ours that has a terminal for its command, by WebSocket, and tells its size "first", "later" or "never"; prints what comes.
+cat > "$tmp/talk.py" << 'END'
+import base64, http.client, json, os, ssl, struct, subprocess, sys, urllib.parse
+when, argv = sys.argv[1], sys.argv[2:]
+conf = json.loads(subprocess.run([os.environ["KUBECTL"], "--kubeconfig", os.environ["KUBECONFIG"], "config", "view", "--raw", "-o", "json"], check=True, stdout=subprocess.PIPE).stdout)
+user, cluster = conf["users"][0]["user"], conf["clusters"][0]["cluster"]
+ctx = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+ctx.check_hostname = False
+with open(os.environ["TMP_PEM"], "wb") as f:
+    f.write(base64.b64decode(user["client-certificate-data"]) + b"\n" + base64.b64decode(user["client-key-data"]))
+ctx.load_cert_chain(os.environ["TMP_PEM"])
+at = urllib.parse.urlsplit(cluster["server"])
+c = http.client.HTTPSConnection(at.hostname, at.port, context=ctx, timeout=60)
+q = urllib.parse.urlencode([("command", a) for a in argv] + [("stdin", "1"), ("stdout", "1"), ("tty", "1")])
+c.request("GET", "/api/v1/namespaces/default/pods/web/exec?" + q, headers={
+    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Protocol": "v5.channel.k8s.io",
+    "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode()})
+s = c.sock
+head = b""
+while b"\r\n\r\n" not in head:
+    head += s.recv(1)
+assert b" 101 " in head.split(b"\r\n")[0], head
+def tell(rows, cols):
+    text = b"\x04" + json.dumps({"Width": cols, "Height": rows}).encode()
+    s.sendall(bytes([0x82, 0x80 | len(text)]) + b"\0\0\0\0" + text)
+def take(n):
+    b = b""
+    while len(b) < n:
+        more = s.recv(n - len(b))
+        if not more:
+            raise EOFError
+        b += more
+    return b
+if when == "first":
+    tell(21, 43)
+seen = b""
+while True:
+    op, n = take(2)
+    n = struct.unpack(">H", take(2))[0] if n == 126 else struct.unpack(">Q", take(8))[0] if n == 127 else n
+    text = take(n)
+    if op & 15 == 8:
+        break
+    if text[:1] == b"\x01":
+        os.write(1, text[1:])
+        seen += text[1:]
+        if when == "later" and b"ready" in seen:
+            when = "told"
+            tell(21, 43)
+    if text[:1] == b"\x03":
+        break
+END
+talk()	# WHEN COMMAND...
+{
+	KUBECTL=${KUBECTL:-kubectl} KUBECONFIG=$dir/admin.kubeconfig TMP_PEM=$tmp/talk.pem timeout $((60 * TEST_TIMEOUT_FACTOR)) python3 -B "$tmp/talk.py" "$@" | tr -d '\r'
+}
 kube="${KUBECTL:-kubectl} --kubeconfig=$dir/admin.kubeconfig --cache-dir=$tmp/kube-cache"
 # Processes on this machine whose command line has the word.
 running()	# WORD
@@ -88,6 +143,12 @@ ok "the node is ready" await ' Ready ' nodes --no-headers || finish
 ok "image" image 1
 k run web --image=localhost/hello:1 --port=8080 > /dev/null
 ok "a pod" k wait --for=condition=Ready pod/web --timeout=60s
+
+# The command waits a moment for a size that its first line should know, and no longer: many clients never tell any.
+is "a client that never tells a size" "none" talk never sh -c '[ -n "$(stty size 2> /dev/null)" ] || echo none'
+is "one that tells it" "21 43" talk first sh -c 'until [ "$(stty size 2> /dev/null)" = "21 43" ]; do sleep 0.1; done; stty size'
+is "one that tells it when the command runs" "ready
+21 43" talk later sh -c 'echo ready; until [ "$(stty size 2> /dev/null)" = "21 43" ]; do sleep 0.1; done; stty size'
 
 for over in true false; do
 	export KUBECTL_REMOTE_COMMAND_WEBSOCKETS=$over KUBECTL_PORT_FORWARD_WEBSOCKETS=$over

@@ -91,7 +91,7 @@ ok "upstream's control plane ends" "$ORLOP_PEER/upstream-down" --wipe
 
 without=scheduler/default
 for c in namespace garbage-collector serviceaccount replicaset deployment node-lifecycle taint-eviction pod-garbage-collector \
-	replicationcontroller endpoints endpointslice disruption resourcequota pv-protection pvc-protection; do
+	replicationcontroller endpoints endpointslice disruption resourcequota pv-protection pvc-protection ephemeral-volume; do
 	without=$without,controllers/$c
 done
 theirs()	# PROGRAM KUBECONFIG OPTIONS...

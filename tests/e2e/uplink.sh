@@ -7,7 +7,7 @@ need conmon runtime skopeo kubectl curl busybox python3
 
 control=scheduler/default,kubelet,runtime/oci,cni/bridge
 for c in namespace garbage-collector serviceaccount replicaset deployment node-lifecycle taint-eviction pod-garbage-collector \
-	replicationcontroller endpoints endpointslice disruption resourcequota pv-protection pvc-protection; do
+	replicationcontroller endpoints endpointslice disruption resourcequota pv-protection pvc-protection ephemeral-volume; do
 	control=$control,controllers/$c
 done
 node=$tmp/n other=$tmp/o wire=

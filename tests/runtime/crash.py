@@ -251,11 +251,13 @@ for prog in ("conmon", "busybox"):
 d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack"})
 try:
     os.mkdir(d.root + "/oci")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "x", d.root + "/oci"], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "x", d.root + "/oci"], check=True)
     d.start()
     rt.image(d.root + "/image.tar")
     st, m = d.c.forward("runtime", rt.IMPORT, text(13, d.root + "/image.tar"))
     ok(st == 0, "an image", m)
+    # what is being fetched leaves more room than this: how long it takes does not matter here
+    subprocess.run(["mount", "-o", "remount,size=24m", d.root + "/oci"], check=True)
     daemon_dies(d)
     monitor_dies(d)
     bombs(d)

@@ -183,13 +183,18 @@ def programs(d, p):
     run = p.run("run", "while :; do busybox sleep 1; done")
     for cmd, words in ((("/no/such",), 'exec: "/no/such": stat /no/such: no such file or directory: unknown'),
                        (("nosuch", "-x"), 'exec: "nosuch": executable file not found in $PATH: unknown'),
+                       (("/script",), 'exec /script: no such file or directory: unknown'),
                        (("/etc",), 'exec: "/etc": permission denied: unknown')):
         if cmd[0] == "/etc":
             exec_in(c, run, "/bin/sh", "-c", "busybox mkdir -p /etc")
+        if cmd[0] == "/script":		# what is not there is who is to read it
+            exec_in(c, run, "/bin/sh", "-c", "echo '#! /no/such -x' > /script; echo '#!/bin/sh' > /good; busybox chmod +x /script /good")
         st, why, _ = exec_in(c, run, *cmd)
         ok(st < 0 and words in why and "failed to exec in container" in why, "exec of %s: %s" % (cmd[0], why), why)
     st, doc, _ = exec_in(c, run, "busybox", "true")
     ok(st == 0 and not doc.get("exitCode"), "found in $PATH", doc)
+    st, doc, _ = exec_in(c, run, "/good")
+    ok(st == 0 and not doc.get("exitCode"), "a script with an interpreter", doc)
     st, doc, _ = exec_in(c, run, "/bin/sh", "-c", "nosuch")
     ok(st == 0 and doc.get("exitCode") == 127, "a shell's own 127 is the command's", doc)
     for command, words in ((["/does/not/exist"], 'exec: "/does/not/exist": stat /does/not/exist: no such file or directory'),
@@ -240,6 +245,14 @@ def volumes(d, p):
     ok(out.count("said") == 2 and "sh" in out, "an image is a volume, and so is a part of it", out or s)
     ok(out.count("Read-only file system") == 2, "read-only", out or s)
     ok("ran" not in out and "ermission denied" in out, "and not to be executed", out or s)
+    maps = [{"containerId": 0, "hostId": 300000, "length": 65536}]
+    opts = {"namespaceOptions": {"usernsOptions": {"mode": "POD", "uids": maps, "gids": maps}}}
+    q = Pod(d, "volusers", opts)
+    if ok(q.id, "a sandbox with users of its own", q.doc):
+        out, s = q.says("vol", B + "cat /vol/in/deep/word /sub/word; " + B + "stat -c %u /vol/run /sub/word /vol/in; " + B + "touch /vol/x 2>&1", opts,
+                        mounts=[mount("/vol", **tree), mount("/sub", imageSubPath="in/deep", **tree)])
+        ok(out.count("said") == 2 and out.split()[2:5] == ["0", "0", "0"] and "Read-only file system" in out, "an image that is a volume is its users'", out or s)
+        ok(q.remove() == 0, "removed")
     st, doc, _ = d.c.cri(rt.I_REMOVE, {"image": {"image": other}})
     ok(st and "in use" in str(doc), "it stays while it is used", doc)
     for sub, want in (("in/none", "No such file"), ("out/passwd", "No such file")):

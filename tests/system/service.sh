@@ -99,6 +99,51 @@ wait $service
 ok "Restart=always after a crash" serve
 containers > "$tmp/after"
 ok "no container noticed that either" diff "$tmp/before" "$tmp/after"
+
+# ---- the machine goes down -------------------------------------------------------------------------------
+# What the unit runs when it is stopped, with a systemctl that says what we want.
+mkdir "$tmp/bin"
+printf '#!/bin/sh\n[ "$*" = is-system-running ] && cat "%s"\n' "$tmp/system" > "$tmp/bin/systemctl"
+chmod +x "$tmp/bin/systemctl"
+cat > "$tmp/stop" << END
+PATH=$tmp/bin:\$PATH
+$(sed -n 's/^ExecStop=//p' "$unit" | sed "s/[$][$]/$/g; s|[^ ]*/orlop down|$orlop down --data-dir '\\''$dir'\\''|")
+END
+ok "the unit has something to do when it is stopped" grep -q "$orlop down" "$tmp/stop"
+cat > "$tmp/pods.yaml" << 'EOF'
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: Pod
+  metadata: { name: slow }
+  spec:
+    containers: [ { name: c, image: 'localhost/hello:1', imagePullPolicy: Never, command: [ sh, -c, 'trap "busybox sleep 2; exit 0" TERM; while :; do busybox sleep 0.1; done' ] } ]
+- apiVersion: v1
+  kind: Pod
+  metadata: { name: critical }
+  spec:
+    priorityClassName: system-node-critical
+    containers: [ { name: c, image: 'localhost/hello:1', imagePullPolicy: Never, command: [ sh, -c, 'trap "exit 0" TERM; while :; do busybox sleep 0.1; done' ] } ]
+EOF
+ok "two more pods" k apply -f "$tmp/pods.yaml"
+ok "they run" k wait --for=condition=Ready pod/slow pod/critical --timeout=60s
+echo running > "$tmp/system"
+ok "systemctl stop while the machine goes on" sh "$tmp/stop"
+is "no pod has ended" "Running Running" k get pod slow critical -o jsonpath='{.items[*].status.phase}'
+echo stopping > "$tmp/system"
+ok "the machine is shut down" sh "$tmp/stop"
+gone "$pid"
+wait $service
+ok "the daemon has ended in order" grep -x "ended 0 stopping" "$tmp/service.out"
+is "no container is left" "" sh -c "pgrep -a conmon | grep -F '$dir/' || :"
+ok "systemctl start" serve
+is "the API knows that the pods have ended, and why" "Failed Failed Terminated Terminated" k get pod slow critical -o jsonpath='{.items[*].status.phase} {.items[*].status.reason}'
+is "and says so" "Pod was terminated in response to imminent node shutdown." k get pod slow -o jsonpath='{.status.message}'
+k get pod slow critical -o jsonpath='{range .items[*]}{.status.containerStatuses[0].state.terminated.finishedAt}{"\n"}{end}' > "$tmp/ends"
+is "critical ones after the others" 2 grep -c T "$tmp/ends"
+ok "critical ones after the others: $(tr '\n' ' ' < "$tmp/ends")" sort -c "$tmp/ends"
+ok "others take their places" k rollout status deployment/hello --timeout=60s
 read -r pid < "$dir/orlopd.pid"
 ok "down --wipe" "$orlop" down --wipe --grace 0 --data-dir "$dir"
 gone "$pid"

@@ -63,6 +63,7 @@ struct kit {
 	const char	*create_error;
 	const char	*cni_error;
 	const char	*sandbox_error;
+	int		start_lost;	/* no answer to the next start: 1 it had not begun, 2 it had */
 	bool		slow_stop;	/* containers do not end when asked */
 	struct orlop_call *stops[KIT_MAX];
 	int		n_stops;
@@ -337,8 +338,16 @@ static void kit_runtime(void *arg, const struct orlop_req *req, struct orlop_cal
 		break;
 	case ORLOP_RUNTIME_START_CONTAINER:
 		kit_log("start", c ? c->name : "?");
-		c->state = 1;
-		c->started = (int64_t)h->now_wall(h);
+		if (kit.start_lost != 1) {
+			c->state = 1;
+			c->started = (int64_t)h->now_wall(h);
+		}
+		if (kit.start_lost) {
+			kit.start_lost = 0;
+			ojson_unref(out);
+			fakehost_reply_error(call, ECONNRESET, 0, "", "outcome unknown");
+			break;
+		}
 		(void)ojson_set(out, "user", kit_user());
 		kit_reply(call, out, NULL);
 		break;

@@ -1,6 +1,8 @@
 /* life.c - pods from pending to running, in crash loops, to their end, and over a daemon's restart. */
 #include "kit.h"
 
+#include "base/otime.h"
+
 static const char web[] = KIT_POD("\"containers\":[{\"name\":\"web\",\"image\":\"hello:1\"}]");
 
 static void test_start(void)
@@ -239,6 +241,29 @@ static void test_restart(void)
 	kit_end();
 }
 
+/* The runtime's process goes while it starts a container: whether it has is found out. */
+static void test_unanswered(void)
+{
+	char at[64];
+	int how;
+
+	for (how = 1; how <= 2; how++) {
+		kit_begin();
+		kit_load();
+		kit.start_lost = how;
+		fakehost_put(kit.fh, "pods", "default", "web", web);
+		kit_run(1000);
+		is_int(kit_count("create web"), 1, "%s: one container", how == 1 ? "not begun" : "begun");
+		is_int(kit_count("start web"), how == 1 ? 2 : 1, "started until it runs");
+		is_str(kit_condition("web", "Ready"), "True", "it is ready");
+		is_str(kit_get("web", "status.containerStatuses.0.user.linux.uid"), "7", "and known who it runs as");
+		is_int(fakehost_api_count(kit.fh, "Started container web"), 1, "told once");
+		otime_format(kit.c[0].started, at);
+		is_str(kit_get("web", "status.containerStatuses.0.state.running.startedAt"), at, "since when the runtime says");
+		kit_end();
+	}
+}
+
 static void test_changed(void)
 {
 	kit_begin();
@@ -381,6 +406,7 @@ int main(void)
 	test_delete();
 	test_vanished();
 	test_restart();
+	test_unanswered();
 	test_changed();
 	test_network();
 	test_class();

@@ -105,7 +105,7 @@ static void start_work(void *arg)
 				    j->sealed && j->shelter >= 0 ? RUNTIME_SEALED : NULL, NULL };
 	struct obuf out = OBUF_INIT;
 
-	j->result = run ? proc_here(j->o, j->rt, j->shelter, argv, env, NULL, 0, &out, &j->err) : orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
+	j->result = run ? proc_here(j->o, j->rt, j->shelter, NULL, argv, env, NULL, 0, &out, &j->err) : orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
 	obuf_done(&out);
 }
 

@@ -56,6 +56,7 @@ struct create_job {
 	int		sync_fd;
 	struct orlop_fdwatch *sync_watch;
 	struct orlop_timer *timer;	/* is conmon there? */
+	uint64_t	slept;		/* monitor_stuck() */
 	bool		started;
 	int		shelter;	/* our own descriptor */
 	uint64_t	shelter_sum;
@@ -90,7 +91,16 @@ static void create_free(struct create_job *j)
 static void wipe_work(void *arg)
 {
 	struct create_job *j = arg;
+	cleanup_free char *run = path_of(j->o, "run/%s", j->id);
+	cleanup_free char *exit_file = path_of(j->o, "exits/%s", j->id);
 
+	if (j->started) {
+		(void)cgroup_remove(j->o, j->cgroup);
+		if (run)
+			(void)ofile_remove_tree(AT_FDCWD, run);
+		if (exit_file)
+			(void)unlink(exit_file);
+	}
 	rootfs_unmount(j->dir);
 	(void)ofile_remove_tree(AT_FDCWD, j->dir);
 	(void)ofile_remove_tree(AT_FDCWD, j->rw);
@@ -123,18 +133,37 @@ static void create_deleted(void *arg, int32_t code, int32_t sig, const struct ob
 	create_wipe(arg);
 }
 
-/* It came to nothing: clean up, then answer with j->err. What conmon had begun the OCI runtime takes back. */
-static void create_fail(struct create_job *j)
+/*
+ * conmon may be gone and `create` go on without it: what that makes after a `delete` nobody would find. So it ends first;
+ * killed in the middle it leaves a first process that waits, and has not noted yet where.
+ */
+static void begun_work(void *arg)
 {
+	struct create_job *j = arg;
+
+	orphan_kill(j->o, j->id);
+	cgroup_kill(j->o, j->cgroup);
+}
+
+static void begun_ended(void *arg)
+{
+	struct create_job *j = arg;
 	cleanup_free char *run = path_of(j->o, "run");
 	const char *argv[] = { j->c->rt->program, "--root", run, "delete", "--force", j->c->id, NULL };
 
+	if (!run || proc_run(j->o, argv, handler_flags(j->o, j->c->rt), create_deleted, j, NULL))
+		create_wipe(j);
+}
+
+/* It came to nothing: clean up, then answer with j->err. What conmon had begun the OCI runtime takes back. */
+static void create_fail(struct create_job *j)
+{
 	if (j->sync_watch)
 		j->o->h->fd_unwatch(j->sync_watch);
 	j->sync_watch = NULL;
 	j->o->h->timer_free(j->timer);
 	j->timer = NULL;
-	if (!j->started || !run || proc_run(j->o, argv, handler_flags(j->o, j->c->rt), create_deleted, j, NULL))
+	if (!j->started || j->o->h->work(j->o->h, 0, begun_work, begun_ended, j))
 		create_wipe(j);
 }
 
@@ -212,7 +241,6 @@ static int conmon_start(struct create_job *j)
 	struct oci *o = j->o;
 	cleanup_free char *pidfile = omem_printf("%s/pid", j->dir);
 	cleanup_free char *conmon_pid = omem_printf("%s/conmon.pid", j->dir);
-	cleanup_free char *persist = omem_printf("%s/persist", j->dir);
 	cleanup_free char *exits = path_of(o, "exits");
 	cleanup_free char *run = path_of(o, "run");
 	cleanup_free char *log = omem_printf("k8s-file:%s", *j->log ? j->log : "/dev/null");
@@ -226,9 +254,8 @@ static int conmon_start(struct create_job *j)
 	int n = 0;
 	int e;
 
-	if (!pidfile || !conmon_pid || !persist || !exits || !run || !log)
+	if (!pidfile || !conmon_pid || !exits || !run || !log)
 		return orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
-	(void)mkdir(persist, 0700);
 	argv[n++] = o->conmon;
 	argv[n++] = "--api-version";
 	argv[n++] = "1";
@@ -249,7 +276,7 @@ static int conmon_start(struct create_job *j)
 	argv[n++] = "--exit-dir";
 	argv[n++] = exits;
 	argv[n++] = "--persist-dir";
-	argv[n++] = persist;
+	argv[n++] = j->rw;	/* there it notes that memory was short: the machine's restart forgets what is in the bundle */
 	argv[n++] = "--runtime-arg";
 	argv[n++] = "--root";
 	argv[n++] = "--runtime-arg";
@@ -274,7 +301,8 @@ static int conmon_start(struct create_job *j)
 	/* not 3 already: then it would stay close-on-exec */
 	fd = fcntl(sync[1], F_DUPFD_CLOEXEC, 4);
 	j->started = fd >= 0;
-	e = fd < 0 ? orlop_fail(&j->err, errno, 0, "", "pipe for conmon") : proc_here(o, j->rt, j->shelter, argv, env, &fd, 1, NULL, &j->err);
+	/* in the bundle: it leaves a file where it stands when memory was short */
+	e = fd < 0 ? orlop_fail(&j->err, errno, 0, "", "pipe for conmon") : proc_here(o, j->rt, j->shelter, j->dir, argv, env, &fd, 1, NULL, &j->err);
 	close(sync[1]);
 	if (fd >= 0)
 		close(fd);
@@ -289,6 +317,7 @@ static void create_work(void *arg)
 	cleanup_ojson struct ojson *container = NULL;
 	cleanup_ojson struct ojson *sandbox = NULL;
 	cleanup_ojson struct ojson *volumes = NULL;
+	cleanup_free char *ns = NULL;
 	uint64_t sum;
 	int e = ofile_mkdir_p(j->dir, 0711);
 
@@ -308,16 +337,13 @@ static void create_work(void *arg)
 		j->result = orlop_fail(&j->err, -e, 0, "", "cannot prepare %s", j->dir);
 		return;
 	}
-	if (j->userns) {
-		cleanup_free char *ns = omem_printf("%s/ns/user", j->ns_dir);
-
-		j->result = ns ? rootfs_mount(j->o->root, j->dir, j->rw, layers, ns, j->root_uid, j->root_gid, &j->err)
-			       : orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
-	} else {
-		j->result = rootfs_mount(j->o->root, j->dir, j->rw, layers, NULL, 0, 0, &j->err);
-	}
+	ns = j->userns ? omem_printf("%s/ns/user", j->ns_dir) : NULL;
+	if (j->userns && !ns)
+		j->result = orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
+	else
+		j->result = rootfs_mount(j->o->root, j->dir, j->rw, layers, ns, j->root_uid, j->root_gid, &j->err);
 	if (!j->result)
-		j->result = imagevols_mount(j->o->root, j->dir, volumes, container, &j->err);
+		j->result = imagevols_mount(j->o->root, j->dir, volumes, ns, container, &j->err);
 	if (!j->result)
 		j->result = config_write(j, image, container, sandbox);
 	/* what it mounts into the container must be what we see */
@@ -445,14 +471,22 @@ static void sync_readable(void *arg, int32_t fd, uint32_t events)
 	create_finish(j);
 }
 
-/* What conmon starts inherits its end of the pipe: that conmon was killed does not show there. */
+/*
+ * What conmon starts inherits its end of the pipe: that conmon was killed does not show there. Nor that `create` was, when
+ * it had made a first process: conmon reads what was said to stderr, and that process has it open and waits for its start.
+ */
 static void conmon_look(void *arg)
 {
 	struct create_job *j = arg;
 
-	if (!j->sync_watch || !monitor_dead(j->o, j->c))
+	if (!j->sync_watch)
 		return;
-	orlop_fail(&j->err, EIO, 0, "", "conmon ended without telling a container");
+	if (monitor_dead(j->o, j->c))
+		orlop_fail(&j->err, EIO, 0, "", "conmon ended without telling a container");
+	else if (monitor_stuck(j->o, j->c, &j->slept))
+		orlop_fail(&j->err, EIO, 0, "", "%s was killed while it made the container", j->rt->is_crun ? "crun" : "runc");
+	else
+		return;
 	create_fail(j);
 }
 

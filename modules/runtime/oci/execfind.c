@@ -19,16 +19,45 @@
 
 #define DEFAULT_PATH	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-/* 0: a file that may be executed; -ENOENT, -EACCES, … */
+static int open_in(int root, const char *path, uint64_t flags)
+{
+	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+}
+
+static bool is_there(int root, const char *path)
+{
+	cleanup_close int fd = open_in(root, path, O_PATH);
+
+	return fd >= 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+/* Who is to read a script has to be there: the kernel would say of the script that it is not. */
+static bool has_reader(int root, const char *path)
+{
+	cleanup_close int fd = open_in(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	char line[256] = "";
+	char *name = line + 2;
+
+	if (fd < 0 || read(fd, line, sizeof(line) - 1) < 3 || line[0] != '#' || line[1] != '!')
+		return true;
+	name += strspn(name, " \t");
+	name[strcspn(name, " \t\n")] = '\0';
+	return *name != '/' || is_there(root, name);
+}
+
+/* 0: a file that may be executed; -ENOENT, -EACCES, -ELIBACC: a script whose interpreter is not there, … */
 static int look(int root, const char *path)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	cleanup_close int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	cleanup_close int fd = open_in(root, path, O_PATH);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st))
 		return -errno;
-	return S_ISREG(st.st_mode) && (st.st_mode & 0111) ? 0 : -EACCES;
+	if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+		return -EACCES;
+	return has_reader(root, path) ? 0 : -ELIBACC;
 }
 
 static int look_in_path(int root, const char *dirs, const char *name)
@@ -42,8 +71,8 @@ static int look_in_path(int root, const char *dirs, const char *name)
 		if (n && snprintf(path, sizeof(path), "%.*s/%s", (int)n, dirs, name) < (int)sizeof(path)) {
 			int e = look(root, path);
 
-			if (!e)
-				return 0;
+			if (!e || e == -ELIBACC)
+				return e;
 			worst = e == -EACCES ? e : worst;
 		}
 		dirs += n + (dirs[n] == ':');
@@ -53,7 +82,9 @@ static int look_in_path(int root, const char *dirs, const char *name)
 
 void exec_words(const char *name, int e, char *buf, size_t size)
 {
-	if (e == -EACCES)
+	if (e == -ELIBACC)
+		snprintf(buf, size, "exec %.100s: no such file or directory", name);
+	else if (e == -EACCES)
 		snprintf(buf, size, "exec: \"%.100s\": permission denied", name);
 	else if (!strchr(name, '/'))
 		snprintf(buf, size, "exec: \"%.100s\": executable file not found in $PATH", name);
@@ -84,9 +115,9 @@ int exec_find(const struct container *c, const struct ojson *process, const char
 		e = look(root, path);
 	else
 		e = 0;
-	if (e != -ENOENT && e != -ENOTDIR && e != -EACCES)
+	if (e != -ENOENT && e != -ENOTDIR && e != -EACCES && e != -ELIBACC)
 		return 0;
 	exec_words(name, e, why, sizeof(why));
-	return orlop_fail(err, -e, 0, "", "failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: "
+	return orlop_fail(err, e == -ELIBACC ? ENOENT : -e, 0, "", "failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: "
 			  "unable to start container process: %s: unknown", why);
 }

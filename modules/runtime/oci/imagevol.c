@@ -3,7 +3,7 @@
  *
  * Each is an overlay of its own without an upper layer, at DIR/volumes/N of the container, from where the OCI runtime
  * binds it; a subPath is a bind of what is found below that, without leaving it. The mounts end with the container's
- * root filesystem.
+ * root filesystem. In a pod with users of its own the layers' owners are those users, as in its root filesystem.
  */
 #include "oci.h"
 
@@ -80,34 +80,47 @@ static int sub_mount(const char *dir, const char *sub, const char *to, struct or
 	return 0;
 }
 
-static int one_mount(const char *root, const char *dir, const struct ojson *layers, const char *to, struct orlop_error *err)
+static int one_mount(const char *root, const char *dir, const struct ojson *layers, const char *userns, const char *to, struct orlop_error *err)
 {
+	size_t n = ojson_count(layers);
 	struct obuf opt = OBUF_INIT;
+	bool mapped = userns && n;
 	int e = 0;
 
 	if (mkdir(to, 0755) && errno != EEXIST)
 		return orlop_fail(err, errno, 0, "", "cannot make %s", to);
+	if (mapped) {
+		e = layers_map(root, dir, layers, userns, n, err);
+		if (e)
+			return e;
+	}
 	obuf_puts(&opt, "lowerdir=");
-	for (size_t i = ojson_count(layers); i-- > 0;)
-		obuf_printf(&opt, "%s/l/%s:", root, ojson_cstr(ojson_index(layers, i), ""));
+	for (size_t i = n; i-- > 0;)
+		if (mapped)
+			obuf_printf(&opt, "%s/low/%zu:", dir, i);
+		else
+			obuf_printf(&opt, "%s/l/%s:", root, ojson_cstr(ojson_index(layers, i), ""));
 	/* without an upper layer an overlay has two at least */
-	obuf_printf(&opt, "%s/l/empty:%s/volumes/none", root, dir);
+	obuf_printf(&opt, "%s/l/empty:%s/none", root, dir);
 	e = obuf_err(&opt);
 	if (!e && opt.len >= 4096)
 		e = -E2BIG;
 	if (!e && mount("overlay", to, "overlay", MS_RDONLY | MS_NOEXEC | MS_NOSUID | MS_NODEV, opt.data))
 		e = -errno;
 	obuf_done(&opt);
-	return e ? orlop_fail(err, -e, 0, "", "mount of an image (%zu layers) at %s", ojson_count(layers), to) : 0;
+	if (mapped)
+		layers_unmap(dir, n);
+	return e ? orlop_fail(err, -e, 0, "", "mount of an image (%zu layers) at %s", n, to) : 0;
 }
 
-int imagevols_mount(const char *root, const char *dir, const struct ojson *layers, struct ojson *container,
+int imagevols_mount(const char *root, const char *dir, const struct ojson *layers, const char *userns, struct ojson *container,
 		    struct orlop_error *err)
 {
 	struct ojson *mounts = ojson_get(container, "mounts");
+	cleanup_free char *volumes = omem_printf("%s/volumes", dir);
 	char path[4096];
 	char sub[4096];
-	int e = 0;
+	int e = volumes ? 0 : orlop_fail(err, ENOMEM, 0, "", "no memory");
 
 	for (size_t i = 0; i < ojson_count(mounts) && !e; i++) {
 		struct ojson *m = ojson_index(mounts, i);
@@ -120,7 +133,7 @@ int imagevols_mount(const char *root, const char *dir, const struct ojson *layer
 		if (e)
 			return orlop_fail(err, -e, 0, "", "cannot make %s", path);
 		snprintf(path, sizeof(path), "%s/volumes/%zu", dir, i);
-		e = one_mount(root, dir, ojson_index(layers, i), path, err);
+		e = one_mount(root, volumes, ojson_index(layers, i), userns, path, err);
 		if (!e && *below) {
 			snprintf(sub, sizeof(sub), "%s/volumes/%zu.sub", dir, i);
 			e = sub_mount(path, below, sub, err);

@@ -78,6 +78,68 @@ bool monitor_dead(struct oci *o, const struct container *c)
 	return path && !access(path, F_OK) && !monitor_pid(o, c);
 }
 
+/* Field 6 of its stat; 0: it is gone. */
+static int session_of(int pid)
+{
+	char path[48];
+	struct obuf b = OBUF_INIT;
+	int session = 0;
+	char *p;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	/* state, parent, group, session */
+	if (!ofile_read(AT_FDCWD, path, 4096, &b) && (p = strrchr(b.data, ')')) && sscanf(p + 1, " %*c %*d %*d %d", &session) != 1)
+		session = 0;
+	obuf_done(&b);
+	return session;
+}
+
+/* Of its children `create` is in its session; a container's first process begins one of its own. */
+static bool makes(int pid)
+{
+	char path[64];
+	struct obuf b = OBUF_INIT;
+	bool does = true;
+	char *p;
+	char *end;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	if (!ofile_read(AT_FDCWD, path, 65536, &b)) {
+		int child;
+
+		does = false;
+		for (p = b.len ? b.data : NULL; p && (child = (int)strtol(p, &end, 10)) > 0; p = end)
+			does |= session_of(child) == session_of(pid);
+	}
+	obuf_done(&b);
+	return does;
+}
+
+/* How often it has slept, if it sleeps; 0: it does not. */
+static uint64_t slept(int pid)
+{
+	char path[48];
+	struct obuf b = OBUF_INIT;
+	const char *state;
+	const char *p;
+	uint64_t n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (!ofile_read(AT_FDCWD, path, 65536, &b) && (state = strstr(b.data, "\nState:\tS")) && (p = strstr(state, "\nvoluntary_ctxt_switches:")))
+		n = strtoull(p + 25, NULL, 10) + 1;
+	obuf_done(&b);
+	return n;
+}
+
+bool monitor_stuck(struct oci *o, const struct container *c, uint64_t *seen)
+{
+	int pid = monitor_pid(o, c);
+	uint64_t was = *seen;
+
+	*seen = pid && !makes(pid) ? slept(pid) : 0;
+	return *seen && *seen == was;
+}
+
 void monitor_watch(struct oci *o, struct container *c)
 {
 	int pid = monitor_pid(o, c);

@@ -182,9 +182,9 @@ const char *const *runtime_argv(const struct oci *o, const struct handler *rt, c
 #define PROC_HIDES	0x80000000u
 /*
  * On a worker: run to its end (killed after a minute), in @shelter if that is none of -1, else it hides by itself.
- * @env NULL: PATH only. @fds (NULL: none) become descriptors 3 and up; @out (or NULL): what it printed. 0, -EIO with @err: it failed; other -errno: it did not run.
+ * @dir NULL: where we are. @env NULL: PATH only. @fds (NULL: none) become descriptors 3 and up; @out (or NULL): what it printed. 0, -EIO with @err: it failed; other -errno: it did not run.
  */
-int proc_here(const struct oci *o, const struct handler *rt, int shelter, const char *const *argv, const char *const *env, const int *fds, uint32_t n_fds, struct obuf *out,
+int proc_here(const struct oci *o, const struct handler *rt, int shelter, const char *dir, const char *const *argv, const char *const *env, const int *fds, uint32_t n_fds, struct obuf *out,
 	      struct orlop_error *err);
 /* Run to its end with output captured. 0 (then @fn is called once) or -errno with @err. */
 int proc_run(struct oci *o, const char *const *argv, uint32_t flags, proc_fn fn, void *arg,
@@ -269,6 +269,8 @@ void monitor_watch(struct oci *o, struct container *c);
 void monitor_forget(struct oci *o, struct container *c);
 /* It was there and is no more. */
 bool monitor_dead(struct oci *o, const struct container *c);
+/* Nobody makes its container any more, and it sleeps as it did when it was last asked; @seen, 0 at first, is this function's. */
+bool monitor_stuck(struct oci *o, const struct container *c, uint64_t *seen);
 
 /* ---- user.c ------------------------------------------------------------------------------------- */
 
@@ -309,6 +311,9 @@ int64_t oom_lowest(uint64_t caps);
 int rootfs_mount(const char *root, const char *dir, const char *rw, const struct ojson *layers, const char *userns, uint32_t uid, uint32_t gid,
 		 struct orlop_error *err);
 void rootfs_unmount(const char *dir);
+/* The @n layers with their owners mapped into @userns, at DIR/low/I, until an overlay is made of them. An image without any has an empty one. */
+int layers_map(const char *root, const char *dir, const struct ojson *layers, const char *userns, size_t n, struct orlop_error *err);
+void layers_unmap(const char *dir, size_t n);
 /* Pin new namespaces as DIR/ns/{net,ipc,uts} with this host name. net only if @net. */
 int ns_pin(const char *dir, const char *hostname, bool net, bool ipc, struct orlop_error *err);
 void ns_unpin(const char *dir);
@@ -360,8 +365,8 @@ size_t imgref_name_len(const char *normalized);
 int imagevols_layers(struct oci *o, const struct ojson *config, struct ojson **ret, struct orlop_error *err);
 /* Does one of its mounts use the image? */
 bool imagevols_use(struct oci *o, const struct ojson *config, const struct image *img);
-/* Mounts them below DIR (worker); the mounts of @container become ordinary ones of host paths. */
-int imagevols_mount(const char *root, const char *dir, const struct ojson *layers, struct ojson *container,
+/* Mounts them below DIR (worker), for @userns as rootfs_mount(); the mounts of @container become ordinary ones of host paths. */
+int imagevols_mount(const char *root, const char *dir, const struct ojson *layers, const char *userns, struct ojson *container,
 		    struct orlop_error *err);
 void imagevols_unmount(const char *dir);
 
@@ -406,6 +411,8 @@ void event_add(struct oci *o, const char *type, const char *container, const cha
 void orphans_start(struct oci *o);
 /* A container that is no more had this cgroup: the pod's, above it, may be left. Before orphans_start. */
 void orphan_cgroup(struct oci *o, const char *cgroup);
+/* Ends what was begun to make a container that is not to be: its monitor, `create`, a first process that waits. On a worker. */
+void orphan_kill(const struct oci *o, const char *id);
 void orphans_stop(struct oci *o);
 
 /* ---- exec.c ----------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /*
- * orphan.c - what the OCI runtime still holds and we have no container for.
+ * orphan.c - what the OCI runtime still holds and we have no container for, and what a `create` that came to nothing left.
  *
  * A daemon killed in the middle of `create` leaves a monitor and a first process that waits for a
  * start which never comes. They are deleted when we begin, and a few times more a little later, for a
@@ -9,6 +9,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,10 +25,48 @@
 #define AGAIN_NS	5000000000ull
 #define LOOKS		4
 
+#define KILL_ROUNDS	50
+
 struct orphan {
 	struct oci	*o;
 	char		id[OCI_ID_LEN + 1];
 };
+
+/* Is it of this container, and of ours: others may run one of the same id elsewhere. */
+static bool bears_id(const struct oci *o, int proc, const char *pid, const char *id)
+{
+	struct obuf b = OBUF_INIT;
+	char path[32];
+	bool does;
+
+	snprintf(path, sizeof(path), "%.16s/cmdline", pid);
+	does = !ofile_read(proc, path, 65536, &b) && b.len && memmem(b.data, b.len, id, OCI_ID_LEN) &&
+	       memmem(b.data, b.len, o->root, strlen(o->root));
+	obuf_done(&b);
+	return does;
+}
+
+void orphan_kill(const struct oci *o, const char *id)
+{
+	cleanup_dir DIR *dp = opendir("/proc");
+	struct dirent *d;
+	bool found = dp != NULL;
+	int round;
+
+	/* what was just being forked is seen by the next round */
+	for (round = 0; found && round < KILL_ROUNDS; round++) {
+		found = false;
+		rewinddir(dp);
+		while ((d = readdir(dp))) {
+			int pid = atoi(d->d_name);
+
+			if (pid > 1 && pid != getpid() && bears_id(o, dirfd(dp), d->d_name, id))
+				found |= !kill(pid, SIGKILL);
+		}
+		if (found)
+			(void)usleep(1000u << (round < 5 ? round : 5));
+	}
+}
 
 static void orphan_deleted(void *arg, int32_t code, int32_t sig, const struct obuf *out)
 {
@@ -138,22 +179,35 @@ static const struct handler *orphan_handler(struct oci *o, const char *id)
 	return o->handler;
 }
 
+static void orphan_work(void *arg)
+{
+	struct orphan *p = arg;
+
+	orphan_kill(p->o, p->id);
+}
+
+static void orphan_killed(void *arg)
+{
+	struct orphan *p = arg;
+	struct oci *o = p->o;
+	const struct handler *rt = orphan_handler(o, p->id);
+	cleanup_free char *run = path_of(o, "run");
+	const char *argv[] = { rt->program, "--root", run, "delete", "--force", p->id, NULL };
+
+	if (!run || proc_run(o, argv, handler_flags(o, rt), orphan_deleted, p, NULL))
+		omem_free(p);
+}
+
 static void orphan_delete(struct oci *o, const char *id)
 {
-	const struct handler *rt = orphan_handler(o, id);
-	cleanup_free char *run = path_of(o, "run");
 	struct orphan *p = OMEM_NEW(struct orphan);
-	const char *argv[] = { rt->program, "--root", run, "delete", "--force", NULL, NULL };
 
-	if (!run || !p) {
-		omem_free(p);
+	if (!p)
 		return;
-	}
 	parent_note(o, id);
 	p->o = o;
 	memcpy(p->id, id, OCI_ID_LEN);
-	argv[5] = p->id;
-	if (proc_run(o, argv, handler_flags(o, rt), orphan_deleted, p, NULL))
+	if (o->h->work(o->h, 0, orphan_work, orphan_killed, p))
 		omem_free(p);
 }
 

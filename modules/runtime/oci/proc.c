@@ -182,7 +182,7 @@ void proc_first_line(const struct obuf *out, char *buf, size_t size)
 
 #define HERE_MS		60000
 
-static int spawn_here(const char *const *argv, const char *const *env, const int *fds, uint32_t n_fds, int out, pid_t *ret)
+static int spawn_here(const char *const *argv, const char *dir, const char *const *env, const int *fds, uint32_t n_fds, int out, pid_t *ret)
 {
 	static const char *const path_only[] = { "PATH=" PROC_PATH, NULL };
 	posix_spawn_file_actions_t a;
@@ -205,6 +205,8 @@ static int spawn_here(const char *const *argv, const char *const *env, const int
 	e = posix_spawn_file_actions_addopen(&a, 0, "/dev/null", O_RDWR, 0);
 	for (i = 1; i < 3 && !e; i++)
 		e = out >= 0 ? posix_spawn_file_actions_adddup2(&a, out, (int)i) : posix_spawn_file_actions_adddup2(&a, 0, (int)i);
+	if (!e && dir)
+		e = posix_spawn_file_actions_addchdir_np(&a, dir);
 	/* @fds are above 2 + n_fds: the caller's duplicates */
 	for (i = 0; i < n_fds && !e; i++)
 		e = posix_spawn_file_actions_adddup2(&a, fds[i], (int)(3 + i));
@@ -259,7 +261,7 @@ static int wait_here(pid_t pid, int from, struct obuf *out)
 	return status;
 }
 
-int proc_here(const struct oci *o, const struct handler *rt, int shelter, const char *const *argv, const char *const *env, const int *fds, uint32_t n_fds, struct obuf *out,
+int proc_here(const struct oci *o, const struct handler *rt, int shelter, const char *dir, const char *const *argv, const char *const *env, const int *fds, uint32_t n_fds, struct obuf *out,
 	      struct orlop_error *err)
 {
 	const char *started[RUNTIME_ARGS];
@@ -275,11 +277,11 @@ int proc_here(const struct oci *o, const struct handler *rt, int shelter, const 
 	if (out)
 		(void)fcntl(pipefd[0], F_SETFL, O_NONBLOCK);
 	if (shelter >= 0 && !shelter_enter(shelter, &home)) {
-		e = spawn_here(argv, env, fds, n_fds, pipefd[1], &pid);
+		e = spawn_here(argv, dir, env, fds, n_fds, pipefd[1], &pid);
 		if (shelter_leave(home))
 			OLOG(o->h, ERR, "thread_lost", "text=\"a worker cannot leave a mount namespace\"");
 	} else {
-		e = spawn_here(runtime_argv(o, rt, argv, started), env, fds, n_fds, pipefd[1], &pid);
+		e = spawn_here(runtime_argv(o, rt, argv, started), dir, env, fds, n_fds, pipefd[1], &pid);
 	}
 	if (out)
 		close(pipefd[1]);

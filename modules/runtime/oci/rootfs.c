@@ -54,7 +54,7 @@ static void layer_path(const char *root, const char *dir, const struct ojson *la
 }
 
 /* The overlay keeps what it was made of: the copies need no name any more. */
-static void low_unmount(const char *dir, size_t n)
+void layers_unmap(const char *dir, size_t n)
 {
 	char path[4096];
 	size_t i;
@@ -68,8 +68,7 @@ static void low_unmount(const char *dir, size_t n)
 	(void)rmdir(path);
 }
 
-static int low_mount(const char *root, const char *dir, const struct ojson *layers, const char *userns, size_t n,
-		     struct orlop_error *err)
+int layers_map(const char *root, const char *dir, const struct ojson *layers, const char *userns, size_t n, struct orlop_error *err)
 {
 	cleanup_close int ns = open(userns, O_RDONLY | O_CLOEXEC);
 	char from[4096];
@@ -85,7 +84,7 @@ static int low_mount(const char *root, const char *dir, const struct ojson *laye
 		e = idmap_at(from, to, ns, err);
 	}
 	if (e)
-		low_unmount(dir, n);
+		layers_unmap(dir, n);
 	return e;
 }
 
@@ -109,7 +108,7 @@ int rootfs_mount(const char *root, const char *dir, const char *rw, const struct
 	if (userns) {
 		if (chown(upper, uid, gid) || chown(work, uid, gid))
 			return orlop_fail(err, errno, 0, "", "cannot give %s away", upper);
-		e = low_mount(root, dir, layers, userns, n, err);
+		e = layers_map(root, dir, layers, userns, n, err);
 		if (e)
 			return e;
 	}
@@ -136,7 +135,7 @@ int rootfs_mount(const char *root, const char *dir, const char *rw, const struct
 	}
 	obuf_done(&opt);
 	if (userns)
-		low_unmount(dir, n);
+		layers_unmap(dir, n);
 	if (e)
 		return orlop_fail(err, -e, 0, "", "mount of the root filesystem in %s (%zu layers)", dir, n);
 	return 0;

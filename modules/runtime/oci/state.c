@@ -141,7 +141,7 @@ void container_note(struct oci *o, const struct container *c)
 
 void container_note_start(struct oci *o, const struct container *c)
 {
-	cleanup_free char *path = path_of(o, "containers/%s/started", c->id);
+	cleanup_free char *path = path_of(o, "rw/%s/started", c->id);
 	char text[32];
 	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)c->started_ns);
 
@@ -149,11 +149,27 @@ void container_note_start(struct oci *o, const struct container *c)
 		container_note(o, c);
 }
 
-/* After a reboot nobody knows: then it was started when it was made. */
+/*
+ * Nobody noted the start, for we died meanwhile: by starting a container the OCI runtime takes its FIFO away, and of that
+ * the time is left. 0: it waits for its start, or the machine was started anew.
+ */
+static uint64_t start_seen(struct oci *o, const struct container *c)
+{
+	cleanup_free char *dir = path_of(o, "run/%s", c->id);
+	cleanup_free char *fifo = path_of(o, "run/%s/exec.fifo", c->id);
+	struct stat st;
+	uint64_t at;
+
+	if (!dir || !fifo || !access(fifo, F_OK) || stat(dir, &st))
+		return 0;
+	at = (uint64_t)st.st_mtim.tv_sec * 1000000000ull + (uint64_t)st.st_mtim.tv_nsec;
+	return at > c->created_ns ? at : c->created_ns;
+}
+
 static void start_load(struct oci *o, struct container *c)
 {
 	cleanup_free char *dir = path_of(o, "containers/%s", c->id);
-	cleanup_free char *path = path_of(o, "containers/%s/started", c->id);
+	cleanup_free char *path = path_of(o, "rw/%s/started", c->id);
 	cleanup_obuf struct obuf b = OBUF_INIT;
 
 	if (c->state != OCI_CREATED || c->start_error || !dir || !path)
@@ -161,7 +177,9 @@ static void start_load(struct oci *o, struct container *c)
 	if (!ofile_read(AT_FDCWD, path, 32, &b) && b.len)
 		c->started_ns = strtoull(obuf_cstr(&b), NULL, 10);
 	else if (access(dir, F_OK))
-		c->started_ns = c->created_ns;
+		c->started_ns = c->created_ns;	/* the machine went before the note was on disk */
+	else
+		c->started_ns = start_seen(o, c);
 	if (c->started_ns)
 		c->state = OCI_RUNNING;
 }
@@ -276,7 +294,7 @@ static int container_load(struct oci *o, const char *id, const struct ojson *j)
 		c->exit_code = 255;
 		container_ended(o, c);
 	}
-	/* it was started, and we died before we could note it */
+	/* it was started, and where is not seen */
 	if (c->state == OCI_CREATED && !c->start_error && !waits_for_start(c->pid, c->id)) {
 		c->state = OCI_RUNNING;
 		c->started_ns = c->created_ns;
@@ -330,6 +348,7 @@ static void leftover_remove(struct oci *o, const char *kind, const char *id)
 		return;
 	OLOG(o->h, INFO, "leftover_removed", "dir=%s", dir);
 	if (!strcmp(kind, "containers")) {
+		orphan_kill(o, id);
 		leftover_cgroup(o, dir);
 		rootfs_unmount(dir);
 	} else if (!strcmp(kind, "sandboxes")) {

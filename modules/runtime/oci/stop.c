@@ -129,7 +129,7 @@ static void kill_rest(struct oci *o, const struct container *c)
 /* @filed: by its exit file, which says the same when we are asked after a restart. */
 static void ended(struct oci *o, struct container *c, bool filed)
 {
-	cleanup_free char *oom = path_of(o, "containers/%s/persist/oom", c->id);
+	cleanup_free char *oom = path_of(o, "rw/%s/oom", c->id);
 
 	monitor_forget(o, c);
 	c->state = OCI_EXITED;

@@ -281,17 +281,38 @@ static bool claim_restrict(struct looking *l, struct sd_claim *k, const struct o
 	return err ? said(l, "no memory", none, "") : true;
 }
 
-static bool claim_look(struct looking *l, struct orlop_bytes name)
+/* Was it made for this very pod? */
+static bool is_owned(const struct orlop_object *pvc, const struct sd_pod *p)
 {
+	struct orlop_bytes owners = { "[]", 2 }, uid, v;
+	struct oscan_iter it;
+
+	(void)OSCAN_FIND_MEMBERS(pvc->json, &owners, "metadata", "ownerReferences");
+	for (oscan_begin(&it, owners); oscan_next(&it) > 0;)
+		if (oscan_get(it.value, "controller", &v) && ostr_is(v.p, v.len, "true"))
+			return p->uid && oscan_get(it.value, "uid", &uid) && oscan_string_is_cstr(uid, p->uid);
+	return false;
+}
+
+static bool claim_look(struct looking *l, const struct sd_use *use)
+{
+	struct orlop_bytes name = use->name;
 	struct sd_claim *k = &l->c->v[l->c->n++];
 	struct orlop_object *pvc = l->s->h->snapshot_get(l->snap[SD_V_CLAIMS], l->p->ns, name);
 	struct orlop_bytes volume, phase, v;
 
 	k->name = name;
+	if (!pvc && use->ephemeral)
+		return said(l, "waiting for ephemeral volume controller to create the persistentvolumeclaim \"", name, "\"");
 	if (!pvc)
 		return said(l, "persistentvolumeclaim \"", name, "\" not found");
 	if (OSCAN_FIND_MEMBERS(pvc->json, &v, "metadata", "deletionTimestamp"))
 		return said(l, "persistentvolumeclaim \"", name, "\" is being deleted");
+	if (use->ephemeral && !is_owned(pvc, l->p)) {
+		(void)snprintf(l->why, l->size, "PVC %.*s/%.*s was not created for pod %.*s/%.*s (pod is not owner)", (int)l->p->ns.len, l->p->ns.p,
+			       (int)name.len, name.p, (int)l->p->ns.len, l->p->ns.p, (int)l->p->name.len, l->p->name.p);
+		return false;
+	}
 	if (!claim_restrict(l, k, pvc))
 		return false;
 	volume = plain_at(pvc->json, "spec", "volumeName");
@@ -315,17 +336,17 @@ bool sd_claims_look(struct sd *s, struct sd_pod *p, char *why, size_t size)
 
 	sd_claims_free(p->claims);
 	p->claims = NULL;
-	if (!p->spec->n_claims || p->profile->no_filter & SD_BIT(SD_P_VOLUMES))
+	if (!p->load->n_claims || p->profile->no_filter & SD_BIT(SD_P_VOLUMES))
 		return true;
-	l.c = omem_zalloc(sizeof(*l.c) + p->spec->n_claims * sizeof(l.c->v[0]));
+	l.c = omem_zalloc(sizeof(*l.c) + p->load->n_claims * sizeof(l.c->v[0]));
 	if (!l.c)
 		return said(&l, "no memory", (struct orlop_bytes){ "", 0 }, "");
 	oarena_init(&l.c->mem, 0);
 	for (uint32_t i = 0; ready && i < SD_VOLUME_RESOURCES; i++)
 		if (s->h->snapshot_open(s->volumes[i], &l.snap[i]))
 			ready = said(&l, resources[i], (struct orlop_bytes){ "", 0 }, " cannot be read");
-	for (uint32_t i = 0; ready && i < p->spec->n_claims; i++)
-		ready = claim_look(&l, p->spec->claims[i]);
+	for (uint32_t i = 0; ready && i < p->load->n_claims; i++)
+		ready = claim_look(&l, &p->load->claims[i]);
 	for (uint32_t i = 0; i < SD_VOLUME_RESOURCES; i++)
 		s->h->snapshot_close(l.snap[i]);
 	p->claims = l.c;

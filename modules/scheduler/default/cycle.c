@@ -92,9 +92,15 @@ static enum sd_plugin filter_as_is(struct sd_cycle *cy, const struct sd_node *n,
 
 	if (r != SD_FEASIBLE)
 		return r;
+	if (!(cy->profile->no_filter & SD_BIT(SD_P_RESTRICTIONS)) && sd_disk_taken(cy->p, n)) {
+		why->unresolvable = false;
+		why->text = "node(s) had no available disk";
+		return why->plugin = SD_P_RESTRICTIONS;
+	}
 	if (cy->p->claims && !(cy->profile->no_filter & SD_BIT(SD_P_RESTRICTIONS)) &&
 	    sd_claims_taken(cy->c, cy->p)) {
 		why->unresolvable = false;
+		why->text = NULL;
 		return why->plugin = SD_P_RESTRICTIONS;
 	}
 	if (cy->p->claims && !(cy->profile->no_filter & SD_BIT(SD_P_LIMITS)) && sd_over_limit(cy->c, cy->p, n)) {

@@ -93,7 +93,7 @@ static void schedule_one(struct sd *s, struct sd_pod *p)
 	char why[400];
 	uint32_t n;
 
-	if (p->spec->n_claims && !sd_claims_synced(s)) {
+	if (p->load->n_claims && !sd_claims_synced(s)) {
 		(void)sd_queue_retry(&s->queue, p, began);
 		return;
 	}

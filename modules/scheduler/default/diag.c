@@ -60,7 +60,7 @@ void sd_diag_add(struct sd_diag *d, const struct sd_why *why)
 		d->how[why->how]++;
 		return;
 	}
-	if (why->plugin == SD_P_VOLUMES || why->plugin == SD_P_OTHER) {
+	if (why->plugin == SD_P_VOLUMES || why->plugin == SD_P_OTHER || (why->plugin == SD_P_RESTRICTIONS && why->text)) {
 		sd_diag_text(d, why->text ? why->text : "", 1);
 		return;
 	}

@@ -28,7 +28,7 @@ static int explain_object(struct sd *s, const struct orlop_object *o, struct obu
 	if (r)
 		return r;
 	p.profile = &s->profiles[0];
-	r = sd_load_new(spec, &p.load);
+	r = sd_load_new(spec, p.name, &p.load);
 	(void)OSCAN_FIND_MEMBERS(o->json, &labels, "metadata", "labels");
 	if (!r)
 		r = sd_labels_new(labels, &p.labels);

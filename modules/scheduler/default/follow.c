@@ -201,7 +201,7 @@ static int parts_new(struct sd *s, struct sd_pod *p, const struct view *v, struc
 	if (!r)
 		r = sd_terms_new(&s->cluster, &as, v->spec, &ret->terms);
 	if (!r)
-		r = sd_load_new(v->spec, &ret->load);
+		r = sd_load_new(v->spec, p->name, &ret->load);
 	if (r) {
 		sd_terms_free(&s->cluster, ret->terms);
 		omem_free(ret->labels);

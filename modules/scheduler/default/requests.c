@@ -307,31 +307,53 @@ static char *text_keep(char **at, struct orlop_bytes *b)
 	return p;
 }
 
-/* The claims among the volumes: written to @out if it is not NULL; their number. */
-static uint32_t claims_of(struct sum *s, struct orlop_bytes volumes, struct orlop_bytes *out)
+/* As the controller that makes it calls it: "POD-VOLUME". */
+static struct orlop_bytes claim_name(struct sum *s, struct orlop_bytes pod, struct orlop_bytes volume)
 {
-	struct orlop_bytes v;
+	struct orlop_bytes name = { "", 0 };
+	char *p = oarena_alloc(s->mem, pod.len + volume.len + 1);
+
+	if (!p) {
+		s->err = -ENOMEM;
+		return name;
+	}
+	memcpy(p, pod.p ? pod.p : "", pod.len);
+	p[pod.len] = '-';
+	memcpy(p + pod.len + 1, volume.p ? volume.p : "", volume.len);
+	return (struct orlop_bytes){ p, pod.len + 1 + volume.len };
+}
+
+/* The claims among the volumes: written to @out if it is not NULL; their number. */
+static uint32_t claims_of(struct sum *s, struct orlop_bytes pod, struct orlop_bytes volumes, struct sd_use *out)
+{
+	struct orlop_bytes v, claim;
 	struct oscan_iter it;
 	uint32_t n = 0;
 
 	for (oscan_begin(&it, volumes); volumes.p && oscan_next(&it) > 0;) {
-		if (!OSCAN_FIND(it.value, &v, "persistentVolumeClaim", "claimName"))
-			continue;
-		if (out)
-			out[n] = sd_text(s->mem, v, &s->err);
-		n++;
+		if (OSCAN_FIND(it.value, &v, "persistentVolumeClaim", "claimName")) {
+			if (out)
+				out[n] = (struct sd_use){ .name = sd_text(s->mem, v, &s->err) };
+			n++;
+		} else if (oscan_get(it.value, "ephemeral", &claim)) {
+			if (out)
+				out[n] = (struct sd_use){ .name = claim_name(s, pod, sd_text_at(s->mem, it.value, "name", &s->err)),
+							  .ephemeral = true };
+			n++;
+		}
 	}
 	return n;
 }
 
-static int load_pack(struct sum *s, struct orlop_bytes containers, struct orlop_bytes inits,
+static int load_pack(struct sum *s, struct orlop_bytes pod, struct orlop_bytes containers, struct orlop_bytes inits,
 		     struct orlop_bytes volumes, struct sd_load **ret)
 {
 	uint32_t n_ports = ports_of(containers, false, NULL), n_side = ports_of(inits, true, NULL);
-	uint32_t n_claims = claims_of(s, volumes, NULL);
+	uint32_t n_claims = claims_of(s, pod, volumes, NULL), n_disks = sd_disks_read(s->mem, volumes, NULL, &s->err);
 	size_t size = sizeof(struct sd_load) + s->n * sizeof(struct sd_amount) +
-		      ((size_t)n_ports + n_side) * sizeof(struct sd_port) + n_claims * sizeof(struct orlop_bytes);
-	struct orlop_bytes *claims = NULL;
+		      ((size_t)n_ports + n_side) * sizeof(struct sd_port) + n_claims * sizeof(struct sd_use) + n_disks * sizeof(struct sd_disk);
+	struct sd_use *claims = NULL;
+	struct sd_disk *disks = NULL;
 	struct sd_port *scratch = NULL;
 	struct sd_load *l;
 	char *text;
@@ -348,14 +370,22 @@ static int load_pack(struct sum *s, struct orlop_bytes containers, struct orlop_
 		claims = oarena_alloc(s->mem, n_claims * sizeof(*claims));
 		if (!claims)
 			return -ENOMEM;
-		(void)claims_of(s, volumes, claims);
-		if (s->err)
-			return s->err;
+		(void)claims_of(s, pod, volumes, claims);
 	}
+	if (n_disks) {
+		disks = oarena_alloc(s->mem, n_disks * sizeof(*disks));
+		if (!disks)
+			return -ENOMEM;
+		(void)sd_disks_read(s->mem, volumes, disks, &s->err);
+	}
+	if (s->err)
+		return s->err;
 	for (uint32_t i = 0; i < s->n; i++)
 		size += s->ext[i].name.len;
 	for (uint32_t i = 0; i < n_claims; i++)
-		size += claims[i].len;
+		size += claims[i].name.len;
+	for (uint32_t i = 0; i < n_disks; i++)
+		size += disks[i].id.len;
 	for (uint32_t i = 0; i < n_ports; i++)
 		size += scratch[i].ip.len;
 	l = omem_zalloc(size);
@@ -368,8 +398,9 @@ static int load_pack(struct sum *s, struct orlop_bytes containers, struct orlop_
 	l->nz_memory = s->v[NZ_MEM];
 	l->ext = (struct sd_amount *)(void *)(l + 1);
 	l->ports = (struct sd_port *)(void *)(l->ext + s->n);
-	l->claims = (struct orlop_bytes *)(void *)(l->ports + n_ports);
-	text = (char *)(l->claims + n_claims);
+	l->claims = (struct sd_use *)(void *)(l->ports + n_ports);
+	l->disks = (struct sd_disk *)(void *)(l->claims + n_claims);
+	text = (char *)(l->disks + n_disks);
 	for (uint32_t i = 0; i < s->n; i++) {
 		if (!s->ext[i].v)
 			continue;
@@ -383,14 +414,19 @@ static int load_pack(struct sum *s, struct orlop_bytes containers, struct orlop_
 	l->n_ports = n_ports;
 	for (uint32_t i = 0; i < n_claims; i++) {
 		l->claims[i] = claims[i];
-		text_keep(&text, &l->claims[i]);
+		text_keep(&text, &l->claims[i].name);
 	}
 	l->n_claims = n_claims;
+	for (uint32_t i = 0; i < n_disks; i++) {
+		l->disks[i] = disks[i];
+		text_keep(&text, &l->disks[i].id);
+	}
+	l->n_disks = n_disks;
 	*ret = l;
 	return 0;
 }
 
-int sd_load_new(struct orlop_bytes spec, struct sd_load **ret)
+int sd_load_new(struct orlop_bytes spec, struct orlop_bytes name, struct sd_load **ret)
 {
 	struct orlop_bytes containers = { NULL, 0 }, inits = { NULL, 0 };
 	struct orlop_bytes overhead = { NULL, 0 }, whole = { NULL, 0 }, volumes = { NULL, 0 };
@@ -421,7 +457,7 @@ int sd_load_new(struct orlop_bytes spec, struct sd_load **ret)
 		sum_read(&over, overhead, false);
 		sum_add(&all, &over);
 	}
-	r = all.err ? all.err : load_pack(&all, containers, inits, volumes, ret);
+	r = all.err ? all.err : load_pack(&all, name, containers, inits, volumes, ret);
 	oarena_done(&mem);
 	return r;
 }

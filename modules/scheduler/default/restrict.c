@@ -1,6 +1,6 @@
 /*
  * restrict.c - VolumeRestrictions and NodeVolumeLimits: claims that one pod has alone, and how many volumes of
- * a driver a node can have attached.
+ * a driver a node can have attached. Disks that pods name themselves: disk.c.
  *
  * Which pods use which claim is counted where pods are counted; what a claim stands for is looked up when a limit
  * makes it matter, and again after something about volumes changed.
@@ -98,15 +98,17 @@ int sd_used_count(struct sd_cluster *c, const struct sd_pod *p, int by)
 {
 	const struct sd_load *l = p->load;
 
+	if (by < 0 && l->n_disks)
+		c->claim_freed = true;
 	for (uint32_t i = 0; i < l->n_claims; i++) {
 		if (by < 0) {
-			used_drop(c, p->ns, l->claims[i]);
+			used_drop(c, p->ns, l->claims[i].name);
 			continue;
 		}
-		if (used_add(c, p->ns, l->claims[i]) == 0)
+		if (used_add(c, p->ns, l->claims[i].name) == 0)
 			continue;
 		while (i--)
-			used_drop(c, p->ns, l->claims[i]);
+			used_drop(c, p->ns, l->claims[i].name);
 		return -ENOMEM;
 	}
 	return 0;
@@ -232,7 +234,7 @@ static bool over(struct sd_cluster *c, const struct sd_pod *p, const struct sd_n
 		const struct sd_pod *q = OLIST_ENTRY(at, struct sd_pod, on_node);
 
 		for (uint32_t i = 0; q != p && i < q->load->n_claims; i++) {
-			const struct used *u = used_known(c, q->ns, q->load->claims[i]);
+			const struct used *u = used_known(c, q->ns, q->load->claims[i].name);
 
 			if (u && u->source && ostr_eq(u->source, u->driver_len, l->driver.p, l->driver.len) &&
 			    attached_add(c, &there, id_of(u->source, strlen(u->source))))

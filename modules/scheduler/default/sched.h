@@ -33,6 +33,19 @@ struct sd_port {
 	struct orlop_bytes ip;		/* empty: every address */
 };
 
+/* A disk that a volume names itself; the same: kind and id. */
+struct sd_disk {
+	uint32_t	kind;		/* disk.c's */
+	bool		read_only;
+	struct orlop_bytes id;
+};
+
+/* A claim among the volumes. */
+struct sd_use {
+	struct orlop_bytes name;
+	bool		ephemeral;	/* made for this pod alone */
+};
+
 /* One allocation; freed with omem_free(). */
 struct sd_load {
 	int64_t		cpu_milli;
@@ -43,22 +56,27 @@ struct sd_load {
 	uint32_t	n_ext;
 	uint32_t	n_ports;
 	uint32_t	n_claims;	/* PersistentVolumeClaims among the volumes */
-	uint32_t	reserved0;
+	uint32_t	n_disks;
 	struct sd_amount *ext;
 	struct sd_port	*ports;
-	struct orlop_bytes *claims;
+	struct sd_use	*claims;
+	struct sd_disk	*disks;
 };
 
 /*
  * sd_load_new - requests of a pod as upstream counts them
  *
  * @spec  the pod's spec as JSON
+ * @name  the pod's: its ephemeral claims are called by it
  *
  * max(sum of containers + sidecars, the most any init container needs beside the sidecars before it),
  * what the pod as a whole asks for instead, plus overhead. 0 or -ENOMEM.
  * Source: k8s.io/component-helpers/resource, PodRequests.
  */
-int sd_load_new(struct orlop_bytes spec, struct sd_load **ret);
+int sd_load_new(struct orlop_bytes spec, struct orlop_bytes name, struct sd_load **ret);
+
+/* The disks among volumes: written to @out if it is not NULL; their number. */
+uint32_t sd_disks_read(struct oarena *mem, struct orlop_bytes volumes, struct sd_disk *out, int *err);
 
 /* A resource.Quantity in thousandths, or in whole units rounded up; 0 if it is none. */
 int64_t sd_quantity_milli(struct orlop_bytes v);
@@ -108,7 +126,6 @@ struct sd_spec {
 	uint32_t	n_tolerations;
 	uint32_t	n_images;
 	uint32_t	n_gates;
-	uint32_t	n_claims;	/* PersistentVolumeClaims among the volumes */
 	uint32_t	n_only;
 	bool		has_required;	/* an empty list of terms matches nothing */
 	bool		only;		/* metadata.name restricts it to the @n_only nodes named */
@@ -119,7 +136,6 @@ struct sd_spec {
 	struct sd_toleration *tolerations;
 	struct orlop_bytes *images;	/* normalized: with tag */
 	struct orlop_bytes *only_names;
-	struct orlop_bytes *claims;
 };
 
 /* 0 or -ENOMEM */

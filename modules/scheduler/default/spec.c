@@ -206,21 +206,6 @@ static void tolerations_read(struct sd_spec *s, struct orlop_bytes list, int *er
 	}
 }
 
-static void volumes_read(struct sd_spec *s, struct orlop_bytes list, int *err)
-{
-	struct orlop_bytes name;
-	struct oscan_iter it;
-
-	s->n_claims = 0;
-	for (oscan_begin(&it, list); oscan_next(&it) > 0;)
-		s->n_claims += OSCAN_FIND(it.value, &name, "persistentVolumeClaim", "claimName");
-	s->claims = sd_array(&s->mem, s->n_claims, sizeof(*s->claims), err);
-	s->n_claims = 0;
-	for (oscan_begin(&it, list); s->claims && oscan_next(&it) > 0;)
-		if (OSCAN_FIND(it.value, &name, "persistentVolumeClaim", "claimName"))
-			s->claims[s->n_claims++] = sd_text(&s->mem, name, err);
-}
-
 static void selector_read(struct sd_spec *s, struct orlop_bytes map, int *err)
 {
 	struct oscan_iter it;
@@ -327,8 +312,6 @@ int sd_spec_new(struct orlop_bytes spec, struct sd_spec **ret)
 			selector_read(s, it.value, &err);
 		else if (oscan_string_is_cstr(it.key, "affinity"))
 			affinity_read(s, it.value, &err);
-		else if (oscan_string_is_cstr(it.key, "volumes"))
-			volumes_read(s, it.value, &err);
 		else if (oscan_string_is_cstr(it.key, "nodeName"))
 			s->node_name = sd_text(&s->mem, it.value, &err);
 		else if (oscan_string_is_cstr(it.key, "schedulingGates"))

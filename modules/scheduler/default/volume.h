@@ -45,6 +45,8 @@ int sd_volume_read(struct oarena *mem, struct orlop_bytes name, struct orlop_byt
 int sd_topologies_read(struct oarena *mem, struct orlop_bytes list, struct sd_claim *ret);
 /* The volume of the list that a claim would get on a node; NULL: none. */
 const struct sd_volume *sd_claim_volume(const struct sd_claim *k, const struct sd_node *n);
+/* Has the node a disk that the pod wants for another one, and not both for reading (disk.c)? */
+bool sd_disk_taken(const struct sd_pod *p, const struct sd_node *n);
 /* Does another pod use a claim that is for one pod alone? */
 bool sd_claims_taken(const struct sd_cluster *c, const struct sd_pod *p);
 /* Would the node have more volumes attached than its drivers allow? */

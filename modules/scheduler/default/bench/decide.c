@@ -107,7 +107,7 @@ static void measure(const char *what, const char *more, uint32_t n_nodes, uint32
 		olist_init(&p->on_node);
 		olist_init(&p->on_nominated);
 		p->ns = (struct orlop_bytes){ "default", 7 };
-		if (sd_spec_new(text, &p->spec) || sd_load_new(text, &p->load) || sd_labels_new(labels, &p->labels) ||
+		if (sd_spec_new(text, &p->spec) || sd_load_new(text, p->name, &p->load) || sd_labels_new(labels, &p->labels) ||
 		    sd_terms_new(&c, p, text, &p->terms) ||
 		    (oscan_get(text, "topologySpreadConstraints", &list) &&
 		     sd_spreads_new(&c, p, list, none, false, &p->spreads)))

@@ -114,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(sd_node_set(&c, name, node) == 0);
 	(void)sd_node_differs(node, spec);
 	(void)oscan_get(spec, "labels", &labels);
-	if (sd_spec_new(spec, &p.spec) == 0 && sd_load_new(spec, &p.load) == 0 &&
+	if (sd_spec_new(spec, &p.spec) == 0 && sd_load_new(spec, name, &p.load) == 0 &&
 	    sd_labels_new(labels, &p.labels) == 0 && sd_terms_new(&c, &p, spec, &p.terms) == 0) {
 		if (oscan_get(spec, "topologySpreadConstraints", &v))
 			(void)sd_spreads_new(&c, &p, v, none, false, &p.spreads);

@@ -23,7 +23,7 @@ static struct sd_pod *pod(const char *spec)
 {
 	struct sd_pod *p = OMEM_NEW(struct sd_pod);
 
-	if (!p || sd_spec_new(text(spec), &p->spec) || sd_load_new(text(spec), &p->load))
+	if (!p || sd_spec_new(text(spec), &p->spec) || sd_load_new(text(spec), text("p"), &p->load))
 		otap_bail_out("pod");
 	olist_init(&p->on_node);
 	olist_init(&p->on_nominated);
@@ -82,7 +82,7 @@ static void test_requests(void)
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		struct sd_load *l = NULL;
 
-		ok(sd_load_new(text(t[i].spec), &l) == 0 && l->cpu_milli == t[i].cpu && l->memory == t[i].mem &&
+		ok(sd_load_new(text(t[i].spec), text("p"), &l) == 0 && l->cpu_milli == t[i].cpu && l->memory == t[i].mem &&
 		   l->nz_cpu_milli == t[i].nz_cpu && l->nz_memory == t[i].nz_mem, "requests: %s", t[i].what);
 		if (l->cpu_milli != t[i].cpu || l->memory != t[i].mem || l->nz_cpu_milli != t[i].nz_cpu)
 			diag("cpu %lld memory %lld nz %lld %lld", (long long)l->cpu_milli, (long long)l->memory,
@@ -98,7 +98,7 @@ static void test_ext_and_ports(void)
 	is_int(sd_load_new(text("{\"containers\":[{\"ports\":[{\"containerPort\":1},{\"hostPort\":80,\"hostIP\":\"0.0.0.0\"},"
 				"{\"hostPort\":53,\"protocol\":\"UDP\",\"hostIP\":\"10.0.0.1\"}],"
 				"\"resources\":{\"requests\":{\"nvidia.com/gpu\":\"1\",\"storage\":\"5\",\"hugepages-2Mi\":\"4Mi\"}}},"
-				"{\"resources\":{\"requests\":{\"nvidia.com/gpu\":2,\"ephemeral-storage\":\"1Gi\"}}}]}"), &l), 0,
+				"{\"resources\":{\"requests\":{\"nvidia.com/gpu\":2,\"ephemeral-storage\":\"1Gi\"}}}]}"), text("p"), &l), 0,
 	       "extended resources and ports");
 	is_int(l->n_ext, 2, "two extended resources; storage is none");
 	is_int(l->ext[0].v, 3, "gpus of two containers");
@@ -403,7 +403,7 @@ static void test_faults(void)
 		olist_init(&p.waiting);
 		otap_fail_nth(nth);
 		if (sd_node_set(&k, text("n"), text(json)) == 0 && sd_spec_new(text(spec), &p.spec) == 0 &&
-		    sd_load_new(text(spec), &p.load) == 0) {
+		    sd_load_new(text(spec), text("p"), &p.load) == 0) {
 			to = sd_decide(&k, &p, &d);
 			if (!to && !d.err)
 				bad++;

@@ -537,6 +537,38 @@ static void test_volumes(void)
 	end("volumes");
 }
 
+/* A claim that a pod asks for itself: "POD-VOLUME", made for it by a controller. */
+static void ephemeral(const char *uid)
+{
+	fakehost_putf(fh, "persistentvolumes", "", "pv", "{\"spec\":{}}");
+	fakehost_putf(fh, "persistentvolumeclaims", "default", "web-data",
+		      "{\"metadata\":{\"annotations\":{\"pv.kubernetes.io/bind-completed\":\"yes\"},\"ownerReferences\":[{\"kind\":\"Pod\",\"name\":\"web\","
+		      "\"uid\":\"%s\",\"controller\":true}]},\"spec\":{\"volumeName\":\"pv\"},\"status\":{\"phase\":\"Bound\"}}", uid);
+}
+
+static void test_ephemeral(void)
+{
+	begin();
+	node("n1", "", "4");
+	load();
+	fakehost_putf(fh, "pods", "default", "web", "{\"metadata\":{\"uid\":\"u-web\"},\"spec\":{\"schedulerName\":\"default-scheduler\","
+		      "\"volumes\":[{\"name\":\"data\",\"ephemeral\":{\"volumeClaimTemplate\":{\"spec\":{}}}}],\"containers\":[{\"name\":\"c\"}]},"
+		      "\"status\":{\"phase\":\"Pending\"}}");
+	fakehost_run(fh);
+	is_str(condition("web", "message"), "0/1 nodes are available: waiting for ephemeral volume controller to create the "
+	       "persistentvolumeclaim \\\"web-data\\\". preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
+	       "a claim that is still to be made");
+	ephemeral("u-other");
+	fakehost_advance(fh, UINT64_C(2000000000));
+	is_str(condition("web", "message"), "0/1 nodes are available: PVC default/web-data was not created for pod default/web (pod is not owner). "
+	       "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.", "one of somebody else");
+	ephemeral("u-web");
+	fakehost_advance(fh, UINT64_C(4000000000));
+	fakehost_run(fh);
+	is_str(on("web"), "n1", "its own");
+	end("ephemeral");
+}
+
 static void test_explain(void)
 {
 	struct orlop_msgw w;
@@ -587,6 +619,7 @@ int main(void)
 	test_relist();
 	test_not_leading();
 	test_volumes();
+	test_ephemeral();
 	test_explain();
 	return done_testing();
 }

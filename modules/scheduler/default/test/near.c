@@ -351,7 +351,7 @@ static void test_faults(void)
 			(void)snprintf(json, sizeof(json), "{%s}", specs[i]);
 			olist_init(&p.on_node);
 			r = sd_spec_new(text(json), &p.spec);
-			r = r ? r : sd_load_new(text(json), &p.load);
+			r = r ? r : sd_load_new(text(json), text("p"), &p.load);
 			r = r ? r : sd_labels_new(text("{\"app\":\"web\"}"), &p.labels);
 			r = r ? r : sd_terms_new(&c, &p, text(json), &p.terms);
 			if (!r && oscan_get(text(json), "topologySpreadConstraints", &list))

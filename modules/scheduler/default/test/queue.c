@@ -21,7 +21,7 @@ static void pod_init(struct sd_pod *p, const char *spec, int32_t priority)
 	olist_init(&p->on_nominated);
 	olist_init(&p->waiting);
 	p->priority = priority;
-	if (sd_spec_new(text(spec), &p->spec) || sd_load_new(text(spec), &p->load))
+	if (sd_spec_new(text(spec), &p->spec) || sd_load_new(text(spec), text("p"), &p->load))
 		otap_bail_out("pod");
 }
 

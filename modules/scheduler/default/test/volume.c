@@ -132,6 +132,70 @@ static void test_limits(void)
 	claimer_free(p);
 }
 
+#define VOLUMES(list) "\"volumes\":[" list "]"
+#define GCE(name, more) VOLUMES("{\"name\":\"v\",\"gcePersistentDisk\":{\"pdName\":\"" name "\"" more "}}")
+#define AWS(id, more) VOLUMES("{\"name\":\"v\",\"awsElasticBlockStore\":{\"volumeID\":\"" id "\"" more "}}")
+#define ISCSI(iqn, more) VOLUMES("{\"name\":\"v\",\"iscsi\":{\"targetPortal\":\"t\",\"iqn\":\"" iqn "\",\"lun\":0" more "}}")
+#define RBD(monitors, image, more) VOLUMES("{\"name\":\"v\",\"rbd\":{\"monitors\":[" monitors "],\"pool\":\"rbd\",\"image\":\"" image "\"" more "}}")
+#define RO ",\"readOnly\":true"
+
+/* A disk that pods name themselves: one on b1 has it, the other wants it. */
+static void test_disks(void)
+{
+	static const struct {
+		const char	*has, *wants;
+		bool		goes;
+	} t[] = {
+		{ GCE("d", ""), GCE("d", ""), false },
+		{ GCE("d", ""), GCE("other", ""), true },
+		{ GCE("d", RO), GCE("d", RO), true },
+		{ GCE("d", RO), GCE("d", ",\"readOnly\":false"), false },
+		{ GCE("d", ""), GCE("d", RO), false },
+		{ AWS("d", ""), AWS("d", ""), false },
+		{ AWS("d", RO), AWS("d", RO), false },
+		{ AWS("d", ""), AWS("e", ""), true },
+		{ AWS("d", ""), GCE("d", ""), true },
+		{ ISCSI("iqn.1", ""), ISCSI("iqn.1", ""), false },
+		{ ISCSI("iqn.1", RO), ISCSI("iqn.1", RO), true },
+		{ ISCSI("iqn.1", ""), ISCSI("iqn.2", ""), true },
+		{ RBD("\"a\",\"b\"", "i", ""), RBD("\"c\",\"b\"", "i", ""), false },
+		{ RBD("\"a\",\"b\"", "i", RO), RBD("\"c\",\"b\"", "i", RO), true },
+		{ RBD("\"a\"", "i", ""), RBD("\"b\"", "i", ""), true },
+		{ RBD("\"a\"", "i", ""), RBD("\"a\"", "j", ""), true },
+		{ GCE("d", ""), VOLUMES("{\"name\":\"v\",\"emptyDir\":{}}"), true },
+	};
+	struct sd_pod *has, *p;
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		has = placed("d", "has", "", t[i].has, "100m", 0, "b1");
+		p = pod("d", "p", "", t[i].wants, "100m", 0);
+		is_str(takers(p), t[i].goes ? "a1 b1 x1" : "a1 x1", "%s beside %s", t[i].wants, t[i].has);
+		pod_free(has);
+		pod_free(p);
+	}
+	/* its own, twice, is no conflict; where it is in the way of everybody the words are upstream's, and preemption helps */
+	p = pod("d", "p", "", VOLUMES("{\"name\":\"v\",\"gcePersistentDisk\":{\"pdName\":\"d\"}},{\"name\":\"w\",\"gcePersistentDisk\":{\"pdName\":\"d\"}}"), "100m", 10);
+	is_int(p->load->n_disks, 2, "two volumes, one disk");
+	is_str(takers(p), "a1 b1 x1", "which is nobody else's");
+	sd_node_gone(&c, text("a1"));
+	sd_node_gone(&c, text("x1"));
+	has = placed("d", "has", "", GCE("d", ""), "100m", 20, "b1");
+	is_str(says(p), "0/1 nodes are available: 1 node(s) had no available disk. preemption: 0/1 nodes are available: 1 No preemption victims found "
+	       "for incoming pod.", "in upstream's words");
+	c.claim_freed = false;
+	pod_free(has);
+	ok(c.claim_freed, "who waits for a disk hears when a pod with one goes");
+	is_str(says(p), "placed", "and gets it");
+	sd_pod_unplace(&c, p);
+	pod_free(p);
+	p = pod("d", "web-0", "", VOLUMES("{\"name\":\"scratch\",\"ephemeral\":{\"volumeClaimTemplate\":{\"spec\":{}}}}"), "100m", 0);
+	ok(p->load->n_claims == 1 && p->load->claims[0].ephemeral, "a claim that is made for a pod");
+	is_mem(p->load->claims[0].name.p, p->load->claims[0].name.len, "web-0-scratch", 13, "has its name");
+	pod_free(p);
+	node("a1", A, "", "4");
+	node("x1", "", "", "4");
+}
+
 int main(void)
 {
 	struct sd_pod *p;
@@ -141,7 +205,7 @@ int main(void)
 	node("b1", B, "", "4");
 	node("x1", "", "", "4");
 	p = pod("d", "p", "", "\"volumes\":[{\"name\":\"v\",\"persistentVolumeClaim\":{\"claimName\":\"data\"}},{\"name\":\"e\",\"emptyDir\":{}}]", "1", 0);
-	ok(p->spec->n_claims == 1 && p->spec->claims[0].len == 4, "the claims of a pod");
+	ok(p->load->n_claims == 1 && p->load->claims[0].name.len == 4, "the claims of a pod");
 	p->claims = claims(1);
 	p->claims->v[0].bound = true;
 	volume(p->claims, 0, ON_ZONE("b"));
@@ -170,6 +234,7 @@ int main(void)
 	p->claims = NULL;
 	pod_free(p);
 	test_alone();
+	test_disks();
 	test_limits();
 	while (c.n)
 		sd_node_gone(&c, c.v[0]->name);

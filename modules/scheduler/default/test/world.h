@@ -51,7 +51,7 @@ __attribute__((unused)) static struct sd_pod *pod(const char *ns, const char *na
 	p->name = text(name);
 	p->uid = omem_strdup(name);
 	p->priority = priority;
-	if (sd_spec_new(text(json), &p->spec) || sd_load_new(text(json), &p->load) ||
+	if (sd_spec_new(text(json), &p->spec) || sd_load_new(text(json), p->name, &p->load) ||
 	    sd_labels_new(text(map), &p->labels) || sd_terms_new(&c, p, text(json), &p->terms))
 		otap_bail_out("pod");
 	if (oscan_get(text(json), "topologySpreadConstraints", &list) &&
