@@ -139,9 +139,11 @@ void ocrd_merge_free(struct ocrd_merge *m);
 
 /*
  * openapi.c: an OpenAPI v3 document of what definitions serve in one group version. Zero it, add them one by
- * one (0, -ENOENT: not served, -ENOMEM), end it into a buffer. @server is the server's version.
+ * one (0, -ENOENT: not served, -ENOMEM), end it into a buffer. @server is the server's version. With @v2: paths and
+ * schemas to be added to the one document of v2; end it with no buffer.
  */
 struct ocrd_doc {
+	bool		v2;
 	struct obuf	paths;
 	struct obuf	schemas;
 	struct omap	seen;		/* schemas that are in it */
@@ -150,6 +152,7 @@ struct ocrd_doc {
 int ocrd_doc_add(struct ocrd_doc *d, const struct oschema *builtin, const struct ojson *crd, const char *version,
 		 const char *server);
 void ocrd_doc_end(struct ocrd_doc *d, const char *server, struct obuf *out);	/* nothing if nothing was added */
+void ocrd_schema_v2(struct ojson *schema);	/* openapi-v2.c: a schema without what OpenAPI v2 cannot say */
 
 /*
  * define.c: is the definition itself valid (upstream's ValidateCustomResourceDefinition)? @old NULL: create.

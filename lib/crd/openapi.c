@@ -1,4 +1,4 @@
-/* openapi.c - a definition in OpenAPI v3: operations as of every resource, the kind as its author wrote it. */
+/* openapi.c - a definition in OpenAPI, v2 or v3: operations as of every resource, the kind as its author wrote it. */
 #include "crd/ocrd.h"
 
 #include "base/ocleanup.h"
@@ -8,28 +8,80 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char meta_text[] =
-	"{\"apiVersion\":{\"description\":\"The version of the schema in which this object is written.\",\"type\":\"string\"},"
-	"\"kind\":{\"description\":\"The kind of this object.\",\"type\":\"string\"},"
-	"\"metadata\":{\"description\":\"The object's name, labels and other general data.\","
-	"\"allOf\":[{\"$ref\":\"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta\"}]}}";
+#define META_TEXT(ref) \
+	"{\"apiVersion\":{\"description\":\"APIVersion defines in which version of the schema this object is written.\"," \
+	"\"type\":\"string\"},\"kind\":{\"description\":\"The kind of this object.\",\"type\":\"string\"}," \
+	"\"metadata\":{\"description\":\"Standard object's metadata: its name, labels and other general data.\"," ref "}}"
+#define META_V3	META_TEXT("\"allOf\":[{\"$ref\":\"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta\"}]")
+#define META_V2	META_TEXT("\"$ref\":\"#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta\"")
 
-/* The author's schema with what every object has. */
-static int kind_schema(const struct ojson *schema, const struct ojson *crd, const char *version, struct ojson **ret)
+/* The members that every object has. */
+static int add_meta(const struct ocrd_doc *d, struct ojson *schema)
 {
-	cleanup_ojson struct ojson *out = NULL, *meta = NULL;
-	const struct ojson *spec = ojson_get(crd, "spec");
-	struct ojson *props, *list, *gvk = ojson_new_object();
-	int r = schema ? ojson_copy(schema, &out) : (out = ojson_new_object()) ? 0 : -ENOMEM;
+	cleanup_ojson struct ojson *meta = NULL;
+	struct ojson *props = ojson_ensure_object(schema, "properties");
+	int r = !props ? -ENOMEM : d->v2 ? ojson_parse(META_V2, sizeof(META_V2) - 1, &meta, NULL) :
+		ojson_parse(META_V3, sizeof(META_V3) - 1, &meta, NULL);
 
-	if (r == 0)
-		r = ojson_parse(meta_text, sizeof(meta_text) - 1, &meta, NULL);
-	props = r == 0 ? ojson_ensure_object(out, "properties") : NULL;
-	if (r == 0 && !props)
-		r = -ENOMEM;
 	OJSON_FOREACH(it, meta)
 		if (r == 0)
 			r = ojson_set(props, it.key, ojson_ref(it.value));
+	return r;
+}
+
+static int require(struct ojson *schema, const char *name)
+{
+	struct ojson *list = ojson_ensure_array(schema, "required"), *text;
+
+	OJSON_FOREACH_ELEM(i, e, list)
+		if (ojson_string_is(e, name))
+			return 0;
+	text = ojson_new_cstr(name);
+	if (list && text && ojson_append(list, text) == 0)
+		return 0;
+	ojson_unref(text);
+	return -ENOMEM;
+}
+
+/* Whole objects inside: kubectl must not be told of members in v2 where there may be others. */
+static int add_embedded(const struct ocrd_doc *d, struct ojson *s)
+{
+	int r = 0;
+
+	OJSON_FOREACH(it, ojson_get(s, "properties"))
+		if (r == 0)
+			r = add_embedded(d, it.value);
+	if (r == 0 && ojson_get_object(s, "items"))
+		r = add_embedded(d, ojson_get_object(s, "items"));
+	if (r == 0 && ojson_get_object(s, "additionalProperties"))
+		r = add_embedded(d, ojson_get_object(s, "additionalProperties"));
+	if (r || !ojson_get_bool(s, "x-kubernetes-embedded-resource", false) ||
+	    (d->v2 && ojson_get_bool(s, "x-kubernetes-preserve-unknown-fields", false)))
+		return r;
+	r = add_meta(d, s);
+	if (r == 0)
+		r = require(s, "kind");
+	return r ? r : require(s, "apiVersion");
+}
+
+/* The author's schema with what every object has. */
+static int kind_schema(const struct ocrd_doc *d, const struct ojson *schema, const struct ojson *crd, const char *version,
+		       struct ojson **ret)
+{
+	cleanup_ojson struct ojson *out = NULL;
+	const struct ojson *spec = ojson_get(crd, "spec");
+	struct ojson *list, *gvk = ojson_new_object();
+	/* kubectl before 1.27 would refuse everything but these members */
+	bool any = !schema || (d->v2 && (ojson_get_bool(schema, "x-kubernetes-preserve-unknown-fields", false) ||
+					 ojson_get_bool(spec, "preserveUnknownFields", false)));
+	int r = !any ? ojson_copy(schema, &out) : (out = ojson_new_object()) ? 0 : -ENOMEM;
+
+	if (r == 0 && !any && d->v2)
+		ocrd_schema_v2(out);
+	if (r == 0 && !any)
+		r = add_embedded(d, out);
+	if (r == 0 && !any)
+		r = add_meta(d, out);
 	if (r == 0)
 		r = ojson_set_cstr(out, "type", "object");
 	if (r == 0)
@@ -67,6 +119,8 @@ static int append(struct ocrd_doc *d, struct obuf *to, const struct ojson *from)
 	return obuf_err(to);
 }
 
+#define STRATEGIC "application/strategic-merge-patch+json"
+
 static const struct ojson *schema_of(const struct ojson *crd, const char *version)
 {
 	OJSON_FOREACH_ELEM(i, v, ojson_get_array(ojson_get(crd, "spec"), "versions"))
@@ -83,7 +137,7 @@ int ocrd_doc_add(struct ocrd_doc *d, const struct oschema *builtin, const struct
 	const struct oschema_group *g;
 	struct obuf b = OBUF_INIT;
 	struct ocrd *o = NULL;
-	char name[700];
+	char name[700] = "", list[700] = "";
 	int r = ocrd_new(builtin, crd, true, &o);
 
 	if (r)
@@ -91,9 +145,14 @@ int ocrd_doc_add(struct ocrd_doc *d, const struct oschema *builtin, const struct
 	g = oschema_group_version_find(&o->schema, ojson_get_bytes(ojson_get(crd, "spec"), "group"),
 				       (struct orlop_bytes){ version, strlen(version) });
 	if (g) {
-		oschema_openapi_v3(&o->schema, g, server, &b);
+		if (d->v2)
+			oschema_openapi_v2(&o->schema, g, server, NULL, &b);
+		else
+			oschema_openapi_v3(&o->schema, g, server, &b);
 		snprintf(name, sizeof(name), "%s.%s", oschema_str(&o->schema, g->openapi),
 			 ojson_get_cstr(OJSON_AT(crd, "spec", "names"), "kind", ""));
+		snprintf(list, sizeof(list), "%s.%s", oschema_str(&o->schema, g->openapi),
+			 ojson_get_cstr(OJSON_AT(crd, "spec", "names"), "listKind", ""));
 		r = obuf_err(&b) ? -ENOMEM : ojson_parse(b.data, b.len, &own, NULL);
 	} else {
 		r = -ENOENT;
@@ -101,11 +160,21 @@ int ocrd_doc_add(struct ocrd_doc *d, const struct oschema *builtin, const struct
 	obuf_done(&b);
 	ocrd_free(o);
 	/* there are no merge keys in schemas of users */
-	OJSON_FOREACH(it, ojson_get(own, "paths"))
-		ojson_del(OJSON_AT(it.value, "patch", "requestBody", "content"), "application/strategic-merge-patch+json");
-	schemas = r == 0 ? OJSON_AT(own, "components", "schemas") : NULL;
+	OJSON_FOREACH(it, ojson_get(own, "paths")) {
+		struct ojson *types = OJSON_AT(it.value, "patch", "consumes");
+
+		ojson_del(OJSON_AT(it.value, "patch", "requestBody", "content"), STRATEGIC);
+		for (size_t i = ojson_count(types); i > 0; i--)
+			if (ojson_string_is(ojson_index(types, i - 1), STRATEGIC))
+				ojson_remove(types, i - 1);
+	}
+	schemas = r == 0 ? d->v2 ? ojson_get(own, "definitions") : OJSON_AT(own, "components", "schemas") : NULL;
 	if (r == 0)
-		r = kind_schema(schema_of(crd, version), crd, version, &fresh);
+		r = kind_schema(d, schema_of(crd, version), crd, version, &fresh);
+	/* in the one document of v2 all else is there already */
+	OJSON_FOREACH(it, d->v2 ? schemas : NULL)
+		if (strcmp(it.key, name) && strcmp(it.key, list))
+			ojson_del_n(schemas, it.key, it.key_len);
 	if (r == 0)
 		r = ojson_set(schemas, name, fresh);
 	if (r == 0)
@@ -115,7 +184,7 @@ int ocrd_doc_add(struct ocrd_doc *d, const struct oschema *builtin, const struct
 
 void ocrd_doc_end(struct ocrd_doc *d, const char *server, struct obuf *out)
 {
-	if (d->paths.len) {
+	if (out && d->paths.len) {
 		obuf_puts(out, "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Kubernetes\",\"version\":");
 		obuf_put_json_cstr(out, server);
 		obuf_puts(out, "},\"paths\":{");

@@ -73,7 +73,7 @@ static void put_param(struct odoc *d, const char *name, const char *in, char typ
 static void put_types(struct odoc *d, const struct op *o)
 {
 	obuf_puts(d->out, o->method == PATCH ? "[\"application/json-patch+json\",\"application/merge-patch+json\","
-		  "\"application/strategic-merge-patch+json\"]" : "[\"*/*\"]");
+		  "\"application/strategic-merge-patch+json\",\"application/apply-patch+yaml\"]" : "[\"*/*\"]");
 }
 
 static void put_parameters(struct odoc *d, const struct op *o)
@@ -103,13 +103,13 @@ static void put_parameters(struct odoc *d, const struct op *o)
 static void put_request(struct odoc *d, const struct op *o)
 {
 	static const char *const types[] = { "application/json-patch+json", "application/merge-patch+json",
-					     "application/strategic-merge-patch+json" };
+					     "application/strategic-merge-patch+json", "application/apply-patch+yaml" };
 
 	if (!d->v3 || (o->body == 0 && o->method != PATCH))
 		return;
 	obuf_puts(d->out, "\"requestBody\":{\"content\":{");
 	if (o->method == PATCH) {
-		for (size_t i = 0; i < 3; i++)
+		for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 			obuf_printf(d->out, "%s\"%s\":{\"schema\":{\"type\":\"object\"}}", i > 0 ? "," : "", types[i]);
 	} else {
 		obuf_puts(d->out, "\"*/*\":{\"schema\":");

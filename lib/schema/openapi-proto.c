@@ -46,6 +46,29 @@ static void put_true(struct obuf *b, unsigned int field, const struct ojson *v)
 	obuf_putc(b, 1);
 }
 
+static void put_int(struct obuf *b, unsigned int field, const struct ojson *v)
+{
+	int64_t n = ojson_i64(v, 0);
+
+	if (n == 0)
+		return;
+	put_varint(b, (uint64_t)field << 3);
+	put_varint(b, (uint64_t)n);
+}
+
+static void put_double(struct obuf *b, unsigned int field, const struct ojson *v)
+{
+	double n = ojson_double(v, 0);
+	uint64_t bits;
+
+	if (v == NULL || n == 0)
+		return;
+	memcpy(&bits, &n, sizeof(bits));
+	put_varint(b, (uint64_t)field << 3 | 1);
+	for (unsigned int i = 0; i < 8; i++)
+		obuf_putc(b, (char)(bits >> (8 * i)));
+}
+
 /* A message inside another: written behind, then its length is put before it. */
 static size_t begin(const struct obuf *b)
 {
@@ -120,6 +143,24 @@ static void put_schemas(struct obuf *b, const struct ojson *map)
 	}
 }
 
+/* What users say of values. A limit of zero is not written: in this message it is the same as none. */
+static void put_limits(struct obuf *b, const struct ojson *s)
+{
+	put_double(b, 6, ojson_get(s, "multipleOf"));
+	put_double(b, 7, ojson_get(s, "maximum"));
+	put_true(b, 8, ojson_get(s, "exclusiveMaximum"));
+	put_double(b, 9, ojson_get(s, "minimum"));
+	put_true(b, 10, ojson_get(s, "exclusiveMinimum"));
+	put_int(b, 11, ojson_get(s, "maxLength"));
+	put_int(b, 12, ojson_get(s, "minLength"));
+	put_text(b, 13, ojson_get(s, "pattern"));
+	put_int(b, 14, ojson_get(s, "maxItems"));
+	put_int(b, 15, ojson_get(s, "minItems"));
+	put_true(b, 16, ojson_get(s, "uniqueItems"));
+	put_int(b, 17, ojson_get(s, "maxProperties"));
+	put_int(b, 18, ojson_get(s, "minProperties"));
+}
+
 static void put_schema(struct obuf *b, const struct ojson *s)
 {
 	struct ojson *more = ojson_get(s, "additionalProperties"), *items = ojson_get(s, "items");
@@ -128,17 +169,23 @@ static void put_schema(struct obuf *b, const struct ojson *s)
 
 	put_text(b, 1, ojson_get(s, "$ref"));
 	put_text(b, 2, ojson_get(s, "format"));
+	put_text(b, 3, ojson_get(s, "title"));
 	put_text(b, 4, ojson_get(s, "description"));
 	if (ojson_has(s, "default"))
 		put_any(b, 5, ojson_get(s, "default"));
+	put_limits(b, s);
 	put_texts(b, 19, ojson_get(s, "required"));
 	OJSON_FOREACH_ELEM(i, e, ojson_get(s, "enum"))
 		put_any(b, 20, e);
 	if (more != NULL) {
 		at = begin(b);
 		in = begin(b);
-		put_schema(b, more);
-		end(b, 1, in);
+		if (ojson_is(more, OJSON_OBJECT)) {
+			put_schema(b, more);
+			end(b, 1, in);
+		} else {
+			put_true(b, 2, more);
+		}
 		end(b, 21, at);
 	}
 	if (ojson_has(s, "type")) {
@@ -264,7 +311,8 @@ static int put_named(struct obuf *b, unsigned int field, struct orlop_bytes map,
 	return obuf_err(b);
 }
 
-void oschema_openapi_v2_proto(const struct oschema *s, const char *version, struct obuf *out)
+void oschema_openapi_v2_proto(const struct oschema *s, const char *version, const struct oschema_more *more,
+			      struct obuf *out)
 {
 	cleanup_obuf struct obuf json = OBUF_INIT;
 	cleanup_obuf struct obuf part = OBUF_INIT;
@@ -272,7 +320,7 @@ void oschema_openapi_v2_proto(const struct oschema *s, const char *version, stru
 	static const char title[] = "Kubernetes";
 	int r;
 
-	oschema_openapi_v2(s, version, &json);
+	oschema_openapi_v2(s, NULL, version, more, &json);
 	r = obuf_err(&json);
 	if (r == 0 && (!oscan_get(oscan_bytes(json.data, json.len), "paths", &paths) ||
 		       !oscan_get(oscan_bytes(json.data, json.len), "definitions", &definitions)))

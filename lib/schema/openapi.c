@@ -47,7 +47,7 @@ static const char *special_name(unsigned int kind)
 static void put_name(struct odoc *d, const struct oschema_type *t)
 {
 	const char *special = special_name(t->kind);
-	const char *full = oschema_str(d->s, t->name), *dot = strchr(full, '.');
+	const char *full = oschema_str(d->s, t->name), *dot = strrchr(full, '.');
 
 	if (special != NULL) {
 		obuf_puts(d->out, special);
@@ -83,8 +83,8 @@ void odoc_gvk(struct odoc *d, const char *group, const char *version, const char
 uint16_t odoc_list_type(struct odoc *d, const struct oschema_resource *r)
 {
 	const char *full = oschema_str(d->s, d->s->types[r->type].name);
-	const char *dot = strchr(full, '.');
-	char name[128];
+	const char *dot = strrchr(full, '.');
+	char name[700];
 
 	if (*oschema_str(d->s, r->list_kind) == '\0' || dot == NULL)
 		return 0;
@@ -211,7 +211,7 @@ static void put_property(struct odoc *d, const struct oschema_field *f)
 /* The group version that an object type belongs to. */
 static void put_kinds(struct odoc *d, const struct oschema_type *t)
 {
-	const char *full = oschema_str(d->s, t->name), *dot = strchr(full, '.');
+	const char *full = oschema_str(d->s, t->name), *dot = strrchr(full, '.');
 
 	for (unsigned int i = 0; dot != NULL && i < d->s->n_groups; i++) {
 		const struct oschema_group *g = &d->s->groups[i];
@@ -351,15 +351,33 @@ static void put_info(struct odoc *d, const char *version)
 	obuf_puts(d->out, "},\"paths\":{");
 }
 
-void oschema_openapi_v2(const struct oschema *s, const char *version, struct obuf *out)
+/* Members of others behind what was written since @start. */
+static void put_more(struct odoc *d, size_t start, struct orlop_bytes more)
+{
+	if (more.len == 0)
+		return;
+	if (d->out->len > start)
+		obuf_putc(d->out, ',');
+	obuf_append(d->out, more.p, more.len);
+}
+
+void oschema_openapi_v2(const struct oschema *s, const struct oschema_group *g, const char *version,
+			const struct oschema_more *more, struct obuf *out)
 {
 	struct odoc d = { s, out, false };
+	size_t start;
 
 	obuf_puts(out, "{\"swagger\":\"2.0\",");
 	put_info(&d, version);
-	odoc_paths(&d, NULL);
+	start = out->len;
+	odoc_paths(&d, g);
+	if (more != NULL)
+		put_more(&d, start, more->paths);
 	obuf_puts(out, "},\"definitions\":{");
-	put_definitions(&d, NULL);
+	start = out->len;
+	put_definitions(&d, g);
+	if (more != NULL)
+		put_more(&d, start, more->definitions);
 	obuf_puts(out, "},\"securityDefinitions\":{\"BearerToken\":{\"description\":\"Bearer Token authentication\",\"type\":"
 		  "\"apiKey\",\"name\":\"authorization\",\"in\":\"header\"}},\"security\":[{\"BearerToken\":[]}]}\n");
 }

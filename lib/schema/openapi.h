@@ -10,11 +10,18 @@
 
 struct obuf;
 
-/* GET /openapi/v2 as JSON. @version: "v1.36.0" of the server. */
-void oschema_openapi_v2(const struct oschema *s, const char *version, struct obuf *out);
+/* What others add to a document: its paths and its definitions, as members of JSON objects without the braces. */
+struct oschema_more {
+	struct orlop_bytes paths, definitions;
+};
 
-/* The same document as protobuf message openapi.v2.Document. Errors stick to @out. */
-void oschema_openapi_v2_proto(const struct oschema *s, const char *version, struct obuf *out);
+/* GET /openapi/v2 as JSON; of one group, or of all (@g NULL). @version: "v1.36.0" of the server. @more: or NULL. */
+void oschema_openapi_v2(const struct oschema *s, const struct oschema_group *g, const char *version,
+			const struct oschema_more *more, struct obuf *out);
+
+/* The document of all groups as protobuf message openapi.v2.Document. Errors stick to @out. */
+void oschema_openapi_v2_proto(const struct oschema *s, const char *version, const struct oschema_more *more,
+			      struct obuf *out);
 
 #define OSCHEMA_OPENAPI_V2_PROTO_TYPE "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 

@@ -201,6 +201,20 @@ def discovery():
     w = a["components"]["schemas"]["com.example.v1.Widget"]
     t.ok(w["properties"]["spec"]["properties"]["color"]["enum"] == ["red", "green"] and
          w["x-kubernetes-group-version-kind"] == [{"group": "example.com", "kind": "Widget", "version": "v1"}], "OpenAPI has its schema", w)
+    a = api("GET", "/openapi/v2")
+    v2, tag = a.json, a.headers.get("etag")
+    w = v2["definitions"]["com.example.v1.Widget"]
+    t.ok(w["properties"]["spec"]["properties"]["color"]["enum"] == ["red", "green"] and
+         w["properties"]["metadata"]["$ref"] in ["#/definitions/" + n for n in v2["definitions"]], "OpenAPI v2 too", w)
+    p = v2["paths"]["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}"]["patch"]
+    t.eq((p["consumes"], p["x-kubernetes-group-version-kind"]["kind"], "com.example.v1.WidgetList" in v2["definitions"],
+          "io.k8s.api.core.v1.Pod" in v2["definitions"]),
+         (["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"], "Widget", True, True),
+         "its operations and its lists, beside all else")
+    a = api("GET", "/openapi/v2", headers={"If-None-Match": tag})
+    t.eq(a.status, 304, "and as long as no definition changes, it is the same")
+    a = api("GET", "/openapi/v2", headers={"Accept": "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"})
+    t.ok(a.status == 200 and b"com.example.v1.Widget" in a.body, "also in protobuf")
 
 
 def versions():
@@ -249,6 +263,9 @@ def anything():
     t.eq(api("POST", CRDS, o).status, 201, "a definition of anything")
     established("anys.example.com")
     t.eq(api("GET", "/openapi/v3/apis/example.com/v1").status, 200, "is in OpenAPI too")
+    t.eq(api("GET", "/openapi/v2").json["definitions"]["com.example.v1.Any"],
+         {"type": "object", "x-kubernetes-group-version-kind": [{"group": "example.com", "kind": "Any", "version": "v1"}]},
+         "in v2 without members: kubectl would refuse all others")
     at = "/apis/example.com/v1/anys"
     a = api("POST", at, {"apiVersion": "example.com/v1", "kind": "Any", "metadata": {"name": "a"}, "spec": {"a": [{"b": {}}]}, "status": 1})
     t.eq((a.status, a.json["spec"], a.json["status"]), (201, {"a": [{"b": {}}]}, 1), "its objects are anything")

@@ -426,7 +426,7 @@ run "apply changes it" "configured" k apply -f "$dir/widget.yaml"
 run "server-side, too" "serverside-applied" k apply --server-side --force-conflicts -f "$dir/widget.yaml"
 widget blue
 fails "what it does not allow" 'Unsupported value: "blue"' k apply -f "$dir/widget.yaml"
-since 30 && run "explain" "What people see first." k explain widgets.spec.color
+run "explain" "What people see first." k explain widgets.spec.color
 run "the definition goes" "deleted" k delete crd widgets.example.com --timeout=20s
 fails "and all with it" "" k get widgets
 

@@ -118,6 +118,15 @@ def ended(name):
     made(api.delete(ROOT + "/" + name))
 
 
+def token_secret(name):
+    made(api.post(ROOT + "/default/secrets", {"metadata": {"name": name, "annotations": {"kubernetes.io/service-account.name": "default"}},
+                                              "type": "kubernetes.io/service-account-token"}))
+
+
+def has_token(name):
+    return "token" in (api.get(ROOT + "/default/secrets/" + name).json.get("data") or {})
+
+
 def pod(name):
     made(api.post(ROOT + "/default/pods", {"metadata": {"name": name}, "spec": {"tolerations": [{"operator": "Exists"}], "containers": [{"name": "c", "image": "i"}]}}))
 
@@ -128,6 +137,8 @@ def rows():
     until("the default account", lambda: api.get(ROOT + "/default/serviceaccounts/default").status == 200)
     without("system:controller:service-account-controller", "serviceaccounts", "create", SA + "service-account-controller", namespace, "sa", there(ROOT + "/%s/serviceaccounts/default"))
     without("orlop:service-account-controller", "configmaps", "create", SA + "service-account-controller", namespace, "ca", there(ROOT + "/%s/configmaps/kube-root-ca.crt"))
+    for resource, verb in (("serviceaccounts", "get"), ("serviceaccounts/token", "create"), ("secrets", "patch")):
+        without("orlop:service-account-controller", resource, verb, SA + "service-account-controller", token_secret, "t-" + verb, has_token)
     without("system:controller:deployment-controller", "replicasets", "create", SA + "deployment-controller", deployment, "d", labelled(apps + "replicasets"))
     without("system:controller:deployment-controller", "deployments/status", "update", SA + "deployment-controller", deployment, "ds",
             lambda n: (api.get(apps + "deployments/" + n).json.get("status") or {}).get("observedGeneration") == 1)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run: timeout=3000 alone
+# run: timeout=3600 alone
 # Upstream's own end-to-end specs (specs.txt), on an all-in-one. The suite is not part of this project; where it is:
 #   ORLOP_CONFORMANCE         a program: PROGRAM KUBECONFIG --from FILE --out DIR -j N --retry N, which runs the specs of FILE, one a
 #                             line, and writes DIR/results.tsv: passed|failed|timeout, seconds, attempt, why, spec

@@ -169,7 +169,7 @@ static void test_v2(void)
 	cleanup_ojson struct ojson *o = NULL;
 	struct ojson *defs, *spec, *patch;
 
-	oschema_openapi_v2(s, "v1.36.0", &b);
+	oschema_openapi_v2(s, NULL, "v1.36.0", NULL, &b);
 	diag("v2: %zu bytes", b.len);
 	o = parsed(&b, "/openapi/v2");
 	defs = ojson_get(o, "definitions");
@@ -183,7 +183,7 @@ static void test_v2(void)
 	ok(named(ojson_get(patch, "parameters"), "name", "fieldValidation") != NULL, "and fieldValidation");
 	is_str(ojson_get_cstr(ojson_get(patch, "x-kubernetes-group-version-kind"), "kind", ""), "Deployment", "its kind");
 
-	oschema_openapi_v2_proto(s, "v1.36.0", &b);
+	oschema_openapi_v2_proto(s, "v1.36.0", NULL, &b);
 	diag("v2 as protobuf: %zu bytes", b.len);
 	ok(obuf_err(&b) == 0 && b.len > 1000 && memcmp(b.data, "\n\0032.0", 5) == 0, "v2 as protobuf begins with 2.0");
 	for (size_t pos = 0; pos < b.len;) {

@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *p = (const char *)data, *zero = memchr(p, '\0', size);
 	size_t n = zero ? (size_t)(zero - p) : size;
 	cleanup_ojson struct ojson *crd = NULL, *in = NULL;
-	struct ocrd_doc doc = { .seen = OMAP_INIT };
+	struct ocrd_doc doc = { .seen = OMAP_INIT }, doc2 = { .v2 = true, .seen = OMAP_INIT };
 	struct obuf text = OBUF_INIT;
 	struct ocrd *o = NULL;
 	unsigned int found = 0;
@@ -83,6 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ocrd_free(o);
 	(void)ocrd_doc_add(&doc, &oschema_builtin, crd, "v1", "v1.36.0");
 	ocrd_doc_end(&doc, "v1.36.0", &text);
+	(void)ocrd_doc_add(&doc2, &oschema_builtin, crd, "v1", "v1.36.0");
+	ocrd_doc_end(&doc2, "v1.36.0", NULL);
 	obuf_done(&text);
 	return 0;
 }

@@ -405,7 +405,7 @@ const char rbac_policy[] =
 	"\tcreate,update core configmaps\n"
 	"\tcreate core serviceaccounts/token\n"
 	"\tcreate,delete,patch core secrets\n"
-	"\tupdate core serviceaccounts\n"
+	"\tget,update core serviceaccounts\n"
 	"role orlop:node-controller\n"
 	"\tpatch core pods/status\n"
 	"role orlop:pod-garbage-collector\n"

@@ -6,6 +6,7 @@
  */
 #include "front.h"
 
+#include "base/ocleanup.h"
 #include "base/ohash.h"
 #include "base/otime.h"
 #include "schema/discovery.h"
@@ -267,6 +268,25 @@ static bool serve_custom(struct front *f, struct orlop_bytes path, struct orlop_
 	return true;
 }
 
+/* OpenAPI v2: one document, with what definitions make. */
+static struct doc *doc_v2(struct front *f, bool proto)
+{
+	cleanup_obuf struct obuf paths = OBUF_INIT;
+	cleanup_obuf struct obuf definitions = OBUF_INIT;
+	struct oschema_more more;
+	struct obuf b = OBUF_INIT;
+
+	if (reg_custom_openapi_v2(f->sh->reg, APIS_VERSION, &paths, &definitions))
+		return NULL;
+	more.paths = (struct orlop_bytes){ paths.data, paths.len };
+	more.definitions = (struct orlop_bytes){ definitions.data, definitions.len };
+	if (proto)
+		oschema_openapi_v2_proto(f->sh->a->schema, APIS_VERSION, &more, &b);
+	else
+		oschema_openapi_v2(f->sh->a->schema, NULL, APIS_VERSION, &more, &b);
+	return doc_put(f->sh, proto ? "v2p" : "v2", &b);
+}
+
 static bool serve_openapi(struct front *f, struct orlop_bytes path)
 {
 	const struct oschema *s = f->sh->a->schema;
@@ -279,13 +299,8 @@ static bool serve_openapi(struct front *f, struct orlop_bytes path)
 		bool proto = f->accept.openapi_proto;
 
 		d = doc_get(f->sh, proto ? "v2p" : "v2");
-		if (!d) {
-			if (proto)
-				oschema_openapi_v2_proto(s, APIS_VERSION, &b);
-			else
-				oschema_openapi_v2(s, APIS_VERSION, &b);
-			d = doc_put(f->sh, proto ? "v2p" : "v2", &b);
-		}
+		if (!d)
+			d = doc_v2(f, proto);
 		send_doc(f, d, proto ? OSCHEMA_OPENAPI_V2_PROTO_TYPE : "application/json", true, false);
 		return true;
 	}

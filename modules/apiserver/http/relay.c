@@ -2,12 +2,14 @@
  * relay.c - pods/proxy, services/proxy and nodes/proxy: any HTTP request, on behalf of the client, to a port of a pod, to one
  * of the pods behind a Service, or to a kubelet.
  *
- * The name may be "scheme:name:port". What comes back is handed through as it is; links in pages are not rewritten. Certificates
- * of pods are not verified, as upstream: nobody could have signed them.
+ * The name may be "scheme:name:port". What comes back is handed through as it is, but for links in pages and in redirects, which
+ * lead here again (links.c). Certificates of pods are not verified, as upstream: nobody could have signed them.
  * Source: upstream's pkg/registry/core/{pod,service,node}/rest and apimachinery's util/proxy, behaviour only.
  */
 #include "front.h"
+#include "links.h"
 
+#include "base/ocleanup.h"
 #include "json/ojson.h"
 
 #include <arpa/inet.h>
@@ -30,8 +32,10 @@ struct relay {
 	const char		*protocol;
 	struct ohttp_header	*up_hdr;
 	size_t			n_up_hdr;
+	struct links		*links;		/* of a page; NULL: it is none */
 	bool			upgrade;
 	bool			started;
+	bool			broken;		/* a part could not be handed on */
 	bool			paused;
 };
 
@@ -57,6 +61,7 @@ static void relay_end(struct relay *r, int status)
 {
 	struct front *f = r->f;
 
+	links_free(r->links);
 	omem_free(r);
 	front_done(f, status);
 }
@@ -103,8 +108,47 @@ static void keep_upgrade(struct relay *r, const struct ohttp_response *res)
 	}
 }
 
+/* What of the client's path stands before the backend's. */
+static struct orlop_bytes prefix_of(const struct relay *r)
+{
+	struct orlop_bytes path = ohttp_path(r->f->req);
+	size_t n = strcspn(r->target, "?");
+
+	if (path.len > n && !memcmp(path.p + path.len - n, r->target, n))
+		path.len -= n;
+	return path;
+}
+
+/* Is the answer a page that can be read? */
+static bool is_page(const struct relay *r, const struct ohttp_response *res)
+{
+	struct orlop_bytes type = ohttp_response_header(res, "content-type"), coded = ohttp_response_header(res, "content-encoding");
+	const char *end = type.len ? memchr(type.p, ';', type.len) : NULL;
+
+	if (end)
+		type.len = (size_t)(end - type.p);
+	while (type.len && type.p[type.len - 1] == ' ')
+		type.len--;
+	return type.len == 9 && !strncasecmp(type.p, "text/html", 9) && (!coded.len || bytes_is(coded, "identity")) &&
+	       !bytes_is(ohttp_method(r->f->req), "HEAD");
+}
+
+/* Where a redirect leads, through here. */
+static void put_location(struct relay *r, struct ohttp_header *h)
+{
+	cleanup_obuf struct obuf to = OBUF_INIT;
+	const char *text;
+
+	if (!r->links || !links_url(r->links, h->value, &to) || obuf_err(&to))
+		return;
+	text = oarena_strndup(&r->f->arena, to.data, to.len);
+	if (text)
+		h->value = (struct orlop_bytes){ text, to.len };
+}
+
 static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response *res)
 {
+	bool redirect = ohttp_response_header(res, "location").p != NULL;
 	struct ohttp_header hdr[MAX_HEADERS + 12];
 	struct relay *r = arg;
 	size_t n;
@@ -118,9 +162,20 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 	for (size_t i = 0; i < n; i++)		/* what the backend says of it counts */
 		if (ohttp_response_header(res, hdr[i].name.p).p)
 			hdr[i--] = hdr[--n];
-	for (size_t i = 0; i < res->n_headers && n < MAX_HEADERS + 12; i++)
-		if (!stays(res->headers[i].name, false))
-			hdr[n++] = res->headers[i];
+	if (redirect || is_page(r, res))
+		r->links = links_new(prefix_of(r), r->addr, ohttp_authority(r->f->req));
+	for (size_t i = 0; i < res->n_headers && n < MAX_HEADERS + 12; i++) {
+		if (stays(res->headers[i].name, false))
+			continue;
+		hdr[n] = res->headers[i];
+		if (hdr[n].name.len == 8 && !strncasecmp(hdr[n].name.p, "location", 8))
+			put_location(r, &hdr[n]);
+		n++;
+	}
+	if (redirect) {
+		links_free(r->links);
+		r->links = NULL;
+	}
 	r->started = true;
 	ohttp_on_writable(r->f->req, QUEUE_LOW, on_writable, r);
 	ohttp_reply_start(r->f->req, res->status, hdr, n);
@@ -128,9 +183,18 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 
 static void on_data(void *arg, struct ohttp_creq *q, const char *data, size_t len)
 {
+	cleanup_obuf struct obuf page = OBUF_INIT;
 	struct relay *r = arg;
 
-	if (ohttp_write_copy(r->f->req, data, len) < 0)
+	if (r->links) {
+		links_feed(r->links, data, len, &page);
+		r->broken = r->broken || obuf_err(&page);
+		if (r->broken)
+			return;
+		data = page.data;
+		len = page.len;
+	}
+	if (len && ohttp_write_copy(r->f->req, data, len) < 0)
 		return;
 	if (r->creq && ohttp_queued(r->f->req) > QUEUE_HIGH) {
 		r->paused = true;
@@ -175,6 +239,7 @@ static void on_upgraded(void *arg, struct ohttp_creq *q, struct ohttp_stream *ta
 
 static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 {
+	cleanup_obuf struct obuf rest = OBUF_INIT;
 	struct relay *r = arg;
 	struct front *f = r->f;
 
@@ -193,7 +258,12 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 		omem_free(r);
 		return;
 	}
-	if (err)
+	if (!err && !r->broken && r->links) {
+		links_end(r->links, &rest);
+		if (rest.len)
+			(void)ohttp_write_copy(f->req, rest.data, rest.len);
+	}
+	if (err || r->broken)
 		ohttp_abort(f->req);
 	else
 		ohttp_end(f->req);

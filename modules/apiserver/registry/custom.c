@@ -366,38 +366,71 @@ bool reg_served_changed(struct reg_shard *sh)
 	return changed;
 }
 
-int reg_custom_openapi(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version, const char *server,
-		       struct obuf *out)
+/* Into @doc what @crd serves; @version NULL: in all its versions. */
+static int doc_add(struct reg_shard *sh, struct ocrd_doc *doc, const struct ojson *crd, const char *version, const char *server)
+{
+	int r = version ? ocrd_doc_add(doc, sh->rg->schema, crd, version, server) : 0;
+
+	if (!version)
+		OJSON_FOREACH_ELEM(i, v, ojson_get_array(ojson_get(crd, "spec"), "versions"))
+			if ((r == 0 || r == -ENOENT) && ojson_get_bool(v, "served", false))
+				r = ocrd_doc_add(doc, sh->rg->schema, crd, ojson_get_cstr(v, "name", ""), server);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* The definitions of @group (empty: of all groups). */
+static int docs_add(struct reg_shard *sh, struct ocrd_doc *doc, struct orlop_bytes group, const char *version, const char *server)
 {
 	struct orlop_query q = { .size = sizeof(q) };
-	struct ocrd_doc doc = { .seen = OMAP_INIT };
 	struct orlop_snapshot *snap = NULL;
 	struct orlop_iter *it = NULL;
 	struct orlop_object *o;
-	size_t was = out->len;
-	char name[64];
 	int r = 0;
 
-	if (!sh->rg->crds || !reg_open(sh, sh->rg->crds) || version.len >= sizeof(name))
-		return -ENOENT;
-	snprintf(name, sizeof(name), "%.*s", OB(version));
 	if (sh->h->snapshot_open(reg_open(sh, sh->rg->crds), &snap) == 0 && sh->h->iter_open(snap, &q, &it) == 0) {
 		while (r == 0 && (o = sh->h->iter_next(it))) {
 			cleanup_ojson struct ojson *crd = NULL;
 
-			if (o->name.len <= group.len || memcmp(o->name.p + o->name.len - group.len, group.p, group.len) ||
-			    o->name.p[o->name.len - group.len - 1] != '.' ||
-			    render_parse(sh->rg->crds, o->json, &crd) || !custom_established(crd))
+			if (group.len && (o->name.len <= group.len ||
+					  memcmp(o->name.p + o->name.len - group.len, group.p, group.len) ||
+					  o->name.p[o->name.len - group.len - 1] != '.'))
 				continue;
-			r = ocrd_doc_add(&doc, sh->rg->schema, crd, name, server);
-			if (r == -ENOENT)
-				r = 0;
+			if (render_parse(sh->rg->crds, o->json, &crd) == 0 && custom_established(crd))
+				r = doc_add(sh, doc, crd, version, server);
 		}
 		sh->h->iter_close(it);
 	}
 	sh->h->snapshot_close(snap);
+	return r;
+}
+
+int reg_custom_openapi(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version, const char *server,
+		       struct obuf *out)
+{
+	struct ocrd_doc doc = { .seen = OMAP_INIT };
+	size_t was = out->len;
+	char name[64];
+	int r;
+
+	if (!sh->rg->crds || !reg_open(sh, sh->rg->crds) || !group.len || version.len >= sizeof(name))
+		return -ENOENT;
+	snprintf(name, sizeof(name), "%.*s", OB(version));
+	r = docs_add(sh, &doc, group, name, server);
 	ocrd_doc_end(&doc, server, out);
 	if (r == 0)
 		r = obuf_err(out) ? -ENOMEM : out->len > was ? 0 : -ENOENT;
 	return r;
+}
+
+int reg_custom_openapi_v2(struct reg_shard *sh, const char *server, struct obuf *paths, struct obuf *definitions)
+{
+	struct ocrd_doc doc = { .v2 = true, .seen = OMAP_INIT };
+	int r = 0;
+
+	if (sh->rg->crds && reg_open(sh, sh->rg->crds))
+		r = docs_add(sh, &doc, (struct orlop_bytes){ NULL, 0 }, NULL, server);
+	obuf_append(paths, doc.paths.data, doc.paths.len);
+	obuf_append(definitions, doc.schemas.data, doc.schemas.len);
+	ocrd_doc_end(&doc, server, NULL);
+	return r ? r : obuf_err(paths) || obuf_err(definitions) ? -ENOMEM : 0;
 }

@@ -269,6 +269,8 @@ void reg_served_free(struct reg_served *s);
 /* OpenAPI v3 of a group version of definitions, appended to @out. 0, -ENOENT, -ENOMEM. */
 int reg_custom_openapi(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version, const char *server,
 		       struct obuf *out);
+/* What all definitions add to OpenAPI v2: members of its paths and of its definitions. 0 or -ENOMEM. */
+int reg_custom_openapi_v2(struct reg_shard *sh, const char *server, struct obuf *paths, struct obuf *definitions);
 /* Has a definition changed since this was last asked on this shard? */
 bool reg_served_changed(struct reg_shard *sh);
 

@@ -191,6 +191,18 @@ static void k_request(void *arg, struct ohttp_req *r)
 		(void)ohttp_upgrade(r, "SPDY/3.1", &h, 1, &k_ops, NULL, &k_stream);
 		return;
 	}
+	if (strstr(k_path, "/page")) {
+		ohttp_reply_start(r, 200, &(struct ohttp_header)OHTTP_HEADER("Content-Type", "text/html; charset=utf-8"), 1);
+		(void)ohttp_write_copy(r, "<a hre", 6);
+		(void)ohttp_write_copy(r, "f=\"/x\">x</a> <a", 16);
+		ohttp_end(r);
+		return;
+	}
+	if (strstr(k_path, "/moved")) {
+		ohttp_reply_start(r, 302, &(struct ohttp_header)OHTTP_HEADER("Location", "/new?a=b"), 1);
+		ohttp_end(r);
+		return;
+	}
 	ohttp_reply_start(r, 200, &(struct ohttp_header)OHTTP_HEADER("Content-Type", "text/plain"), 1);
 	(void)ohttp_write_copy(r, "line 1\n", 7);
 	(void)ohttp_write_copy(r, "line 2\n", 7);
@@ -539,6 +551,10 @@ static void test_kubelet(void)
 	       obuf_cstr(&a.body));
 	is_str(k_path, "/stats/a%2Fb/?x=1&y=%20", "path and query as they were sent");
 	is_str(obuf_cstr(&a.body), "line 1\nline 2\n", "what it said");
+	is_int(ask(&admin, &a, "GET", "/api/v1/nodes/n1/proxy/a/page/?b", NULL, NULL), 200, "a page by proxy");
+	is_str(obuf_cstr(&a.body), "<a href=\"/api/v1/nodes/n1/proxy/x\">x</a> <a", "its links lead there again");
+	is_int(ask(&admin, &a, "GET", "/api/v1/nodes/n1/proxy/moved", NULL, NULL), 302, "a redirect by proxy");
+	ok(strstr(obuf_cstr(&a.headers), "/api/v1/nodes/n1/proxy/new?a=b") != NULL, "leads there too: %s", obuf_cstr(&a.headers));
 	is_int(ask(&admin, &a, "POST", "/api/v1/nodes/n1/proxy/run", "{}", NULL), 200, "any method");
 	is_int(ask(&nobody, &a, "GET", "/api/v1/nodes/n1/proxy/stats", NULL, NULL), 403, "not for all");
 	is_int(ask(&node, &a, "GET", "/api/v1/nodes/n1/proxy/stats", NULL, NULL), 403, "not for nodes");
