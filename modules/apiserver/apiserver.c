@@ -42,6 +42,9 @@ static const struct orlop_param params[] = {
 	{ "log_requests", ORLOP_PARAM_BOOL, ORLOP_PARAM_LIVE, "false", "a line for each request: who, what, how long (info; else with debug)" },
 	{ "max_connections", ORLOP_PARAM_INT, 0, "10000", "open connections" },
 	{ "event_ttl_s", ORLOP_PARAM_INT, 0, "3600", "seconds that Events are kept" },
+	{ "pod_security_exempt_users", ORLOP_PARAM_STRING, 0, "", "users whose pods PodSecurity lets be, with commas between them" },
+	{ "pod_security_exempt_namespaces", ORLOP_PARAM_STRING, 0, "", "namespaces that it lets be" },
+	{ "pod_security_exempt_runtimeclasses", ORLOP_PARAM_STRING, 0, "", "RuntimeClasses whose pods it lets be" },
 	{ "shared_storage", ORLOP_PARAM_BOOL, 0, "false", "other API servers use the same storage: requests ask it how far it is" },
 };
 
@@ -123,12 +126,18 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 			.authenticate = hook_authenticate,
 			.covers = hook_covers,
 		},
+			.note = hook_note,
 		.policy = rbac_policy,
 		.service_cidr = h->param(h, "service_cidr"),
 		.node_ports = h->param(h, "node_ports"),
 		.issuer = h->param(h, "issuer"),
 		.event_ttl_ns = (uint64_t)h->param_int(h, "event_ttl_s") * APIS_NS_PER_S,
 		.shared_storage = h->param_bool(h, "shared_storage"),
+		.exempt = {
+			.users = h->param(h, "pod_security_exempt_users"),
+			.namespaces = h->param(h, "pod_security_exempt_namespaces"),
+			.runtime_classes = h->param(h, "pod_security_exempt_runtimeclasses"),
+		},
 	};
 	char host[100], listen[100];
 	int r;

@@ -253,6 +253,9 @@ void hook_rules(void *arg, const struct orlop_host *h, const struct orlop_identi
 		struct orlop_bytes ns, void (*rule)(void *rarg, int path, const char *json), void *rarg);
 int hook_covers(void *arg, const struct orlop_host *h, const struct orlop_identity *who, struct orlop_bytes ns,
 		const struct ojson *rules, struct obuf *missing);
+/* http/front.c: audit annotations into the request log. */
+void hook_note(void *arg, const struct orlop_host *h, const struct reg_req *rq, const char *resource, const char *key,
+	       const char *value);
 bool in_group(const struct orlop_identity *who, const char *group);
 /* auth/node.c: may node @node (p NULL: the kubelet of this process, any) do this? */
 bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at);

@@ -131,6 +131,12 @@ struct reg_cause {
 
 struct reg_warning {
 	struct reg_warning *next;
+struct reg_note {
+	struct reg_note	*next;
+	const char	*key;
+	const char	*value;
+};
+
 	const char	*text;
 };
 
@@ -160,6 +166,7 @@ struct reg_op {
 	struct reg_warning **warnings_tail;
 
 	/* what the answer lives in */
+	struct reg_note	*notes;		/* the last one first */
 	struct obuf	out;		/* text made for it */
 	struct orlop_snapshot *snap;
 	struct orlop_object *obj;
@@ -204,6 +211,8 @@ int reg_invalid(struct reg_op *op, struct orlop_bytes name);	/* of op->k */
 void reg_warn(struct reg_op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Turn a storage or host failure (-errno, @err may be NULL) into op->err. */
+/* An audit annotation: what is said again about @key replaces what was said before (a write may be decided many times). */
+void reg_note(struct reg_op *op, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int reg_failed(struct reg_op *op, int r, const struct orlop_error *err);
 
 /* Append the Status of op->err as JSON (no newline). */

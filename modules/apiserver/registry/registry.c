@@ -120,12 +120,15 @@ int registry_new(const struct reg_config *cfg, struct registry **ret, struct orl
 	rg->cfg.advertise_addr = text_dup(rg, cfg->advertise_addr);
 	rg->cfg.issuer = text_dup(rg, cfg->issuer ? cfg->issuer :
 				  "https://kubernetes.default.svc.cluster.local");
+	rg->cfg.exempt.users = text_dup(rg, cfg->exempt.users);
+	rg->cfg.exempt.namespaces = text_dup(rg, cfg->exempt.namespaces);
+	rg->cfg.exempt.runtime_classes = text_dup(rg, cfg->exempt.runtime_classes);
 	if (!rg->cfg.event_ttl_ns)
 		rg->cfg.event_ttl_ns = UINT64_C(3600) * 1000000000;
 	rg->kinds = oarena_zalloc(&rg->arena, s->n_resources * sizeof(*rg->kinds));
 	rg->lazy_rev = oarena_zalloc(&rg->arena, (s->n_resources + 1) * sizeof(*rg->lazy_rev));
 	r = rg->kinds && rg->lazy_rev && rg->cfg.service_cidr && rg->cfg.node_ports && rg->cfg.advertise_addr &&
-	    rg->cfg.issuer ? 0 : -ENOMEM;
+	    rg->cfg.issuer && rg->cfg.exempt.users && rg->cfg.exempt.namespaces && rg->cfg.exempt.runtime_classes ? 0 : -ENOMEM;
 	for (uint16_t i = 0; r == 0 && i < s->n_resources; i++)
 		r = reg_kind_init(&rg->arena, s, rg->kinds, i);
 	if (r == -ENOMEM)
