@@ -245,8 +245,9 @@ struct oschema_group {
 	uint32_t	package;	/* types' prefix, "core/v1" */
 	uint32_t	openapi;	/* definition prefix, "io.k8s.api.core.v1" */
 	uint16_t	priority;	/* groupPriorityMinimum: order in /apis */
+	uint16_t	version_priority;	/* order in the group */
 	uint8_t		served;		/* appears in discovery; else only types (meta) */
-	uint8_t		reserved0;
+	uint8_t		reserved0[3];
 };
 
 /*

@@ -42,6 +42,8 @@ static const struct orlop_param params[] = {
 	{ "log_requests", ORLOP_PARAM_BOOL, ORLOP_PARAM_LIVE, "false", "a line for each request: who, what, how long (info; else with debug)" },
 	{ "max_connections", ORLOP_PARAM_INT, 0, "10000", "open connections" },
 	{ "event_ttl_s", ORLOP_PARAM_INT, 0, "3600", "seconds that Events are kept" },
+	{ "old_versions", ORLOP_PARAM_BOOL, 0, "false",
+	  "serve policy/v1beta1, discovery.k8s.io/v1beta1 and batch/v1beta1 as well, for clients from before Kubernetes 1.25" },
 	{ "pod_security_exempt_users", ORLOP_PARAM_STRING, 0, "", "users whose pods PodSecurity lets be, with commas between them" },
 	{ "pod_security_exempt_namespaces", ORLOP_PARAM_STRING, 0, "", "namespaces that it lets be" },
 	{ "pod_security_exempt_runtimeclasses", ORLOP_PARAM_STRING, 0, "", "RuntimeClasses whose pods it lets be" },
@@ -116,8 +118,9 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 {
 	struct apis *a = OMEM_NEW(struct apis);
 	const char *adv = h->param(h, "advertise");
+	const struct oschema *schema = h->param_bool(h, "old_versions") ? &oschema_old : &oschema_builtin;
 	struct reg_config cfg = {
-		.schema = &oschema_builtin,
+		.schema = schema,
 		.hooks = {
 			.arg = a,
 			.authorize = hook_authorize,
@@ -125,19 +128,19 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 			.sign = hook_sign,
 			.authenticate = hook_authenticate,
 			.covers = hook_covers,
-		},
 			.note = hook_note,
+		},
 		.policy = rbac_policy,
 		.service_cidr = h->param(h, "service_cidr"),
 		.node_ports = h->param(h, "node_ports"),
 		.issuer = h->param(h, "issuer"),
 		.event_ttl_ns = (uint64_t)h->param_int(h, "event_ttl_s") * APIS_NS_PER_S,
-		.shared_storage = h->param_bool(h, "shared_storage"),
 		.exempt = {
 			.users = h->param(h, "pod_security_exempt_users"),
 			.namespaces = h->param(h, "pod_security_exempt_namespaces"),
 			.runtime_classes = h->param(h, "pod_security_exempt_runtimeclasses"),
 		},
+		.shared_storage = h->param_bool(h, "shared_storage"),
 	};
 	char host[100], listen[100];
 	int r;
@@ -145,7 +148,7 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 	if (!a)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	a->h = h;
-	a->schema = &oschema_builtin;
+	a->schema = schema;
 	a->n_shards = h->n_shards;
 	omap_init(&a->tokens);
 	oarena_init(&a->arena, 0);
