@@ -161,6 +161,7 @@ static void next(struct boot *b)
 		return;
 	}
 	(void)reg_expiry_start(b->sh);
+	(void)reg_apiservices_start(b->sh);
 	if (!cfg->policy) {
 		end(b, 0, "");
 		return;

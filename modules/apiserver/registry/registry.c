@@ -151,6 +151,7 @@ int registry_new(const struct reg_config *cfg, struct registry **ret, struct orl
 	rg->priorityclasses = reg_kind_named(rg, "priorityclasses.scheduling.k8s.io");
 	rg->resourcequotas = reg_kind_named(rg, "resourcequotas");
 	rg->bindings = reg_kind_named(rg, "bindings");
+	rg->components = reg_kind_named(rg, "componentstatuses");
 	rg->webhooks[0] = reg_kind_named(rg, "validatingwebhookconfigurations.admissionregistration.k8s.io");
 	rg->webhooks[1] = reg_kind_named(rg, "mutatingwebhookconfigurations.admissionregistration.k8s.io");
 	*ret = rg;
@@ -218,6 +219,7 @@ void reg_shard_free(struct reg_shard *sh)
 		return;
 	reg_expiry_free(sh->expiry);
 	reg_aggregate_free(sh->aggregate);
+	reg_apiservices_free(sh->apiservices);
 	reg_evcache_free(sh->evcache);
 	hook_clients_free(sh);
 	reg_crds_free(sh->crds);
@@ -490,6 +492,10 @@ static void dispatch_body(struct reg_op *op)
 
 static void dispatch(struct reg_op *op)
 {
+	if (op->k == op->sh->rg->components) {
+		reg_do_components(op);
+		return;
+	}
 	if (op->k->virt || (op->sub && op->rq.verb == REG_CREATE)) {
 		admission_hooks_body(op, dispatch_body);
 		return;
@@ -597,6 +603,8 @@ static void call(struct reg_shard *sh, const struct reg_req *rq, bool copy, reg_
 		r = reg_opts_parse(op);
 	if (!strcmp(op->k->name, "endpoints"))
 		reg_warn(op, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+	if (op->k == sh->rg->components)
+		reg_warn(op, "v1 ComponentStatus is deprecated in v1.19+");
 	if (r)
 		reg_finish(op, r);
 	else if (must_ask(op))
