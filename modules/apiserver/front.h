@@ -22,6 +22,7 @@
 #include "http/ohttp.h"
 #include "pki/opki.h"
 #include "registry/registry.h"
+#include "registry/remotes.h"
 #include "schema/oschema.h"
 #include "tls/otls.h"
 
@@ -225,6 +226,14 @@ void metrics_done(struct ashard *sh);
 
 void relay_begin(struct front *f);
 void relay_done(struct ashard *sh);
+#define RELAY_MORE 200u		/* headers of ours */
+/* To another server of a group version. Texts in the front's arena; @take_to's client is released at the end. */
+void relay_remote(struct front *f, const struct reg_remote *take_to, const char *target, const struct ohttp_header *more, size_t n);
+
+/* ---- http/remote.c ---- */
+
+/* True: another server serves the path's group version; the request is refused, or goes there. */
+bool remote_serve(struct front *f);
 
 /* ---- http/usage.c ---- */
 

@@ -787,6 +787,8 @@ void front_begin(void *arg, struct ohttp_req *req)
 	else if (r < 0)
 		front_error(f, r == -ENOMEM ? 500 : 400, r == -ENOMEM ? "InternalError" : "BadRequest",
 			    "the path of the request cannot be read");
+	else if (remote_serve(f))
+		;
 	else if (f->rt.is_resource)
 		serve_resource(f);
 	else

@@ -119,6 +119,9 @@ struct reg_shard {
 	struct olist	quota_gates;	/* namespaces whose quotas are being charged */
 	struct reg_aggregate *aggregate;	/* shard 0 */
 	struct reg_apiservices *apiservices;	/* shard 0 */
+	struct reg_remotes *remotes;	/* remotes.h */
+	uint64_t	remote_generation;	/* changes with what remotes have */
+	uint64_t	remote_known;	/* what discovery knows of it */
 	uint32_t	n_ops;
 	uint32_t	n_watches;
 };

@@ -5,6 +5,7 @@
 #include "verbs.h"
 #include "../admission/admission.h"
 #include "custom.h"
+#include "remotes.h"
 
 #include "record/orecord.h"
 #include "selector/ofield.h"
@@ -120,6 +121,9 @@ int registry_new(const struct reg_config *cfg, struct registry **ret, struct orl
 	rg->cfg.advertise_addr = text_dup(rg, cfg->advertise_addr);
 	rg->cfg.issuer = text_dup(rg, cfg->issuer ? cfg->issuer :
 				  "https://kubernetes.default.svc.cluster.local");
+	rg->cfg.proxy_cert = text_dup(rg, cfg->proxy_cert);
+	rg->cfg.proxy_key = text_dup(rg, cfg->proxy_key);
+	rg->cfg.auth_config = text_dup(rg, cfg->auth_config);
 	rg->cfg.exempt.users = text_dup(rg, cfg->exempt.users);
 	rg->cfg.exempt.namespaces = text_dup(rg, cfg->exempt.namespaces);
 	rg->cfg.exempt.runtime_classes = text_dup(rg, cfg->exempt.runtime_classes);
@@ -128,7 +132,7 @@ int registry_new(const struct reg_config *cfg, struct registry **ret, struct orl
 	rg->kinds = oarena_zalloc(&rg->arena, s->n_resources * sizeof(*rg->kinds));
 	rg->lazy_rev = oarena_zalloc(&rg->arena, (s->n_resources + 1) * sizeof(*rg->lazy_rev));
 	r = rg->kinds && rg->lazy_rev && rg->cfg.service_cidr && rg->cfg.node_ports && rg->cfg.advertise_addr &&
-	    rg->cfg.issuer && rg->cfg.exempt.users && rg->cfg.exempt.namespaces && rg->cfg.exempt.runtime_classes ? 0 : -ENOMEM;
+	    rg->cfg.issuer && rg->cfg.proxy_cert && rg->cfg.proxy_key && rg->cfg.auth_config && rg->cfg.exempt.users && rg->cfg.exempt.namespaces && rg->cfg.exempt.runtime_classes ? 0 : -ENOMEM;
 	for (uint16_t i = 0; r == 0 && i < s->n_resources; i++)
 		r = reg_kind_init(&rg->arena, s, rg->kinds, i);
 	if (r == -ENOMEM)
@@ -220,6 +224,7 @@ void reg_shard_free(struct reg_shard *sh)
 	reg_expiry_free(sh->expiry);
 	reg_aggregate_free(sh->aggregate);
 	reg_apiservices_free(sh->apiservices);
+	reg_remotes_free(sh->remotes);
 	reg_evcache_free(sh->evcache);
 	hook_clients_free(sh);
 	reg_crds_free(sh->crds);

@@ -231,6 +231,9 @@ struct reg_config {
 	uint64_t	event_ttl_ns;		/* 0: 1 h */
 	const char	*policy;		/* roles and bindings to begin with (auth/policy.c); NULL: none */
 	struct reg_exempt exempt;
+	const char	*proxy_cert;		/* PEM files: as whom we ask other servers of group versions; NULL or empty: as nobody */
+	const char	*proxy_key;
+	const char	*auth_config;		/* what they must know to believe us: data of a ConfigMap as JSON; NULL: none is made */
 	bool		shared_storage;		/* other API servers write to the same storage */
 };
 
