@@ -161,6 +161,33 @@ static void san(const char **list, const char *name)
 		list[n] = name;
 }
 
+/*
+ * As whom the API server asks servers of other groups. An authority of its own: whoever it has signed is believed who he says
+ * somebody else is, so it must never sign a client.
+ */
+static int front_proxy(struct authority *a, struct orlop_error *err)
+{
+	struct opki_cert_spec ca = { .cn = "front-proxy-ca", .use = OPKI_CERT_CA };
+	struct opki_cert_spec client = { .cn = "front-proxy-client", .use = OPKI_CERT_CLIENT };
+	cleanup_free char *crt = omem_printf("%s/front-proxy-ca.crt", a->dir);
+	cleanup_free char *key = omem_printf("%s/front-proxy-ca.key", a->dir);
+	struct authority own = { .dir = a->dir, .now = a->now };
+	int r = crt && key ? 0 : orlop_fail(err, ENOMEM, 0, "", "out of memory");
+
+	if (r == 0 && access(crt, F_OK) && access(key, F_OK))
+		r = ensure(&own, "front-proxy-ca", &ca, err);
+	if (r == 0)
+		r = opki_key_load(key, &own.key, err);
+	if (r == 0)
+		r = opki_cert_load(crt, &own.cert, err);
+	if (r == 0)
+		r = ensure(&own, "front-proxy-client", &client, err);
+	a->made += own.made;
+	opki_cert_free(own.cert);
+	opki_key_free(own.key);
+	return r;
+}
+
 int certs_make(const struct setup *s, int *ret_made, struct orlop_error *err)
 {
 	static const char *const masters[] = { "system:masters", NULL };
@@ -210,6 +237,8 @@ int certs_make(const struct setup *s, int *ret_made, struct orlop_error *err)
 		r = ensure(&a, "apiserver-kubelet-client", &to_kubelet, err);
 	if (r == 0)
 		r = ensure(&a, "kubelet", &kubelet, err);
+	if (r == 0)
+		r = front_proxy(&a, err);
 	if (r == 0)
 		r = signer(&a, err);
 	if (r == 0)

@@ -93,7 +93,7 @@ static void add_version(struct ocrd_merge *m, const struct ojson *spec, const st
 {
 	const struct ojson *sub = ojson_get(v, "subresources");
 	struct oschema_resource res = { .verbs = 0xff, .grace_s = -1 };
-	struct oschema_group g = { .priority = 1000, .served = 1 };
+	struct oschema_group g = { .priority = 1000, .version_priority = 100, .served = 1 };
 	struct otables *t = &m->t;
 	char gv[600];
 
@@ -142,6 +142,74 @@ void ocrd_merge_add(struct ocrd_merge *m, const struct ojson *crd)
 			add_version(m, spec, names, v);
 }
 
+/* ---- what other servers have ---- */
+
+static uint8_t verbs_of(const struct ojson *list)
+{
+	static const char *const names[] = { "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch" };
+	unsigned int verbs = 0;
+
+	OJSON_FOREACH_ELEM(i, e, list)
+		for (unsigned int v = 0; v < 8; v++)
+			if (ojson_string_is(e, names[v]))
+				verbs |= 1u << v;
+	return (uint8_t)verbs;
+}
+
+static void add_subs(struct otables *t, const struct oschema_group *g, const struct ojson *all, struct oschema_resource *res)
+{
+	struct orlop_bytes plural = { (const char *)t->pool.data + res->plural, strlen((const char *)t->pool.data + res->plural) };
+
+	res->subs = (uint16_t)N(subs, struct oschema_sub);
+	OJSON_FOREACH_ELEM(i, e, all) {
+		const char *name = ojson_get_cstr(e, "name", ""), *slash = strchr(name, '/');
+		struct oschema_sub s = { .group = g->name, .version = g->version };
+
+		/* the pool moves when texts are added */
+		plural.p = (const char *)t->pool.data + res->plural;
+		if (!slash || (size_t)(slash - name) != plural.len || memcmp(name, plural.p, plural.len) || res->n_subs == 100)
+			continue;
+		s.name = otables_text(t, slash + 1);
+		s.kind = otables_text(t, ojson_get_cstr(e, "kind", ""));
+		if (ojson_get_cstr(e, "version", "")[0]) {
+			s.group = otables_text(t, ojson_get_cstr(e, "group", ""));
+			s.version = otables_text(t, ojson_get_cstr(e, "version", ""));
+		}
+		s.verbs = verbs_of(ojson_get_array(e, "verbs"));
+		obuf_append(&t->subs, &s, sizeof(s));
+		res->n_subs++;
+	}
+}
+
+void ocrd_merge_list(struct ocrd_merge *m, const char *group, const char *version, uint16_t group_priority,
+		     uint16_t version_priority, const struct ojson *list, bool fresh)
+{
+	struct oschema_group g = { .priority = group_priority, .version_priority = version_priority, .served = fresh ? 1 : OSCHEMA_SERVED_STALE };
+	const struct ojson *all = ojson_get_array(list, "resources");
+	struct otables *t = &m->t;
+
+	g.name = otables_text(t, group);
+	g.version = otables_text(t, version);
+	OJSON_FOREACH_ELEM(i, e, all) {
+		struct oschema_resource res = { .grace_s = -1, .group = g.name, .version = g.version };
+		const char *name = ojson_get_cstr(e, "name", "");
+
+		if (!*name || strchr(name, '/') || N(resources, struct oschema_resource) >= 60000)
+			continue;
+		res.plural = otables_text(t, name);
+		res.kind = otables_text(t, ojson_get_cstr(e, "kind", ""));
+		res.singular = otables_text(t, ojson_get_cstr(e, "singularName", ""));
+		res.verbs = verbs_of(ojson_get_array(e, "verbs"));
+		res.shorts = list_of(t, ojson_get_array(e, "shortNames"), &res.n_short);
+		res.categories = list_of(t, ojson_get_array(e, "categories"), &res.n_categories);
+		if (ojson_get_bool(e, "namespaced", false))
+			res.flags |= OSCHEMA_S_NAMESPACED;
+		add_subs(t, &g, all, &res);
+		obuf_append(&t->resources, &res, sizeof(res));
+	}
+	obuf_append(&t->groups, &g, sizeof(g));
+}
+
 static int resource_cmp(const void *a, const void *b, void *arg)
 {
 	const struct oschema_resource *x = a, *y = b;
@@ -188,6 +256,8 @@ static int group_cmp(const void *a, const void *b, void *arg)
 	d = strcmp(pool + x->name, pool + y->name);
 	if (d)
 		return d;
+	if (x->version_priority != y->version_priority)
+		return x->version_priority > y->version_priority ? -1 : 1;
 	rx = rank(pool + x->version);
 	ry = rank(pool + y->version);
 	return rx != ry ? (rx > ry ? -1 : 1) : strcmp(pool + x->version, pool + y->version);

@@ -134,6 +134,9 @@ size_t ocrd_bytes(const struct ocrd *o);	/* memory that it takes */
 struct ocrd_merge;
 struct ocrd_merge *ocrd_merge_new(const struct oschema *builtin);
 void ocrd_merge_add(struct ocrd_merge *m, const struct ojson *crd);
+/* A group version that another server has: @list is its APIResourceList (NULL: nobody knows). @fresh: it is there now. */
+void ocrd_merge_list(struct ocrd_merge *m, const char *group, const char *version, uint16_t group_priority,
+		     uint16_t version_priority, const struct ojson *list, bool fresh);
 const struct oschema *ocrd_merge_end(struct ocrd_merge *m);	/* NULL: no memory */
 void ocrd_merge_free(struct ocrd_merge *m);
 

@@ -5,6 +5,8 @@
  */
 #include "schema/cells.h"
 
+#include <string.h>
+
 #include "base/ocleanup.h"
 #include "base/otime.h"
 
@@ -358,6 +360,66 @@ OCELL(missing_level)
 		if (oget_is(e, "type", "Dangling"))
 			dangling = ojson_get_cstr(e, "status", "?");
 	ocell_cstr(x, dangling);
+}
+
+/* ---- devices ---- */
+
+OCELL(claim_state)
+{
+	struct ojson *meta = ojson_get(x->obj, "metadata"), *status = ojson_get(x->obj, "status");
+	bool given = ojson_has(status, "allocation");
+	struct obuf b = OBUF_INIT;
+
+	if (ojson_has(meta, "deletionTimestamp"))
+		obuf_puts(&b, "deleted,");
+	obuf_puts(&b, given ? "allocated" : "pending");
+	if (given && oget_len(status, "reservedFor") > 0)
+		obuf_puts(&b, ",reserved");
+	ocell_text(x, &b);
+}
+
+/* ---- who serves what, and how the parts are ---- */
+
+OCELL(api_service)
+{
+	struct ojson *service = OJSON_AT(x->obj, "spec", "service");
+	struct obuf b = OBUF_INIT;
+
+	if (service == NULL)
+		obuf_puts(&b, "Local");
+	else
+		obuf_printf(&b, "%s/%s", ojson_get_cstr(service, "namespace", ""), ojson_get_cstr(service, "name", ""));
+	ocell_text(x, &b);
+}
+
+OCELL(available)
+{
+	struct obuf b = OBUF_INIT;
+
+	OJSON_FOREACH_ELEM(i, e, OJSON_AT(x->obj, "status", "conditions")) {
+		if (!oget_is(e, "type", "Available") || b.len > 0)
+			continue;
+		obuf_puts(&b, ojson_get_cstr(e, "status", ""));
+		if (!oget_is(e, "status", "True") && !oget_empty(e, "reason"))
+			obuf_printf(&b, " (%s)", ojson_get_cstr(e, "reason", ""));
+	}
+	text_or(x, &b, "Unknown");
+}
+
+/* Of a ComponentStatus: a member of the condition Healthy; its status in a word. */
+OCELL(healthy)
+{
+	const char *text = strcmp(x->path, "status") == 0 ? "Unknown" : "";
+
+	OJSON_FOREACH_ELEM(i, e, ojson_get(x->obj, "conditions")) {
+		if (!oget_is(e, "type", "Healthy"))
+			continue;
+		if (strcmp(x->path, "status") != 0)
+			text = ojson_get_cstr(e, x->path, "");
+		else
+			text = oget_is(e, "status", "True") ? "Healthy" : "Unhealthy";
+	}
+	ocell_cstr(x, text);
 }
 
 /* ---- autoscalers ---- */

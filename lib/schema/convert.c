@@ -33,6 +33,8 @@ int oschema_convert(const struct oschema *s, const struct oschema_resource *from
 		return 0;
 	if (strcmp(oschema_str(s, t->name), "autoscaling/v1.HorizontalPodAutoscaler") == 0)
 		return other == from ? oconvert_autoscaler_up(obj) : oconvert_autoscaler_down(obj);
+	if (oconvert_old(oschema_str(s, t->name), other == from, obj, &r))
+		return r;
 	for (unsigned int i = 0; i < t->n_fields && r == 0; i++) {
 		const struct oschema_field *f = &s->fields[t->fields + i];
 

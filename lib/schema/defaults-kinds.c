@@ -238,3 +238,16 @@ int defaults_crd_names(const struct oschema *s, struct ojson *o)
 	}
 	return r == 0 ? 1 : r;
 }
+
+/* ---- requests for devices ---- */
+
+int defaults_device_count(const struct oschema *s, struct ojson *o)
+{
+	int r;
+
+	(void)s;
+	if (!oget_is(o, "allocationMode", "ExactCount") || oget_int(o, "count") != 0)
+		return 0;
+	r = ojson_set_i64(o, "count", 1);
+	return r == 0 ? 1 : r;
+}

@@ -220,7 +220,7 @@ static void put_discovered_version(const struct oschema *s, const struct oschema
 		put_discovered(s, &s->resources[k], out);
 		first = false;
 	}
-	obuf_puts(out, "],\"freshness\":\"Current\"}");
+	obuf_printf(out, "],\"freshness\":\"%s\"}", g->served == OSCHEMA_SERVED_STALE ? "Stale" : "Current");
 }
 
 void oschema_api_discovery(const struct oschema *s, bool core, struct obuf *out)

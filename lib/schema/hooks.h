@@ -14,7 +14,7 @@
 	X(replication_controller_spec) X(limit_range_item) \
 	/* defaults-kinds.c */ \
 	X(stateful_set_spec) X(stateful_set_strategy) X(daemon_set) X(daemon_set_strategy) X(job) X(network_policy_spec) X(autoscaler_spec) \
-	X(crd_spec) X(crd_names) \
+	X(crd_spec) X(crd_names) X(device_count) \
 	/* check-rbac.c */ \
 	X(role_binding)
 
@@ -35,6 +35,11 @@
 	X(ingress) X(ingress_backend) X(network_policy_peer) X(priority_class) X(resource_quota) X(runtime_class) X(autoscaler) \
 	/* check-webhook.c */ \
 	X(webhook) \
+	/* check-device.c */ \
+	X(pool_name) X(device_count) X(device_request) X(device_expression) X(device_parameters) X(device_constraint) \
+	X(extended_resource) X(device_claim) X(resource_claim) X(device_attribute) X(device) X(resource_slice) \
+	/* check-apiservice.c */ \
+	X(api_service) \
 	/* check-rbac.c */ \
 	X(role) X(cluster_role) X(role_binding)
 
@@ -52,7 +57,7 @@
 	X(job_status) X(job_completions) X(job_duration) X(phase) X(access_modes) X(claim_modes) \
 	X(claim_capacity) X(claim_ref) X(storage_class) X(default_name) X(token_requests) \
 	X(quota_requests) X(quota_limits) X(ingress_hosts) X(ingress_address) X(ingress_ports) \
-	X(ingress_parameters) X(parent_ref) X(csr_condition) X(missing_level) \
+	X(ingress_parameters) X(parent_ref) X(csr_condition) X(claim_state) X(api_service) X(available) X(healthy) X(missing_level) \
 	X(text_or_unset) X(scale_target) X(scale_metrics) \
 	/* check-rbac.c */ \
 	X(role_ref) X(subjects) \

@@ -103,4 +103,7 @@ odefaults_fn odefaults_hook(unsigned int number);
 int oconvert_autoscaler_up(struct ojson *obj);
 int oconvert_autoscaler_down(struct ojson *obj);
 
+/* convert-old.c: the types of api/old, from the version of @type (up) or to it; in place. False: nothing special. */
+bool oconvert_old(const char *type, bool up, struct ojson *obj, int *ret);
+
 #endif

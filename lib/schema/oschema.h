@@ -238,6 +238,8 @@ struct oschema_resource {
 	char		hash[16];	/* storageVersionHash, 12 characters */
 };
 
+#define OSCHEMA_SERVED_STALE 2
+
 /* A version of a group. Versions of one group stand one after the other, the preferred first. */
 struct oschema_group {
 	uint32_t	name;		/* "" for core */
@@ -245,8 +247,9 @@ struct oschema_group {
 	uint32_t	package;	/* types' prefix, "core/v1" */
 	uint32_t	openapi;	/* definition prefix, "io.k8s.api.core.v1" */
 	uint16_t	priority;	/* groupPriorityMinimum: order in /apis */
-	uint8_t		served;		/* appears in discovery; else only types (meta) */
-	uint8_t		reserved0;
+	uint16_t	version_priority;	/* order in the group */
+	uint8_t		served;		/* appears in discovery; else only types (meta). OSCHEMA_SERVED_STALE: as it was last known */
+	uint8_t		reserved0[3];
 };
 
 /*

@@ -12,7 +12,10 @@
 #include <orlop/api.h>
 #include <orlop/module.h>
 
+#include "base/ofile.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -42,6 +45,14 @@ static const struct orlop_param params[] = {
 	{ "log_requests", ORLOP_PARAM_BOOL, ORLOP_PARAM_LIVE, "false", "a line for each request: who, what, how long (info; else with debug)" },
 	{ "max_connections", ORLOP_PARAM_INT, 0, "10000", "open connections" },
 	{ "event_ttl_s", ORLOP_PARAM_INT, 0, "3600", "seconds that Events are kept" },
+	{ "old_versions", ORLOP_PARAM_BOOL, 0, "false",
+	  "serve policy/v1beta1, discovery.k8s.io/v1beta1 and batch/v1beta1 as well, for clients from before Kubernetes 1.25" },
+	{ "pod_security_exempt_users", ORLOP_PARAM_STRING, 0, "", "users whose pods PodSecurity lets be, with commas between them" },
+	{ "pod_security_exempt_namespaces", ORLOP_PARAM_STRING, 0, "", "namespaces that it lets be" },
+	{ "pod_security_exempt_runtimeclasses", ORLOP_PARAM_STRING, 0, "", "RuntimeClasses whose pods it lets be" },
+	{ "proxy_client_cert", ORLOP_PARAM_STRING, 0, "", "our client certificate for servers of other groups (APIServices), PEM file" },
+	{ "proxy_client_key", ORLOP_PARAM_STRING, 0, "", "its key, PEM file" },
+	{ "requestheader_ca", ORLOP_PARAM_STRING, 0, "", "its CA, which they are told to trust; not one that signs clients, PEM file" },
 	{ "shared_storage", ORLOP_PARAM_BOOL, 0, "false", "other API servers use the same storage: requests ask it how far it is" },
 };
 
@@ -109,12 +120,55 @@ static void apis_apply(void *ctx, const char *name, const char *value)
 	limits_read(ctx);
 }
 
+/* "key":"text of the file", */
+static int put_file(struct obuf *out, const char *key, const char *path, struct orlop_error *err)
+{
+	struct obuf b = OBUF_INIT;
+	int r = ofile_read(AT_FDCWD, path, 1 << 20, &b);
+
+	if (r == 0) {
+		obuf_printf(out, "\"%s\":", key);
+		obuf_put_json_string(out, b.data ? b.data : "", b.len);
+		obuf_putc(out, ',');
+	}
+	obuf_done(&b);
+	return r ? orlop_fail(err, -r, 0, "", "%s: %s", path, strerrordesc_np(-r)) : 0;
+}
+
+/* What other servers must know to believe us: the ConfigMap extension-apiserver-authentication. NULL: nothing. */
+static int auth_config(struct apis *a, const char **ret, struct orlop_error *err)
+{
+	const char *ca = a->h->param(a->h, "client_ca"), *front = a->h->param(a->h, "requestheader_ca");
+	struct obuf b = OBUF_INIT;
+	int r = 0;
+
+	if (!ca[0] && !front[0])
+		return 0;
+	obuf_putc(&b, '{');
+	if (ca[0])
+		r = put_file(&b, "client-ca-file", ca, err);
+	if (r == 0 && front[0])
+		r = put_file(&b, "requestheader-client-ca-file", front, err);
+	if (r == 0 && front[0])
+		obuf_puts(&b, "\"requestheader-allowed-names\":\"[\\\"front-proxy-client\\\"]\","
+			  "\"requestheader-extra-headers-prefix\":\"[\\\"X-Remote-Extra-\\\"]\","
+			  "\"requestheader-group-headers\":\"[\\\"X-Remote-Group\\\"]\",\"requestheader-uid-headers\":\"[\\\"X-Remote-Uid\\\"]\","
+			  "\"requestheader-username-headers\":\"[\\\"X-Remote-User\\\"]\",");
+	if (r == 0 && b.len > 1)
+		b.data[b.len - 1] = '}';	/* the last comma */
+	if (r == 0)
+		*ret = oarena_strndup(&a->arena, obuf_cstr(&b), b.len);
+	obuf_done(&b);
+	return r || *ret ? r : orlop_fail(err, ENOMEM, 0, "", "no memory");
+}
+
 static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct apis *a = OMEM_NEW(struct apis);
 	const char *adv = h->param(h, "advertise");
+	const struct oschema *schema = h->param_bool(h, "old_versions") ? &oschema_old : &oschema_builtin;
 	struct reg_config cfg = {
-		.schema = &oschema_builtin,
+		.schema = schema,
 		.hooks = {
 			.arg = a,
 			.authorize = hook_authorize,
@@ -122,12 +176,20 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 			.sign = hook_sign,
 			.authenticate = hook_authenticate,
 			.covers = hook_covers,
+			.note = hook_note,
 		},
 		.policy = rbac_policy,
 		.service_cidr = h->param(h, "service_cidr"),
 		.node_ports = h->param(h, "node_ports"),
 		.issuer = h->param(h, "issuer"),
 		.event_ttl_ns = (uint64_t)h->param_int(h, "event_ttl_s") * APIS_NS_PER_S,
+		.proxy_cert = h->param(h, "proxy_client_cert"),
+		.proxy_key = h->param(h, "proxy_client_key"),
+		.exempt = {
+			.users = h->param(h, "pod_security_exempt_users"),
+			.namespaces = h->param(h, "pod_security_exempt_namespaces"),
+			.runtime_classes = h->param(h, "pod_security_exempt_runtimeclasses"),
+		},
 		.shared_storage = h->param_bool(h, "shared_storage"),
 	};
 	char host[100], listen[100];
@@ -136,7 +198,7 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 	if (!a)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	a->h = h;
-	a->schema = &oschema_builtin;
+	a->schema = schema;
 	a->n_shards = h->n_shards;
 	omap_init(&a->tokens);
 	oarena_init(&a->arena, 0);
@@ -154,6 +216,8 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 		r = authn_load_tokens(a, h->param(h, "token_file"), err);
 	if (r == 0 && !a->sa_key)
 		cfg.hooks.sign = NULL;
+	if (r == 0)
+		r = auth_config(a, &cfg.auth_config, err);
 	if (r == 0)
 		r = registry_new(&cfg, &a->rg, err);
 	if (r == 0)
@@ -330,6 +394,8 @@ static int serve(struct ashard *sh, struct orlop_error *err)
 		.max_connections = (uint32_t)(h->param_int(h, "max_connections") / h->n_shards) + 1,
 	};
 
+	if (reg_remotes_start(sh->reg))
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	return ohttp_server_new(&cfg, &sh->srv, err);
 }
 
@@ -464,7 +530,8 @@ static const struct orlop_api_ops ops = {
 };
 
 ORLOP_MODULE("apiserver", "apiserver", "0.1", "provides=api\0needs=storage\0reads=*\0"
-	"net=inet\0files=$cert,$key,$client_ca,$sa_key,$token_file,$kubelet_ca,$kubelet_cert,$kubelet_key",
+	"net=inet\0files=$cert,$key,$client_ca,$sa_key,$token_file,$kubelet_ca,$kubelet_cert,$kubelet_key,$proxy_client_cert,$proxy_client_key,"
+	"$requestheader_ca",
 	.license = "Apache-2.0",
 	.summary = "the Kubernetes API over HTTPS",
 	.shards = ORLOP_SHARDS_AUTO,

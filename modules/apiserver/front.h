@@ -22,6 +22,7 @@
 #include "http/ohttp.h"
 #include "pki/opki.h"
 #include "registry/registry.h"
+#include "registry/remotes.h"
 #include "schema/oschema.h"
 #include "tls/otls.h"
 
@@ -225,6 +226,14 @@ void metrics_done(struct ashard *sh);
 
 void relay_begin(struct front *f);
 void relay_done(struct ashard *sh);
+#define RELAY_MORE 200u		/* headers of ours */
+/* To another server of a group version. Texts in the front's arena; @take_to's client is released at the end. */
+void relay_remote(struct front *f, const struct reg_remote *take_to, const char *target, const struct ohttp_header *more, size_t n);
+
+/* ---- http/remote.c ---- */
+
+/* True: another server serves the path's group version; the request is refused, or goes there. */
+bool remote_serve(struct front *f);
 
 /* ---- http/usage.c ---- */
 
@@ -253,6 +262,9 @@ void hook_rules(void *arg, const struct orlop_host *h, const struct orlop_identi
 		struct orlop_bytes ns, void (*rule)(void *rarg, int path, const char *json), void *rarg);
 int hook_covers(void *arg, const struct orlop_host *h, const struct orlop_identity *who, struct orlop_bytes ns,
 		const struct ojson *rules, struct obuf *missing);
+/* http/front.c: audit annotations into the request log. */
+void hook_note(void *arg, const struct orlop_host *h, const struct reg_req *rq, const char *resource, const char *key,
+	       const char *value);
 bool in_group(const struct orlop_identity *who, const char *group);
 /* auth/node.c: may node @node (p NULL: the kubelet of this process, any) do this? */
 bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at);

@@ -162,10 +162,10 @@ def discovery():
     a = api.get("/api")
     t.ok(a.json["kind"] == "APIVersions" and a.json["versions"] == ["v1"], "/api", a)
     groups = [g["name"] for g in api.get("/apis").json["groups"]]
-    order = ["apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch", "certificates.k8s.io",
+    order = ["apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch", "certificates.k8s.io",
              "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io", "admissionregistration.k8s.io",
              "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io", "discovery.k8s.io",
-             "flowcontrol.apiserver.k8s.io", "metrics.k8s.io"]
+             "flowcontrol.apiserver.k8s.io", "resource.k8s.io", "metrics.k8s.io"]
     t.ok({"apps", "events.k8s.io", "coordination.k8s.io"} <= set(groups) and groups == [g for g in order if g in groups],
          "/apis, in upstream's order", groups)
     a = api.get("/apis/apps")
@@ -188,7 +188,7 @@ def discovery():
              a.headers.get("ETag"), "aggregated " + p, a)
         b = api.get(p, {"Accept": AGG, "If-None-Match": a.headers["ETag"]})
         t.ok(b.status == 304 and b.raw == b"", "unchanged", b)
-    v = a.json["items"][0]["versions"][0]
+    v = [g for g in a.json["items"] if g["metadata"]["name"] == "apps"][0]["versions"][0]
     dep = [r for r in v["resources"] if r["resource"] == "deployments"][0]
     t.ok(v["freshness"] == "Current" and dep["scope"] == "Namespaced" and dep["responseKind"]["kind"] == "Deployment" and
          {s["subresource"] for s in dep["subresources"]} == {"status", "scale"}, "its contents", dep)

@@ -1,7 +1,9 @@
 #!/usr/bin/env -S python3 -B
 # run: timeout=60
 """PodSecurity: labels of a namespace that refuse, warn, or are refused themselves, in upstream's words."""
-from rig import Api, Daemon, Tap, group
+import json
+
+from rig import Api, Daemon, Tap, group, until
 
 t = Tap()
 d = Daemon().start()
@@ -94,8 +96,57 @@ def labels():
     t.eq((a.status, len(warnings(a))), (200, 3), "a dry run asks beforehand")
 
 
+def notes(d, name):
+    """What the request log has as audit annotations of a pod, or of what makes pods: {key: value}; and who asked."""
+    lines = until("notes about " + name, lambda: [x for x in d.log().split("\n") if " event=audit " in x and " name=%s " % name in x])
+    pairs = [x.split(" key=", 1)[1].split(" value=", 1) for x in lines]
+    return {k.replace(L, ""): json.loads(v) for k, v in pairs}, {x.split(" user=")[1].split(" ")[0] for x in lines}
+
+
+def audit(d):
+    namespace("looked-at", enforce="baseline", audit="restricted")
+    t.eq(pod("looked-at", "audited").status, 201, "what audit alone asks for refuses nothing")
+    t.eq(notes(d, "audited"), ({"enforce-policy": "baseline:latest", "audit-violations": 'would violate PodSecurity "restricted:latest": ' + RESTRICTED},
+                               {"kubernetes-admin"}), "it stands in the request log, by whom")
+    pod("looked-at", "audited-well", GOOD)
+    t.eq(notes(d, "audited-well")[0], {"enforce-policy": "baseline:latest"}, "where nothing is wrong only the policy does")
+    pod("looked-at", "audited-not", hostNetwork=True)
+    t.eq(sorted(notes(d, "audited-not")[0]), ["audit-violations", "enforce-policy"], "what is refused is in it, too")
+    api.post("/apis/apps/v1/namespaces/looked-at/deployments", {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "audited-maker"}, "spec": {
+            "selector": {"matchLabels": {"a": "b"}}, "template": {
+                "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "x", "image": "i"}]}}}})
+    t.eq(list(notes(d, "audited-maker")[0]), ["audit-violations"], "what makes pods is judged by audit, not by enforce")
+
+
+def exempt(d):
+    for rc in ("kata", "plain"):
+        api.post("/apis/node.k8s.io/v1/runtimeclasses", {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": rc}, "handler": "h"})
+    a = namespace("let-be", enforce="restricted", warn="baseline")
+    t.eq((a.status, warnings(a)), (201, ['namespace "let-be" is exempt from Pod Security, and the policy (enforce=restricted:latest, '
+                                         'warn=baseline:latest) will be ignored']), "who labels a namespace that is let be is told")
+    a = pod("let-be", "in-exempt", hostNetwork=True)
+    t.eq((a.status, warnings(a), notes(d, "in-exempt")[0]), (201, [], {"exempt": "namespace"}), "its pods are")
+    a = api.patch("/api/v1/namespaces/let-be", {"metadata": {"labels": {L + "enforce-version": "v1.30"}}})
+    t.eq((a.status, len(warnings(a))), (200, 1), "and not looked at when its labels change")
+    namespace("let-not-be", enforce="restricted")
+    t.eq(pod("let-not-be", "by-admin").status, 403, "elsewhere nobody is")
+    who = Api(d, token="token-of-root")
+    a = who.post("/api/v1/namespaces/let-not-be/pods", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "by-root"},
+                                                         "spec": {"containers": [{"name": "x", "image": "i"}]}})
+    t.eq((a.status, notes(d, "by-root")), (201, ({"exempt": "user"}, {"root"})), "but a user that is named")
+    t.eq(pod("let-not-be", "by-class", runtimeClassName="kata").status, 201, "and pods of a RuntimeClass that is")
+    t.eq((notes(d, "by-class")[0], pod("let-not-be", "by-class-2", runtimeClassName="plain").status), ({"exempt": "runtimeClass"}, 403), "of no other")
+
+
 for g in (enforce, warn, labels):
     group(t, g)
 t.ok(d.alive(), "the daemon lives")
 t.eq(d.stop(), 0, "and ends in order")
+d = Daemon(params='log_requests = true; pod_security_exempt_namespaces = "x,let-be"; pod_security_exempt_users = "root,somebody"; '
+           'pod_security_exempt_runtimeclasses = "kata";').start()
+api = Api(d)
+group(t, audit, d)
+group(t, exempt, d)
+t.eq(d.stop(), 0, "it ends in order with exemptions")
 t.done()

@@ -106,6 +106,10 @@ backend = {"service": {"name": "s", "port": {"name": "web"}}}
 hook = {"name": "h.proto.example", "clientConfig": {"url": "https://127.0.0.1:1/x", "caBundle": "AAEC/+8="}, "sideEffects": "None",
         "admissionReviewVersions": ["v1"], "failurePolicy": "Ignore", "namespaceSelector": SEL,
         "rules": [{"apiGroups": ["none.example"], "apiVersions": ["*"], "resources": ["*"], "operations": ["CREATE"]}]}
+device = {"requests": [{"name": "a", "exactly": {"deviceClassName": "c", "adminAccess": False, "tolerations": [{"operator": "Exists", "tolerationSeconds": 0}]}},
+                       {"name": "b", "firstAvailable": [{"name": "x", "deviceClassName": "c", "capacity": {"requests": {"mem": "1Gi"}}}]}],
+          "constraints": [{"requests": ["a", "b/x"], "matchAttribute": "d.example/model"}],
+          "config": [{"requests": ["a"], "opaque": {"driver": "d.example", "parameters": {"n": 1}}}]}
 flow = {"priorityLevelConfiguration": {"name": "exempt"}, "matchingPrecedence": 9000}
 KINDS = {    # "group/version plural": members; namespaced ones go to default
     "v1 configmaps": {"data": {"a": "x\ny", "empty": ""}, "binaryData": {"b": "/+8A"}, "immutable": False},
@@ -131,6 +135,8 @@ KINDS = {    # "group/version plural": members; namespaced ones go to default
     "admissionregistration.k8s.io/v1 mutatingwebhookconfigurations": {"webhooks": [dict(hook, reinvocationPolicy="IfNeeded")]},
     "admissionregistration.k8s.io/v1 validatingwebhookconfigurations": {"webhooks": [dict(hook, timeoutSeconds=3)]},
     "apiextensions.k8s.io/v1 customresourcedefinitions": {"metadata": {"name": "cows.proto.example"}, "spec": crd},
+    "apiregistration.k8s.io/v1 apiservices": {"metadata": {"name": "v9.pb.example"}, "spec": {
+        "group": "pb.example", "version": "v9", "groupPriorityMinimum": 7, "versionPriority": 8}},
     "apps/v1 controllerrevisions": {"revision": 7, "data": {"any": [1, None, {"x": "y"}]}},
     "apps/v1 daemonsets": {"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}},
     "apps/v1 deployments": {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template,
@@ -168,6 +174,13 @@ KINDS = {    # "group/version plural": members; namespaced ones go to default
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
         "subjects": [{"kind": "ServiceAccount", "name": "s", "namespace": "default"}]},
     "rbac.authorization.k8s.io/v1 roles": {"rules": [{"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"], "resourceNames": ["x"]}]},
+    "resource.k8s.io/v1 deviceclasses": {"spec": {"selectors": [{"cel": {"expression": "true"}}], "extendedResourceName": "e.example/gpu",
+                                                  "config": [{"opaque": {"driver": "d.example", "parameters": {"a": [1, {"b": None}]}}}]}},
+    "resource.k8s.io/v1 resourceclaims": {"spec": {"devices": device}},
+    "resource.k8s.io/v1 resourceclaimtemplates": {"spec": {"metadata": {"labels": {"a": "b"}}, "spec": {"devices": device}}},
+    "resource.k8s.io/v1 resourceslices": {"spec": {"driver": "d.example", "nodeName": "n", "pool": {"name": "a/b", "generation": 0, "resourceSliceCount": 1},
+        "devices": [{"name": "gpu", "attributes": {"zero": {"int": 0}, "no": {"bool": False}, "d.example/s": {"string": ""}, "v": {"version": "1.0.0"}},
+                     "capacity": {"mem": {"value": "8Gi"}}, "taints": [{"key": "k", "effect": "NoExecute"}]}]}},
     "scheduling.k8s.io/v1 priorityclasses": {"value": -5, "globalDefault": False, "preemptionPolicy": "Never"},
     "storage.k8s.io/v1 csidrivers": {"spec": {"attachRequired": False, "tokenRequests": [{"audience": "", "expirationSeconds": 600}]}},
     "storage.k8s.io/v1 csinodes": {"spec": {"drivers": [{"name": "d.example", "nodeID": "1", "topologyKeys": ["k"], "allocatable": {"count": 0}}]}},

@@ -6,10 +6,10 @@ import json
 import threading
 
 from oracle import TYPES
-from rig import CM, FACTOR, Api, Daemon, Tap, config_map, free_port, group, hook_server, in_threads
+from rig import CM, FACTOR, Api, Daemon, Tap, config_map, free_port, group, hook_server, in_threads, until
 
 t = Tap()
-d = Daemon().start()
+d = Daemon(params="log_requests = true;").start()
 api = Api(d)
 G = "/apis/admissionregistration.k8s.io/v1/"
 d.pki.issue("hook", "/CN=hook", "extendedKeyUsage=serverAuth\nsubjectAltName=IP:127.0.0.1,DNS:hook.default.svc\n")
@@ -43,7 +43,7 @@ def behave(path, review):
     elif path == "/mute":
         r.update(allowed=False)
     elif path == "/label":
-        r.update(patch(*add("a", "1")), warnings=["a is added"])
+        r.update(patch(*add("a", "1")), warnings=["a is added"], auditAnnotations={"by": "a"})
     elif path == "/second":
         r.update(patch(*add("b", q["object"]["data"].get("a", "none"))))
     elif path == "/sees":
@@ -177,6 +177,8 @@ def mutating():
         a = api.post(CM, config_map("m", {"k": "v"}))
         t.eq((a.status, a.json["data"]), (201, {"k": "v", "a": "1", "b": "1"}), "changed by both, in the order of their names")
         t.eq(a.headers.get_all("Warning"), ['299 - "a is added"'], "its warning arrives")
+        t.ok(until("the note", lambda: [x for x in d.log().split("\n") if " event=audit " in x and " name=m " in x and "/by value=\"a\"" in x]),
+             "its audit annotation is in the request log")
         t.eq(api.get(CM + "/m").json["data"], {"k": "v", "a": "1", "b": "1"}, "stored so")
         a = api.post(CM + "?dryRun=All", config_map("m2", {"k": "v"}))
         t.eq((a.status, srv.seen[-1][1]["request"]["dryRun"]), (201, True), "a dry run says so")

@@ -103,73 +103,13 @@ theirs()	# PROGRAM KUBECONFIG OPTIONS...
 		> "$tmp/$program.log" 2>&1 &
 	mine="$mine $!"
 }
-# kube-scheduler 1.20 lists a version that Kubernetes has not had since 1.25 and waits for it: something in between says
-# that there are none of these, and passes on all the rest.
-cat > "$tmp/front.py" << 'PY'
-import http.client, http.server, re, ssl, sys, time
-pki, port, cert = sys.argv[1:]
-NONE = re.compile(r"^/apis/policy/v1beta1/poddisruptionbudgets\?")
-up = ssl.create_default_context(cafile=pki + "/ca.crt")
-up.load_cert_chain(pki + "/admin.crt", pki + "/admin.key")
-class Front(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def log_message(self, *a): pass
-    def chunk(self, b):
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(b), b)); self.wfile.flush()
-    def head(self, status, kind):
-        self.send_response(status); self.send_header("Content-Type", kind)
-        self.send_header("Transfer-Encoding", "chunked"); self.end_headers(); self.wfile.flush()
-    def none(self):
-        self.head(200, "application/json")
-        if "watch=" in self.path: time.sleep(300)
-        else: self.chunk(b'{"kind":"PodDisruptionBudgetList","apiVersion":"policy/v1beta1","metadata":{"resourceVersion":"1"},"items":[]}')
-        self.chunk(b"")
-    def do_any(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if NONE.match(self.path) and self.command == "GET": return self.none()
-        c = http.client.HTTPSConnection("127.0.0.1", int(port), context=up)
-        c.request(self.command, self.path, body or None, {k: v for k, v in self.headers.items()
-                  if k.lower() in ("accept", "content-type", "user-agent")})
-        r = c.getresponse()
-        self.head(r.status, r.headers.get("Content-Type", "application/json"))
-        while True:
-            b = r.read1(65536)
-            if not b: break
-            self.chunk(b)
-        self.chunk(b""); c.close()
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_any
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    def handle_error(self, *a): pass
-s = Server(("127.0.0.1", 0), Front)
-ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); ctx.load_cert_chain(cert + ".crt", cert + ".key")
-s.socket = ctx.wrap_socket(s.socket, server_side=True)
-print(s.server_address[1], flush=True)
-s.serve_forever()
-PY
-front()	# a kubeconfig for it in $tmp/front.kubeconfig
-{
-	openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=front -days 2 -keyout "$tmp/front.key" -out "$tmp/front.crt" 2> /dev/null
-	mkfifo "$tmp/frontfifo"
-	python3 -B "$tmp/front.py" "$dir/pki" "$(sed -n 's/.*127.0.0.1:\([0-9]*\)$/\1/p' "$dir/admin.kubeconfig")" "$tmp/front" \
-		> "$tmp/frontfifo" 2> "$tmp/front.err" &
-	mine="$mine $!"
-	read -r front_port < "$tmp/frontfifo"
-	cat > "$tmp/front.kubeconfig" << Y
-apiVersion: v1
-kind: Config
-current-context: f
-clusters: [{name: f, cluster: {server: "https://127.0.0.1:$front_port", insecure-skip-tls-verify: true}}]
-users: [{name: f, user: {}}]
-contexts: [{name: f, context: {cluster: f, user: f}}]
-Y
-}
-ok "an Orlop node without scheduler and controllers" up --without "$without" || finish
+# They want policy/v1beta1, discovery.k8s.io/v1beta1 and batch/v1beta1.
+echo 'change = ( { module = "apiserver"; params = { old_versions = true; }; } );' > "$tmp/old.conf"
+ok "an Orlop node without scheduler and controllers, with older versions" up --settings "$tmp/old.conf" --without "$without" || finish
 ok "image" "$orlop" image import --data-dir "$dir" "$tmp/image.tar"
 theirs kube-controller-manager "$dir/admin.kubeconfig" --root-ca-file="$dir/pki/ca.crt" \
 	--controllers=deployment,replicaset,namespace,serviceaccount,garbagecollector,root-ca-cert-publisher,podgc
-ok "something between that has the version which Orlop has not" front
-theirs kube-scheduler "$tmp/front.kubeconfig"
+theirs kube-scheduler "$dir/admin.kubeconfig"
 ok "upstream's controller manager leads by a Lease" await '^kube-controller-manager +[^ ]*_' leases -n kube-system --no-headers
 ok "upstream's scheduler leads by one too" await '^kube-scheduler +[^ ]*_' leases -n kube-system --no-headers
 ok "a Deployment" hello k

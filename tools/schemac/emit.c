@@ -316,9 +316,10 @@ static void emit_resources(struct emitter *e)
 		const struct sc_group *g = SC_AT(sc->groups, struct sc_group, i);
 
 		fprintf(e->out, "\t{ .name = %u, .version = %u, .package = %u, .openapi = %u, .priority = %ld, "
-			".served = %d },\t/* %s */\n", pool_add(&e->pool, g->name),
+			".version_priority = %ld, .served = %d },\t/* %s */\n", pool_add(&e->pool, g->name),
 			pool_add(&e->pool, g->version), pool_add(&e->pool, g->package),
-			pool_add(&e->pool, g->openapi), g->priority, g->served, g->package);
+			pool_add(&e->pool, g->openapi), g->priority, g->version_priority, g->served,
+			g->package);
 	}
 	fputs("};\n\n", e->out);
 }

@@ -272,10 +272,14 @@ static int resource_order(const void *a, const void *b)
 static int group_order(const void *a, const void *b)
 {
 	const struct sc_group *x = a, *y = b;
+	int d;
 
 	if (x->priority != y->priority)
 		return x->priority > y->priority ? -1 : 1;
-	return strcmp(x->name, y->name);
+	d = strcmp(x->name, y->name);
+	if (d == 0 && x->version_priority != y->version_priority)
+		return x->version_priority > y->version_priority ? -1 : 1;
+	return d != 0 ? d : strcmp(x->version, y->version);
 }
 
 static void resource_link(struct sc *sc, struct sc_resource *r, size_t index)
@@ -295,7 +299,9 @@ static void resource_link(struct sc *sc, struct sc_resource *r, size_t index)
 		bool found = false;
 
 		for (size_t i = 0; i < sc->resources.n && !found; i++) {
-			found = strcmp(SC_AT(sc->resources, struct sc_resource, i)->type, r->stored) == 0;
+			struct sc_resource *o = SC_AT(sc->resources, struct sc_resource, i);
+
+			found = o->stored == NULL && strcmp(o->type, r->stored) == 0;
 			if (found)
 				r->stored_index = (uint16_t)i;
 		}

@@ -171,6 +171,19 @@ static bool rule_parse(struct sc_where at, struct sc_field *f, char *tok)
 
 /* ---- lines ---- */
 
+/* GROUP[/VERSION] */
+static void priority_parse(struct sc_where at, struct sc_group *g, char *v)
+{
+	char *slash = strchr(v, '/');
+
+	g->version_priority = 15;
+	if (slash != NULL) {
+		*slash = '\0';
+		g->version_priority = number(at, slash + 1);
+	}
+	g->priority = number(at, v);
+}
+
 static void group_line(struct parser *ps)
 {
 	struct line *l = &ps->l;
@@ -193,7 +206,7 @@ static void group_line(struct parser *ps)
 		else if ((v = value_of(l->tok[i], "openapi")) != NULL)
 			g->openapi = v;
 		else if ((v = value_of(l->tok[i], "priority")) != NULL)
-			g->priority = number(l->at, v);
+			priority_parse(l->at, g, v);
 		else
 			sc_die(l->at, "unknown word \"%s\"", l->tok[i]);
 	}

@@ -33,6 +33,7 @@ struct sc_group {
 	const char	*package;
 	const char	*openapi;
 	long		priority;
+	long		version_priority;
 	bool		served;
 };
 

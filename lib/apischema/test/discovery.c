@@ -49,7 +49,7 @@ static void test_legacy(void)
 
 	oschema_api_groups(s, &b);
 	o = parsed(&b, "/apis");
-	is_str(ojson_get_cstr(ojson_index(ojson_get(o, "groups"), 0), "name", ""), "apps", "apps comes first");
+	is_str(ojson_get_cstr(ojson_index(ojson_get(o, "groups"), 0), "name", ""), "apiregistration.k8s.io", "who registers comes first");
 	ok(named(ojson_get(o, "groups"), "name", "policy") != NULL, "policy is there, for evictions");
 	ok(named(ojson_get(o, "groups"), "name", "meta.k8s.io") == NULL, "meta is not");
 	ojson_unref(o);
@@ -77,7 +77,7 @@ static void test_legacy(void)
 static void test_aggregated(void)
 {
 	cleanup_obuf struct obuf b = OBUF_INIT;
-	struct ojson *o, *apps, *deployments, *scale;
+	struct ojson *o, *apps, *deployments, *scale, *first;
 
 	oschema_api_discovery(s, true, &b);
 	o = parsed(&b, "aggregated /api");
@@ -85,8 +85,10 @@ static void test_aggregated(void)
 	ojson_unref(o);
 	oschema_api_discovery(s, false, &b);
 	o = parsed(&b, "aggregated /apis");
-	apps = ojson_index(ojson_get(o, "items"), 0);
-	is_str(ojson_get_cstr(ojson_get(apps, "metadata"), "name", ""), "apps", "apps comes first");
+	first = ojson_index(ojson_get(o, "items"), 0);
+	is_str(ojson_get_cstr(ojson_get(first, "metadata"), "name", ""), "apiregistration.k8s.io", "who registers comes first here, too");
+	apps = ojson_index(ojson_get(o, "items"), 1);
+	is_str(ojson_get_cstr(ojson_get(apps, "metadata"), "name", ""), "apps", "then apps");
 	deployments = named(ojson_get(ojson_index(ojson_get(apps, "versions"), 0), "resources"), "resource", "deployments");
 	is_str(ojson_get_cstr(deployments, "scope", ""), "Namespaced", "deployments have namespaces");
 	scale = named(ojson_get(deployments, "subresources"), "subresource", "scale");

@@ -256,6 +256,12 @@ static void on_answer(void *arg, struct orlop_bytes body, const char *why)
 	OJSON_FOREACH_ELEM(i, w, ojson_get(response, "warnings"))
 		if (i < 64)
 			reg_warn(op, "%.256s", ojson_cstr(w, ""));
+	OJSON_FOREACH(note, ojson_get_object(response, "auditAnnotations")) {
+		char key[320];
+
+		(void)snprintf(key, sizeof(key), "%.*s/%.*s", OB(ojson_get_bytes(a->k->conf, "name")), (int)note.key_len, note.key);
+		reg_note(op, key, "%.1024s", ojson_cstr(note.value, ""));
+	}
 	if (!ojson_get_bool(response, "allowed", false))
 		denied(a, ojson_get(response, "status"));
 	else if (a->k->mutating && a->run->mutating && ojson_get_bytes(response, "patch").len)

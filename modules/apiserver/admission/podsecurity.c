@@ -1,8 +1,9 @@
 /*
  * podsecurity.c - admission PodSecurity: what the labels of a namespace ask of its pods.
  *
- * "enforce" refuses pods, "warn" tells whoever makes them or what makes them; "audit" would go into an audit log. A
- * namespace that asks for more than before is told which of its pods fall short.
+ * "enforce" refuses pods, "warn" tells whoever makes them or what makes them; "audit" goes into the request log. A
+ * namespace that asks for more than before is told which of its pods fall short. Users, namespaces and RuntimeClasses
+ * that parameters name are let be.
  *
  * Source: upstream's k8s.io/pod-security-admission, behaviour and words.
  */
@@ -88,6 +89,47 @@ static unsigned int policies_of(struct reg_op *op, const struct ojson *labels, s
 	return wrong;
 }
 
+/* ---- who is let be ---------------------------------------------------------------------------------------------- */
+
+static bool is_named(const char *list, struct orlop_bytes name)
+{
+	while (name.len && *list) {
+		size_t n = strcspn(list, ",");
+
+		if (n == name.len && !memcmp(list, name.p, n))
+			return true;
+		list += n + (list[n] == ',');
+	}
+	return false;
+}
+
+/* Why pods of this request are let be, as upstream calls it; NULL: they are not. */
+static const char *exemption(struct reg_op *op, const struct ojson *spec)
+{
+	const struct reg_exempt *x = &op->sh->rg->cfg.exempt;
+
+	if (is_named(x->namespaces, op->w->ns))
+		return "namespace";
+	if (is_named(x->users, op->rq.who->user))
+		return "user";
+	return is_named(x->runtime_classes, ojson_get_bytes(spec, "runtimeClassName")) ? "runtimeClass" : NULL;
+}
+
+/* Labels of a namespace that is let be do nothing: whoever sets them is told. */
+static void tell_ignored(struct reg_op *op, const struct psa_policy p[N_MODES])
+{
+	struct obuf b = OBUF_INIT;
+	char policy[40];
+
+	for (int m = 0; m < N_MODES; m++)
+		if (p[m].level != PSA_PRIVILEGED)
+			obuf_printf(&b, "%s%s=%s", b.len ? ", " : "", mode_names[m], psa_policy_text(&p[m], policy));
+	if (b.len)
+		reg_warn(op, "namespace \"%.*s\" is exempt from Pod Security, and the policy (%s) will be ignored", OB(op->w->name),
+			 obuf_cstr(&b));
+	obuf_done(&b);
+}
+
 /* ---- pods, and what makes them -------------------------------------------------------------------------------- */
 
 /* The template that pods are made from. */
@@ -151,6 +193,12 @@ static int judge(struct reg_op *op, const struct psa_policy p[N_MODES], const st
 	char policy[40];
 	int r = 0;
 
+	if (enforce)
+		reg_note(op, LABEL "enforce-policy", "%s", psa_policy_text(&p[ENFORCE], policy));
+	if (!psa_evaluate(&p[AUDIT], meta, spec, &found, NULL))
+		reg_note(op, LABEL "audit-violations", "would violate PodSecurity \"%s\": %s", psa_policy_text(&p[AUDIT], policy),
+			 obuf_cstr(&found));
+	obuf_reset(&found);
 	if (enforce && !psa_evaluate(&p[ENFORCE], meta, spec, &found, NULL))
 		r = reg_forbidden(op, op->w->name, "violates PodSecurity \"%s\": %s", psa_policy_text(&p[ENFORCE], policy),
 				  obuf_cstr(&found));
@@ -288,12 +336,19 @@ static int judge_namespace(struct reg_op *op, const struct ojson *ns, const stru
 	wrong = policies_of(op, labels, is);
 	if (wrong)
 		return reg_invalid_as(op, op->w->k->gk, op->w->name);
-	if (!old)
+	if (!old) {
+		if (is_named(op->sh->rg->cfg.exempt.namespaces, op->w->name))
+			tell_ignored(op, is);
 		return 0;
+	}
 	(void)policies_of(NULL, before, was);
 	if (is[ENFORCE].level == PSA_PRIVILEGED ||
 	    (is[ENFORCE].minor == was[ENFORCE].minor && is[ENFORCE].level <= was[ENFORCE].level))
 		return 0;
+	if (is_named(op->sh->rg->cfg.exempt.namespaces, op->w->name)) {
+		tell_ignored(op, is);
+		return 0;
+	}
 	return existing_pods(op, op->w->name, &is[ENFORCE]);
 }
 
@@ -303,6 +358,7 @@ int admission_pod_security(struct reg_op *op, const struct ojson *obj, const str
 	bool pods = k == op->sh->rg->pods;
 	const struct ojson *from = pods ? obj : template_of(k, obj);
 	struct psa_policy p[N_MODES];
+	const char *exempt;
 	struct ojson *ns = NULL;
 	int r;
 
@@ -313,6 +369,11 @@ int admission_pod_security(struct reg_op *op, const struct ojson *obj, const str
 	if (pods ? rb_is(op->rq.sub, "status") || rb_is(op->rq.sub, "binding") || (old && !is_significant(obj, old)) :
 		   op->rq.sub.len > 0)
 		return 0;
+	exempt = exemption(op, ojson_get(from, "spec"));
+	if (exempt) {
+		reg_note(op, LABEL "exempt", "%s", exempt);
+		return 0;
+	}
 	r = admission_lookup(op, op->sh->rg->namespaces, RB0, op->w->ns, &ns);
 	if (r || !ns)
 		return r;

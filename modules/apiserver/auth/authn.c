@@ -246,7 +246,8 @@ static int by_claims(struct front *f, const struct claims *c)
 
 	if (!ns)
 		return -ENOMEM;
-	if (bytes_is(f->rt.resource, "selfsubjectreviews") || bytes_is(f->rt.resource, "certificatesigningrequests")) {
+	if (bytes_is(f->rt.resource, "selfsubjectreviews") || bytes_is(f->rt.resource, "certificatesigningrequests") ||
+	    !f->rt.res) {		/* maybe another server's: it is told */
 		struct obuf b = OBUF_INIT;
 
 		put_extras(&b, c);

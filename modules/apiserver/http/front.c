@@ -87,6 +87,27 @@ static void log_request(const struct front *f, int status)
 		   word(f->rq.user_agent.p, f->rq.user_agent.len, agent, sizeof(agent)));
 }
 
+void hook_note(void *arg, const struct orlop_host *h, const struct reg_req *rq, const char *resource, const char *key,
+	       const char *value)
+{
+	const struct apis *a = arg;
+	int32_t level = a->log_requests ? ORLOP_LOG_INFO : ORLOP_LOG_DEBUG;
+	char ns[64], name[256], user[128], what[128];
+	struct obuf b = OBUF_INIT;
+
+	if (!h->log_enabled(h, level))
+		return;
+	obuf_printf(&b, "trace=%016llx verb=%s resource=%s ns=%s name=%s user=%s key=", (unsigned long long)rq->trace,
+		    reg_verb_name(rq->verb), resource, word(rq->ns.p, rq->ns.len, ns, sizeof(ns)),
+		    word(rq->name.p, rq->name.len, name, sizeof(name)), word(rq->who->user.p, rq->who->user.len, user, sizeof(user)));
+	obuf_puts(&b, word(key, strlen(key), what, sizeof(what)));
+	obuf_puts(&b, " value=");
+	obuf_put_json_cstr(&b, value);
+	if (obuf_err(&b) == 0)
+		h->log(h, level, "audit", obuf_cstr(&b));
+	obuf_done(&b);
+}
+
 void front_done(struct front *f, int status)
 {
 	if (status) {
@@ -766,6 +787,8 @@ void front_begin(void *arg, struct ohttp_req *req)
 	else if (r < 0)
 		front_error(f, r == -ENOMEM ? 500 : 400, r == -ENOMEM ? "InternalError" : "BadRequest",
 			    "the path of the request cannot be read");
+	else if (remote_serve(f))
+		;
 	else if (f->rt.is_resource)
 		serve_resource(f);
 	else

@@ -29,6 +29,10 @@ struct relay {
 	struct ohttp_client	*client;
 	const char		*addr;		/* these in the front's arena */
 	const char		*target;
+	const char		*name;		/* in its certificate, and Host; NULL: addr */
+	const struct ohttp_header *more;	/* of ours */
+	size_t			n_more;
+	struct remote_client	*remote;	/* held */
 	const char		*protocol;
 	struct ohttp_header	*up_hdr;
 	size_t			n_up_hdr;
@@ -57,12 +61,18 @@ static bool stays(struct orlop_bytes name, bool upgrade)
 			    (name.len == 7 && strncasecmp(name.p, "upgrade", 7) == 0));
 }
 
+static void relay_free(struct relay *r)
+{
+	reg_remote_release(r->remote);
+	links_free(r->links);
+	omem_free(r);
+}
+
 static void relay_end(struct relay *r, int status)
 {
 	struct front *f = r->f;
 
-	links_free(r->links);
-	omem_free(r);
+	relay_free(r);
 	front_done(f, status);
 }
 
@@ -228,7 +238,7 @@ static void on_upgraded(void *arg, struct ohttp_creq *q, struct ohttp_stream *ta
 		struct front *f = r->f;
 
 		ohttp_stream_close(take_s);
-		omem_free(r);
+		relay_free(r);
 		front_error(f, 400, "BadRequest", "the request must be an upgrade over HTTP/1.1");
 		return;
 	}
@@ -255,7 +265,7 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 				    what);
 		else
 			front_error(f, 503, "ServiceUnavailable", "error trying to reach service: %s", why);
-		omem_free(r);
+		relay_free(r);
 		return;
 	}
 	if (!err && !r->broken && r->links) {
@@ -284,13 +294,15 @@ static void relay_send(struct relay *r, struct orlop_bytes body)
 {
 	struct front *f = r->f;
 	struct orlop_bytes m = ohttp_method(f->req);
-	struct ohttp_header hdr[MAX_HEADERS + 4];
+	struct ohttp_header hdr[MAX_HEADERS + 4 + RELAY_MORE];
 	const struct ohttp_header *h;
 	size_t n = ohttp_headers(f->req, &h);
 	struct ohttp_client_request q = {
 		.addr = r->addr,
 		.method = oarena_strndup(&f->arena, m.p, m.len),
 		.target = r->target,
+		.tls_name = r->name,
+		.host = r->name,
 		.headers = hdr,
 		.body = body,
 		.has_body = ohttp_header(f->req, "content-length").p != NULL,
@@ -308,10 +320,12 @@ static void relay_send(struct relay *r, struct orlop_bytes body)
 		*strrchr(from, ':') = '\0';
 	hdr[q.n_headers++] = ohttp_header_cstr("X-Forwarded-For", from);
 	hdr[q.n_headers++] = ohttp_header_cstr("Traceparent", f->traceparent);
+	for (size_t i = 0; i < r->n_more; i++)
+		hdr[q.n_headers++] = r->more[i];
 	ohttp_on_close(f->req, on_close, r);
 	e = q.method ? ohttp_client_send(r->client, &q, &client_ops, r, &r->creq) : -ENOMEM;
 	if (e < 0) {
-		omem_free(r);
+		relay_free(r);
 		front_error(f, e == -EINVAL ? 400 : 500, e == -EINVAL ? "BadRequest" : "InternalError",
 			    "the request cannot be handed on: %s", strerrordesc_np(-e));
 	}
@@ -325,7 +339,7 @@ static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_b
 	if (status < 0) {		/* answered or ended by the server */
 		struct front *f = r->f;
 
-		omem_free(r);
+		relay_free(r);
 		front_done(f, status == -EMSGSIZE ? 413 : 500);
 		return;
 	}
@@ -369,6 +383,24 @@ static void relay_to(struct front *f, struct ohttp_client *client, const char *a
 	}
 	*r = (struct relay){ .f = f, .client = client, .addr = to, .target = target,
 			     .upgrade = ohttp_wants_upgrade(f->req, "") };
+	if (r->upgrade)
+		relay_send(r, (struct orlop_bytes){ "", 0 });
+	else
+		ohttp_body_read(f->req, APIS_BODY_MAX, on_body, r);
+}
+
+void relay_remote(struct front *f, const struct reg_remote *take_to, const char *target, const struct ohttp_header *more, size_t n)
+{
+	struct relay *r = OMEM_NEW(struct relay);
+
+	if (!r || n > RELAY_MORE) {
+		reg_remote_release(take_to->client);
+		omem_free(r);
+		front_error(f, 500, "InternalError", "out of memory");
+		return;
+	}
+	*r = (struct relay){ .f = f, .client = take_to->http, .remote = take_to->client, .addr = take_to->addr, .name = take_to->name,
+			     .target = target, .more = more, .n_more = n, .upgrade = ohttp_wants_upgrade(f->req, "") };
 	if (r->upgrade)
 		relay_send(r, (struct orlop_bytes){ "", 0 });
 	else

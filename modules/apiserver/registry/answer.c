@@ -79,6 +79,13 @@ static void collect_warnings(struct reg_op *op)
 
 void reg_deliver(struct reg_op *op)
 {
+	const struct reg_hooks *hooks = &op->sh->rg->cfg.hooks;
+
+	if (op->notes && op->w && !op->rq.name.len)
+		op->rq.name = op->w->name;
+	for (const struct reg_note *n = op->notes; n; n = n->next)
+		if (n->value)
+			hooks->note(hooks->arg, op->sh->h, &op->rq, op->k->name, n->key, n->value);
 	op->ans.len = 0;
 	for (uint32_t i = 0; i < op->ans.n_pieces; i++)
 		op->ans.len += op->ans.pieces[i].len;

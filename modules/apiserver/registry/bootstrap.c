@@ -38,7 +38,7 @@ static const struct {
 	{ "system-node-critical", 2000001000, "Used for system critical pods that must not be moved from their current node." },
 };
 
-enum { STEP_CLASSES = 4, STEP_SERVICE = 6, STEP_ENDPOINTS, STEP_SLICE, STEP_END };
+enum { STEP_CLASSES = 4, STEP_AUTH = 6, STEP_AUTH_AGAIN, STEP_SERVICE, STEP_ENDPOINTS, STEP_SLICE, STEP_END };
 
 static void next(struct boot *b);
 
@@ -85,10 +85,10 @@ static void on_made(void *arg, struct reg_answer *a)
 	next(b);
 }
 
-static void request(struct boot *b, enum reg_verb verb, const char *resource, const char *name,
-		    const char *body)
+static void request_in(struct boot *b, enum reg_verb verb, const char *resource, const char *ns, const char *name,
+		       const char *body)
 {
-	struct reg_req rq = { .verb = verb, .judged = true };
+	struct reg_req rq = { .verb = verb, .judged = true, .patch = verb == REG_PATCH ? REG_PATCH_MERGE : REG_PATCH_NONE };
 	const struct reg_kind *k = reg_kind_named(b->sh->rg, resource);
 
 	if (!k) {	/* the schema does not have it (a test's own) */
@@ -101,10 +101,15 @@ static void request(struct boot *b, enum reg_verb verb, const char *resource, co
 		return;
 	}
 	rq.res = k->res;
-	rq.ns = k->res->flags & OSCHEMA_S_NAMESPACED ? RB("default") : RB0;
+	rq.ns = k->res->flags & OSCHEMA_S_NAMESPACED ? RB(ns) : RB0;
 	rq.name = verb == REG_CREATE ? RB0 : RB(name);
 	rq.body = RB(body);
 	reg_internal_call(b->sh, &rq, on_made, b);
+}
+
+static void request(struct boot *b, enum reg_verb verb, const char *resource, const char *name, const char *body)
+{
+	request_in(b, verb, resource, "default", name, body);
 }
 
 static void next(struct boot *b)
@@ -114,6 +119,17 @@ static void next(struct boot *b)
 
 	service_first_ip(b->sh->rg, ip);
 	switch (b->step) {
+	case STEP_AUTH:
+	case STEP_AUTH_AGAIN:	/* what was there may know another authority */
+		if (!cfg->auth_config[0]) {
+			b->step = STEP_SERVICE;
+			next(b);
+			return;
+		}
+		request_in(b, b->step == STEP_AUTH ? REG_CREATE : REG_PATCH, "configmaps", "kube-system", "extension-apiserver-authentication",
+			   oarena_printf(&b->arena, "{\"metadata\":{\"name\":\"extension-apiserver-authentication\",\"namespace\":\"kube-system\"},"
+					 "\"data\":%s}", cfg->auth_config));
+		return;
 	case STEP_SERVICE:
 		request(b, REG_CREATE, "services", "kubernetes", oarena_printf(&b->arena,
 			"{\"metadata\":{\"name\":\"kubernetes\",\"labels\":{\"component\":\"apiserver\",\"provider\":\"kubernetes\"}},"
@@ -161,6 +177,7 @@ static void next(struct boot *b)
 		return;
 	}
 	(void)reg_expiry_start(b->sh);
+	(void)reg_apiservices_start(b->sh);
 	if (!cfg->policy) {
 		end(b, 0, "");
 		return;

@@ -1,5 +1,6 @@
 /* custom.c - finding and making the tables of custom resources, and what they do differently. */
 #include "custom.h"
+#include "remotes.h"
 #include "render.h"
 #include "watch.h"
 #include "write.h"
@@ -329,6 +330,7 @@ struct reg_served *reg_served_new(struct reg_shard *sh, const struct oschema **r
 		sh->h->iter_close(it);
 	}
 	sh->h->snapshot_close(snap);
+	reg_remotes_merge(sh, m);
 	*ret = ocrd_merge_end(m);
 	if (!*ret) {
 		ocrd_merge_free(m);
@@ -347,11 +349,12 @@ bool reg_served_changed(struct reg_shard *sh)
 {
 	struct orlop_resource *res = sh->rg->crds ? reg_open(sh, sh->rg->crds) : NULL;
 	struct orlop_change v[16];
-	bool changed = false;
+	bool changed = sh->remote_known != sh->remote_generation;
 	int32_t n = 0;
 
+	sh->remote_known = sh->remote_generation;
 	if (!res)
-		return false;
+		return changed;
 	while ((n = sh->h->journal_read(res, &sh->crd_cursor, v, 16)) > 0) {
 		changed = true;
 		for (int32_t i = 0; i < n; i++) {

@@ -17,6 +17,10 @@ extern const struct reg_behaviour kind_cluster_role;
 extern const struct reg_behaviour kind_role_binding;
 extern const struct reg_behaviour kind_cluster_role_binding;
 extern const struct reg_behaviour kind_crd;
+extern const struct reg_behaviour kind_api_service;
+extern const struct reg_behaviour kind_resource_claim;
+extern const struct reg_behaviour kind_resource_claim_template;
+extern const struct reg_behaviour kind_resource_slice;
 
 /* "BestEffort", "Burstable", "Guaranteed" */
 const char *pod_qos_class(const struct ojson *pod);

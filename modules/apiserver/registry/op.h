@@ -89,6 +89,7 @@ struct registry {
 	const struct reg_kind *priorityclasses;	/* NULL while the schema has none */
 	const struct reg_kind *resourcequotas;
 	const struct reg_kind *bindings;
+	const struct reg_kind *components;
 	const struct reg_kind *webhooks[2];	/* validating, mutating */
 };
 
@@ -117,6 +118,10 @@ struct reg_shard {
 	uint32_t	hook_calls;
 	struct olist	quota_gates;	/* namespaces whose quotas are being charged */
 	struct reg_aggregate *aggregate;	/* shard 0 */
+	struct reg_apiservices *apiservices;	/* shard 0 */
+	struct reg_remotes *remotes;	/* remotes.h */
+	uint64_t	remote_generation;	/* changes with what remotes have */
+	uint64_t	remote_known;	/* what discovery knows of it */
 	uint32_t	n_ops;
 	uint32_t	n_watches;
 };
@@ -127,6 +132,12 @@ struct reg_cause {
 	const char	*reason;
 	const char	*message;
 	const char	*field;
+};
+
+struct reg_note {
+	struct reg_note	*next;
+	const char	*key;
+	const char	*value;
 };
 
 struct reg_warning {
@@ -158,6 +169,7 @@ struct reg_op {
 	uint32_t	n_causes;
 	struct reg_warning *warnings;
 	struct reg_warning **warnings_tail;
+	struct reg_note	*notes;		/* the last one first */
 
 	/* what the answer lives in */
 	struct obuf	out;		/* text made for it */
@@ -202,6 +214,8 @@ int reg_invalid_as(struct reg_op *op, const char *gk, struct orlop_bytes name);
 int reg_invalid(struct reg_op *op, struct orlop_bytes name);	/* of op->k */
 
 void reg_warn(struct reg_op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* An audit annotation: what is said again about @key replaces what was said before (a write may be decided many times). */
+void reg_note(struct reg_op *op, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Turn a storage or host failure (-errno, @err may be NULL) into op->err. */
 int reg_failed(struct reg_op *op, int r, const struct orlop_error *err);

@@ -5,6 +5,7 @@
 #include "verbs.h"
 #include "../admission/admission.h"
 #include "custom.h"
+#include "remotes.h"
 
 #include "record/orecord.h"
 #include "selector/ofield.h"
@@ -120,12 +121,18 @@ int registry_new(const struct reg_config *cfg, struct registry **ret, struct orl
 	rg->cfg.advertise_addr = text_dup(rg, cfg->advertise_addr);
 	rg->cfg.issuer = text_dup(rg, cfg->issuer ? cfg->issuer :
 				  "https://kubernetes.default.svc.cluster.local");
+	rg->cfg.proxy_cert = text_dup(rg, cfg->proxy_cert);
+	rg->cfg.proxy_key = text_dup(rg, cfg->proxy_key);
+	rg->cfg.auth_config = text_dup(rg, cfg->auth_config);
+	rg->cfg.exempt.users = text_dup(rg, cfg->exempt.users);
+	rg->cfg.exempt.namespaces = text_dup(rg, cfg->exempt.namespaces);
+	rg->cfg.exempt.runtime_classes = text_dup(rg, cfg->exempt.runtime_classes);
 	if (!rg->cfg.event_ttl_ns)
 		rg->cfg.event_ttl_ns = UINT64_C(3600) * 1000000000;
 	rg->kinds = oarena_zalloc(&rg->arena, s->n_resources * sizeof(*rg->kinds));
 	rg->lazy_rev = oarena_zalloc(&rg->arena, (s->n_resources + 1) * sizeof(*rg->lazy_rev));
 	r = rg->kinds && rg->lazy_rev && rg->cfg.service_cidr && rg->cfg.node_ports && rg->cfg.advertise_addr &&
-	    rg->cfg.issuer ? 0 : -ENOMEM;
+	    rg->cfg.issuer && rg->cfg.proxy_cert && rg->cfg.proxy_key && rg->cfg.auth_config && rg->cfg.exempt.users && rg->cfg.exempt.namespaces && rg->cfg.exempt.runtime_classes ? 0 : -ENOMEM;
 	for (uint16_t i = 0; r == 0 && i < s->n_resources; i++)
 		r = reg_kind_init(&rg->arena, s, rg->kinds, i);
 	if (r == -ENOMEM)
@@ -148,6 +155,7 @@ int registry_new(const struct reg_config *cfg, struct registry **ret, struct orl
 	rg->priorityclasses = reg_kind_named(rg, "priorityclasses.scheduling.k8s.io");
 	rg->resourcequotas = reg_kind_named(rg, "resourcequotas");
 	rg->bindings = reg_kind_named(rg, "bindings");
+	rg->components = reg_kind_named(rg, "componentstatuses");
 	rg->webhooks[0] = reg_kind_named(rg, "validatingwebhookconfigurations.admissionregistration.k8s.io");
 	rg->webhooks[1] = reg_kind_named(rg, "mutatingwebhookconfigurations.admissionregistration.k8s.io");
 	*ret = rg;
@@ -215,6 +223,8 @@ void reg_shard_free(struct reg_shard *sh)
 		return;
 	reg_expiry_free(sh->expiry);
 	reg_aggregate_free(sh->aggregate);
+	reg_apiservices_free(sh->apiservices);
+	reg_remotes_free(sh->remotes);
 	reg_evcache_free(sh->evcache);
 	hook_clients_free(sh);
 	reg_crds_free(sh->crds);
@@ -487,6 +497,10 @@ static void dispatch_body(struct reg_op *op)
 
 static void dispatch(struct reg_op *op)
 {
+	if (op->k == op->sh->rg->components) {
+		reg_do_components(op);
+		return;
+	}
 	if (op->k->virt || (op->sub && op->rq.verb == REG_CREATE)) {
 		admission_hooks_body(op, dispatch_body);
 		return;
@@ -594,6 +608,8 @@ static void call(struct reg_shard *sh, const struct reg_req *rq, bool copy, reg_
 		r = reg_opts_parse(op);
 	if (!strcmp(op->k->name, "endpoints"))
 		reg_warn(op, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+	if (op->k == sh->rg->components)
+		reg_warn(op, "v1 ComponentStatus is deprecated in v1.19+");
 	if (r)
 		reg_finish(op, r);
 	else if (must_ask(op))

@@ -208,6 +208,16 @@ struct reg_hooks {
 	 */
 	int	(*covers)(void *arg, const struct orlop_host *h, const struct orlop_identity *who,
 			struct orlop_bytes ns, const struct ojson *rules, struct obuf *missing);
+	/* What admission notes about a request (audit annotations), when it is answered. NULL: nobody asks. */
+	void	(*note)(void *arg, const struct orlop_host *h, const struct reg_req *rq, const char *resource,
+			const char *key, const char *value);
+};
+
+/* Whom and what PodSecurity lets be; names with commas between them, NULL or empty: nobody. */
+struct reg_exempt {
+	const char	*users;
+	const char	*namespaces;
+	const char	*runtime_classes;
 };
 
 struct reg_config {
@@ -220,6 +230,10 @@ struct reg_config {
 	const char	*issuer;		/* "https://kubernetes.default.svc.cluster.local" */
 	uint64_t	event_ttl_ns;		/* 0: 1 h */
 	const char	*policy;		/* roles and bindings to begin with (auth/policy.c); NULL: none */
+	struct reg_exempt exempt;
+	const char	*proxy_cert;		/* PEM files: as whom we ask other servers of group versions; NULL or empty: as nobody */
+	const char	*proxy_key;
+	const char	*auth_config;		/* what they must know to believe us: data of a ConfigMap as JSON; NULL: none is made */
 	bool		shared_storage;		/* other API servers write to the same storage */
 };
 

@@ -261,22 +261,57 @@ int reg_invalid(struct reg_op *op, struct orlop_bytes name)
 	return reg_invalid_as(op, op->k->gk, name);
 }
 
-void reg_warn(struct reg_op *op, const char *fmt, ...)
+/* NULL without memory. */
+static char *text_of(struct reg_op *op, const char *fmt, va_list ap)
 {
-	struct reg_warning *w = oarena_zalloc(&op->arena, sizeof(*w));
-	va_list ap;
+	va_list again;
 	char *text;
 	int n;
 
-	va_start(ap, fmt);
+	va_copy(again, ap);
 	n = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
-	text = w && n >= 0 ? oarena_alloc(&op->arena, (size_t)n + 1) : NULL;
-	if (!text)
+	text = n >= 0 ? oarena_alloc(&op->arena, (size_t)n + 1) : NULL;
+	if (text)
+		vsnprintf(text, (size_t)n + 1, fmt, again);
+	va_end(again);
+	return text;
+}
+
+void reg_note(struct reg_op *op, const char *key, const char *fmt, ...)
+{
+	struct reg_note *n = op->notes;
+	const char *text;
+	va_list ap;
+
+	if (!op->sh->rg->cfg.hooks.note)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(text, (size_t)n + 1, fmt, ap);
+	text = text_of(op, fmt, ap);
 	va_end(ap);
+	while (n && strcmp(n->key, key))
+		n = n->next;
+	if (!n && (n = oarena_zalloc(&op->arena, sizeof(*n)))) {
+		n->key = oarena_strdup(&op->arena, key);
+		n->next = op->notes;
+		if (n->key)
+			op->notes = n;
+	}
+	if (n && text)
+		n->value = text;
+}
+
+void reg_warn(struct reg_op *op, const char *fmt, ...)
+{
+	struct reg_warning *w = oarena_zalloc(&op->arena, sizeof(*w));
+	char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (w)
+		text = text_of(op, fmt, ap);
+	va_end(ap);
+	if (!text)
+		return;
 	w->text = text;
 	for (const struct reg_warning *o = op->warnings; o; o = o->next)
 		if (!strcmp(o->text, w->text))

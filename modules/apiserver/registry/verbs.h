@@ -16,6 +16,7 @@ void reg_do_delete_many(struct reg_op *op);	/* delete-many.c */
 void reg_do_review(struct reg_op *op);		/* review.c: virtual resources */
 void reg_do_binding(struct reg_op *op);		/* kind-pod.c */
 void reg_do_token(struct reg_op *op);		/* token.c */
+void reg_do_components(struct reg_op *op);	/* components.c */
 void reg_do_eviction(struct reg_op *op);	/* evict.c */
 
 void reg_watch_note(struct reg_shard *sh, uint16_t kind_id);	/* watch.c: a resource moved */
@@ -31,6 +32,10 @@ int reg_expiry_start(struct reg_shard *sh);
 struct reg_aggregate;
 int reg_aggregate_start(struct reg_shard *sh);	/* aggregate.c; shard 0 */
 void reg_aggregate_free(struct reg_aggregate *a);
+
+struct reg_apiservices;
+int reg_apiservices_start(struct reg_shard *sh);	/* apiservices.c; shard 0 */
+void reg_apiservices_free(struct reg_apiservices *a);
 
 /* boot-rbac.c: the policy's roles and bindings */
 void reg_boot_rbac(struct reg_shard *sh, reg_boot_fn done, void *arg);

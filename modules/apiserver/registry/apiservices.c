@@ -1,0 +1,280 @@
+/*
+ * apiservices.c - one APIService for each group version that is served here.
+ *
+ * Those of the built-in groups are made or put right at each start; those of custom resources follow their definitions. An
+ * APIService that somebody has taken over (without our label, or with a service) is left alone.
+ * Source: upstream's kube-aggregator, autoregister controller and crd registration; test: tests/api/discovery.py
+ */
+#include "custom.h"
+#include "kinds.h"
+#include "render.h"
+#include "verbs.h"
+
+#include "json/ojson.h"
+
+#include <string.h>
+
+#define API_SERVICES	"apiservices.apiregistration.k8s.io"
+#define LABEL		"kube-aggregator.kubernetes.io/automanaged"
+#define RETRY_NS	(UINT64_C(1000) * 1000000)
+#define SOON_NS		UINT64_C(1000000)
+
+struct reg_apiservices {
+	struct reg_shard *sh;
+	const struct reg_kind *k;
+	struct orlop_resource *res;
+	struct orlop_resource *crds;
+	struct orlop_timer *timer;
+	struct omap	wanted;		/* name → struct want */
+	uint32_t	open;		/* requests under way */
+	bool		started;	/* the built-in ones were looked at */
+};
+
+struct want {
+	char		*group;
+	char		*version;
+	uint16_t	group_priority;
+	uint16_t	version_priority;
+	bool		custom;
+};
+
+static void want_free(void *p)
+{
+	struct want *w = p;
+
+	if (!w)
+		return;
+	omem_free(w->group);
+	omem_free(w->version);
+	omem_free(w);
+}
+
+static void forget(struct reg_apiservices *a)
+{
+	OMAP_FOREACH(&a->wanted, e)
+		want_free(e->value);
+	omap_done(&a->wanted);
+	omap_init(&a->wanted);
+}
+
+static void add(struct reg_apiservices *a, const char *group, const char *version, uint16_t gp, uint16_t vp, bool custom)
+{
+	struct want *w = OMEM_NEW(struct want);
+	char name[600];
+	int n = snprintf(name, sizeof(name), "%s.%s", version, group);
+	void *old = NULL;
+
+	if (!w)
+		return;
+	*w = (struct want){ .group = omem_strdup(group), .version = omem_strdup(version), .group_priority = gp,
+			    .version_priority = vp, .custom = custom };
+	if (!w->group || !w->version || n < 0 || (size_t)n >= sizeof(name) || omap_get(&a->wanted, name, (size_t)n) ||
+	    omap_put(&a->wanted, name, (size_t)n, w, &old))
+		want_free(w);
+}
+
+/* ---- what there should be --------------------------------------------------------------------------------------- */
+
+static void want_builtin(struct reg_apiservices *a)
+{
+	const struct oschema *s = a->sh->rg->schema;
+
+	for (uint16_t i = 0; i < s->n_groups; i++) {
+		const struct oschema_group *g = &s->groups[i];
+
+		if (g->served && strcmp(oschema_str(s, g->name), "apiregistration.k8s.io"))	/* what registers is not registered */
+			add(a, oschema_str(s, g->name), oschema_str(s, g->version), g->priority, g->version_priority, false);
+	}
+}
+
+static void want_custom(struct reg_apiservices *a)
+{
+	struct orlop_query q = { .size = sizeof(q) };
+	struct orlop_snapshot *snap = NULL;
+	struct orlop_iter *it = NULL;
+	struct orlop_object *o;
+
+	if (!a->crds || a->sh->h->snapshot_open(a->crds, &snap))
+		return;
+	if (a->sh->h->iter_open(snap, &q, &it) == 0) {
+		while ((o = a->sh->h->iter_next(it))) {
+			cleanup_ojson struct ojson *crd = NULL;
+			const struct ojson *spec;
+
+			if (render_parse(a->sh->rg->crds, o->json, &crd) || !custom_established(crd))
+				continue;
+			spec = ojson_get(crd, "spec");
+			OJSON_FOREACH_ELEM(i, v, ojson_get_array(spec, "versions"))
+				if (ojson_get_bool(v, "served", false))
+					add(a, ojson_get_cstr(spec, "group", ""), ojson_get_cstr(v, "name", ""), 1000, 100, true);
+		}
+		a->sh->h->iter_close(it);
+	}
+	a->sh->h->snapshot_close(snap);
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
+
+static void on_written(void *arg, struct reg_answer *ans)
+{
+	struct reg_apiservices *a = arg;
+
+	a->open--;
+	/* somebody was faster: what there is now will be looked at, or it is as it should be */
+	if (!ans || (ans->code >= 400 && ans->code != 409 && ans->code != 404)) {
+		OLOG(a->sh->h, WARN, "api_service", "code=%u retrying_in_s=1", ans ? ans->code : 500);
+		a->started = false;
+		a->sh->h->timer_set(a->timer, RETRY_NS, 0);
+	}
+	reg_answer_free(ans);
+}
+
+static void request(struct reg_apiservices *a, enum reg_verb verb, struct orlop_bytes name, struct orlop_bytes body)
+{
+	struct reg_req rq = { .verb = verb, .res = a->k->res, .name = name, .body = body, .judged = true };
+
+	a->open++;
+	reg_internal_call(a->sh, &rq, on_written, a);
+}
+
+static void make(struct reg_apiservices *a, const char *name, const struct want *w)
+{
+	struct obuf b = OBUF_INIT;
+
+	obuf_printf(&b, "{\"metadata\":{\"name\":\"%s\",\"labels\":{\"" LABEL "\":\"%s\"}},\"spec\":{\"group\":\"%s\",\"version\":\"%s\","
+		    "\"groupPriorityMinimum\":%u,\"versionPriority\":%u}}", name, w->custom ? "true" : "onstart", w->group, w->version,
+		    w->group_priority, w->version_priority);
+	request(a, REG_CREATE, RB0, (struct orlop_bytes){ b.data, b.len });
+	obuf_done(&b);
+}
+
+/* Ours, but not as it should be. */
+static void mend(struct reg_apiservices *a, struct ojson *obj, const struct want *w)
+{
+	struct ojson *spec = ojson_new_object();
+	struct obuf b = OBUF_INIT;
+	int r = spec ? ojson_set_cstr(spec, "group", w->group) : -1;
+
+	if (r == 0)
+		r = ojson_set_cstr(spec, "version", w->version);
+	if (r == 0)
+		r = ojson_set_i64(spec, "groupPriorityMinimum", w->group_priority);
+	if (r == 0)
+		r = ojson_set_i64(spec, "versionPriority", w->version_priority);
+	if (r == 0 && *w->group == '\0')
+		ojson_del(spec, "group");
+	if (r || ojson_equal(ojson_get(obj, "spec"), spec)) {
+		ojson_unref(spec);
+		return;
+	}
+	if (ojson_set(obj, "spec", spec) == 0 && ojson_write(obj, 0, &b) == 0)
+		request(a, REG_UPDATE, ojson_get_bytes(ojson_get(obj, "metadata"), "name"), (struct orlop_bytes){ b.data, b.len });
+	obuf_done(&b);
+}
+
+static void look_at(struct reg_apiservices *a, struct orlop_object *o, bool at_start)
+{
+	struct want *w = omap_get(&a->wanted, o->name.p, o->name.len);
+	cleanup_ojson struct ojson *obj = NULL;
+	struct orlop_bytes how;
+
+	if (render_parse(a->k, o->json, &obj))
+		return;
+	how = ojson_bytes(OJSON_AT(obj, "metadata", "labels", LABEL));
+	if ((rb_is(how, "onstart") && at_start) || rb_is(how, "true")) {
+		if (w)
+			mend(a, obj, w);
+		else
+			request(a, REG_DELETE, o->name, RB0);
+	}
+}
+
+/* What there is and what there should be; each name is in one of the two or in both. */
+static void compare(struct reg_apiservices *a, bool at_start)
+{
+	struct orlop_query q = { .size = sizeof(q) };
+	struct orlop_snapshot *snap = NULL;
+	struct orlop_iter *it = NULL;
+	struct orlop_object *o;
+
+	if (a->sh->h->snapshot_open(a->res, &snap))
+		return;
+	OMAP_FOREACH(&a->wanted, e) {
+		struct want *w = e->value;
+
+		if ((w->custom || at_start) && !a->sh->h->snapshot_get(snap, RB0, (struct orlop_bytes){ e->key, e->key_len }))
+			make(a, e->key, w);
+	}
+	if (a->sh->h->iter_open(snap, &q, &it) == 0) {
+		while ((o = a->sh->h->iter_next(it)))
+			look_at(a, o, at_start);
+		a->sh->h->iter_close(it);
+	}
+	a->sh->h->snapshot_close(snap);
+}
+
+static void look(void *arg)
+{
+	struct reg_apiservices *a = arg;
+	bool at_start = !a->started;
+
+	if (a->open) {		/* their answers first: they are in the cache then */
+		a->sh->h->timer_set(a->timer, SOON_NS, 0);
+		return;
+	}
+	a->started = true;
+	want_builtin(a);
+	want_custom(a);
+	compare(a, at_start);
+	forget(a);
+}
+
+static void on_note(void *arg, struct orlop_resource *res, uint64_t rev)
+{
+	struct reg_apiservices *a = arg;
+
+	(void)res;
+	(void)rev;
+	a->sh->h->timer_set(a->timer, SOON_NS, 0);
+}
+
+int reg_apiservices_start(struct reg_shard *sh)
+{
+	const struct reg_kind *k = reg_kind_named(sh->rg, API_SERVICES);
+	struct reg_apiservices *a;
+
+	if (sh->apiservices || !k)
+		return 0;
+	a = OMEM_NEW(struct reg_apiservices);
+	if (!a)
+		return -1;
+	a->sh = sh;
+	a->k = k;
+	omap_init(&a->wanted);
+	if (sh->h->timer_new(sh->h, look, a, &a->timer) || sh->h->resource_open(sh->h, API_SERVICES, &a->res, NULL) ||
+	    (sh->rg->crds && sh->h->resource_open(sh->h, CRDS, &a->crds, NULL))) {
+		reg_apiservices_free(a);
+		return -1;
+	}
+	sh->apiservices = a;
+	sh->h->resource_watch(a->res, on_note, a);
+	if (a->crds)
+		sh->h->resource_watch(a->crds, on_note, a);
+	sh->h->timer_set(a->timer, SOON_NS, 0);
+	return 0;
+}
+
+void reg_apiservices_free(struct reg_apiservices *a)
+{
+	if (!a)
+		return;
+	if (a->timer)
+		a->sh->h->timer_free(a->timer);
+	if (a->res)
+		a->sh->h->resource_close(a->res);
+	if (a->crds)
+		a->sh->h->resource_close(a->crds);
+	forget(a);
+	omap_done(&a->wanted);
+	omem_free(a);
+}

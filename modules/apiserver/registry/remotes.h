@@ -1,0 +1,41 @@
+/*
+ * remotes.h - group versions that other servers serve: an APIService with a service. Who they are, whether they are there,
+ * what they have, and connections to them.
+ *
+ * Each shard looks for itself; shard 0 writes what it finds into the APIService's status.
+ */
+#ifndef REG_REMOTES_H
+#define REG_REMOTES_H
+
+#include "registry.h"
+
+#include "base/oarena.h"
+#include "http/oclient.h"
+
+struct reg_remotes;
+struct remote_client;
+struct ocrd_merge;
+
+/* Where to ask. Texts in the caller's arena; the client is held until reg_remote_release(). */
+struct reg_remote {
+	const char	*addr;		/* of an endpoint */
+	const char	*name;		/* in its certificate, and Host */
+	struct ohttp_client *http;
+	struct remote_client *client;
+};
+
+/*
+ * reg_remote_find - 1: somebody else serves this group version, @ret says where; 0: nobody else does;
+ * -ENOENT, -ENOMEM: somebody should, but @why
+ */
+int reg_remote_find(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version, struct oarena *a,
+		    struct reg_remote *ret, const char **why);
+void reg_remote_release(struct remote_client *c);
+
+/* From now on it looks whenever an APIService changes, and now and then. */
+int reg_remotes_start(struct reg_shard *sh);
+void reg_remotes_free(struct reg_remotes *r);	/* accepts NULL */
+/* What they have, into documents of discovery. */
+void reg_remotes_merge(struct reg_shard *sh, struct ocrd_merge *m);
+
+#endif
