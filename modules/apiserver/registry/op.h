@@ -117,6 +117,8 @@ struct reg_shard {
 	uint32_t	hook_calls;
 	struct olist	quota_gates;	/* namespaces whose quotas are being charged */
 	struct reg_aggregate *aggregate;	/* shard 0 */
+	struct omap	store_metrics;	/* store-time.c */
+	struct convert_share *convert_share; /* NULL: nothing to share yet */
 	uint32_t	n_ops;
 	uint32_t	n_watches;
 };
