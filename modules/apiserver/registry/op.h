@@ -118,6 +118,7 @@ struct reg_shard {
 	struct olist	quota_gates;	/* namespaces whose quotas are being charged */
 	struct reg_aggregate *aggregate;	/* shard 0 */
 	struct omap	store_metrics;	/* store-time.c */
+	struct omap	hook_labels;	/* admission/hookcount.c */
 	struct convert_share *convert_share; /* NULL: nothing to share yet */
 	uint32_t	n_ops;
 	uint32_t	n_watches;

@@ -205,6 +205,7 @@ int reg_shard_new(struct registry *rg, const struct orlop_host *h, struct reg_sh
 	olist_init(&sh->custom_list);
 	omap_init(&sh->customs);
 	omap_init(&sh->store_metrics);
+	omap_init(&sh->hook_labels);
 	for (uint16_t i = 0; i < rg->schema->n_resources; i++)
 		olist_init(&sh->open[i].watches);
 	*ret = sh;
@@ -228,6 +229,7 @@ void reg_shard_free(struct reg_shard *sh)
 		if (sh->open[i].res)
 			sh->h->resource_close(sh->open[i].res);
 	omap_done_with(&sh->store_metrics, omem_free);
+	omap_done(&sh->hook_labels);
 	omem_free(sh->open);
 	omem_free(sh);
 }
