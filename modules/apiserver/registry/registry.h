@@ -208,6 +208,8 @@ struct reg_hooks {
 	 */
 	int	(*covers)(void *arg, const struct orlop_host *h, const struct orlop_identity *who,
 			struct orlop_bytes ns, const struct ojson *rules, struct obuf *missing);
+	/* Instead of a POST to a webhook: append its answer. 0, or not: why there is none is @why. NULL: they are asked (tests). */
+	int	(*webhook)(void *arg, struct orlop_bytes question, struct obuf *answer, const char **why);
 };
 
 struct reg_config {
