@@ -451,7 +451,7 @@ static int op_metrics(void *ctx, const struct orlop_req *req, struct orlop_call 
 
 	(void)req;
 	(void)err;
-	core_metrics_text(c->metrics, &b);
+	core_metrics_all(c, &b);
 	admin_answer(c, call, ORLOP_ADMIN_T_TEXT, &b);
 	return 0;
 }

@@ -37,6 +37,7 @@ int core_config_new(struct core_config **ret)
 	c->stop_timeout_ns = UINT64_C(30000000000);
 	c->hang_timeout_ns = UINT64_C(10000000000);
 	c->drain_timeout_ns = UINT64_C(600000000000);
+	c->end_timeout_ns = UINT64_C(20000000000);
 	*ret = c;
 	return 0;
 }
@@ -395,8 +396,13 @@ static int read_setting(struct core_config *c, const config_setting_t *s, struct
 		c->drain_timeout_ns = (uint64_t)v * UINT64_C(1000000000);
 		return r;
 	}
+	if (strcmp(name, "end_timeout_s") == 0) {
+		r = get_number(c, s, 0, 3600, &v, err);
+		c->end_timeout_ns = (uint64_t)v * UINT64_C(1000000000);
+		return r;
+	}
 	return bad(c, s, err, "unknown setting; known: data_dir, module_dir, control, log_level, "
-		   "log_modules, loops, start_timeout_s, stop_timeout_s, drain_timeout_s, hang_timeout_s, bus, modules, change");
+		   "log_modules, loops, start_timeout_s, stop_timeout_s, drain_timeout_s, end_timeout_s, hang_timeout_s, bus, modules, change");
 }
 
 static int read_changes(struct core_config *c, const config_t *cfg, struct orlop_error *err)

@@ -10,6 +10,7 @@
  *	hang_timeout_s = 10;			# for the loops of an isolated module that has work
  *	stop_timeout_s = 30;			# for a module to finish its work when it is unloaded
  *	drain_timeout_s = 600;			# for exec sessions and the like of a module that was replaced
+ *	end_timeout_s = 20;			# for requests under way when a module or the daemon ends
  *	bus        = { loss_percent = 0; duplicate_percent = 0; reorder_percent = 0; };	# for tests
  *	log_modules = ( { module = "storage/lmdb"; level = "debug"; } );
  *	modules    = (
@@ -77,6 +78,7 @@ struct core_config {
 	uint64_t	start_timeout_ns;
 	uint64_t	stop_timeout_ns;	/* for a module to finish what it has */
 	uint64_t	drain_timeout_ns;	/* for streams of one that was replaced */
+	uint64_t	end_timeout_ns;		/* for requests of one that ends */
 	uint32_t	loss_percent;
 	uint32_t	dup_percent;
 	uint32_t	reorder_percent;

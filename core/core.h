@@ -138,6 +138,7 @@ struct core_instance {
 };
 
 struct core {
+	atomic_bool	ending;		/* the daemon has been told to end */
 	struct core_config *config;
 	struct core_log	*log;
 	struct core_metrics *metrics;

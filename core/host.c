@@ -238,7 +238,7 @@ static int host_metrics_text(const struct orlop_host *h, struct orlop_blob **ret
 	int r;
 
 	if (!c->up)
-		core_metrics_text(c->metrics, &b);
+		core_metrics_all(c, &b);
 	else if (core_up_metrics(c->up, &b))
 		obuf_reset(&b);
 	p = obuf_steal(&b, &len);
@@ -266,6 +266,11 @@ static void host_fail(const struct orlop_host *h, const char *reason)
 static int32_t host_stop_reason(const struct orlop_host *h)
 {
 	return atomic_load(&core_shard_of(h)->inst->stop_reason);
+}
+
+static int32_t host_ending(const struct orlop_host *h)
+{
+	return atomic_load(&core_shard_of(h)->inst->core->ending);
 }
 
 static void health_refresh(void *arg)
@@ -393,4 +398,5 @@ void core_host_fill(struct core_shard *s)
 	h->fail = host_fail;
 	h->health_list = host_health_list;
 	h->stop_reason = host_stop_reason;
+	h->ending = host_ending;
 }

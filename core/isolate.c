@@ -491,6 +491,17 @@ static uint32_t life_draining(struct core_instance *inst)
 	return iso->draining;
 }
 
+static uint32_t life_finishing(struct core_instance *inst)
+{
+	struct core_isolate *iso = inst->iso;
+
+	if (iso->state != ISO_UP || !(iso->desc.has & CORE_ISO_HAS_FINISHING))
+		return 0;
+	if (!iso_asked(iso, CORE_ISO_HEALTH))
+		(void)iso_ask(iso, CORE_ISO_HEALTH, NULL, ISO_HEALTH_NS, NULL, NULL);
+	return iso->finishing;
+}
+
 static uint32_t life_changing(struct core_instance *inst)
 {
 	struct core_isolate *iso = inst->iso;
@@ -571,6 +582,7 @@ const struct core_life core_life_isolated = {
 	.start = life_start,
 	.stop = life_stop,
 	.draining = life_draining,
+	.finishing = life_finishing,
 	.changing = life_changing,
 	.revision = life_revision,
 	.close = life_close,

@@ -59,6 +59,8 @@ void core_isolate_moved(struct core *c);
 void core_isolate_wants(struct core *c);
 /* The level of its log has changed. */
 void core_isolate_level(struct core_instance *inst, int32_t level);
+/* The daemon has been told to end: host->ending() says so from now on, there as well. */
+void core_isolate_ending(struct core *c);
 
 /* ---- the child's side ------------------------------------------------------------------------------------ */
 

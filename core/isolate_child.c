@@ -63,6 +63,12 @@ static void put_health(struct core_up *up, struct orlop_msgw *w)
 		orlop_msgw_u64(w, CORE_ISO_T_CHANGING, inst->life->changing(inst));
 	if (inst->life->draining)
 		orlop_msgw_u64(w, CORE_ISO_T_DRAINING, inst->life->draining(inst));
+	if (!up->stopping || atomic_load(&inst->stop_reason) == ORLOP_STOP_REPLACE)
+		return;
+	/* Asked again and again until all is answered: sockets that nobody listens on any more go meanwhile. */
+	core_net_release(up->core->net, inst->name);
+	if (inst->life->finishing)
+		orlop_msgw_u64(w, CORE_ISO_T_FINISHING, inst->life->finishing(inst));
 }
 
 static void say_ready(struct core_up *up, struct core_instance *inst)
@@ -279,6 +285,9 @@ static void on_message(void *arg, struct core_iso_in *in)
 		break;
 	case CORE_ISO_LEVEL:
 		core_log_set_level(up->core->log, (int32_t)orlop_msg_u64(&in->msg, CORE_ISO_T_NUM, 0));
+		break;
+	case CORE_ISO_ENDING:
+		atomic_store(&up->core->ending, true);
 		break;
 	case CORE_ISO_HOLD:
 		for (uint32_t i = 0; up->inst && i < up->inst->n_shards; i++)

@@ -93,6 +93,7 @@ struct core_isolate {
 	uint64_t	rev;
 	uint32_t	draining;
 	uint32_t	changing;
+	uint32_t	finishing;
 	int32_t		level;		/* of its log; 0: not set */
 
 	struct orlop_timer *timer;	/* the next start, or the end of patience */

@@ -188,6 +188,16 @@ void core_isolate_level(struct core_instance *inst, int32_t level)
 	orlop_msgw_done(&w);
 }
 
+void core_isolate_ending(struct core *c)
+{
+	OLIST_FOREACH(n, &c->instances) {
+		struct core_isolate *iso = OLIST_ENTRY(n, struct core_instance, node)->iso;
+
+		if (iso && iso->chan)
+			(void)core_iso_send(iso->chan, CORE_ISO_ENDING, 0, NULL, 0);
+	}
+}
+
 /* One refresh of many. */
 struct refresh {
 	struct core	*core;

@@ -33,6 +33,7 @@ void iso_health_told(struct core_isolate *iso, const struct orlop_msg *m)
 	iso->rev = orlop_msg_u64(m, CORE_ISO_T_REV, iso->rev);
 	iso->draining = (uint32_t)orlop_msg_u64(m, CORE_ISO_T_DRAINING, 0);
 	iso->changing = (uint32_t)orlop_msg_u64(m, CORE_ISO_T_CHANGING, 0);
+	iso->finishing = (uint32_t)orlop_msg_u64(m, CORE_ISO_T_FINISHING, 0);
 }
 
 /* ---- what it is --------------------------------------------------------------------------------------- */
@@ -281,7 +282,7 @@ static void ask_metrics(struct core_isolate *iso, struct core_iso_in *in)
 {
 	cleanup_obuf struct obuf b = OBUF_INIT;
 
-	core_metrics_text(iso->core->metrics, &b);
+	core_metrics_all(iso->core, &b);
 	answer_text(in->fds[0], &b);
 }
 

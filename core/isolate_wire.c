@@ -319,7 +319,8 @@ void core_iso_put_desc(struct orlop_msgw *w, const struct orlop_module *mod)
 	uint32_t has = (mod->ops ? CORE_ISO_HAS_OPS : 0) |
 		(mod->param_validate || mod->param_apply ? CORE_ISO_HAS_PARAMS : 0) |
 		(mod->health ? CORE_ISO_HAS_HEALTH : 0) | (mod->stats ? CORE_ISO_HAS_STATS : 0) |
-		(mod->stop ? CORE_ISO_HAS_STOP : 0) | (mod->draining ? CORE_ISO_HAS_DRAINING : 0);
+		(mod->stop ? CORE_ISO_HAS_STOP : 0) | (mod->draining ? CORE_ISO_HAS_DRAINING : 0) |
+		(mod->finishing ? CORE_ISO_HAS_FINISHING : 0);
 
 	orlop_msgw_u64(w, CORE_ISO_T_FLAGS, mod->flags);
 	orlop_msgw_u64(w, CORE_ISO_T_SHARDS, mod->shards);

@@ -24,7 +24,7 @@ enum core_iso_type {
 	CORE_ISO_STOP,		/* id; NUM 1: may not refuse; FLAGS: ORLOP_STOP_*; → REPLY as HEALTH */
 	CORE_ISO_END,		/* stop() was well: drain, fini, exit; → EOF */
 	CORE_ISO_SET,		/* id PARAM…: live parameters, all or none → REPLY */
-	CORE_ISO_HEALTH,	/* id → REPLY OK TEXT REV DRAINING CHANGING */
+	CORE_ISO_HEALTH,	/* id → REPLY OK TEXT REV DRAINING CHANGING FINISHING */
 	CORE_ISO_STATS,		/* id → REPLY TEXT */
 	CORE_ISO_PING,		/* id → REPLY when every loop has turned */
 	CORE_ISO_LED,		/* NUM of the lead, REV token (0: lost) */
@@ -32,6 +32,7 @@ enum core_iso_type {
 	CORE_ISO_RESOURCE,	/* a resource there is: as ASK_REGISTER; the last of a list: NUM 1, nothing else */
 	CORE_ISO_HOLD,		/* NUM 1: leave new connections in the backlog, 0: no longer */
 	CORE_ISO_WANTS,		/* WANT…: what others read; to one that feeds */
+	CORE_ISO_ENDING,	/* the daemon has been told to end */
 	/* child to parent */
 	CORE_ISO_DESCRIBE = 64,	/* the module's descriptor, before any of its functions ran */
 	CORE_ISO_READY,		/* OK TEXT REV */
@@ -113,6 +114,7 @@ enum {
 	CORE_ISO_T_FDS,		/* how many << 16 | a bit for each that is there: some may be -1 */
 	CORE_ISO_T_WANT,	/* message: NAME resource, VALUE namespace, FLAGS, MATCH…; repeated */
 	CORE_ISO_T_MATCH,	/* message: NUM 1: a label, NAME, VALUE; repeated */
+	CORE_ISO_T_FINISHING,
 };
 
 #define CORE_ISO_HAS_OPS	0x01u
@@ -122,6 +124,7 @@ enum {
 #define CORE_ISO_HAS_STOP	0x10u
 #define CORE_ISO_HAS_DRAINING	0x20u
 #define CORE_ISO_HAS_REVISION	0x40u
+#define CORE_ISO_HAS_FINISHING	0x80u
 
 struct core_iso_head {
 	uint32_t	magic;

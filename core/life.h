@@ -29,6 +29,8 @@ struct core_life {
 	uint32_t	(*draining)(struct core_instance *inst);
 	/* Things under way that a successor must not find half done (ORLOP_MOD_HANDOVER). NULL: calls count. */
 	uint32_t	(*changing)(struct core_instance *inst);
+	/* After stop(), and nobody takes over: requests from outside that are still to be answered. NULL: none. */
+	uint32_t	(*finishing)(struct core_instance *inst);
 	/* How far its data has got (struct orlop_module.revision), 0: says nothing. NULL: none ever. */
 	uint64_t	(*revision)(struct core_instance *inst);
 	/*

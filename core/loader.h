@@ -144,7 +144,8 @@ struct core_loader_job {
 	enum core_stop_reason reason;
 	bool		closing;	/* life->close() has been called */
 	bool		keep_sockets;	/* those without listener are for the successor */
-	uint64_t	drain_until;	/* mono: streams of a retired one may go on until then */
+	uint64_t	drain_until;	/* mono: streams of a retired one, requests of one that ends may go on until then */
+	bool		finishing;	/* stopped without successor: its requests are being answered */
 	bool		started;	/* start() was called with success */
 	bool		has_ctx;	/* init() was successful */
 	int		status;

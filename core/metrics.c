@@ -437,6 +437,11 @@ static void put_histogram(struct obuf *b, struct orlop_metric *x)
 	put_sample(b, x, "_count", NULL, (double)total);
 }
 
+static void put_head(struct obuf *out, const char *name, const char *type, const char *help)
+{
+	obuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s ", name, help, name, type, name);
+}
+
 /* What every exporter says of its process, under the names that dashboards know. */
 static void put_process(struct obuf *out)
 {
@@ -474,19 +479,20 @@ static void put_process(struct obuf *out)
 		(void)closedir(d);
 	(void)getrusage(RUSAGE_SELF, &ru);
 	(void)getrlimit(RLIMIT_NOFILE, &files);
-	obuf_puts(out, "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes ");
-	obuf_put_u64(out, (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE));
-	obuf_puts(out, "\n# TYPE process_virtual_memory_bytes gauge\nprocess_virtual_memory_bytes ");
-	obuf_put_u64(out, (uint64_t)virtual_pages * (uint64_t)sysconf(_SC_PAGESIZE));
-	obuf_puts(out, "\n# TYPE process_max_fds gauge\nprocess_max_fds ");
-	obuf_put_u64(out, (uint64_t)files.rlim_cur);
-	if (started && booted)
-		obuf_printf(out, "\n# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %.2f",
-			    (double)booted + (double)started / (double)sysconf(_SC_CLK_TCK));
-	obuf_puts(out, "\n# TYPE process_open_fds gauge\nprocess_open_fds ");
-	obuf_put_i64(out, fds > 0 ? fds : 0);
-	obuf_printf(out, "\n# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.2f\n",
-		    (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+	put_head(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.");
+	obuf_printf(out, "%llu\n", (unsigned long long)pages * (unsigned long long)sysconf(_SC_PAGESIZE));
+	put_head(out, "process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.");
+	obuf_printf(out, "%llu\n", (unsigned long long)virtual_pages * (unsigned long long)sysconf(_SC_PAGESIZE));
+	put_head(out, "process_max_fds", "gauge", "Maximum number of open file descriptors.");
+	obuf_printf(out, "%llu\n", (unsigned long long)files.rlim_cur);
+	if (started && booted) {
+		put_head(out, "process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds.");
+		obuf_printf(out, "%.2f\n", (double)booted + (double)started / (double)sysconf(_SC_CLK_TCK));
+	}
+	put_head(out, "process_open_fds", "gauge", "Number of open file descriptors.");
+	obuf_printf(out, "%ld\n", fds > 0 ? fds : 0);
+	put_head(out, "process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.");
+	obuf_printf(out, "%.2f\n", (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
 		    (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6);
 }
 

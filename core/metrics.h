@@ -13,6 +13,7 @@
 
 #include "base/obuf.h"
 
+struct core;
 struct core_metrics;
 
 int core_metrics_new(struct core_metrics **ret);
@@ -48,5 +49,7 @@ int core_metric_import(struct core_metrics *m, struct orlop_metric *x, const voi
 void core_metrics_forget(struct core_metrics *m, const void *owner);
 
 void core_metrics_text(struct core_metrics *m, struct obuf *out);
+/* metrics_cache.c: these and what the cache has to say. */
+void core_metrics_all(struct core *c, struct obuf *out);
 
 #endif

@@ -190,6 +190,7 @@ static void core_diff(struct reload *r)
 	limit_diff(r, "start_timeout_s", &old->start_timeout_ns, new->start_timeout_ns);
 	limit_diff(r, "stop_timeout_s", &old->stop_timeout_ns, new->stop_timeout_ns);
 	limit_diff(r, "drain_timeout_s", &old->drain_timeout_ns, new->drain_timeout_ns);
+	limit_diff(r, "end_timeout_s", &old->end_timeout_ns, new->end_timeout_ns);
 	text_diff(r, "data_dir", old->data_dir, new->data_dir);
 	text_diff(r, "control", old->control, new->control);
 	text_diff(r, "module_dir", old->module_dir, new->module_dir);

@@ -26,6 +26,7 @@
 #define DRAIN_LOOK_NS	2000000u			/* how often a draining shard looks */
 #define OWN_NS		UINT64_C(1000000000)		/* for requests of its own, which others may answer late */
 #define STREAMS_LOOK_NS	UINT64_C(50000000)		/* how often we look whether streams have ended */
+#define FINISH_LOOK_NS	UINT64_C(5000000)		/* or whether all requests are answered */
 
 /* ---- the end, on the main loop ----------------------------------------------------------------------- */
 
@@ -293,10 +294,16 @@ static uint32_t local_changing(struct core_instance *inst)
 	return open.calls;
 }
 
+static uint32_t local_finishing(struct core_instance *inst)
+{
+	return inst->mod.finishing ? inst->mod.finishing(inst->ctx) : 0;
+}
+
 const struct core_life core_life_local = {
 	.start = core_life_local_start,
 	.stop = core_life_local_stop,
 	.draining = local_draining,
+	.finishing = local_finishing,
 	.changing = local_changing,
 	.revision = local_revision,
 	.close = core_life_local_close,
@@ -311,6 +318,26 @@ void core_unload_close(struct core_instance *inst)
 	inst->life->close(inst);
 }
 
+/*
+ * Nobody takes over from it: new connections are refused from now on, not left to wait in a backlog, and what came
+ * before is answered.
+ */
+static void finish_look(struct core_instance *inst)
+{
+	struct core_loader_job *job = inst->job;
+	uint32_t n = inst->life->finishing ? inst->life->finishing(inst) : 0;
+
+	core_net_release(inst->core->net, inst->name);
+	if (n && core_now_mono() < job->drain_until) {
+		core_timer_set(job->deadline, FINISH_LOOK_NS, 0);
+		return;
+	}
+	if (n)
+		CLOG(inst->core, WARN, "module_requests", "name=%s requests=%u text=\"not answered: the time for them is "
+		     "over\"", inst->name, n);
+	core_unload_close(inst);
+}
+
 /* The deadline's timer once the start is over: do its streams still run? */
 static void streams_look(void *arg)
 {
@@ -320,6 +347,10 @@ static void streams_look(void *arg)
 	uint32_t n = inst->life->draining ? inst->life->draining(inst) : 0;
 	bool late = core_now_mono() >= job->drain_until || inst->core->loader->stopping;
 
+	if (job->finishing) {
+		finish_look(inst);
+		return;
+	}
 	/* Calls that it still answers, like exec_wait, count as well. */
 	if (inst->shards[0].link)
 		core_link_counts(inst->shards[0].link, &open);
@@ -401,7 +432,13 @@ void core_life_stopped(struct core_instance *inst, int r, struct orlop_error *er
 			      err && err->err ? err->msg : "");
 	if (inst->core->up && core_up_stopped(inst->core->up))
 		return;		/* the parent says when to close */
-	core_unload_close(inst);
+	if (!job->unload || job->reason == CORE_STOP_REPLACE) {
+		core_unload_close(inst);
+		return;
+	}
+	job->finishing = true;
+	job->drain_until = core_now_mono() + inst->core->config->end_timeout_ns;
+	finish_look(inst);
 }
 
 struct core_instance *core_unload_dependent(struct core_instance *inst, struct core_instance *heir,
@@ -538,6 +575,8 @@ void core_loader_stop_all(struct core *c, orlop_cb fn, void *arg)
 	struct core_loader *l = c->loader;
 	bool any;
 
+	if (!atomic_exchange(&c->ending, true))
+		core_isolate_ending(c);
 	l->stopping = true;
 	l->stopped = fn;
 	l->stopped_arg = arg;

@@ -335,6 +335,9 @@ struct orlop_host {
 
 	/* In and after stop(): why (ORLOP_STOP_*); before: 0. Any thread. */
 	int32_t		(*stop_reason)(const struct orlop_host *h);
+
+	/* 1: the daemon has been told to end; this module's stop() comes when those that need it have gone. Any thread. */
+	int32_t		(*ending)(const struct orlop_host *h);
 };
 
 #define ORLOP_HOST_HAS(h, m) \

@@ -7,6 +7,7 @@
  * so any number of instances live in one process.
  *
  * Change list of the ABI, newest first. Members are only ever appended.
+ *   1.1  an orderly end: orlop_module.finishing, orlop_host.ending
  *   1.1  runtime: sandbox_stats
  *   1.1  the class scheduler-plugin (scheduler-plugin.h)
  *   1.0  frozen: from here on a module that was built loads, whatever is added (tests/abi/)
@@ -134,6 +135,12 @@ struct orlop_module {
 	 * Without it all calls under way count. Asked often while it is being replaced.
 	 */
 	uint32_t	(*changing)(void *ctx);
+	/*
+	 * After stop(), when nobody takes over: how many requests from outside (HTTP) are still to be
+	 * answered, or their answers to be sent. Asked now and then; what it needs for them stays before it
+	 * says 0 or the time for that (end_timeout_s) is over. Not what may go on for hours, like exec.
+	 */
+	uint32_t	(*finishing)(void *ctx);
 };
 
 #define ORLOP_STR2_(x)		#x

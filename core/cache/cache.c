@@ -103,6 +103,8 @@ void core_cache_stats(struct core_cache *c, void (*fn)(void *arg, const struct c
 		s.synced = atomic_load_explicit(&res->live, memory_order_relaxed);
 		s.journal_entries = res->journal.n;
 		s.journal_bytes = res->journal.bytes;
+		s.journal_total = res->journal.total;
+		s.journal_cap = res->journal.cap;
 		s.snapshots = res->n_snapshots;
 		OLIST_FOREACH(h, &res->handles)
 			s.handles++;

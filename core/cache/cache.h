@@ -126,6 +126,8 @@ struct core_cache_stat {
 	uint64_t	object_bytes;		/* of the newest generation, heads and indexes included */
 	uint64_t	journal_entries;
 	uint64_t	journal_bytes;		/* what only the journal keeps alive */
+	uint64_t	journal_total;		/* entries there have ever been */
+	uint64_t	journal_cap;		/* entries there is room for */
 	uint64_t	handles;
 	uint64_t	generations;		/* not yet reclaimed, the newest included */
 	uint64_t	snapshots;

@@ -74,6 +74,7 @@ struct journal {
 	uint32_t	n;
 	uint64_t	oldest;		/* R: least cursor that misses nothing */
 	uint64_t	bytes;		/* R: what only the journal keeps alive */
+	uint64_t	total;		/* R: entries there have ever been */
 	uint64_t	max_bytes;	/* R */
 	uint64_t	max_ns;		/* R */
 	struct journal_entry *pend;	/* W: of the batch under way */

@@ -146,6 +146,7 @@ void core_journal_publish(struct journal *j)
 		j->bytes += entry_bytes(&j->pend[i]);
 		*entry_at(j, j->n++) = j->pend[i];
 	}
+	j->total += j->n_pend;
 	j->n_pend = 0;
 }
 

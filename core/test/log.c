@@ -100,7 +100,7 @@ static void test_metrics(void)
 	core_metric_observe(h, 50);
 	core_metrics_text(m, &out);
 	ok(strstr(obuf_cstr(&out), "\nprocess_resident_memory_bytes "), "the process itself is in it");
-	obuf_truncate(&out, (size_t)(strstr(obuf_cstr(&out), "# TYPE process_") - obuf_cstr(&out)));
+	obuf_truncate(&out, (size_t)(strstr(obuf_cstr(&out), "# HELP process_") - obuf_cstr(&out)));
 	is_str(obuf_cstr(&out), "# HELP orlop_x_total Things\n# TYPE orlop_x_total counter\n"
 	       "orlop_x_total{code=\"200\"} 2.5\norlop_x_total{code=\"404\"} 1000000\n"
 	       "# TYPE orlop_s histogram\norlop_s_bucket{le=\"0.1\"} 1\norlop_s_bucket{le=\"1\"} 1\n"

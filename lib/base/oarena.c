@@ -3,6 +3,7 @@
 
 #include "base/omem.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,6 +61,19 @@ static struct oarena_block *block_add(struct oarena *a, size_t size)
 		a->head = b;
 	}
 	return b;
+}
+
+int oarena_reserve(struct oarena *a, size_t bytes)
+{
+	struct oarena_block *b = omem_alloc(sizeof(*b) + bytes);
+
+	if (b == NULL)
+		return -ENOMEM;
+	b->size = bytes;
+	b->used = 0;
+	b->next = a->head;
+	a->head = b;
+	return 0;
 }
 
 void *oarena_alloc(struct oarena *a, size_t size)

@@ -22,6 +22,8 @@ struct oarena {
 
 void oarena_init(struct oarena *a, size_t max_bytes);
 void oarena_done(struct oarena *a);
+/* Room for just @bytes at once: for what stays, whose size is known. 0 or -ENOMEM. */
+int oarena_reserve(struct oarena *a, size_t bytes);
 
 /* 16-byte aligned; NULL without memory or beyond the limit */
 void *oarena_alloc(struct oarena *a, size_t size) __attribute__((malloc, warn_unused_result));

@@ -8,6 +8,7 @@
 
 #include "base/obuf.h"
 #include "base/ocleanup.h"
+#include "base/omap.h"
 #include "base/ostr.h"
 
 #include <errno.h>
@@ -16,13 +17,25 @@
 #include <string.h>
 
 #define MAX_FINDINGS 200
+/*
+ * What one object may cost: comparisons, states of patterns, values looked at. Schema and object both come from outside,
+ * and their sizes multiply: 3 MB of strings against a pattern of 20,000 states would keep a loop busy for minutes.
+ */
+#define MAX_STEPS UINT64_C(100000000)
 
 struct check {
 	ocrd_report_fn	fn;
 	void		*arg;
 	unsigned int	found;		/* also those of branches, which are not reported */
 	unsigned int	quiet;
+	uint64_t	steps;		/* that are left; 0: nothing more is looked at */
 };
+
+static bool spend(struct check *c, uint64_t n)
+{
+	c->steps -= n < c->steps ? n : c->steps;
+	return c->steps != 0;
+}
 
 static const char *const type_names[] = { "", "object", "array", "string", "integer", "number", "boolean" };
 
@@ -35,7 +48,8 @@ static void say(struct check *c, const char *reason, const char *path, const cha
 	va_list ap;
 
 	c->found++;
-	if (c->quiet || c->found > MAX_FINDINGS)
+	/* what was cut short has found nothing */
+	if (c->quiet || c->steps == 0 || c->found > MAX_FINDINGS)
 		return;
 	va_start(ap, fmt);
 	obuf_vprintf(&b, fmt, ap);
@@ -165,9 +179,10 @@ static void check_enum(struct check *c, const struct ocrd_rules *u, const struct
 	cleanup_obuf struct obuf b = OBUF_INIT, list = OBUF_INIT;
 
 	show(&b, v);
-	for (uint32_t i = 0; i < u->n_enums; i++) {
-		if (!strcmp(u->enums[i], obuf_cstr(&b)))
+	for (uint32_t i = 0; i < u->n_enums; i++)
+		if (!spend(c, 1) || !strcmp(u->enums[i], obuf_cstr(&b)))
 			return;
+	for (uint32_t i = 0; i < u->n_enums && !c->quiet; i++) {
 		obuf_puts(&list, i ? ", " : "");
 		if (u->enums[i][0] == '"')
 			obuf_puts(&list, u->enums[i]);
@@ -209,7 +224,7 @@ static void check_string(struct check *c, const struct ocrd_rules *u, const stru
 		say(c, "FieldValueTooLong", path, "Too long: may not be more than %lld bytes", (long long)u->max_len);
 	if (u->min_len >= 0 && n < u->min_len)
 		invalid(c, path, v, "%s in body should be at least %lld chars long", path, (long long)u->min_len);
-	if (u->re && !ocrd_re_search(u->re, s))
+	if (u->re && ocrd_re_match(u->re, s, &c->steps) == 0)
 		invalid(c, path, v, "%s in body should match '%s'", path, u->pattern);
 	if (u->format && !ocrd_format(u->format, s))
 		invalid(c, path, v, "%s in body must be of type %s: \"%.*s\"", path, u->format, (int)s.len, s.p);
@@ -267,32 +282,16 @@ static void element_key(const struct ocrd_node *n, const struct ojson *e, struct
 	obuf_putc(b, '}');
 }
 
-static const struct ojson *same_element(const struct ocrd_node *n, const struct ojson *old, const char *key)
+/* Elements by their keys, so that a long list costs its length and not its square. The first of a key counts. */
+static void by_key(const struct ocrd_node *n, const struct ojson *list, struct omap *m)
 {
 	cleanup_obuf struct obuf b = OBUF_INIT;
 
-	if (!(n->flags & OCRD_LIST_MAP))
-		return NULL;
-	OJSON_FOREACH_ELEM(i, e, old) {
+	OJSON_FOREACH_ELEM(i, e, list) {
 		obuf_truncate(&b, 0);
 		element_key(n, e, &b);
-		if (!strcmp(obuf_cstr(&b), key))
-			return e;
+		(void)omap_add(m, b.data, b.len, (void *)(uintptr_t)(i + 1));
 	}
-	return NULL;
-}
-
-static bool seen_before(const struct ocrd_node *n, const struct ojson *v, size_t at, const char *key)
-{
-	cleanup_obuf struct obuf b = OBUF_INIT;
-
-	for (size_t i = 0; i < at; i++) {
-		obuf_truncate(&b, 0);
-		element_key(n, ojson_index(v, i), &b);
-		if (!strcmp(obuf_cstr(&b), key))
-			return true;
-	}
-	return false;
 }
 
 static void elements(struct check *c, const struct ocrd_node *n, const struct ojson *v, const struct ojson *old,
@@ -300,7 +299,12 @@ static void elements(struct check *c, const struct ocrd_node *n, const struct oj
 {
 	bool keyed = n->flags & (OCRD_LIST_SET | OCRD_LIST_MAP);
 	cleanup_obuf struct obuf at = OBUF_INIT, key = OBUF_INIT;
+	struct omap before, seen;
 
+	omap_init(&before);
+	omap_init(&seen);
+	if (n->flags & OCRD_LIST_MAP)
+		by_key(n, old, &before);
 	OJSON_FOREACH_ELEM(i, e, v) {
 		const struct ojson *prev = NULL;
 
@@ -308,14 +312,19 @@ static void elements(struct check *c, const struct ocrd_node *n, const struct oj
 		obuf_printf(&at, "%s[%zu]", path, (size_t)i);
 		obuf_truncate(&key, 0);
 		if (keyed) {
+			uintptr_t k;
+
 			element_key(n, e, &key);
-			prev = same_element(n, old, obuf_cstr(&key));
-			if (!c->quiet && seen_before(n, v, i, obuf_cstr(&key)))
+			k = (uintptr_t)omap_get(&before, key.data, key.len);
+			prev = k ? ojson_index(old, k - 1) : NULL;
+			if (!c->quiet && omap_add(&seen, key.data, key.len, NULL) == -EEXIST)
 				say(c, "FieldValueDuplicate", obuf_cstr(&at), "Duplicate value: %s", obuf_cstr(&key));
 		}
 		if (n->items)
 			node(c, n->items, e, prev, prev != NULL, obuf_cstr(&at));
 	}
+	omap_done(&before);
+	omap_done(&seen);
 }
 
 static void members(struct check *c, const struct ocrd_node *n, const struct ojson *v, const struct ojson *old,
@@ -344,7 +353,7 @@ static void node(struct check *c, const struct ocrd_node *n, const struct ojson 
 {
 	const struct ocrd_rules *u = n->rules;
 
-	if (c->found > MAX_FINDINGS || (was && ojson_equal(v, old)))
+	if (c->found > MAX_FINDINGS || !spend(c, 4) || (was && ojson_equal(v, old)))
 		return;
 	if (!has_type(n, v)) {
 		say(c, "FieldValueTypeInvalid", path, "Invalid value: \"%s\": %s in body must be of type %s: \"%s\"",
@@ -382,8 +391,13 @@ static void node(struct check *c, const struct ocrd_node *n, const struct ojson 
 
 int ocrd_check(const struct ocrd_node *n, const struct ojson *v, const struct ojson *old, ocrd_report_fn fn, void *arg)
 {
-	struct check c = { .fn = fn, .arg = arg };
+	struct check c = { .fn = fn, .arg = arg, .steps = MAX_STEPS };
 
 	node(&c, n, v, old, old != NULL, "");
+	if (c.steps == 0) {
+		c.found = 0;
+		c.steps = 1;
+		say(&c, "FieldValueInvalid", "", "Invalid value: \"object\": validating it against the schema takes too long");
+	}
 	return c.found ? -EINVAL : 0;
 }

@@ -102,6 +102,11 @@ bool ocrd_format_number(const char *format, const struct ojson *v);
 /* re.c: Go's regular expressions (RE2 syntax), matched in linear time. */
 int ocrd_re_compile(struct oarena *a, const char *pattern, const struct ocrd_re **ret);
 bool ocrd_re_search(const struct ocrd_re *re, struct orlop_bytes text);
+/*
+ * The same within *@steps, from which is taken what it costs: at most the states of the pattern for each character.
+ * 1: matches, 0: does not, -E2BIG: nobody knows, none are left.
+ */
+int ocrd_re_match(const struct ocrd_re *re, struct orlop_bytes text, uint64_t *steps);
 
 /* ---- a whole definition ---- */
 

@@ -3,6 +3,8 @@
 
 #include "base/omem.h"
 
+#include <errno.h>
+
 struct threads {
 	uint32_t	*v;		/* places, each once */
 	uint32_t	n;
@@ -88,25 +90,43 @@ static bool matched(const struct ocrd_re *re, const struct threads *t)
 
 bool ocrd_re_search(const struct ocrd_re *re, struct orlop_bytes text)
 {
+	uint64_t steps = UINT64_MAX;
+
+	return ocrd_re_match(re, text, &steps) != 0;
+}
+
+/* False: none are left. */
+static bool spend(uint64_t *steps, uint64_t n)
+{
+	*steps -= n < *steps ? n : *steps;
+	return *steps != 0;
+}
+
+int ocrd_re_match(const struct ocrd_re *re, struct orlop_bytes text, uint64_t *steps)
+{
 	uint32_t *mem = omem_zalloc_array(re->n * 6u + 6, sizeof(*mem)), n = re->n + 1;
 	struct threads now = { mem, 0, mem ? mem + n : NULL }, next = { mem ? mem + 2 * n : NULL, 0, mem ? mem + 3 * n : NULL };
 	struct run r = { re, text.p ? text.p : "", text.p ? text.p + text.len : "", mem ? mem + 4 * n : NULL };
 	const char *p = r.begin;
-	bool good;
+	bool good, left = spend(steps, re->n / 4 + 1);
 
 	if (!mem)
-		return true;
+		return 1;
 	follow(&r, &now, 0, p);
 	good = matched(re, &now);
-	while (!good && p < r.end) {
+	while (!good && left && p < r.end) {
 		const char *q = p;
 		uint32_t ch = re_rune(&q, r.end);
 		struct threads swap;
 
 		next.n = 0;
-		for (uint32_t i = 0; i < now.n; i++)
-			if (takes(re, &re->prog[now.v[i]], ch))
+		for (uint32_t i = 0; i < now.n && left; i++) {
+			const struct re_inst *in = &re->prog[now.v[i]];
+
+			left = spend(steps, in->op == RE_SET ? 1 + in->y / 8 : 1);
+			if (takes(re, in, ch))
 				follow(&r, &next, now.v[i] + 1, q);
+		}
 		p = q;
 		follow(&r, &next, 0, p);
 		good = matched(re, &next);
@@ -115,5 +135,5 @@ bool ocrd_re_search(const struct ocrd_re *re, struct orlop_bytes text)
 		next = swap;
 	}
 	omem_free(mem);
-	return good;
+	return good ? 1 : left ? 0 : -E2BIG;
 }

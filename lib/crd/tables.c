@@ -408,7 +408,7 @@ static int build(struct otables *t, const struct ojson *crd, struct ocrd *o)
 	return r ? r : finish(t, o);
 }
 
-int ocrd_new(const struct oschema *builtin, const struct ojson *crd, bool docs, struct ocrd **ret)
+static int make(const struct oschema *builtin, const struct ojson *crd, bool docs, size_t room, struct ocrd **ret)
 {
 	struct ocrd *o = OMEM_NEW(struct ocrd);
 	struct otables t = { .from = builtin, .docs = docs };
@@ -421,7 +421,9 @@ int ocrd_new(const struct oschema *builtin, const struct ojson *crd, bool docs, 
 	oarena_init(&o->arena, 0);
 	t.seen = omem_zalloc_array(builtin->n_types + 1u, sizeof(*t.seen));
 	obuf_append(&t.pool, "", 1);
-	r = t.seen ? otypes_begin(&t) : -ENOMEM;
+	r = room ? oarena_reserve(&o->arena, room) : 0;
+	if (r == 0)
+		r = t.seen ? otypes_begin(&t) : -ENOMEM;
 	if (r == 0)
 		r = build(&t, crd, o);
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
@@ -433,6 +435,19 @@ int ocrd_new(const struct oschema *builtin, const struct ojson *crd, bool docs, 
 	}
 	*ret = o;
 	return 0;
+}
+
+int ocrd_new(const struct oschema *builtin, const struct ojson *crd, bool docs, struct ocrd **ret)
+{
+	struct ocrd *fit;
+	int r = make(builtin, crd, docs, 0, ret);
+
+	/* Tables stay, and there may be hundreds: made once more they take just what they need, which is half. */
+	if (r == 0 && !docs && make(builtin, crd, docs, (*ret)->arena.used_bytes, &fit) == 0) {
+		ocrd_free(*ret);
+		*ret = fit;
+	}
+	return r;
 }
 
 void ocrd_free(struct ocrd *o)

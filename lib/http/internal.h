@@ -107,6 +107,7 @@ struct ohttp_server {
 	struct olist			streams;	/* those that somebody took over, and those closing, too */
 	struct ohttp_server_stats	stats;
 	bool				draining;
+	bool				ending;		/* draining, and nobody takes over */
 	orlop_cb			drained;
 	void				*drained_arg;
 	uint32_t			busy;
@@ -122,6 +123,7 @@ void ohttp_stream_fail(struct ohttp_stream *s, int err);
 /* In a list while it lives; and its end: whoever still closes has done so now, others go on alone. */
 void ohttp_stream_join(struct ohttp_stream *s, struct olist *all);
 void ohttp_streams_leave(struct olist *all);
+uint32_t ohttp_streams_unsent(struct olist *all);	/* closed by their users, with bytes still to be sent */
 uint64_t ohttp_stream_sent(const struct ohttp_stream *s);
 
 /* server.c */

@@ -87,6 +87,13 @@ int ohttp_server_accept(struct ohttp_server *s, int take_fd, const char *peer);
  * @done (may be NULL) is called once, later, when none is left.
  */
 void ohttp_server_drain(struct ohttp_server *s, orlop_cb done, void *arg);
+/*
+ * The same when nobody takes over: connections without a request end now, HTTP/2 is told at once which of its streams
+ * will be answered.
+ */
+void ohttp_server_end(struct ohttp_server *s);
+/* How many connections still send an answer that is whole. */
+uint32_t ohttp_server_unsent(struct ohttp_server *s);
 void ohttp_server_stats(const struct ohttp_server *s, struct ohttp_server_stats *ret);
 /* Drops what is left: requests get on_close. Upgraded streams belong to their users. Accepts NULL. */
 void ohttp_server_free(struct ohttp_server *s);

@@ -512,6 +512,18 @@ void ohttp_stream_join(struct ohttp_stream *s, struct olist *all)
 	olist_append(all, &s->link);
 }
 
+uint32_t ohttp_streams_unsent(struct olist *all)
+{
+	uint32_t n = 0;
+
+	OLIST_FOREACH(l, all) {
+		const struct ohttp_stream *s = OLIST_ENTRY(l, struct ohttp_stream, link);
+
+		n += !s->ops && s->out.bytes;
+	}
+	return n;
+}
+
 void ohttp_streams_leave(struct olist *all)
 {
 	struct olist *l;

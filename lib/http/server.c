@@ -136,7 +136,7 @@ void oconn_idle(struct oconn *c)
 		from = c->drain_at;
 	if (c->srv->draining && idle_ns > DRAIN_IDLE_NS)
 		idle_ns = DRAIN_IDLE_NS;
-	if (c->closing || c->saw_eof)
+	if (c->closing || c->saw_eof || c->srv->ending)
 		oconn_kill(c, true);
 	else
 		oconn_deadline(c, from + idle_ns);
@@ -195,6 +195,10 @@ static void drain_h2(struct oconn *c)
 {
 	if (c->goaway_at || c->closing)
 		return;
+	if (c->srv->ending) {
+		oh2_goaway(c);
+		return;
+	}
 	c->goaway_at = oconn_now(c) + DRAIN_NOTICE_NS;
 	arm(c->srv, c->goaway_at);
 	oh2_notice(c);
@@ -508,6 +512,30 @@ void ohttp_server_drain(struct ohttp_server *s, orlop_cb done, void *arg)
 	each_conn(s, drain_conn, NULL);
 	s->armed = 0;
 	arm(s, now(s));
+}
+
+void ohttp_server_end(struct ohttp_server *s)
+{
+	s->ending = true;
+	ohttp_server_drain(s, NULL, NULL);
+	OLIST_FOREACH(l, &s->conns)
+		OLIST_ENTRY(l, struct oconn, link)->drain_at = 0;
+	each_conn(s, drain_conn, NULL);
+}
+
+uint32_t ohttp_server_unsent(struct ohttp_server *s)
+{
+	uint32_t n = 0;
+
+	OLIST_FOREACH(l, &s->conns) {
+		struct oconn *c = OLIST_ENTRY(l, struct oconn, link);
+		bool any = false;
+
+		OLIST_FOREACH(k, &c->reqs)
+			any = any || OLIST_ENTRY(k, struct ohttp_req, link)->answered;
+		n += any && !c->dead;
+	}
+	return n + ohttp_streams_unsent(&s->streams);
 }
 
 void ohttp_server_free(struct ohttp_server *s)

@@ -147,17 +147,53 @@ int oselector_add(struct oselector *s, struct orlop_bytes key, enum oselector_op
 		if (e < 0)
 			return e;
 	}
-	reqs = omem_realloc_array(s->reqs, s->n_reqs + 1, sizeof(*reqs));
-	if (reqs == NULL)
-		return -ENOMEM;
-	s->reqs = reqs;
-	reqs[s->n_reqs++] = r;
+	/* full at each power of two */
+	if ((s->n_reqs & (s->n_reqs - 1)) == 0) {
+		reqs = omem_realloc_array(s->reqs, s->n_reqs ? s->n_reqs * 2 : 1, sizeof(*reqs));
+		if (reqs == NULL)
+			return -ENOMEM;
+		s->reqs = reqs;
+	}
+	s->reqs[s->n_reqs++] = r;
 	return 0;
+}
+
+/* In one array: what is equal is told apart by where it stood, which the sorted array does not say. */
+struct placed {
+	struct oselector_requirement r;
+	size_t		at;
+};
+
+static int by_key_and_place(const void *a, const void *b)
+{
+	const struct placed *x = a;
+	const struct placed *y = b;
+	int c = by_bytes(&x->r.key, &y->r.key);
+
+	return c ? c : x->at < y->at ? -1 : 1;
+}
+
+/* Those that somebody has made long on purpose: 3 MB of JSON are 200,000 of them. False: no memory. */
+static bool sort_many(struct oselector *s)
+{
+	struct placed *v = omem_alloc_array(s->n_reqs, sizeof(*v));
+
+	if (v == NULL)
+		return false;
+	for (size_t i = 0; i < s->n_reqs; i++)
+		v[i] = (struct placed){ s->reqs[i], i };
+	qsort(v, s->n_reqs, sizeof(*v), by_key_and_place);
+	for (size_t i = 0; i < s->n_reqs; i++)
+		s->reqs[i] = v[i].r;
+	omem_free(v);
+	return true;
 }
 
 /* By key; equal keys stay in order. Insertion, since selectors are short and arrive nearly sorted. */
 void oselector_sort(struct oselector *s)
 {
+	if (s->n_reqs > 64 && sort_many(s))
+		return;
 	for (size_t i = 1; i < s->n_reqs; i++) {
 		struct oselector_requirement r = s->reqs[i];
 		size_t k = i;
@@ -310,10 +346,7 @@ void oselector_write(const struct oselector *s, struct obuf *b)
 
 static bool has_value(const struct oselector_requirement *r, struct orlop_bytes v)
 {
-	for (size_t i = 0; i < r->n_values; i++)
-		if (ostr_eq(r->values[i].p, r->values[i].len, v.p, v.len))
-			return true;
-	return false;
+	return bsearch(&v, r->values, r->n_values, sizeof(v), by_bytes) != NULL;
 }
 
 static bool requirement_match(const struct oselector_requirement *r, bool has, struct orlop_bytes v)

@@ -21,6 +21,7 @@
 
 #define CHORES_NS	(60 * APIS_NS_PER_S)
 #define LEFT_NS		(APIS_NS_PER_S / 10)	/* draining: how often we count what is left */
+#define FINISH_NS	(APIS_NS_PER_S / 200)	/* the same, when everybody waits for it */
 
 static const struct orlop_param params[] = {
 	{ "listen", ORLOP_PARAM_STRING, 0, "127.0.0.1:6443", "address and port of the HTTPS API" },
@@ -44,6 +45,9 @@ static const struct orlop_param params[] = {
 	{ "max_streams", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "2000", "exec, attach, port-forward and logs open at once" },
 	{ "log_requests", ORLOP_PARAM_BOOL, ORLOP_PARAM_LIVE, "false", "a line for each request: who, what, how long (info; else with debug)" },
 	{ "max_connections", ORLOP_PARAM_INT, 0, "10000", "open connections" },
+	{ "request_timeout_s", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "60", "seconds that a request may take, watches and streams not counted" },
+	{ "shutdown_delay_s", ORLOP_PARAM_INT, ORLOP_PARAM_LIVE, "0",
+	  "seconds that all is served at the end while /readyz says no, so that those in front of us notice" },
 	{ "event_ttl_s", ORLOP_PARAM_INT, 0, "3600", "seconds that Events are kept" },
 	{ "old_versions", ORLOP_PARAM_BOOL, 0, "false",
 	  "serve policy/v1beta1, discovery.k8s.io/v1beta1 and batch/v1beta1 as well, for clients from before Kubernetes 1.25" },
@@ -101,6 +105,8 @@ static void limits_read(struct apis *a)
 	a->max_watches = (uint32_t)(a->h->param_int(a->h, "max_watches") / a->n_shards) + 1;
 	a->max_streams = (uint32_t)(a->h->param_int(a->h, "max_streams") / a->n_shards) + 1;
 	a->log_requests = a->h->param_bool(a->h, "log_requests");
+	a->timeout_ns = (uint64_t)a->h->param_int(a->h, "request_timeout_s") * APIS_NS_PER_S;
+	a->delay_ns = (uint64_t)a->h->param_int(a->h, "shutdown_delay_s") * APIS_NS_PER_S;
 }
 
 static int apis_validate(void *ctx, const char *name, const char *value, struct orlop_error *err)
@@ -110,6 +116,8 @@ static int apis_validate(void *ctx, const char *name, const char *value, struct 
 	(void)ctx;
 	if (strcmp(name, "log_requests") == 0)
 		return 0;
+	if (strcmp(name, "request_timeout_s") == 0 || strcmp(name, "shutdown_delay_s") == 0)
+		return n >= (*name == 'r') && n <= 3600 ? 0 : orlop_fail(err, ERANGE, 0, "", "%lld: want %d to 3600", n, *name == 'r');
 	return n >= 1 && n <= 1000000 ? 0 : orlop_fail(err, ERANGE, 0, "", "%lld: want 1 to 1000000", n);
 }
 
@@ -302,6 +310,10 @@ static void count_left(struct ashard *sh)
 	struct ohttp_server_stats st = { 0 };
 	uint64_t n = 0;
 
+	if (sh->finishing) {
+		sh->left = sh->n_fronts - sh->n_longrunning + (sh->srv ? ohttp_server_unsent(sh->srv) : 0);
+		return;
+	}
 	if (sh->srv)
 		ohttp_server_stats(sh->srv, &st);
 	n = st.open;
@@ -312,12 +324,18 @@ static void count_left(struct ashard *sh)
 	sh->left = (uint32_t)n;
 }
 
+static void drain(void *arg);
+
 static void chores(void *arg)
 {
 	struct ashard *sh = arg;
 
 	if (sh->draining) {
 		count_left(sh);
+		return;
+	}
+	if (sh->finishing) {
+		drain(sh);
 		return;
 	}
 	reload(sh, sh->tls);
@@ -357,12 +375,7 @@ static int apis_shard_init(void *ctx, uint32_t shard, const struct orlop_host *h
 		shard_free(sh);
 		return r;
 	}
-	if (h->metric_new) {
-		(void)h->metric_new(h, ORLOP_METRIC_GAUGE, "apiserver_current_inflight_requests",
-				    "request_kind=\"readOnly\"", "Requests being answered.", NULL, 0, &sh->inflight[0]);
-		(void)h->metric_new(h, ORLOP_METRIC_GAUGE, "apiserver_current_inflight_requests",
-				    "request_kind=\"mutating\"", "Requests being answered.", NULL, 0, &sh->inflight[1]);
-	}
+	metrics_begin(sh);
 	h->timer_set(sh->chores, CHORES_NS, CHORES_NS);
 	a->shards[shard] = sh;
 	*ret_shard = sh;
@@ -453,16 +466,32 @@ static void drain(void *arg)
 	if (sh->draining)
 		return;
 	sh->draining = true;
-	if (sh->srv)
+	if (sh->srv && sh->finishing)
+		ohttp_server_end(sh->srv);
+	else if (sh->srv)
 		ohttp_server_drain(sh->srv, NULL, NULL);
 	watch_drain(sh);
 	count_left(sh);
-	sh->h->timer_set(sh->chores, LEFT_NS, LEFT_NS);
+	sh->h->timer_set(sh->chores, sh->finishing ? FINISH_NS : LEFT_NS, sh->finishing ? FINISH_NS : LEFT_NS);
+}
+
+/* Nobody takes over: what is asked now is answered, and who comes later finds nobody. */
+static void finish(void *arg)
+{
+	struct ashard *sh = arg;
+
+	sh->finishing = true;
+	if (sh->a->delay_ns && sh->h->ending && sh->h->ending(sh->h))
+		sh->h->timer_set(sh->chores, sh->a->delay_ns, 0);	/* chores() goes on with drain() */
+	else
+		drain(sh);
 }
 
 static int apis_stop(void *ctx, struct orlop_error *err)
 {
 	struct apis *a = ctx;
+	bool heir = ORLOP_HOST_HAS(a->h, stop_reason) && a->h->stop_reason(a->h) == ORLOP_STOP_REPLACE;
+	orlop_cb fn = heir ? drain : finish;
 
 	(void)err;
 	for (uint32_t i = 0; i < a->n_shards; i++) {
@@ -472,14 +501,17 @@ static int apis_stop(void *ctx, struct orlop_error *err)
 			continue;
 		a->shards[i]->left = 1;		/* until it has counted itself */
 		if (i == 0)
-			drain(a->shards[0]);
+			fn(a->shards[0]);
 		else if (h)
-			(void)h->post(h, drain, a->shards[i]);
+			(void)h->post(h, fn, a->shards[i]);
 	}
 	return 0;
 }
 
-/* Streams of exec and logs -f, and clients that have not heard yet that they shall go. */
+/*
+ * With a successor: streams of exec and logs -f, and clients that have not heard yet that they shall go. Without:
+ * requests that are not answered, and answers that are not sent.
+ */
 static uint32_t apis_draining(void *ctx)
 {
 	struct apis *a = ctx;
@@ -548,4 +580,5 @@ ORLOP_MODULE("apiserver", "apiserver", "0.1", "provides=api\0needs=storage\0read
 	.stats = apis_stats,
 	.param_validate = apis_validate,
 	.param_apply = apis_apply,
-	.draining = apis_draining);
+	.draining = apis_draining,
+	.finishing = apis_draining);

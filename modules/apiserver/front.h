@@ -58,6 +58,8 @@ struct apis {
 	_Atomic uint32_t		max_watches;
 	_Atomic uint32_t		max_streams;
 	_Atomic bool		log_requests;
+	_Atomic uint64_t		timeout_ns;	/* of a request */
+	_Atomic uint64_t		delay_ns;	/* between /readyz's no and the end */
 	uint16_t		own_ports[2];	/* at which we listen, and are said to: no kubelets are there */
 	uint32_t		n_serving;	/* shards whose server is up; shard 0's loop only */
 	bool			booted;
@@ -86,12 +88,17 @@ struct ashard {
 	struct omap		metrics;	/* of http/metrics.c */
 	struct omap		docs;		/* path → struct doc */
 	struct orlop_metric	*inflight[2];
+	struct orlop_metric	*executing;	/* both, as flow control counts them; these may be NULL: */
+	struct orlop_metric	*dispatched;
+	struct orlop_metric	*rejected;
 	uint32_t		n_reads;
 	uint32_t		n_writes;
 	uint32_t		n_fronts;
+	uint32_t		n_longrunning;	/* of them */
 	struct token_cache	*tokens;
 	struct rbac		*rbac;
 	bool			draining;
+	bool			finishing;	/* stopped, and nobody takes over */
 	_Atomic uint32_t	left;		/* draining: connections and joined streams that are still served */
 };
 
@@ -143,7 +150,8 @@ struct front {
 	const char		*verb;		/* as the authorizer knows it */
 	uint64_t		began;
 	uint64_t		deadline;	/* 0: long-running */
-	struct orlop_metric	*longrunning;	/* counted as that */
+	struct orlop_metric	*longrunning;	/* counted as that; may be NULL */
+	bool			is_longrunning;	/* counted in sh->n_longrunning */
 	size_t			sent;		/* bytes of the answer, before gzip */
 	uint8_t			counted;	/* 1 as read, 2 as write */
 	bool			calling;	/* the registry has it */
@@ -211,6 +219,9 @@ bool proxy_kubelet_addr(struct ashard *sh, const char *node, char *buf, size_t s
 
 /* ---- http/metrics.c ---- */
 
+void metrics_begin(struct ashard *sh);
+/* One more, or less, is being answered. */
+void metrics_inflight(struct ashard *sh, bool write, bool begins);
 void metrics_request(struct front *f, int status);	/* it has been answered */
 void metrics_terminated(struct front *f, int status);	/* 429, 504 */
 void metrics_dropped(struct front *f, bool write);

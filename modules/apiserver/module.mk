@@ -7,5 +7,5 @@ $(m)_srcs := $(patsubst $(srcdir)/modules/apiserver/%,%,$(sort $(wildcard $(srcd
 $(m)_deps := apimsg apischema base crd http json patch pki quantity quota record schema selector tls yaml
 $(m)_logic := http/accept.c http/protobuf.c http/route.c
 $(m)_tests := $(patsubst $(srcdir)/modules/apiserver/%,%,$(sort $(wildcard $(srcdir)/modules/apiserver/test/*.c)))
-$(m)_fuzz := fuzz/links.c fuzz/protobuf.c fuzz/rbac.c fuzz/request.c
+$(m)_fuzz := fuzz/links.c fuzz/podsecurity.c fuzz/protobuf.c fuzz/rbac.c fuzz/request.c fuzz/webhook.c
 $(m)_bench := bench/engine.c bench/rbac.c

@@ -197,6 +197,44 @@ def watching():
     asked()
 
 
+def shared():
+    """Many watches of one version: each change is asked about once a shard, not once a watch."""
+    shards = max(int(l.split("shards=")[1].split()[0]) for l in d.log().splitlines() if "listening" in l and "shards=" in l)
+    define("shares", HOOK)
+    rv = api.get(AT % ("v1", "shares")).rv
+    path = AT % ("v2", "shares") + "?watch=1&resourceVersion=" + rv
+    ws = [Api(d).watch(path) for _ in range(6 * shards)] + [Api(d).watch(path + "&labelSelector=pick%3Dme") for _ in range(2 * shards)]
+    plain, picky = ws[:6 * shards], ws[6 * shards:]
+    asked()
+    api.post(AT % ("v1", "shares"), dict(obj("a", "v1", "shares", hostPort="h:1"), metadata={"name": "a", "labels": {"pick": "me"}}))
+    evs = [w.next() for w in ws]
+    t.ok(all(e["type"] == "ADDED" and e["object"]["spec"]["host"] == "h" for e in evs), "every watch hears of it", evs[:2])
+    n = len(asked())
+    t.ok(1 <= n <= shards, "%d watches, %d shards: the webhook was asked %d times" % (len(ws), shards, n))
+    api.patch(AT % ("v1", "shares") + "/a", {"metadata": {"labels": {"pick": "no"}}})
+    evs = [w.next() for w in plain]
+    left = [w.next() for w in picky]
+    t.ok(all(e["type"] == "MODIFIED" for e in evs) and all(e["type"] == "DELETED" and e["object"]["metadata"]["labels"] == {"pick": "me"} and
+         e["object"]["metadata"]["resourceVersion"] == evs[0]["object"]["metadata"]["resourceVersion"] for e in left),
+         "who leaves a selection is told as it was, others as it is", (evs[:1], left[:1]))
+    n = sum(len(r["request"]["objects"]) for r in asked())
+    t.ok(2 <= n <= 2 * shards, "two states: %d objects were asked about" % n)
+    late = Api(d).watch(path)
+    t.eq([late.next()["type"] for _ in range(2)], ["ADDED", "MODIFIED"], "one that comes later")
+    t.ok(len(asked()) <= 1, "finds them, if it is of a shard that has them")
+    srv.spoil = lambda a: a["response"].update(result={"status": "Failure", "message": "not today"})
+    api.patch(AT % ("v1", "shares") + "/a", {"spec": {"hostPort": "h:2"}})
+    evs = [w.next() for w in plain]
+    srv.spoil = None
+    t.ok(all(e["type"] == "ERROR" and "not today" in e["object"]["message"] for e in evs), "a failure is everybody's", evs[:1])
+    asked()
+    again = Api(d).watch(AT % ("v2", "shares") + "?watch=1&resourceVersion=" + evs[0]["object"].get("metadata", {}).get("resourceVersion", rv))
+    t.ok(again.next()["type"] == "ADDED" and [again.next()["object"]["spec"].get("port") for _ in range(2)][1] == 2 and len(asked()) >= 1,
+         "and is not kept: who comes again asks again")
+    for w in ws + [late, again]:
+        w.close()
+
+
 def writing():
     at = AT % ("v2", "ends")
     a = api.post(at, obj("w", "v2", host="x", port=1))
@@ -388,7 +426,7 @@ def restart():
     t.eq([len(x["request"]["objects"]) for x in asked()], [1], "what needs it is converted")
 
 
-for g in (definitions, reading, watching, writing, admission, answers):
+for g in (definitions, reading, watching, shared, writing, admission, answers):
     group(t, g)
 group(t, restored, "ends", 1)
 group(t, by_name)

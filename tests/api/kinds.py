@@ -155,7 +155,20 @@ newer = [
 ]
 
 
+def sentences():
+    """What `kubectl explain` tells: each type and each field of these groups has its sentence."""
+    for path, package in (("apis/flowcontrol.apiserver.k8s.io/v1", "io.k8s.api.flowcontrol.v1."),
+                          ("apis/apiextensions.k8s.io/v1", "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.")):
+        doc = api.get("/openapi/v3/" + path).json
+        types = {k: v for k, v in doc["components"]["schemas"].items() if k.startswith(package) and not k.endswith("List")}
+        bare = [k[len(package):] for k, v in types.items() if not v.get("description")]
+        bare += [k[len(package):] + "." + f for k, v in types.items() for f, p in v.get("properties", {}).items()
+                 if not p.get("description") and f not in ("apiVersion", "kind")]
+        t.ok(len(types) > 12 and not bare, "%s: %d types" % (path, len(types)), bare)
+
+
 group(t, main_tests)
+group(t, sentences)
 t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
 t.eq(d.stop(), 0, "and ends well")
 t.done()

@@ -3,7 +3,11 @@
 """What runs it for others: numbers under upstream's names, checks by name, limits with 429, a log of requests without secrets, an orderly end."""
 import json
 import re
+import select
+import shutil
 import signal
+import socket
+import subprocess
 
 from rig import Api, CM, Daemon, Tap, config_map, group, until
 
@@ -99,6 +103,35 @@ def requests_are_counted():
     t.ok(not [1 for (n, l) in now if "BREW" in dict(l).get("verb", "")] and value(now, "apiserver_request_total", verb="OTHER"), "nobody makes names of their own")
 
 
+def for_dashboards():
+    """What dashboards read of upstream's own inside; and the whole text as Prometheus' own checker reads it."""
+    cm = {"group": "", "resource": "configmaps"}
+    before, _ = metrics()
+    rv = api.post(CM, config_map("dash")).rv
+    api.delete(CM + "/dash")
+    after, types = metrics()
+    more = lambda name, **l: (value(after, name, **l) or 0) - (value(before, name, **l) or 0)
+    for what in ("create", "delete"):
+        t.eq((more("etcd_requests_total", operation=what, **cm), more("etcd_request_duration_seconds_count", operation=what, **cm)), (1, 1),
+             "the storage was asked to %s" % what)
+    t.eq(more("apiserver_watch_cache_events_received_total", **cm), 2, "both changes came into the cache")
+    t.ok(value(after, "apiserver_watch_cache_resource_version", **cm) >= int(rv) and value(after, "apiserver_watch_cache_capacity", **cm) >= 2 and
+         value(after, "apiserver_watch_cache_resource_version", group="apps", resource="deployments") > 0, "how far it is, and its room")
+    one = {"flow_schema": "global-default", "priority_level": "global-default"}
+    t.ok(more("apiserver_flowcontrol_dispatched_requests_total", **one) == 2 and value(after, "apiserver_flowcontrol_current_executing_requests", **one) == 0 and
+         value(after, "apiserver_flowcontrol_current_inqueue_requests", **one) == 0 and
+         value(after, "apiserver_flowcontrol_nominal_limit_seats", priority_level="global-default") == 401, "flow control")
+    t.eq((types["etcd_request_duration_seconds"], types["apiserver_watch_cache_events_received_total"], types["process_cpu_seconds_total"]),
+         ("histogram", "counter", "counter"), "types")
+    tool = shutil.which("promtool")
+    if not tool:
+        t.skip("promtool reads it", "not installed")
+        return
+    p = subprocess.run([tool, "check", "metrics"], input=api.get("/metrics").text, capture_output=True, text=True)
+    # 3: it would name some things otherwise, as upstream's own
+    t.ok(p.returncode in (0, 3) and "error while linting" not in p.stderr, "promtool reads it", p.stdout + p.stderr)
+
+
 def checks():
     ready = ["ping", "log", "etcd", "etcd-readiness", "informer-sync", "poststarthook/bootstrap-controller", "poststarthook/rbac/bootstrap-roles",
              "poststarthook/scheduling/bootstrap-system-priority-classes", "shutdown", "storage/lmdb", "apiserver"]
@@ -118,12 +151,12 @@ def checks():
     t.eq((api.get("/healthz").text, api.get("/healthz/ping").text), ("ok", "ok"), "healthz")
 
 
-def half_a_post(name, who="token-of-jane"):
+def half_a_post(name, who="token-of-jane", query="", d=d):
     """A request whose last byte is missing, and that byte."""
     body = json.dumps(config_map(name)).encode()
     s = d.connect(None)
     s.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
-        CM.encode(), who.encode(), len(body), body[:-1]))
+        (CM + query).encode(), who.encode(), len(body), body[:-1]))
     return s, body[-1:]
 
 
@@ -173,6 +206,75 @@ def too_many():
     t.eq(value(metrics()[0], "apiserver_request_terminations_total", code="429", verb="POST", resource="configmaps"), refused, "counted")
     until("nothing is in flight", lambda: inflight() == 0)
     t.eq(jane.post(CM, config_map("later")).status, 201, "then there is room again")
+
+
+def too_many_streams():
+    """Logs of a pod whose kubelet takes connections and says nothing."""
+    k = socket.socket()
+    k.bind(("127.0.0.1", 0))
+    k.listen(64)
+    s = Daemon(params='max_streams = 1; kubelet_ca = "@/ca.crt"; kubelet_cert = "@/admin.crt"; kubelet_key = "@/admin.key";')
+    with open(s.conf) as f:
+        text = f.read()
+    with open(s.conf, "w") as f:
+        f.write(text.replace("@/", s.pki.dir + "/"))
+    s.start()
+    a = Api(s)
+    a.post(RB, {"metadata": {"name": "jane"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+                "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "jane"}]})
+    a.post("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    a.post("/api/v1/nodes", {"metadata": {"name": "n"}})
+    a.patch("/api/v1/nodes/n/status", {"status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+                                                 "daemonEndpoints": {"kubeletEndpoint": {"Port": k.getsockname()[1]}}}})
+    r = a.post("/api/v1/namespaces/default/pods", {"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}})
+    t.eq(r.status, 201, "a pod")
+    held = []
+    for _ in range(24):
+        c = s.connect(None)
+        c.sendall(b"GET /api/v1/namespaces/default/pods/p/log HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token-of-jane\r\n\r\n")
+        held.append(c)
+    streams, answered = [], set()
+
+    def all_there():
+        ready, _, _ = select.select([k] + [c for c in held if c not in answered], [], [], 0.1)
+        for x in ready:
+            if x is k:
+                streams.append(k.accept()[0])
+            else:
+                answered.add(x)
+        return len(streams) + len(answered) >= 24
+    until("all are with the kubelet or refused", all_there)
+    codes = [answer(c) for c in held if c in answered]
+    t.ok(streams and codes and len(streams) + len(codes) == 24 and all(b.startswith(b"HTTP/1.1 429") and b"\r\nRetry-After: 1\r\n" in b for b in codes),
+         "%d streams are open, %d were refused with 429" % (len(streams), len(codes)), codes[:1])
+    for c in held + streams:
+        c.close()
+    k.close()
+    s.stop()
+
+
+def in_time():
+    """A request that is never whole: when its time is over it hears so."""
+    s, _ = half_a_post("slow", query="?timeout=1s", who="token-of-root")
+    b = answer(s)
+    t.ok(b.startswith(b"HTTP/1.1 504") and b'"reason":"Timeout"' in b and
+         b"Timeout: request did not complete within requested timeout - context deadline exceeded" in b, "timeout= of the client", b)
+    s.close()
+    until("it is no longer in flight", lambda: inflight() == 0)
+    t.eq(value(metrics()[0], "apiserver_request_terminations_total", code="504", verb="POST", resource="configmaps"), 1, "counted")
+    for text, why in (("abc", 'invalid duration \\"abc\\"'), ("5", 'missing unit in duration \\"5\\"')):
+        a = api.get(CM + "?timeout=" + text)
+        t.ok(a.status == 400 and ("invalid timeout specified in the request URL - time: " + why) in a.text, "timeout=" + text, a)
+    for text in ("0s", "1h", "20s", "-1s"):
+        t.eq(api.get(CM + "?timeout=" + text).status, 200, "timeout=" + text)
+    t.eq(api.post(CM + "?timeout=30s", config_map("quick")).status, 201, "in time")
+    short = Daemon(params="request_timeout_s = 1;").start()
+    for query in ("", "?timeout=30m"):
+        s, _ = half_a_post("slow", query=query, who="token-of-root", d=short)
+        b = answer(s)
+        t.ok(b.startswith(b"HTTP/1.1 504") and b'"code":504' in b, "the server's own limit" + (", which a client cannot widen" if query else ""), b)
+        s.close()
+    short.stop()
 
 
 def too_many_watches():
@@ -227,6 +329,6 @@ def orderly_end():
     w.close()
 
 
-for g in (requests_are_counted, checks, too_many, too_many_watches, request_log, orderly_end):
+for g in (requests_are_counted, for_dashboards, checks, too_many, in_time, too_many_watches, too_many_streams, request_log, orderly_end):
     group(t, g)
 t.done()

@@ -266,6 +266,26 @@ def failing():
              'failed to call webhook: service "hook" not found', "a Service that is not there")
 
 
+def counted():
+    """What is told of webhooks to who looks at numbers."""
+    def value(name, /, **labels):
+        return sum(float(l.rsplit(" ", 1)[1]) for l in api.get("/metrics").text.splitlines()
+                   if l.startswith("apiserver_admission_webhook_" + name + "{") and all('%s="%s"' % x in l for x in labels.items()))
+    with Configured("Validating", hook("/deny", name="deny.counts.example"), hook("/500", name="open.counts.example", failurePolicy="Ignore")):
+        t.eq(api.post(CM, config_map("counted")).status, 403, "one refuses, one cannot be asked")
+    with Configured("Mutating", hook("/label", name="label.counts.example"), hook("/500", name="shut.counts.example")):
+        t.eq(api.post(CM, config_map("counted", {"k": "v"})).status, 500, "one changes, one cannot be asked")
+    for got, want, name in (
+            (value("request_total", name="deny.counts.example", type="validating", operation="CREATE", rejected="true", code="403"), 1, "who refused was asked"),
+            (value("rejection_count", name="deny.counts.example", error_type="no_error", rejection_code="403"), 1, "and has refused"),
+            (value("fail_open_count", name="open.counts.example", type="validating"), 1, "who could not be asked was passed over"),
+            (value("request_total", name="label.counts.example", type="admit", rejected="false", code="200"), 1, "who changed was asked"),
+            (value("admission_duration_seconds_count", name="label.counts.example", type="admit", operation="CREATE"), 1, "and timed"),
+            (value("rejection_count", name="shut.counts.example", error_type="calling_webhook_error", rejection_code="0", type="admit"), 1,
+             "who could not be asked made it fail")):
+        t.eq(got, want, name)
+
+
 def crowd():
     with Configured("Mutating", hook("/label")), Configured("Validating", hook("/ok")):
         got = []
@@ -397,7 +417,7 @@ def subresources():
 
 api2 = Api(d)
 stranger = serve("other")
-for g in (kinds, validating, mutating, selectors, subresources, failing, crowd):
+for g in (kinds, validating, mutating, selectors, subresources, failing, counted, crowd):
     group(t, g)
 t.ok(d.alive(), "the daemon lives")
 t.eq(d.stop(), 0, "and ends in order")

@@ -2,4 +2,4 @@
 tests_bench += bench/storage.c bench/load.c bench/steady.c
 tests_cppflags += -iquote $(srcdir)/core
 tests_pkgs += openssl
-BENCH_SCRIPTS += tests/bench/schedule.sh tests/bench/bus.py tests/bench/replace.sh tests/bench/api.sh tests/bench/pods.sh tests/bench/runtime.py tests/bench/peer.sh
+BENCH_SCRIPTS += tests/bench/schedule.sh tests/bench/bus.py tests/bench/replace.sh tests/bench/api.sh tests/bench/pods.sh tests/bench/runtime.py tests/bench/peer.sh tests/bench/crds.py

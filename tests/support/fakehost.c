@@ -80,6 +80,12 @@ static int32_t h_stop_reason(const struct orlop_host *h)
 	return ORLOP_STOP_UNLOAD;
 }
 
+static int32_t h_ending(const struct orlop_host *h)
+{
+	(void)h;
+	return 0;
+}
+
 static void h_health_list(const struct orlop_host *h,
 			  void (*fn)(void *arg, const char *instance,
 				     const struct orlop_health *health), void *arg)
@@ -111,6 +117,7 @@ static void host_fill(struct orlop_host_priv *p, uint32_t shard)
 	h->fail = h_fail;
 	h->health_list = h_health_list;
 	h->stop_reason = h_stop_reason;
+	h->ending = h_ending;
 	fake_net_fill(h);
 	fake_bus_fill(h);
 	fake_cache_fill(h);

@@ -3,6 +3,7 @@
 #include "crd/ocrd.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void match(const char *pattern, const char *text, bool want)
@@ -28,8 +29,34 @@ static void wrong(const char *pattern)
 	oarena_done(&a);
 }
 
+/* What costs more than it may says so, after as many steps and no more. */
+static void costs(const char *pattern, size_t len, uint64_t steps, int want)
+{
+	char *text = malloc(len);
+	const struct ocrd_re *re;
+	struct oarena a;
+	uint64_t left = steps;
+	int r;
+
+	if (!text)
+		abort();
+	memset(text, 'a', len);
+	oarena_init(&a, 0);
+	r = ocrd_re_compile(&a, pattern, &re);
+	ok(r == 0, "/%s/ is one", pattern);
+	r = r ? r : ocrd_re_match(re, (struct orlop_bytes){ text, len }, &left);
+	ok(r == want, "/%s/ and %zu times a in %llu steps: %d", pattern, len, (unsigned long long)steps, want);
+	ok((left == 0) == (want == -E2BIG), "%llu are left", (unsigned long long)left);
+	oarena_done(&a);
+	free(text);
+}
+
 int main(void)
 {
+	costs("^(((a{1,10}){1,10}){1,10})*b", 100000, 1000000, -E2BIG);
+	costs("^(a?){1000}b$", 10, 1000, -E2BIG);
+	costs("^[a-z]([-a-z0-9]*[a-z0-9])?$", 63, 1000, 1);
+	costs("^[a-z]([-a-z0-9]*[a-z0-9])?b$", 63, 1000, 0);
 	match("a", "bab", true);
 	match("^a$", "bab", false);
 	match("^[a-z]([-a-z0-9]*[a-z0-9])?$", "web-0", true);

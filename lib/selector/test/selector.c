@@ -196,6 +196,40 @@ static void field_fails(const char *text, const char *want)
 	is_str(err.msg, want, "message");
 }
 
+/* Many keys in the worst order, and a set of many values: found one by one they would take minutes. */
+static void test_long(void)
+{
+	cleanup_oselector struct oselector *s = NULL, *set = NULL;
+	cleanup_ojson struct ojson *map = NULL, *list = NULL;
+	cleanup_obuf struct obuf b = OBUF_INIT, c = OBUF_INIT;
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	bool sorted = true;
+	unsigned int n = 100000, n_keys = 40000;
+
+	obuf_putc(&b, '{');
+	obuf_puts(&c, "{\"matchExpressions\":[{\"key\":\"k\",\"operator\":\"NotIn\",\"values\":[");
+	for (unsigned int i = n; i-- > 0;) {
+		if (i < n_keys)
+			obuf_printf(&b, "\"k%06u\":\"v\"%s", i, i ? "," : "}");
+		obuf_printf(&c, "\"v%06u\"%s", i, i ? "," : "]}]}");
+	}
+	(void)ojson_parse(b.data, b.len, &map, NULL);
+	(void)ojson_parse(c.data, c.len, &list, NULL);
+	is_int(oselector_from_map(map, &s, &err), 0, "a selector of %u keys %s", n_keys, err.msg);
+	for (size_t i = 1; s && i < s->n_reqs; i++)
+		sorted = sorted && ostr_cmp(s->reqs[i - 1].key.p, s->reqs[i - 1].key.len, s->reqs[i].key.p, s->reqs[i].key.len) < 0;
+	ok(s && s->n_reqs == n_keys && sorted, "is sorted");
+	ok(s && oselector_match_map(s, map), "and matches what it was made of");
+	is_int(oselector_from_json(list, &set, &err), 0, "a set of many values %s", err.msg);
+	for (unsigned int i = 0; set && i < 10 * n; i++) {
+		char labels[40];
+		int len = snprintf(labels, sizeof(labels), "{\"k\":\"v%06u\"}", i);
+
+		sorted = sorted && oselector_match_bytes(set, (struct orlop_bytes){ labels, (size_t)len }) == (i >= n);
+	}
+	ok(sorted, "is looked through for each of a million objects");
+}
+
 int main(void)
 {
 	cleanup_ofield struct ofield_selector *s = NULL;
@@ -205,6 +239,7 @@ int main(void)
 	test_errors();
 	test_match();
 	test_objects();
+	test_long();
 	field("", "", true);
 	field("metadata.name=a", "metadata.name=a", true);
 	field("metadata.name==b", "metadata.name=b", false);

@@ -67,6 +67,12 @@ int hooks_match(struct hook_run *run, bool mutating);
 void hook_call(struct hook_run *run, struct hook *k);
 void hook_answered(struct hook_run *run, struct hook *k);
 
+/*
+ * hookcount.c: @k was asked in @run at @began (mono), and k->r says what came of it. @unasked: it could not be, or what it
+ * said was no answer.
+ */
+void hook_counted(const struct hook_run *run, const struct hook *k, const char *operation, uint64_t began, bool unasked);
+
 /* hooktree.c: trees of kinds, built in or custom. In place, from one version of its objects to another: */
 int hook_convert(const struct reg_kind *from, const struct reg_kind *to, struct ojson *obj);
 /* @ret: what @run's objects are, of any tree; defaults are filled in. */

@@ -12,6 +12,8 @@ struct hook_ask {
 	struct hook_run	*run;
 	struct hook	*k;
 	const char	*version;	/* of AdmissionReview */
+	uint64_t	began;
+	bool		unasked;	/* it could not be asked, or its answer is none */
 	char		uid[OUUID_BUF];
 };
 
@@ -94,13 +96,18 @@ static int put_options(struct reg_op *op, struct ojson *request, const char *ope
 	return r;
 }
 
+static const char *operation_of(const struct hook_run *run)
+{
+	return run->body && run->body->operation ? run->body->operation : !run->obj ? "DELETE" :
+	       run->op->w->old ? "UPDATE" : "CREATE";
+}
+
 static int question(struct hook_ask *a, struct obuf *out)
 {
 	struct hook_run *run = a->run;
 	struct reg_op *op = run->op;
 	struct write *w = op->w;
-	const char *operation = run->body && run->body->operation ? run->body->operation : !run->obj ? "DELETE" :
-				w->old ? "UPDATE" : "CREATE";
+	const char *operation = operation_of(run);
 	struct ojson *review = ojson_new_object(), *q = review ? ojson_ensure_object(review, "request") : NULL;
 	const struct reg_kind *asked = run->body ? run->body->k : op->k->stored == w->k ? op->k : w->k;
 	/* what is made gets its name, if that is generated, and its identity after they have changed it */
@@ -149,6 +156,7 @@ static void ask_end(struct hook_ask *a)
 	struct hook_run *run = a->run;
 	struct hook *k = a->k;
 
+	hook_counted(run, k, operation_of(run), a->began, a->unasked);
 	omem_free(a);
 	hook_answered(run, k);
 }
@@ -162,6 +170,7 @@ static void failed(struct hook_ask *a, const char *fmt, ...)
 	char why[700];
 	va_list ap;
 
+	a->unasked = true;
 	va_start(ap, fmt);
 	(void)vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
@@ -290,6 +299,7 @@ void hook_call(struct hook_run *run, struct hook *k)
 	}
 	a->run = run;
 	a->k = k;
+	a->began = op->sh->h->now_mono(op->sh->h);
 	a->version = "admission.k8s.io/v1";
 	OJSON_FOREACH_ELEM(i, v, ojson_get(k->conf, "admissionReviewVersions")) {
 		if (ojson_string_is(v, "v1"))

@@ -179,9 +179,19 @@ static const char *ask(struct hook_post *a, const struct ojson *cc, const struct
 struct hook_post *hook_post(struct reg_shard *sh, const struct ojson *client_config, const struct hook_question *q,
 			    hook_posted_fn done, void *arg)
 {
-	struct hook_post *a = OMEM_NEW(struct hook_post);
-	const char *wrong;
+	struct hook_post *a;
+	const char *wrong = NULL;
 
+	if (sh->rg->cfg.hooks.webhook) {
+		struct obuf answer = OBUF_INIT;
+
+		if (sh->rg->cfg.hooks.webhook(sh->rg->cfg.hooks.arg, q->body, &answer, &wrong) == 0)
+			wrong = NULL;
+		done(arg, (struct orlop_bytes){ answer.data, answer.len }, wrong);
+		obuf_done(&answer);
+		return NULL;
+	}
+	a = OMEM_NEW(struct hook_post);
 	if (!a) {
 		done(arg, RB0, "out of memory");
 		return NULL;

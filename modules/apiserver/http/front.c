@@ -4,6 +4,7 @@
 #include "front.h"
 
 #include "base/oenc.h"
+#include "base/otime.h"
 #include "json/ojson.h"
 #include "yaml/oyaml.h"
 
@@ -14,8 +15,8 @@
 #include <stdio.h>
 #include <strings.h>
 
-#define TIMEOUT_NS	(60 * APIS_NS_PER_S)
 #define SWEEP_NS	(5 * APIS_NS_PER_S)
+#define SWEEP_MIN_NS	(APIS_NS_PER_S / 50)
 
 /* UIDs that the built-in flow schema and priority level would have; clients only log them. */
 #define FLOW_UID	"1b4e28ba-2fa1-41d2-883f-0016d3cca427"
@@ -31,14 +32,16 @@ static void uncount(struct front *f)
 		sh->n_reads--;
 	else if (f->counted == 2)
 		sh->n_writes--;
-	if (f->counted && sh->inflight[f->counted - 1])
-		sh->h->metric_add(sh->inflight[f->counted - 1], -1);
+	if (f->counted)
+		metrics_inflight(sh, f->counted == 2, false);
 	f->counted = 0;
 	olist_del(&f->link);
 	f->deadline = 0;
 	if (f->longrunning)
 		sh->h->metric_add(f->longrunning, -1);
 	f->longrunning = NULL;
+	sh->n_longrunning -= f->is_longrunning;
+	f->is_longrunning = false;
 	if (f->stream)
 		sh->n_streams--;
 	f->stream = false;
@@ -128,6 +131,15 @@ static void on_close(void *arg, struct ohttp_req *req)
 	front_done(f, 0);
 }
 
+/* The next look at deadlines: not much later than the first of them, nor much too often. */
+static void sweep_at(struct ashard *sh, uint64_t deadline)
+{
+	uint64_t now = sh->h->now_mono(sh->h);
+	uint64_t in = deadline > now ? deadline - now : 0;
+
+	sh->h->timer_set(sh->timer, in < SWEEP_MIN_NS ? SWEEP_MIN_NS : in > SWEEP_NS ? SWEEP_NS : in, 0);
+}
+
 void front_sweep(void *arg)
 {
 	struct ashard *sh = arg;
@@ -143,13 +155,33 @@ void front_sweep(void *arg)
 			break;
 		if (f->req)
 			metrics_terminated(f, 504);
-		if (f->req)
+		if (f->req && f->counted == 2)
+			front_error(f, 504, "Timeout", "Timeout: request did not complete within requested timeout - "
+				    "context deadline exceeded");
+		else if (f->req)
 			front_error(f, 504, "Timeout",
 				    "Timeout: request did not complete within the allotted timeout");
 		else
 			olist_del(&f->link);
 	}
-	sh->h->timer_set(sh->timer, SWEEP_NS, 0);
+	sweep_at(sh, OLIST_ENTRY(olist_first(&sh->active), struct front, link)->deadline);
+}
+
+/*
+ * By when it must be answered: what its client asks for, at most what we give it. Those that are under way are in the
+ * order of their ends, which is mostly that in which they came.
+ */
+static void begin_deadline(struct front *f, uint64_t timeout_ns)
+{
+	struct ashard *sh = f->sh;
+	struct olist *at = sh->active.prev;
+
+	f->deadline = f->began + timeout_ns;
+	while (at != &sh->active && OLIST_ENTRY(at, struct front, link)->deadline > f->deadline)
+		at = at->prev;
+	olist_insert(&f->link, at, at->next);
+	if (at == &sh->active)
+		sweep_at(sh, f->deadline);
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------ */
@@ -545,24 +577,47 @@ void front_too_many(struct front *f, bool write)
 	front_answer(f, a);
 }
 
+/* timeout=DURATION of the query; 0 or none: what we give. False: answered with 400. */
+static bool timeout_read(struct front *f, uint64_t *ret_ns)
+{
+	struct orlop_bytes v = query_get(&f->arena, ohttp_query(f->req), "timeout");
+	int64_t ns = 0;
+
+	*ret_ns = f->sh->a->timeout_ns;
+	if (!v.len)
+		return true;
+	if (otime_duration_parse(v.p, v.len, &ns) < 0) {
+		char num[40];
+		size_t n = 0;
+
+		while (n < v.len && n < sizeof(num) && (strchr("0123456789.", v.p[n]) || (n == 0 && strchr("+-", v.p[n]))))
+			n++;
+		front_error(f, 400, "BadRequest", "invalid timeout specified in the request URL - time: %s duration \"%.*s\"",
+			    n && n == v.len ? "missing unit in" : "invalid", OB(v));
+		return false;
+	}
+	if (ns > 0 && (uint64_t)ns < *ret_ns)
+		*ret_ns = (uint64_t)ns;
+	return true;
+}
+
 /* Room for one more? False: answered with 429. */
 static bool admit(struct front *f, bool write)
 {
 	struct ashard *sh = f->sh;
 	uint32_t *n = write ? &sh->n_writes : &sh->n_reads;
+	uint64_t timeout_ns;
 
+	if (!timeout_read(f, &timeout_ns))
+		return false;
 	if (*n >= (write ? sh->a->max_writes : sh->a->max_reads) && !in_group(&f->who, "system:masters")) {
 		front_too_many(f, write);
 		return false;
 	}
 	(*n)++;
 	f->counted = write ? 2 : 1;
-	if (sh->inflight[write])
-		sh->h->metric_add(sh->inflight[write], 1);
-	f->deadline = f->began + TIMEOUT_NS;
-	if (olist_empty(&sh->active))
-		sh->h->timer_set(sh->timer, SWEEP_NS, 0);
-	olist_append(&sh->active, &f->link);
+	metrics_inflight(sh, write, true);
+	begin_deadline(f, timeout_ns);
 	return true;
 }
 

@@ -137,7 +137,7 @@ bool health_serve(struct front *f)
 	check(&c, "poststarthook/rbac/bootstrap-roles", booted);
 	check(&c, "poststarthook/scheduling/bootstrap-system-priority-classes", booted);
 	/* Who drains for a successor leaves no gap: it serves already. */
-	ends = f->sh->draining && h->stop_reason && h->stop_reason(h) != ORLOP_STOP_REPLACE;
+	ends = f->sh->finishing || (ORLOP_HOST_HAS(h, ending) && h->ending(h));
 	if (!c.live)
 		check(&c, "shutdown", !ends);
 	if (h->health_list)

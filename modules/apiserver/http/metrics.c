@@ -69,6 +69,35 @@ static struct orlop_metric *histogram(struct ashard *sh, const char *name, const
 	return m;
 }
 
+/*
+ * Priority and fairness has one level here, without a queue: who comes when it is full hears 429. It is told as upstream
+ * tells of a level, so that what looks at those finds it.
+ */
+#define LEVEL	"priority_level=\"global-default\""
+#define FLOW	"flow_schema=\"global-default\"," LEVEL
+
+void metrics_begin(struct ashard *sh)
+{
+	sh->inflight[0] = gauge(sh, "apiserver_current_inflight_requests", "request_kind=\"readOnly\"", "Requests being answered.");
+	sh->inflight[1] = gauge(sh, "apiserver_current_inflight_requests", "request_kind=\"mutating\"", "Requests being answered.");
+	sh->executing = gauge(sh, "apiserver_flowcontrol_current_executing_requests", FLOW, "Requests being answered, of this level.");
+	sh->dispatched = counter(sh, "apiserver_flowcontrol_dispatched_requests_total", FLOW, "Requests that there was room for.");
+	sh->rejected = counter(sh, "apiserver_flowcontrol_rejected_requests_total", FLOW ",reason=\"concurrency-limit\"",
+			       "Requests refused with 429.");
+}
+
+void metrics_inflight(struct ashard *sh, bool write, bool begins)
+{
+	const struct orlop_host *h = sh->h;
+
+	if (sh->inflight[write])
+		h->metric_add(sh->inflight[write], begins ? 1 : -1);
+	if (sh->executing)
+		h->metric_add(sh->executing, begins ? 1 : -1);
+	if (begins && sh->dispatched)
+		h->metric_add(sh->dispatched, 1);
+}
+
 /* ---- which ---------------------------------------------------------------------------------------------- */
 
 enum { V_GET, V_LIST, V_WATCH, V_POST, V_PUT, V_PATCH, V_APPLY, V_DELETE, V_DELETECOLLECTION, V_CONNECT, V_OTHER };
@@ -245,6 +274,8 @@ void metrics_dropped(struct front *f, bool write)
 
 	if (c)
 		f->sh->h->metric_add(c, 1);
+	if (f->sh->rejected)
+		f->sh->h->metric_add(f->sh->rejected, 1);
 	metrics_terminated(f, 429);
 }
 
@@ -253,6 +284,8 @@ void metrics_longrunning(struct front *f)
 	struct req_metrics *m = find(f);
 	char buf[300];
 
+	f->sh->n_longrunning += !f->is_longrunning;
+	f->is_longrunning = true;
 	if (!m || f->longrunning)
 		return;
 	if (!m->longrunning)
@@ -323,7 +356,14 @@ void metrics_serve(struct front *f)
 	obuf_puts(&out, "# HELP kubernetes_build_info What this is.\n# TYPE kubernetes_build_info gauge\n"
 			"kubernetes_build_info{build_date=\"\",compiler=\"gcc\",git_commit=\"\",git_tree_state=\"clean\","
 			"git_version=\"" APIS_VERSION "+orlop\",go_version=\"\",major=\"1\",minor=\"36\",platform=\"linux\"} 1\n"
-			"# HELP apiserver_storage_objects Stored objects.\n# TYPE apiserver_storage_objects gauge\n");
+			"# HELP apiserver_flowcontrol_current_inqueue_requests Requests that wait: there is no queue.\n"
+			"# TYPE apiserver_flowcontrol_current_inqueue_requests gauge\n"
+			"apiserver_flowcontrol_current_inqueue_requests{" FLOW "} 0\n"
+			"# HELP apiserver_flowcontrol_nominal_limit_seats Requests that there is room for.\n"
+			"# TYPE apiserver_flowcontrol_nominal_limit_seats gauge\n");
+	obuf_printf(&out, "apiserver_flowcontrol_nominal_limit_seats{" LEVEL "} %lld\n",
+		    (long long)(h->param_int(h, "max_reads") + h->param_int(h, "max_writes")));
+	obuf_puts(&out, "# HELP apiserver_storage_objects Stored objects.\n# TYPE apiserver_storage_objects gauge\n");
 	obuf_puts(&by_group, "# HELP apiserver_resource_objects Stored objects.\n# TYPE apiserver_resource_objects gauge\n");
 	reg_count_objects(f->sh->reg, one_resource, &o);
 	obuf_append(&out, by_group.data, by_group.len);

@@ -638,6 +638,7 @@ void relay_begin(struct front *f)
 	struct id id;
 	bool pod = bytes_is(f->rt.resource, "pods"), service = bytes_is(f->rt.resource, "services");
 
+	metrics_longrunning(f);	/* as upstream: nobody knows how long what is behind it takes */
 	if (!id_parse(f->rt.name, &id)) {
 		front_error(f, 400, "BadRequest", "invalid %s request \"%.*s\"", pod ? "pod" : service ? "service" : "node",
 			    OB(f->rt.name));

@@ -38,6 +38,27 @@ struct ojson *convert_get(struct reg_convert *c, size_t i);
 int convert_put(struct reg_convert *c, size_t i, struct obuf *b);
 void convert_free(struct reg_convert *c);	/* accepts NULL; what is under way is given up */
 
+/* ---- convert-share.c: for watches, of which many want the same ---- */
+
+struct convert_item;		/* an object of a revision in a version */
+struct convert_round;		/* those of them that have to be asked for */
+
+/*
+ * @obj as @to has it: @json of @version, as of @rev. What nobody has asked for comes into *@round, which is made if need be.
+ * The item is referenced. 0, -ENOMEM, -EINVAL.
+ */
+int convert_share(struct reg_shard *sh, const struct reg_kind *to, struct orlop_object *obj, struct orlop_bytes json,
+		  struct orlop_bytes version, uint64_t rev, struct convert_round **round, struct convert_item **ret);
+/* Either, once: ask, then wake the resource's watches (not if it is over at once); or give up. Both accept NULL. */
+void convert_round_start(struct convert_round *take_r);
+void convert_round_drop(struct convert_round *take_r);
+/* @ret_why NULL: *@ret is from "metadata": on; borrowed. False: not yet. */
+bool convert_item_ready(const struct convert_item *it, const char **ret_why, struct orlop_bytes *ret);
+void convert_item_unref(struct convert_item *it);	/* accepts NULL */
+/* Its tables go. */
+void convert_share_forget(struct reg_set *set);
+void convert_share_free(struct reg_shard *sh);
+
 /* A failure as the answer. */
 int convert_failed(struct reg_op *op, const char *why);
 

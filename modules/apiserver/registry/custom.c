@@ -1,5 +1,6 @@
 /* custom.c - finding and making the tables of custom resources, and what they do differently. */
 #include "custom.h"
+#include "convert.h"
 #include "remotes.h"
 #include "render.h"
 #include "watch.h"
@@ -35,6 +36,7 @@ static void set_unref(struct reg_set *s)
 {
 	if (!s || --s->refs)
 		return;
+	convert_share_forget(s);
 	ojson_unref(s->webhook);
 	ocrd_free(s->o);
 	oarena_done(&s->arena);

@@ -122,6 +122,9 @@ struct reg_shard {
 	struct reg_remotes *remotes;	/* remotes.h */
 	uint64_t	remote_generation;	/* changes with what remotes have */
 	uint64_t	remote_known;	/* what discovery knows of it */
+	struct omap	store_metrics;	/* store-time.c */
+	struct omap	hook_labels;	/* admission/hookcount.c */
+	struct convert_share *convert_share; /* NULL: nothing to share yet */
 	uint32_t	n_ops;
 	uint32_t	n_watches;
 };

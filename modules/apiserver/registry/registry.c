@@ -4,6 +4,7 @@
 #include "store.h"
 #include "verbs.h"
 #include "../admission/admission.h"
+#include "convert.h"
 #include "custom.h"
 #include "remotes.h"
 
@@ -211,6 +212,8 @@ int reg_shard_new(struct registry *rg, const struct orlop_host *h, struct reg_sh
 	olist_init(&sh->hook_clients);
 	olist_init(&sh->custom_list);
 	omap_init(&sh->customs);
+	omap_init(&sh->store_metrics);
+	omap_init(&sh->hook_labels);
 	for (uint16_t i = 0; i < rg->schema->n_resources; i++)
 		olist_init(&sh->open[i].watches);
 	*ret = sh;
@@ -226,6 +229,7 @@ void reg_shard_free(struct reg_shard *sh)
 	reg_apiservices_free(sh->apiservices);
 	reg_remotes_free(sh->remotes);
 	reg_evcache_free(sh->evcache);
+	convert_share_free(sh);
 	hook_clients_free(sh);
 	reg_crds_free(sh->crds);
 	custom_shard_free(sh);
@@ -234,6 +238,8 @@ void reg_shard_free(struct reg_shard *sh)
 	for (uint16_t i = 0; i < sh->rg->schema->n_resources; i++)
 		if (sh->open[i].res)
 			sh->h->resource_close(sh->open[i].res);
+	omap_done_with(&sh->store_metrics, omem_free);
+	omap_done(&sh->hook_labels);
 	omem_free(sh->open);
 	omem_free(sh);
 }

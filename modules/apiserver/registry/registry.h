@@ -211,6 +211,8 @@ struct reg_hooks {
 	/* What admission notes about a request (audit annotations), when it is answered. NULL: nobody asks. */
 	void	(*note)(void *arg, const struct orlop_host *h, const struct reg_req *rq, const char *resource,
 			const char *key, const char *value);
+	/* Instead of a POST to a webhook: append its answer. 0, or not: why there is none is @why. NULL: they are asked (tests). */
+	int	(*webhook)(void *arg, struct orlop_bytes question, struct obuf *answer, const char **why);
 };
 
 /* Whom and what PodSecurity lets be; names with commas between them, NULL or empty: nobody. */

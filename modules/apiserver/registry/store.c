@@ -56,7 +56,22 @@ struct flight {
 	struct reg_op	*op;
 	store_done_fn	done;
 	store_range_fn	range;
+	const char	*what;		/* for who counts */
+	uint64_t	began;
 };
+
+/* What a transaction does to the object of the request. */
+static const char *word_of(const struct reg_op *op, uint32_t what, bool range)
+{
+	if (what != ORLOP_STORAGE_TXN)
+		return range ? "list" : "get";
+	return op->rq.verb == REG_CREATE ? "create" : op->rq.verb == REG_DELETE || op->rq.verb == REG_DELETECOLLECTION ? "delete" : "update";
+}
+
+static void timed(const struct flight *f, int32_t status)
+{
+	store_timed(f->op, f->what, f->began, status < 0);
+}
 
 static int send(struct reg_op *op, uint32_t what, struct orlop_msgw *w, store_done_fn done,
 		store_range_fn range, orlop_reply_fn cb)
@@ -73,6 +88,8 @@ static int send(struct reg_op *op, uint32_t what, struct orlop_msgw *w, store_do
 	f->op = op;
 	f->done = done;
 	f->range = range;
+	f->what = word_of(op, what, range != NULL);
+	f->began = op->sh->h->now_mono(op->sh->h);
 	s.msg = orlop_msgw_msg(w);
 	r = op->sh->h->request(op->sh->h, &s, cb, f, NULL);
 	return r;
@@ -87,6 +104,7 @@ static void on_txn(void *arg, int32_t status, const struct orlop_msg *msg,
 
 	if (flags & ORLOP_REPLY_MORE)
 		return;
+	timed(f, status);
 	if (status < 0) {
 		f->done(f->op, reg_failed(f->op, status, err), NULL);
 		return;
@@ -145,6 +163,7 @@ static void on_get(void *arg, int32_t status, const struct orlop_msg *msg,
 
 	if (flags & ORLOP_REPLY_MORE)
 		return;
+	timed(f, status);
 	if (status < 0) {
 		f->done(f->op, reg_failed(f->op, status, err), NULL);
 		return;
@@ -190,6 +209,7 @@ static void on_range(void *arg, int32_t status, const struct orlop_msg *msg,
 
 	if (flags & ORLOP_REPLY_MORE)
 		return;
+	timed(f, status);
 	if (status < 0) {
 		if (status != -ESTALE && status != -EOVERFLOW)
 			reg_failed(f->op, status, err);

@@ -58,6 +58,9 @@ typedef void (*store_range_fn)(struct reg_op *op, int r, const struct orlop_msg 
 void store_range(struct reg_op *op, struct orlop_bytes start, struct orlop_bytes end, uint64_t rev,
 		 uint64_t limit, store_range_fn done);
 
+/* store-time.c: the storage has answered what it was asked for @op at @began (mono). */
+void store_timed(struct reg_op *op, const char *operation, uint64_t began, bool failed);
+
 /* Walk over packed items: 1 and the next one, 0 at the end. */
 struct store_item {
 	struct orlop_storage_item head;

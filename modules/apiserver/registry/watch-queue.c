@@ -1,5 +1,6 @@
 /*
- * watch-queue.c - events of a watch whose objects a webhook converts: gathered, asked for together, sent in order.
+ * watch-queue.c - events of a watch whose objects a webhook converts: gathered, asked for together (and once for all watches),
+ * sent in order.
  */
 #include "convert.h"
 #include "watch.h"
@@ -11,15 +12,13 @@
 
 struct reg_queue {
 	struct {
+		struct convert_item *item;
+		struct orlop_object *obj;	/* who it is, for the events' cache */
 		uint32_t	type;
 		uint64_t	rev;
-		const void	*obj;	/* who it is, for the events' cache; not looked into */
 	}		v[QUEUE_MAX];
-	struct reg_convert *convert;
+	struct convert_round *round;	/* what of them has to be asked for; NULL: nothing, or it is */
 	unsigned int	n, at;
-	bool		started;
-	bool		ready;
-	char		*why;		/* it cannot be converted */
 };
 
 static void queue_free(struct reg_watch *w)
@@ -29,8 +28,9 @@ static void queue_free(struct reg_watch *w)
 	w->queue = NULL;
 	if (!q)
 		return;
-	convert_free(q->convert);
-	omem_free(q->why);
+	convert_round_drop(q->round);
+	for (unsigned int i = q->at; i < q->n; i++)
+		convert_item_unref(q->v[i].item);
 	omem_free(q);
 }
 
@@ -39,7 +39,7 @@ void reg_queue_done(struct reg_watch *w)
 	queue_free(w);
 }
 
-int reg_queue_put(struct reg_watch *w, uint32_t type, const void *obj, struct orlop_bytes json, struct orlop_bytes version,
+int reg_queue_put(struct reg_watch *w, uint32_t type, struct orlop_object *obj, struct orlop_bytes json, struct orlop_bytes version,
 		  uint64_t rev)
 {
 	struct reg_queue *q = w->queue ? w->queue : OMEM_NEW(struct reg_queue);
@@ -48,9 +48,7 @@ int reg_queue_put(struct reg_watch *w, uint32_t type, const void *obj, struct or
 	if (!q)
 		return -ENOMEM;
 	w->queue = q;
-	if (!q->convert)
-		q->convert = convert_new(w->k);
-	r = q->convert ? convert_add(q->convert, json, version) : -ENOMEM;
+	r = convert_share(w->sh, w->k, obj, json, version, rev, &q->round, &q->v[q->n].item);
 	if (r)
 		return r;
 	q->v[q->n].type = type;
@@ -64,42 +62,30 @@ bool reg_queue_full(const struct reg_watch *w)
 	return w->queue && w->queue->n == QUEUE_MAX;
 }
 
-static void on_converted(void *arg, const char *why)
-{
-	struct reg_watch *w = arg;
-	struct reg_queue *q = w->queue;
-
-	q->ready = true;
-	if (why)
-		q->why = omem_strdup(why);
-	reg_watch_again(w);
-}
-
 int reg_queue_next(struct reg_watch *w, struct reg_event *ev)
 {
 	struct reg_queue *q = w->queue;
-	struct obuf b = OBUF_INIT;
+	struct convert_round *round;
+	struct orlop_bytes json;
+	const char *why;
 	int r;
 
 	if (!q)
 		return -ENODATA;
-	if (!q->started) {
-		q->started = true;
-		convert_start(q->convert, on_converted, w);
-	}
-	if (!q->ready)
+	round = q->round;
+	q->round = NULL;
+	convert_round_start(round);
+	if (!convert_item_ready(q->v[q->at].item, &why, &json))
 		return 0;
-	if (q->why) {
-		r = reg_event_error(w, q->why, ev);
+	if (why) {
+		r = reg_event_error(w, why, ev);
 		queue_free(w);
 		return r;
 	}
-	r = convert_put(q->convert, q->at, &b);
-	if (r == 0)
-		r = reg_event_json(w, q->v[q->at].type, q->v[q->at].obj, (struct orlop_bytes){ b.data, b.len }, q->v[q->at].rev, ev);
-	obuf_done(&b);
+	r = reg_event_json(w, q->v[q->at].type, q->v[q->at].obj, json, q->v[q->at].rev, ev);
 	w->told = q->v[q->at].rev;
-	if (++q->at == q->n || r < 0)
+	convert_item_unref(q->v[q->at++].item);
+	if (q->at == q->n || r < 0)
 		queue_free(w);
 	return r;
 }

@@ -64,7 +64,7 @@ int reg_event_json(struct reg_watch *w, uint32_t type, const void *obj, struct o
  * watch-queue.c: what a webhook converts (convert.h). _put: stored bytes, copied; 0 or -errno. _next: 1 and the next
  * event, 0: not yet, -ENODATA: none is there. An event is put only when none is waiting that was asked for.
  */
-int reg_queue_put(struct reg_watch *w, uint32_t type, const void *obj, struct orlop_bytes json, struct orlop_bytes version,
+int reg_queue_put(struct reg_watch *w, uint32_t type, struct orlop_object *obj, struct orlop_bytes json, struct orlop_bytes version,
 		  uint64_t rev);
 bool reg_queue_full(const struct reg_watch *w);
 int reg_queue_next(struct reg_watch *w, struct reg_event *ev);
