@@ -161,30 +161,34 @@ static void check_columns(const struct def *d, const struct ojson *list, const c
 	}
 }
 
+/* A finding about the versions as a whole. */
+static void versions_are(const struct def *d, const struct ojson *list, const char *why)
+{
+	cleanup_obuf struct obuf b = OBUF_INIT;
+
+	(void)ojson_write(list, 0, &b);
+	say(d, "FieldValueInvalid", "spec.versions", "Invalid value: %s: %s", obuf_cstr(&b), why);
+}
+
 static void check_versions(const struct def *d, const struct ojson *list)
 {
-	unsigned int stored = 0, served = 0;
+	unsigned int stored = 0;
+	bool twice = false;
 	char at[128];
 
-	if (!ojson_count(list)) {
-		required(d, "spec.versions", "must have at least one version");
-		return;
-	}
 	OJSON_FOREACH_ELEM(i, v, list) {
 		const char *name = ojson_get_cstr(v, "name", "");
+		const char *bad = oschema_format_check(OSCHEMA_FMT_DNS1035_LABEL, name, strlen(name));
 		const struct ojson *schema = OJSON_AT(v, "schema", "openAPIV3Schema");
 		char path[64];
 
 		snprintf(path, sizeof(path), "spec.versions[%zu]", (size_t)i);
 		snprintf(at, sizeof(at), "%s.name", path);
-		label(d, at, name, false);
+		if (bad)
+			invalid(d, at, name, bad);
 		for (size_t k = 0; k < i; k++)
-			if (!strcmp(name, ojson_get_cstr(ojson_index(list, k), "name", ""))) {
-				say(d, "FieldValueInvalid", "spec.versions", "Invalid value: \"%s\": must contain unique version names", name);
-				break;
-			}
+			twice = twice || !strcmp(name, ojson_get_cstr(ojson_index(list, k), "name", ""));
 		stored += ojson_get_bool(v, "storage", false);
-		served += ojson_get_bool(v, "served", false);
 		check_scale(d, OJSON_AT(v, "subresources", "scale"), path);
 		check_columns(d, ojson_get_array(v, "additionalPrinterColumns"), path);
 		OJSON_FOREACH_ELEM(k, f, ojson_get_array(v, "selectableFields")) {
@@ -198,10 +202,10 @@ static void check_versions(const struct def *d, const struct ojson *list)
 		else
 			required(d, at, "schemas are required");
 	}
+	if (twice)
+		versions_are(d, list, "must contain unique version names");
 	if (stored != 1)
-		say(d, "FieldValueInvalid", "spec.versions", "Invalid value: %zu versions: must have exactly one version marked as storage version",
-		    ojson_count(list));
-	(void)served;
+		versions_are(d, list, "must have exactly one version marked as storage version");
 }
 
 /* Field names are those of upstream's internal type. */
@@ -333,18 +337,41 @@ static void check_change(const struct def *d, const struct ojson *spec, const st
 		invalid(d, "spec.names.kind", kind, "field is immutable");
 }
 
+/* Versions that objects may be stored in, and those there are: each of the first, once, among the second. */
 static void check_stored(const struct def *d, const struct ojson *crd)
 {
+	static const char path[] = "status.storedVersions";
 	const struct ojson *list = ojson_get_array(ojson_get(crd, "spec"), "versions");
+	const struct ojson *stored = ojson_get_array(ojson_get(crd, "status"), "storedVersions");
 	char at[64];
 
-	OJSON_FOREACH_ELEM(i, s, ojson_get_array(ojson_get(crd, "status"), "storedVersions")) {
+	if (!ojson_count(stored)) {
+		say(d, "FieldValueInvalid", path, "Invalid value: %s: must have at least one stored version",
+		    stored ? "[]" : "null");
+		return;
+	}
+	OJSON_FOREACH_ELEM(i, v, list) {
+		const char *name = ojson_get_cstr(v, "name", "");
+		bool found = false;
+
+		OJSON_FOREACH_ELEM(k, s, stored)
+			found = found || ojson_string_is(s, name);
+		for (size_t k = 0; k < i; k++)	/* each stands for one version */
+			found = found && !ojson_string_is(ojson_get(ojson_index(list, k), "name"), name);
+		if (ojson_get_bool(v, "storage", false) && !found) {
+			cleanup_obuf struct obuf b = OBUF_INIT;
+
+			(void)ojson_write(v, 0, &b);
+			say(d, "FieldValueInvalid", path, "Invalid value: %s: must have the storage version %s", obuf_cstr(&b), name);
+		}
+	}
+	OJSON_FOREACH_ELEM(i, s, stored) {
 		const char *name = ojson_cstr(s, "");
 		bool found = false;
 
 		OJSON_FOREACH_ELEM(k, v, list)
 			found = found || !strcmp(name, ojson_get_cstr(v, "name", ""));
-		snprintf(at, sizeof(at), "status.storedVersions[%zu]", (size_t)i);
+		snprintf(at, sizeof(at), "%s[%zu]", path, (size_t)i);
 		if (!found)
 			invalid(d, at, name, "missing from spec.versions; it was previously a storage version, and must remain in "
 				"spec.versions until a storage migration ensures no data remains persisted in it and removes it from "

@@ -25,8 +25,13 @@ static int identity(struct ostrat *s, const struct ojson *e, const char *merge_k
 	}
 	if (!ojson_is(e, OJSON_OBJECT))
 		return ostrat_fail(s, 422, "list element types are not identical");
-	if (!ojson_lookup(e, merge_key, &v))
-		return ostrat_fail(s, 422, "map does not contain declared merge key: %.63s", merge_key);
+	if (!ojson_lookup(e, merge_key, &v)) {
+		cleanup_obuf struct obuf shown = OBUF_INIT;
+
+		if (s->err != NULL)
+			ostrat_show(e, &shown);
+		return ostrat_fail(s, 422, "map: %s does not contain declared merge key: %s", obuf_cstr(&shown), merge_key);
+	}
 	return ojson_write(v, 0, b);
 }
 
@@ -224,8 +229,7 @@ static int special_elements(struct ostrat *s, struct ojson *list, struct ojson *
 		} else if (ojson_string_is(d, "merge")) {
 			r = ostrat_fail(s, 422, "merging lists cannot yet be specified in the patch");
 		} else {
-			r = ostrat_fail(s, 422, "unknown patch type found: %.60s in map",
-					ojson_cstr(d, "(not a string)"));
+			r = ostrat_unknown(s, d, e);
 		}
 	}
 	if (r < 0)

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <orlop/inline/error.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ORDER_PREFIX "$setElementOrder/"
@@ -21,7 +22,7 @@
 
 int ostrat_fail(struct ostrat *s, int http, const char *fmt, ...)
 {
-	char text[160];
+	char text[200];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -30,6 +31,70 @@ int ostrat_fail(struct ostrat *s, int http, const char *fmt, ...)
 	if (http == 400)
 		return orlop_fail(s->err, EINVAL, 400, "BadRequest", "%s", text);
 	return orlop_fail(s->err, EINVAL, 422, "Invalid", "%s", text);
+}
+
+/* What messages show of a value is what Go prints of it; of a large one only the beginning. */
+#define SHOWN_MAX 200
+
+struct shown {
+	const char	*key;
+	struct ojson	*value;
+};
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct shown *)a)->key, ((const struct shown *)b)->key);
+}
+
+static void show_map(const struct ojson *j, struct obuf *out)
+{
+	size_t n = ojson_count(j), i = 0;
+	cleanup_free struct shown *v = omem_alloc_array(n, sizeof(*v));
+
+	obuf_puts(out, "map[");
+	OJSON_FOREACH(it, j)
+		if (v != NULL && i < n)
+			v[i++] = (struct shown){ it.key, it.value };
+	if (i > 0)
+		qsort(v, i, sizeof(*v), by_key);
+	for (size_t k = 0; k < i && out->len < SHOWN_MAX; k++) {
+		obuf_printf(out, "%s%s:", k > 0 ? " " : "", v[k].key);
+		ostrat_show(v[k].value, out);
+	}
+	obuf_putc(out, ']');
+}
+
+void ostrat_show(const struct ojson *j, struct obuf *out)
+{
+	struct orlop_bytes text = ojson_bytes(j);
+
+	if (ojson_is(j, OJSON_OBJECT)) {
+		show_map(j, out);
+	} else if (ojson_is(j, OJSON_ARRAY)) {
+		obuf_putc(out, '[');
+		OJSON_FOREACH_ELEM(i, e, j) {
+			if (out->len >= SHOWN_MAX)
+				break;
+			obuf_puts(out, i > 0 ? " " : "");
+			ostrat_show(e, out);
+		}
+		obuf_putc(out, ']');
+	} else if (ojson_is(j, OJSON_STRING)) {
+		obuf_append(out, text.p, text.len < SHOWN_MAX ? text.len : SHOWN_MAX);
+	} else if (j == NULL) {
+		obuf_puts(out, "<nil>");
+	} else {
+		(void)ojson_write(j, 0, out);
+	}
+}
+
+int ostrat_unknown(struct ostrat *s, const struct ojson *directive, const struct ojson *map)
+{
+	cleanup_obuf struct obuf what = OBUF_INIT, in = OBUF_INIT;
+
+	ostrat_show(directive, &what);
+	ostrat_show(map, &in);
+	return ostrat_fail(s, 422, "unknown patch type: %s in map: %s", obuf_cstr(&what), obuf_cstr(&in));
 }
 
 struct ostrat_meta ostrat_child(const struct ostrat *s, const struct oschema_type *type,
@@ -253,8 +318,7 @@ int ostrat_merge_map(struct ostrat *s, struct ojson **original, struct ojson *pa
 		bool replace = ojson_string_is(directive, "replace");
 
 		if (!replace && !ojson_string_is(directive, "delete"))
-			return ostrat_fail(s, 422, "unknown patch type found: %.60s in map",
-					   ojson_cstr(directive, "(not a string)"));
+			return ostrat_unknown(s, directive, patch);
 		ojson_del(patch, "$patch");
 		change = replace ? ojson_ref(patch) : ojson_new_object();
 		ojson_unref(*original);

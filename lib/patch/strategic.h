@@ -21,6 +21,12 @@ struct ostrat_meta {
 int ostrat_fail(struct ostrat *s, int http, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Fails because @directive of @map is none that is known. */
+int ostrat_unknown(struct ostrat *s, const struct ojson *directive, const struct ojson *map);
+
+/* @j as Go's %v prints it, for messages. */
+void ostrat_show(const struct ojson *j, struct obuf *out);
+
 struct ostrat_meta ostrat_child(const struct ostrat *s, const struct oschema_type *type,
 				const char *key);
 

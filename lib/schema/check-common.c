@@ -12,14 +12,8 @@
 void ocheck_labels(struct ocheck *c, const struct opath *at, struct ojson *labels)
 {
 	OJSON_FOREACH(it, labels) {
-		struct orlop_bytes v = otext(it.value);
-		const char *why = oschema_format_check(OSCHEMA_FMT_QUALIFIED_NAME, it.key, it.key_len);
-
-		if (why != NULL)
-			ocheck_invalid_text(c, at, (struct orlop_bytes){ it.key, it.key_len }, why);
-		why = oschema_format_check(OSCHEMA_FMT_LABEL_VALUE, v.p, v.len);
-		if (why != NULL)
-			ocheck_invalid_text(c, at, v, why);
+		ocheck_format_text(c, at, (struct orlop_bytes){ it.key, it.key_len }, OSCHEMA_FMT_QUALIFIED_NAME);
+		ocheck_format_text(c, at, otext(it.value), OSCHEMA_FMT_LABEL_VALUE);
 	}
 }
 
@@ -28,16 +22,16 @@ void ocheck_annotations(struct ocheck *c, const struct opath *at, struct ojson *
 	size_t total = 0;
 
 	OJSON_FOREACH(it, annotations) {
+		const char *whys[OSCHEMA_FORMAT_WHYS];
 		char lower[320];
-		const char *why;
 		size_t n = it.key_len < sizeof(lower) ? it.key_len : sizeof(lower);
 
 		/* the rule is checked as if the key were in lower case */
 		for (size_t i = 0; i < n; i++)
 			lower[i] = (char)(it.key[i] >= 'A' && it.key[i] <= 'Z' ? it.key[i] + 32 : it.key[i]);
-		why = oschema_format_check(OSCHEMA_FMT_QUALIFIED_NAME, lower, n);
-		if (why != NULL)
-			ocheck_invalid_text(c, at, (struct orlop_bytes){ it.key, it.key_len }, why);
+		n = oschema_format_whys(OSCHEMA_FMT_QUALIFIED_NAME, lower, n, whys);
+		for (size_t i = 0; i < n; i++)
+			ocheck_invalid_text(c, at, (struct orlop_bytes){ it.key, it.key_len }, whys[i]);
 		total += it.key_len + otext(it.value).len;
 	}
 	if (total > ANNOTATIONS_MAX)
@@ -57,21 +51,23 @@ static void check_names(struct ocheck *c, const struct oschema_resource *r, cons
 {
 	struct orlop_bytes name = oget_text(meta, "name"), base = oget_text(meta, "generateName");
 	struct orlop_bytes ns = oget_text(meta, "namespace");
-	const char *why;
+	struct opath np = opath_child(at, "name"), sp = opath_child(at, "namespace");
+	const char *whys[OSCHEMA_FORMAT_WHYS];
+	size_t n = base.len > 0 ? oschema_format_whys_prefix(r->name_rule, base.p, base.len, whys) : 0;
 
-	if (base.len > 0 && (why = oschema_format_check_prefix(r->name_rule, base.p, base.len)) != NULL)
-		ocheck_invalid_at(c, at, meta, "generateName", why);
+	for (size_t i = 0; i < n; i++)
+		ocheck_invalid_at(c, at, meta, "generateName", whys[i]);
 	if (name.len == 0)
 		ocheck_required_at(c, at, "name", "name or generateName is required");
-	else if ((why = oschema_format_check(r->name_rule, name.p, name.len)) != NULL)
-		ocheck_invalid_at(c, at, meta, "name", why);
+	else
+		ocheck_format_text(c, &np, name, r->name_rule);
 	if ((r->flags & OSCHEMA_S_NAMESPACED) == 0) {
 		if (ns.len > 0)
 			ocheck_forbidden_at(c, at, "namespace", "not allowed on this type");
 	} else if (ns.len == 0) {
 		ocheck_required_at(c, at, "namespace", "");
-	} else if ((why = oschema_format_check(OSCHEMA_FMT_DNS1123_LABEL, ns.p, ns.len)) != NULL) {
-		ocheck_invalid_at(c, at, meta, "namespace", why);
+	} else {
+		ocheck_format_text(c, &sp, ns, OSCHEMA_FMT_DNS1123_LABEL);
 	}
 }
 
@@ -121,11 +117,8 @@ static void check_finalizer_names(struct ocheck *c, const struct opath *at, stru
 		struct orlop_bytes t = otext(f);
 		struct opath e = opath_index(at, i);
 		const struct opath *p = element_path ? &e : at;
-		const char *why = oschema_format_check(OSCHEMA_FMT_QUALIFIED_NAME, t.p, t.len);
-
-		if (why != NULL)
-			ocheck_invalid(c, p, f, why);
-		else if (memchr(t.p, '/', t.len) == NULL && !otext_is(t, "kubernetes") && !otext_is(t, "orphan") &&
+		ocheck_format(c, p, f, OSCHEMA_FMT_QUALIFIED_NAME);
+		if (memchr(t.p, '/', t.len) == NULL && !otext_is(t, "kubernetes") && !otext_is(t, "orphan") &&
 			 !otext_is(t, "foregroundDeletion"))
 			ocheck_invalid(c, p, f, "name is neither a standard finalizer name nor is it fully qualified");
 	}
@@ -191,10 +184,19 @@ void ocheck_meta(struct ocheck *c, const struct oschema_resource *r, struct ojso
 
 /* ---- selectors, taints ---- */
 
+/* Of spec.selector.matchExpressions[i]? */
+static bool is_spec_selector(const struct opath *at)
+{
+	const struct opath *p = at->up != NULL ? at->up->up : NULL;
+
+	return p != NULL && p->name != NULL && ostr_is(p->name, p->len, "selector") && p->up != NULL && p->up->up == NULL;
+}
+
 OCHECK(label_requirement)
 {
 	struct opath key = opath_child(at, "key");
 	size_t n = oget_len(v, "values");
+	uint32_t before = c->found;
 
 	(void)old;
 	if (oget_is(v, "operator", "In") || oget_is(v, "operator", "NotIn")) {
@@ -213,6 +215,8 @@ OCHECK(label_requirement)
 
 		ocheck_format(c, &p, e, OSCHEMA_FMT_LABEL_VALUE);
 	}
+	if (c->found > before && is_spec_selector(at))
+		c->bad_selector = true;
 }
 
 bool ocheck_selects(struct ojson *selector, struct ojson *labels)
@@ -231,14 +235,6 @@ bool ocheck_selects(struct ojson *selector, struct ojson *labels)
 			return false;
 	}
 	return true;
-}
-
-OCHECK(taint)
-{
-	(void)old;
-	/* an empty effect is refused by the closed set; here: a key without any */
-	if (oget_empty(v, "effect") && !ojson_has(v, "effect"))
-		ocheck_required_at(c, at, "effect", "");
 }
 
 OCHECK(namespace)

@@ -199,15 +199,9 @@ static void check_resource_list(struct ocheck *c, const struct opath *at, struct
 		struct orlop_bytes name = { it.key, it.key_len };
 		struct opath p = opath_key(at, it.key);
 		struct oquantity q;
-		const char *why = oschema_format_check(OSCHEMA_FMT_QUALIFIED_NAME, name.p, name.len);
 		bool standard = standard_resource(name);
 
-		if (why != NULL)
-			ocheck_invalid_text(c, &p, name, why);
-		else if (!standard && memchr(name.p, '/', name.len) == NULL)
-			ocheck_invalid_text(c, &p, name, "must be a standard resource type or fully qualified");
-		if (!standard && memchr(name.p, '/', name.len) == NULL)
-			ocheck_invalid_text(c, &p, name, "must be a standard resource for containers");
+		ocheck_container_resource(c, &p, name);
 		if (!ocheck_quantity(it.value, &q))
 			continue;
 		if (oquantity_sign(&q) < 0)
@@ -271,7 +265,7 @@ OCHECK(security_context)
 	if (oget_bool(v, "privileged"))
 		ocheck_invalid(c, at, v, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
 	OJSON_FOREACH_ELEM(i, cap, OJSON_AT(v, "capabilities", "add"))
-		if (ojson_string_is(cap, "CAP_SYS_ADMIN") || ojson_string_is(cap, "SYS_ADMIN"))
+		if (ojson_string_is(cap, "CAP_SYS_ADMIN"))
 			ocheck_invalid(c, at, v, "cannot set `allowPrivilegeEscalation` to false and "
 				       "`capabilities.Add` CAP_SYS_ADMIN");
 }

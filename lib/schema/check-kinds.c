@@ -372,6 +372,16 @@ OCHECK(persistent_volume_claim)
 		ocheck_forbidden(c, &sp, "field can not be less than previous value");
 }
 
+OCHECK(lifecycle_modes)
+{
+	static const char *const modes[] = { "Persistent", "Ephemeral" };
+
+	(void)old;
+	OJSON_FOREACH_ELEM(i, e, v)
+		if (!ojson_string_is(e, modes[0]) && !ojson_string_is(e, modes[1]))
+			ocheck_not_supported(c, at, e, modes, 2);
+}
+
 /* ---- networking ---- */
 
 OCHECK(ingress_backend)
@@ -480,26 +490,10 @@ OCHECK(priority_class)
 
 /* ---- quotas, runtimes ---- */
 
-/* A name without a slash that a quota knows. */
-static bool quota_name(const char *name)
-{
-	static const char *const known[] = { "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory",
-		"requests.storage", "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods",
-		"resourcequotas", "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps",
-		"services.nodeports", "services.loadbalancers" };
-
-	if (strncmp(name, "hugepages-", 10) == 0 || strncmp(name, "requests.hugepages-", 19) == 0)
-		return true;
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (strcmp(name, known[i]) == 0)
-			return true;
-	return false;
-}
-
 static bool quota_whole(const char *name)
 {
 	return strncmp(name, "count/", 6) == 0 || (strchr(name, '/') != NULL && strncmp(name, "requests.", 9) != 0) ||
-	       (quota_name(name) && strstr(name, "cpu") == NULL && strstr(name, "memory") == NULL &&
+	       (ocheck_is_quota_resource((struct orlop_bytes){ name, strlen(name) }) && strstr(name, "cpu") == NULL && strstr(name, "memory") == NULL &&
 		strstr(name, "storage") == NULL && strstr(name, "hugepages") == NULL);
 }
 
@@ -522,10 +516,7 @@ static void check_quota_resource(struct ocheck *c, const struct opath *at, const
 	struct orlop_bytes n = { name, (uint32_t)strlen(name) }, t = otext(v);
 	struct oquantity q;
 
-	if (strchr(name, '/') == NULL && !quota_name(name)) {
-		ocheck_invalid_text(c, at, n, "must be a standard resource type or fully qualified");
-		ocheck_invalid_text(c, at, n, "must be a standard resource for quota");
-	}
+	ocheck_quota_resource(c, at, n);
 	if (t.len == 0 || oquantity_parse(t.p, t.len, &q, NULL) != 0)
 		return;
 	if (oquantity_sign(&q) < 0)
@@ -534,54 +525,127 @@ static void check_quota_resource(struct ocheck *c, const struct opath *at, const
 		ocheck_invalid(c, at, v, "must be an integer");
 }
 
-OCHECK(resource_quota)
+static const char *const quota_scopes[] = { "Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass",
+					     "CrossNamespacePodAffinity", "VolumeAttributesClass", NULL };
+
+static bool in_words(struct ojson *v, const char *const *words)
 {
-	static const char *const scopes[] = { "Terminating", "NotTerminating", "BestEffort", "NotBestEffort",
-					      "PriorityClass", "CrossNamespacePodAffinity", "VolumeAttributesClass" };
-	static const char *const opposite[][2] = { { "Terminating", "NotTerminating" }, { "BestEffort", "NotBestEffort" } };
-	struct ojson *list = OJSON_AT(v, "spec", "scopes");
-	struct opath p = opath_child(at, "spec"), sp = opath_child(&p, "scopes"), hp = opath_child(&p, "hard");
+	for (size_t i = 0; words[i] != NULL; i++)
+		if (ojson_string_is(v, words[i]))
+			return true;
+	return false;
+}
 
-	if (is_status(c))
-		return;
-	OJSON_FOREACH(it, OJSON_AT(v, "spec", "hard")) {
-		struct opath kp = opath_key(&hp, it.key);
+/* A scope: is it known, and does it fit what is counted? @all is what a message shows. */
+static void check_scope(struct ocheck *c, const struct opath *at, const struct opath *name, struct ojson *scope,
+			struct ojson *shown, struct ojson *all, struct ojson *hard)
+{
+	if (!in_words(scope, quota_scopes))
+		ocheck_invalid(c, name, shown, "unsupported scope");
+	OJSON_FOREACH(it, hard)
+		if (ocheck_is_quota_resource((struct orlop_bytes){ it.key, it.key_len }) && !quota_in_scope(scope, it.key))
+			ocheck_invalid(c, at, all, "unsupported scope applied to resource");
+}
 
-		check_quota_resource(c, &kp, it.key, it.value);
-	}
-	OJSON_FOREACH_ELEM(i, e, list) {
-		bool known = false;
+static void check_opposites(struct ocheck *c, const struct opath *at, struct ojson *list, const char *key)
+{
+	static const char *const opposite[][2] = { { "BestEffort", "NotBestEffort" }, { "Terminating", "NotTerminating" } };
 
-		OJSON_FOREACH(it, OJSON_AT(v, "spec", "hard"))
-			if (quota_name(it.key) && !quota_in_scope(e, it.key))
-				ocheck_invalid(c, &sp, list, "unsupported scope applied to resource");
-
-		for (size_t k = 0; k < sizeof(scopes) / sizeof(scopes[0]); k++)
-			known = known || ojson_string_is(e, scopes[k]);
-		if (!known)
-			ocheck_invalid(c, &sp, list, "unsupported scope");
-	}
 	for (size_t k = 0; k < 2; k++) {
 		unsigned int n = 0;
 
-		OJSON_FOREACH_ELEM(i, e, list)
-			n |= ojson_string_is(e, opposite[k][0]) ? 1u : ojson_string_is(e, opposite[k][1]) ? 2u : 0;
+		OJSON_FOREACH_ELEM(i, e, list) {
+			struct ojson *v = key != NULL ? ojson_get(e, key) : e;
+
+			n |= ojson_string_is(v, opposite[k][0]) ? 1u : ojson_string_is(v, opposite[k][1]) ? 2u : 0;
+		}
 		if (n == 3)
-			ocheck_invalid(c, &sp, list, "conflicting scopes");
+			ocheck_invalid(c, at, list, "conflicting scopes");
 	}
-	if (old != NULL && !ojson_equal(list, OJSON_AT(old, "spec", "scopes")))
+}
+
+static void check_scope_selector(struct ocheck *c, const struct opath *at, struct ojson *selector, struct ojson *hard)
+{
+	static const char *const bare[] = { "BestEffort", "NotBestEffort", "Terminating", "NotTerminating",
+					    "CrossNamespacePodAffinity", NULL };
+	struct opath mp = opath_child(at, "matchExpressions"), sp = opath_child(&mp, "scopeName");
+	struct opath vp = opath_child(&mp, "values"), op = opath_child(&mp, "operator");
+	struct ojson *list = ojson_get(selector, "matchExpressions");
+
+	OJSON_FOREACH_ELEM(i, e, list) {
+		struct ojson *scope = ojson_get(e, "scopeName"), *how = ojson_get(e, "operator"), *values = ojson_get(e, "values");
+
+		check_scope(c, &mp, &sp, scope, scope, selector, hard);
+		if (in_words(scope, bare) && !ojson_string_is(how, "Exists"))
+			ocheck_invalid(c, &op, how, "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, "
+				       "ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, "
+				       "ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity");
+		if (ojson_string_is(how, "In") || ojson_string_is(how, "NotIn")) {
+			if (ojson_count(values) == 0)
+				ocheck_required(c, &vp, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
+		} else if (ojson_string_is(how, "Exists") || ojson_string_is(how, "DoesNotExist")) {
+			if (ojson_count(values) > 0)
+				ocheck_invalid(c, &vp, values, "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector");
+		} else {
+			ocheck_invalid(c, &op, how, "not a valid selector operator");
+		}
+	}
+	check_opposites(c, &mp, list, "scopeName");
+}
+
+static void check_quota_map(struct ocheck *c, const struct opath *at, struct ojson *map)
+{
+	OJSON_FOREACH(it, map) {
+		struct opath kp = opath_key(at, it.key);
+
+		check_quota_resource(c, &kp, it.key, it.value);
+	}
+}
+
+/* Scopes are a set. */
+static bool same_scopes(struct ojson *a, struct ojson *b)
+{
+	struct ojson *sides[2] = { a, b };
+
+	for (int k = 0; k < 2; k++)
+		OJSON_FOREACH_ELEM(i, e, sides[k]) {
+			bool found = false;
+
+			OJSON_FOREACH_ELEM(j, o, sides[1 - k])
+				found = found || ojson_equal(e, o);
+			if (!found)
+				return false;
+		}
+	return true;
+}
+
+OCHECK(resource_quota)
+{
+	struct ojson *list = OJSON_AT(v, "spec", "scopes"), *hard = OJSON_AT(v, "spec", "hard");
+	struct opath p = opath_child(at, "spec"), sp = opath_child(&p, "scopes"), hp = opath_child(&p, "hard");
+	struct opath ep = opath_child(&p, "scopeSelector"), tp = opath_child(at, "status");
+	struct opath thp = opath_child(&tp, "hard"), tup = opath_child(&tp, "used");
+
+	if (is_status(c)) {
+		check_quota_map(c, &thp, OJSON_AT(v, "status", "hard"));
+		check_quota_map(c, &tup, OJSON_AT(v, "status", "used"));
+		return;
+	}
+	check_quota_map(c, &hp, hard);
+	OJSON_FOREACH_ELEM(i, e, list)
+		check_scope(c, &sp, &sp, e, list, list, hard);
+	check_opposites(c, &sp, list, NULL);
+	check_scope_selector(c, &ep, OJSON_AT(v, "spec", "scopeSelector"), hard);
+	if (old != NULL && !same_scopes(list, OJSON_AT(old, "spec", "scopes")))
 		ocheck_invalid(c, &sp, list, "field is immutable");
 }
 
 OCHECK(runtime_class)
 {
 	struct opath hp = opath_child(at, "handler");
-	struct orlop_bytes h = oget_text(v, "handler");
-	const char *wrong = oschema_format_check(OSCHEMA_FMT_DNS1123_LABEL, h.p, h.len);
 
 	(void)old;
-	if (wrong != NULL)
-		ocheck_invalid_text(c, &hp, h, wrong);
+	ocheck_format_text(c, &hp, oget_text(v, "handler"), OSCHEMA_FMT_DNS1123_LABEL);
 }
 
 /* ---- autoscalers ---- */

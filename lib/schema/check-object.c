@@ -47,6 +47,10 @@ void ocheck_workload(struct ocheck *c, const struct opath *at, struct ojson *spe
 
 	if (selector != NULL && empty)
 		ocheck_invalid_at(c, at, spec, "selector", if_empty);
+	if (c->bad_selector) {
+		ocheck_invalid_at(c, at, spec, "selector", "invalid label selector");
+		return;
+	}
 	/* no selector selects nothing, not even the template */
 	check_workload(c, at, spec, selector != NULL && (empty ||
 		       ocheck_selects(selector, OJSON_AT(spec, "template", "metadata", "labels"))));
@@ -494,28 +498,50 @@ OCHECK(secret)
 
 /* ---- nodes, events, reviews ---- */
 
-OCHECK(node)
+/* Upstream finds taints in the metadata, where they once were. */
+static void check_taints(struct ocheck *c, const struct opath *at, struct ojson *taints)
 {
-	static const char *const may[] = { "podCIDR", "podCIDRs", "providerID", "taints", "unschedulable",
-					   "configSource", NULL };
-	struct opath p = opath_child(at, "spec"), tp = opath_child(&p, "taints");
-	struct ojson *spec = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
-	struct ojson *taints = ojson_get(spec, "taints");
+	static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute" };
+	struct opath mp = opath_child(at, "metadata"), tp = opath_child(&mp, "taints");
 
-	if (otext_is(c->w->sub, "status"))
-		return;
 	OJSON_FOREACH_ELEM(i, t, taints) {
-		struct opath ip = opath_index(&tp, i);
+		struct opath ip = opath_index(&tp, i), kp = opath_child(&ip, "key"), vp = opath_child(&ip, "value");
+		struct opath ep = opath_child(&ip, "effect");
 
+		ocheck_format_text(c, &kp, oget_text(t, "key"), OSCHEMA_FMT_QUALIFIED_NAME);
+		ocheck_format_text(c, &vp, oget_text(t, "value"), OSCHEMA_FMT_LABEL_VALUE);
+		if (oget_empty(t, "effect"))
+			ocheck_required(c, &ep, "");
+		else if (!oget_is(t, "effect", effects[0]) && !oget_is(t, "effect", effects[1]) &&
+			 !oget_is(t, "effect", effects[2]))
+			ocheck_not_supported(c, &ep, ojson_get(t, "effect"), effects, 3);
 		for (size_t k = 0; k < i; k++) {
 			struct ojson *o = ojson_index(taints, k);
 
 			if (ojson_equal(ojson_get(o, "key"), ojson_get(t, "key")) &&
 			    ojson_equal(ojson_get(o, "effect"), ojson_get(t, "effect"))) {
-				ocheck_duplicate(c, &ip, t);
+				ocheck_duplicate_why(c, &ip, t, "taints must be unique by key and effect pair");
 				break;
 			}
 		}
+	}
+}
+
+OCHECK(node)
+{
+	static const char *const may[] = { "podCIDR", "podCIDRs", "providerID", "taints", "unschedulable",
+					   "configSource", NULL };
+	struct opath p = opath_child(at, "spec"), cp = opath_child(&p, "podCIDRs");
+	struct ojson *spec = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
+
+	if (otext_is(c->w->sub, "status"))
+		return;
+	check_taints(c, at, ojson_get(spec, "taints"));
+	OJSON_FOREACH_ELEM(i, e, c->update ? NULL : ojson_get(spec, "podCIDRs")) {
+		struct opath ip = opath_index(&cp, i);
+
+		if (oschema_format_check(OSCHEMA_FMT_CIDR, otext(e).p, otext(e).len) != NULL)
+			ocheck_invalid(c, &ip, ojson_get(spec, "podCIDRs"), "must be valid CIDR");
 	}
 	if (!c->update)
 		return;
@@ -594,74 +620,121 @@ OCHECK(access_review)
 
 /* ---- limit ranges ---- */
 
-static void limit_pair(struct ocheck *c, const struct opath *at, struct ojson *item, const char *low, const char *high)
+/* What a message calls a limit: "default request", and "default limit" beside it. */
+static const char *limit_word(const char *key, const char *beside)
 {
-	struct opath lp = opath_child(at, low);
+	if (strcmp(key, "defaultRequest") == 0)
+		return "default request";
+	return strcmp(key, "default") == 0 && strcmp(beside, "defaultRequest") == 0 ? "default limit" : key;
+}
+
+/* @low may not be above @high; said of @said. */
+static void limit_pair(struct ocheck *c, const struct opath *at, struct ojson *item, const char *low, const char *high,
+		       const char *said)
+{
+	struct opath sp = opath_child(at, said);
 
 	OJSON_FOREACH(it, ojson_get(item, low)) {
 		struct ojson *other = ojson_get_n(ojson_get(item, high), it.key, it.key_len);
-		struct opath kp = opath_key(&lp, it.key);
+		struct opath kp = opath_key(&sp, it.key);
 		struct oquantity a, b;
 		char why[300];
 
 		if (!ocheck_quantity(it.value, &a) || !ocheck_quantity(other, &b) || oquantity_cmp(&a, &b) <= 0)
 			continue;
-		if (!strcmp(low, "min") && !strcmp(high, "max"))
-			(void)snprintf(why, sizeof(why), "min value %s is greater than max value %s", ojson_cstr(it.value, ""),
-				       ojson_cstr(other, ""));
-		else if (!strcmp(low, "min"))
-			(void)snprintf(why, sizeof(why), "min value %s is greater than %s value %s", ojson_cstr(it.value, ""),
-				       !strcmp(high, "default") ? "default" : "default request", ojson_cstr(other, ""));
-		else if (!strcmp(high, "max"))
-			(void)snprintf(why, sizeof(why), "%s value %s is greater than max value %s",
-				       !strcmp(low, "default") ? "default" : "default request", ojson_cstr(it.value, ""),
-				       ojson_cstr(other, ""));
+		(void)snprintf(why, sizeof(why), "%s value %s is greater than %s value %s", limit_word(low, high),
+			       ojson_cstr(it.value, ""), limit_word(high, low), ojson_cstr(other, ""));
+		ocheck_invalid(c, &kp, ojson_get_n(ojson_get(item, said), it.key, it.key_len), why);
+	}
+}
+
+static void limit_names(struct ocheck *c, const struct opath *at, struct ojson *item, const char *key, bool containers)
+{
+	struct opath p = opath_child(at, key);
+
+	OJSON_FOREACH(it, ojson_get(item, key)) {
+		struct opath kp = opath_key(&p, it.key);
+		struct orlop_bytes name = { it.key, it.key_len };
+
+		if (containers)
+			ocheck_container_resource(c, &kp, name);
 		else
-			(void)snprintf(why, sizeof(why), "default request value %s is greater than default limit value %s",
-				       ojson_cstr(it.value, ""), ojson_cstr(other, ""));
+			(void)ocheck_resource_name(c, &kp, name);
+	}
+}
+
+static double limit_number(struct ojson *v)
+{
+	struct oquantity q;
+
+	return ocheck_quantity(v, &q) ? (double)oquantity_milli(&q) / 1000 : 0;
+}
+
+static void limit_ratio(struct ocheck *c, const struct opath *at, struct ojson *item)
+{
+	struct opath rp = opath_child(at, "maxLimitRequestRatio");
+
+	OJSON_FOREACH(it, ojson_get(item, "maxLimitRequestRatio")) {
+		struct ojson *least = ojson_get_n(ojson_get(item, "min"), it.key, it.key_len);
+		struct ojson *most = ojson_get_n(ojson_get(item, "max"), it.key, it.key_len);
+		struct opath kp = opath_key(&rp, it.key);
+		double ratio = limit_number(it.value), room = limit_number(least);
+		char why[200];
+
+		(void)snprintf(why, sizeof(why), "ratio %s is less than 1", ojson_cstr(it.value, ""));
+		if (ratio < 1)
+			ocheck_invalid(c, &kp, it.value, why);
+		if (least == NULL || most == NULL || room == 0 || ratio <= limit_number(most) / room)
+			continue;
+		(void)snprintf(why, sizeof(why), "ratio %s is greater than max/min = %f", ojson_cstr(it.value, ""),
+			       limit_number(most) / room);
 		ocheck_invalid(c, &kp, it.value, why);
 	}
+}
+
+static void limit_type(struct ocheck *c, const struct opath *at, struct orlop_bytes type)
+{
+	uint32_t before = c->found;
+
+	ocheck_format_text(c, at, type, OSCHEMA_FMT_QUALIFIED_NAME);
+	if (c->found == before && memchr(type.p, '/', type.len) == NULL && !otext_is(type, "Pod") &&
+	    !otext_is(type, "Container") && !otext_is(type, "PersistentVolumeClaim"))
+		ocheck_invalid_text(c, at, type, "must be a standard limit type or fully qualified");
 }
 
 /* As upstream's ValidateLimitRange. */
 OCHECK(limit_range)
 {
+	static const char *const keys[] = { "max", "min", "maxLimitRequestRatio", "default", "defaultRequest" };
+	static const char *const pairs[][3] = {
+		{ "min", "max", "min" }, { "min", "defaultRequest", "defaultRequest" }, { "defaultRequest", "max", "defaultRequest" },
+		{ "defaultRequest", "default", "defaultRequest" }, { "min", "default", "default" }, { "default", "max", "default" },
+	};
 	struct opath sp = opath_child(at, "spec"), limits = opath_child(&sp, "limits");
+	struct ojson *list = OJSON_AT(v, "spec", "limits");
 
 	(void)old;
-	OJSON_FOREACH_ELEM(i, item, OJSON_AT(v, "spec", "limits")) {
+	OJSON_FOREACH_ELEM(i, item, list) {
 		struct opath ip = opath_index(&limits, i), tp = opath_child(&ip, "type");
 		struct orlop_bytes type = oget_text(item, "type");
-		struct opath rp = opath_child(&ip, "maxLimitRequestRatio");
-		struct oquantity one, q;
+		bool pod = otext_is(type, "Pod"), twice = false;
 
-		for (size_t k = 0; k < i; k++) {
-			if (oget_is(ojson_index(OJSON_AT(v, "spec", "limits"), k), "type", ojson_get_cstr(item, "type", "")))
-				ocheck_duplicate(c, &tp, ojson_get(item, "type"));
-		}
-		if (otext_is(type, "Pod")) {
-			if (oget_len(item, "default"))
-				ocheck_forbidden_at(c, &ip, "default", "may not be specified when `type` is 'Pod'");
-			if (oget_len(item, "defaultRequest"))
-				ocheck_forbidden_at(c, &ip, "defaultRequest", "may not be specified when `type` is 'Pod'");
-		}
+		limit_type(c, &tp, type);
+		for (size_t k = 0; k < i; k++)
+			twice = twice || oget_is(ojson_index(list, k), "type", ojson_get_cstr(item, "type", ""));
+		if (twice)
+			ocheck_duplicate_text(c, &tp, ojson_get_cstr(item, "type", ""));
+		for (size_t k = 0; k < (pod ? 3 : 5); k++)
+			limit_names(c, &ip, item, keys[k], pod || otext_is(type, "Container"));
+		for (size_t k = 3; k < 5 && pod; k++)
+			if (oget_len(item, keys[k]))
+				ocheck_forbidden_at(c, &ip, keys[k], "may not be specified when `type` is 'Pod'");
 		if (otext_is(type, "PersistentVolumeClaim") && !ojson_has(ojson_get(item, "min"), "storage") &&
 		    !ojson_has(ojson_get(item, "max"), "storage"))
-			ocheck_required(c, &ip, "either minimum or maximum storage value is required, but neither was provided");
-		limit_pair(c, &ip, item, "min", "max");
-		limit_pair(c, &ip, item, "min", "defaultRequest");
-		limit_pair(c, &ip, item, "defaultRequest", "max");
-		limit_pair(c, &ip, item, "defaultRequest", "default");
-		limit_pair(c, &ip, item, "min", "default");
-		limit_pair(c, &ip, item, "default", "max");
-		oquantity_from_i64(&one, 1, OQUANTITY_DECIMAL);
-		OJSON_FOREACH(it, ojson_get(item, "maxLimitRequestRatio")) {
-			struct opath kp = opath_key(&rp, it.key);
-			char why[200];
-
-			(void)snprintf(why, sizeof(why), "ratio %s is less than 1", ojson_cstr(it.value, ""));
-			if (ocheck_quantity(it.value, &q) && oquantity_cmp(&q, &one) < 0)
-				ocheck_invalid(c, &kp, it.value, why);
-		}
+			ocheck_required_at(c, &ip, "limits", "either minimum or maximum storage value is required, but neither was provided");
+		for (size_t k = 0; k < sizeof(pairs) / sizeof(pairs[0]); k++)
+			if (!pod || k == 0)
+				limit_pair(c, &ip, item, pairs[k][0], pairs[k][1], pairs[k][2]);
+		limit_ratio(c, &ip, item);
 	}
 }

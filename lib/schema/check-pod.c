@@ -25,6 +25,14 @@ static struct ojson *find_named(struct ojson *list, struct orlop_bytes name)
 
 /* ---- volumes ---- */
 
+/* In the order in which upstream looks: the first that is there is the volume's. */
+static const char *const volume_types[] = {
+	"emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs",
+	"flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "flexVolume", "configMap",
+	"azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO",
+	"csi", "ephemeral", "image",
+};
+
 OCHECK(volume)
 {
 	struct ojson *cm = ojson_get(v, "configMap");
@@ -32,12 +40,10 @@ OCHECK(volume)
 	size_t n = 0;
 
 	(void)old;
-	OJSON_FOREACH(it, v) {
-		if (ostr_is(it.key, it.key_len, "name"))
-			continue;
-		if (++n == 2)
-			ocheck_forbidden_at(c, at, it.key, "may not specify more than 1 volume type");
-	}
+	for (size_t i = 0; i < sizeof(volume_types) / sizeof(volume_types[0]); i++)
+		if (ojson_has(v, volume_types[i]) && n++ > 0)
+			ocheck_forbidden_at(c, at, strcmp(volume_types[i], "downwardAPI") == 0 ? "downwarAPI" : volume_types[i],
+					    "may not specify more than 1 volume type");
 	if (n == 0)
 		ocheck_required(c, at, "must specify a volume type");
 	if (cm != NULL && oget_empty(cm, "name"))
@@ -114,8 +120,6 @@ OCHECK(toleration)
 	static const char *const operators[] = { "Equal", "Exists" };
 	struct orlop_bytes op = oget_text(v, "operator"), value = oget_text(v, "value");
 	struct opath p = opath_child(at, "operator");
-	const char *why;
-
 	(void)old;
 	if (oget_empty(v, "key") && !otext_is(op, "Exists"))
 		ocheck_invalid_text(c, &p, op, "operator must be Exists when `key` is empty, which "
@@ -123,9 +127,7 @@ OCHECK(toleration)
 	if (ojson_has(v, "tolerationSeconds") && !oget_is(v, "effect", "NoExecute"))
 		ocheck_invalid_at(c, at, v, "effect", "effect must be 'NoExecute' when `tolerationSeconds` is set");
 	if (op.len == 0 || otext_is(op, "Equal")) {
-		why = oschema_format_check(OSCHEMA_FMT_LABEL_VALUE, value.p, value.len);
-		if (why != NULL)
-			ocheck_invalid_text(c, &p, value, why);
+		ocheck_format_text(c, &p, value, OSCHEMA_FMT_LABEL_VALUE);
 	} else if (otext_is(op, "Exists")) {
 		if (value.len > 0)
 			ocheck_invalid(c, &p, v, "value must be empty when `operator` is 'Exists'");
@@ -192,7 +194,7 @@ static void check_unique_names(struct ocheck *c, const struct opath *at, struct 
 static void check_mounts(struct ocheck *c, const struct opath *at, struct ojson *container, struct ojson *volumes)
 {
 	struct ojson *mounts = ojson_get(container, "volumeMounts");
-	struct opath mp = opath_child(at, "volumeMounts");
+	struct opath mp = opath_child(at, "volumeMounts"), sp = opath_child(&mp, "subPath"), ep = opath_child(&mp, "subPathExpr");
 
 	OJSON_FOREACH_ELEM(i, m, mounts) {
 		struct opath p = opath_index(&mp, i), np = opath_child(&p, "name");
@@ -207,11 +209,14 @@ static void check_mounts(struct ocheck *c, const struct opath *at, struct ojson 
 				ocheck_invalid_at(c, &p, m, "mountPath", "must be unique");
 				break;
 			}
+		/* of these upstream does not say which mount it is */
+		ocheck_format(c, &sp, ojson_get(m, "subPath"), OSCHEMA_FMT_LOCAL_PATH);
 		if (!oget_empty(m, "subPath") && !oget_empty(m, "subPathExpr"))
 			ocheck_invalid_at(c, &p, m, "subPathExpr", "subPathExpr and subPath are mutually exclusive");
+		ocheck_format(c, &ep, ojson_get(m, "subPathExpr"), OSCHEMA_FMT_LOCAL_PATH);
 		if (oget_is(m, "mountPropagation", "Bidirectional") &&
 		    !oget_bool(ojson_get(container, "securityContext"), "privileged"))
-			ocheck_forbidden_at(c, &p, "mountPropagation", "Bidirectional mount propagation is available "
+			ocheck_forbidden_at(c, &mp, "mountPropagation", "Bidirectional mount propagation is available "
 					    "only to privileged containers");
 		if (ojson_has(m, "recursiveReadOnly") && !oget_is(m, "recursiveReadOnly", "Disabled") &&
 		    !oget_bool(m, "readOnly"))

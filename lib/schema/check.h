@@ -19,6 +19,7 @@ struct ocheck {
 	uint32_t	found;
 	bool		update;
 	bool		in_pod;		/* the object is a Pod, not something with a template */
+	bool		bad_selector;	/* spec.selector is no selector: upstream does not look at the template then */
 };
 
 typedef void (*ocheck_fn)(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old);
@@ -29,6 +30,7 @@ void ocheck_forbidden(struct ocheck *c, const struct opath *at, const char *deta
 void ocheck_invalid(struct ocheck *c, const struct opath *at, const struct ojson *v, const char *detail);
 void ocheck_invalid_text(struct ocheck *c, const struct opath *at, struct orlop_bytes v, const char *detail);
 void ocheck_duplicate(struct ocheck *c, const struct opath *at, const struct ojson *v);
+void ocheck_duplicate_why(struct ocheck *c, const struct opath *at, const struct ojson *v, const char *detail);
 void ocheck_duplicate_text(struct ocheck *c, const struct opath *at, const char *text);
 void ocheck_not_found(struct ocheck *c, const struct opath *at, const struct ojson *v);
 void ocheck_not_supported(struct ocheck *c, const struct opath *at, const struct ojson *v,
@@ -45,6 +47,7 @@ void ocheck_invalid_at(struct ocheck *c, const struct opath *at, struct ojson *o
 
 /* Reports if @v, a string, does not have the format. Absent: nothing. */
 void ocheck_format(struct ocheck *c, const struct opath *at, const struct ojson *v, unsigned int fmt);
+void ocheck_format_text(struct ocheck *c, const struct opath *at, struct orlop_bytes v, unsigned int fmt);
 
 /* Parts that several checks use (check-common.c). */
 void ocheck_labels(struct ocheck *c, const struct opath *at, struct ojson *labels);
@@ -55,6 +58,12 @@ bool ocheck_selects(struct ojson *selector, struct ojson *labels);	/* LabelSelec
 /* Parts of workloads (check-object.c): selector and template of @spec; an integer ≥ 0 or a percentage, of 100. */
 void ocheck_workload(struct ocheck *c, const struct opath *at, struct ojson *spec, const char *if_empty);
 int64_t ocheck_int_or_percent(struct ocheck *c, const struct opath *at, struct ojson *v);
+
+/* The name of a resource, of one of a container's, of one that a quota counts (check-resource.c). */
+bool ocheck_resource_name(struct ocheck *c, const struct opath *at, struct orlop_bytes name);
+void ocheck_container_resource(struct ocheck *c, const struct opath *at, struct orlop_bytes name);
+void ocheck_quota_resource(struct ocheck *c, const struct opath *at, struct orlop_bytes name);
+bool ocheck_is_quota_resource(struct orlop_bytes name);
 
 /* Are two structs equal but for the members named in @skip (NULL-terminated)? */
 bool ocheck_equal_but(const struct ojson *a, const struct ojson *b, const char *const *skip);

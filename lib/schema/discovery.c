@@ -9,10 +9,21 @@ static const char *const verb_names[] = {
 	"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"
 };
 
-static void put_verbs(struct obuf *out, unsigned int verbs)
+/* Of a CustomResourceDefinition: its rows have no type. Upstream lists these verbs and parts in an order of their own. */
+static bool is_custom(const struct oschema_resource *r)
+{
+	return r->type == 0;
+}
+
+static void put_verbs(struct obuf *out, const struct oschema_resource *r, unsigned int verbs)
 {
 	bool first = true;
 
+	if (is_custom(r) && verbs == 0xff) {
+		obuf_puts(out, "\"verbs\":[\"delete\",\"deletecollection\",\"get\",\"list\",\"patch\",\"create\","
+			  "\"update\",\"watch\"]");
+		return;
+	}
 	obuf_puts(out, "\"verbs\":[");
 	for (unsigned int i = 0; i < 8; i++) {
 		if ((verbs & 1u << i) == 0)
@@ -46,7 +57,7 @@ static bool in_group(const struct oschema *s, const struct oschema_resource *r, 
 static const struct oschema_sub *sub_in_order(const struct oschema *s, const struct oschema_resource *r,
 					      unsigned int i)
 {
-	for (unsigned int k = 0; k < r->n_subs; k++) {
+	for (unsigned int k = 0; k < r->n_subs && !is_custom(r); k++) {
 		const struct oschema_sub *x = &s->subs[r->subs + k];
 		unsigned int before = 0;
 
@@ -55,7 +66,7 @@ static const struct oschema_sub *sub_in_order(const struct oschema *s, const str
 		if (before == i)
 			return x;
 	}
-	return &s->subs[r->subs];
+	return &s->subs[r->subs + (is_custom(r) ? i : 0)];
 }
 
 static bool sub_is_foreign(const struct oschema *s, const struct oschema_resource *r,
@@ -144,7 +155,7 @@ static void put_resource(const struct oschema *s, const struct oschema_resource 
 
 	obuf_printf(out, "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\",", plural,
 		    oschema_str(s, r->singular), namespaced, oschema_str(s, r->kind));
-	put_verbs(out, r->verbs);
+	put_verbs(out, r, r->verbs);
 	put_strs(s, out, "shortNames", r->shorts, r->n_short);
 	put_strs(s, out, "categories", r->categories, r->n_categories);
 	if (r->hash[0] != '\0')
@@ -159,7 +170,7 @@ static void put_resource(const struct oschema *s, const struct oschema_resource 
 			obuf_printf(out, "\"group\":\"%s\",\"version\":\"%s\",", oschema_str(s, sub->group),
 				    oschema_str(s, sub->version));
 		obuf_printf(out, "\"kind\":\"%s\",", oschema_str(s, sub->kind));
-		put_verbs(out, sub->verbs);
+		put_verbs(out, r, sub->verbs);
 		obuf_putc(out, '}');
 	}
 }
@@ -189,7 +200,7 @@ static void put_discovered(const struct oschema *s, const struct oschema_resourc
 		    "\"scope\":\"%s\",\"singularResource\":\"%s\",", oschema_str(s, r->plural),
 		    oschema_str(s, r->kind), (r->flags & OSCHEMA_S_NAMESPACED) != 0 ? "Namespaced" : "Cluster",
 		    oschema_str(s, r->singular));
-	put_verbs(out, r->verbs);
+	put_verbs(out, r, r->verbs);
 	put_strs(s, out, "shortNames", r->shorts, r->n_short);
 	put_strs(s, out, "categories", r->categories, r->n_categories);
 	for (unsigned int i = 0; i < r->n_subs; i++) {
@@ -201,7 +212,7 @@ static void put_discovered(const struct oschema *s, const struct oschema_resourc
 			    "\"kind\":\"%s\"},", oschema_str(s, sub->name),
 			    foreign ? oschema_str(s, sub->group) : "", foreign ? oschema_str(s, sub->version) : "",
 			    oschema_str(s, sub->kind));
-		put_verbs(out, sub->verbs);
+		put_verbs(out, r, sub->verbs);
 		obuf_puts(out, i + 1u == r->n_subs ? "}]" : "}");
 	}
 	obuf_putc(out, '}');

@@ -93,6 +93,15 @@ void ocheck_duplicate(struct ocheck *c, const struct opath *at, const struct ojs
 	report(c, at, "FieldValueDuplicate", &b);
 }
 
+void ocheck_duplicate_why(struct ocheck *c, const struct opath *at, const struct ojson *v, const char *detail)
+{
+	struct obuf b = OBUF_INIT;
+
+	put_value(&b, "Duplicate value", v);
+	put_detail(&b, detail);
+	report(c, at, "FieldValueDuplicate", &b);
+}
+
 void ocheck_duplicate_text(struct ocheck *c, const struct opath *at, const char *text)
 {
 	struct obuf b = OBUF_INIT;
@@ -164,14 +173,17 @@ void ocheck_invalid_at(struct ocheck *c, const struct opath *at, struct ojson *o
 
 void ocheck_format(struct ocheck *c, const struct opath *at, const struct ojson *v, unsigned int fmt)
 {
-	struct orlop_bytes t = otext(v);
-	const char *why;
+	if (ojson_is(v, OJSON_STRING))
+		ocheck_format_text(c, at, otext(v), fmt);
+}
 
-	if (!ojson_is(v, OJSON_STRING))
-		return;
-	why = oschema_format_check(fmt, t.p, t.len);
-	if (why != NULL)
-		ocheck_invalid(c, at, v, why);
+void ocheck_format_text(struct ocheck *c, const struct opath *at, struct orlop_bytes v, unsigned int fmt)
+{
+	const char *whys[OSCHEMA_FORMAT_WHYS];
+	size_t n = oschema_format_whys(fmt, v.p, v.len, whys);
+
+	for (size_t i = 0; i < n; i++)
+		ocheck_invalid_text(c, at, v, whys[i]);
 }
 
 bool ocheck_equal_but(const struct ojson *a, const struct ojson *b, const char *const *skip)

@@ -75,100 +75,103 @@ static bool qualified_part(const char *p, size_t n)
 	return n > 0 && alnum(p[0]) && alnum(p[n - 1]);
 }
 
-static const char *check_label(const char *p, size_t n)
+/* What is wrong with a text: upstream tells of everything at once, most formats have one thing only. */
+struct wrong {
+	const char	**v;
+	size_t		n;
+};
+
+static void add(struct wrong *w, bool is, const char *why)
 {
-	return n > 63 ? "must be no more than 63 characters" : dns_label(p, n) ? NULL : LABEL_MSG;
+	if (is && w->n < OSCHEMA_FORMAT_WHYS)
+		w->v[w->n++] = why;
 }
 
-static const char *check_subdomain(const char *p, size_t n)
+static void check_label(struct wrong *w, const char *p, size_t n)
 {
-	return n > 253 ? "must be no more than 253 characters" : dns_subdomain(p, n) ? NULL : SUBDOMAIN_MSG;
+	add(w, n > 63, "must be no more than 63 characters");
+	add(w, !dns_label(p, n), LABEL_MSG);
 }
 
-static const char *check_label1035(const char *p, size_t n)
+static void check_subdomain(struct wrong *w, const char *p, size_t n)
 {
-	if (n > 63)
-		return "must be no more than 63 characters";
-	return dns_label(p, n) && p[0] >= 'a' ? NULL : LABEL1035_MSG;
+	add(w, n > 253, "must be no more than 253 characters");
+	add(w, !dns_subdomain(p, n), SUBDOMAIN_MSG);
 }
 
-static const char *check_qualified(const char *p, size_t n)
+static void check_label1035(struct wrong *w, const char *p, size_t n)
+{
+	add(w, n > 63, "must be no more than 63 characters");
+	add(w, !dns_label(p, n) || p[0] < 'a', LABEL1035_MSG);
+}
+
+static void check_qualified(struct wrong *w, const char *p, size_t n)
 {
 	const char *slash = memchr(p, '/', n);
 
 	if (slash != NULL) {
 		size_t len = (size_t)(slash - p);
 
-		if (memchr(slash + 1, '/', n - len - 1) != NULL)
-			return "a qualified name " QUALIFIED_MSG
-			       " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
-		if (len == 0)
-			return "prefix part must be non-empty";
-		if (len > 253)
-			return "prefix part must be no more than 253 characters";
-		if (!dns_subdomain(p, len))
-			return "prefix part " SUBDOMAIN_MSG;
+		if (memchr(slash + 1, '/', n - len - 1) != NULL) {
+			add(w, true, "a qualified name " QUALIFIED_MSG
+			    " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
+			return;
+		}
+		add(w, len == 0, "prefix part must be non-empty");
+		add(w, len > 253, "prefix part must be no more than 253 characters");
+		add(w, len > 0 && !dns_subdomain(p, len), "prefix part " SUBDOMAIN_MSG);
 		p = slash + 1;
 		n -= len + 1;
 	}
-	if (n == 0)
-		return "name part must be non-empty";
-	if (n > 63)
-		return "name part must be no more than 63 characters";
-	return qualified_part(p, n) ? NULL : "name part " QUALIFIED_MSG;
+	add(w, n == 0, "name part must be non-empty");
+	add(w, n > 63, "name part must be no more than 63 characters");
+	add(w, !qualified_part(p, n), "name part " QUALIFIED_MSG);
 }
 
-static const char *check_label_value(const char *p, size_t n)
+static void check_label_value(struct wrong *w, const char *p, size_t n)
 {
-	if (n > 63)
-		return "must be no more than 63 characters";
-	return n == 0 || qualified_part(p, n) ? NULL : LABEL_VALUE_MSG;
+	add(w, n > 63, "must be no more than 63 characters");
+	add(w, n > 0 && !qualified_part(p, n), LABEL_VALUE_MSG);
 }
 
-static const char *check_port_name(const char *p, size_t n)
+static void check_port_name(struct wrong *w, const char *p, size_t n)
 {
-	bool letter = false;
+	bool letter = false, odd = n == 0, twice = false;
 
-	if (n > 15)
-		return "must be no more than 15 characters";
 	for (size_t i = 0; i < n; i++) {
-		if (!lower_alnum(p[i]) && p[i] != '-')
-			return "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)";
+		odd = odd || (!lower_alnum(p[i]) && p[i] != '-');
 		letter = letter || (p[i] >= 'a' && p[i] <= 'z');
+		twice = twice || (i > 0 && p[i] == '-' && p[i - 1] == '-');
 	}
-	if (!letter)
-		return "must contain at least one letter (a-z)";
-	for (size_t i = 1; i < n; i++)
-		if (p[i] == '-' && p[i - 1] == '-')
-			return "must not contain consecutive hyphens";
-	return p[0] == '-' || p[n - 1] == '-' ? "must not begin or end with a hyphen" : NULL;
+	add(w, n > 15, "must be no more than 15 characters");
+	add(w, odd, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
+	add(w, !letter, "must contain at least one letter (a-z)");
+	add(w, twice, "must not contain consecutive hyphens");
+	add(w, n > 0 && (p[0] == '-' || p[n - 1] == '-'), "must not begin or end with a hyphen");
 }
 
-static const char *check_config_key(const char *p, size_t n)
+static void check_config_key(struct wrong *w, const char *p, size_t n)
 {
-	if (n > 253)
-		return "must be no more than 253 characters";
+	bool odd = n == 0;
+
 	for (size_t i = 0; i < n; i++)
-		if (!alnum(p[i]) && p[i] != '-' && p[i] != '_' && p[i] != '.')
-			return CONFIG_KEY_MSG;
-	if (n == 0)
-		return CONFIG_KEY_MSG;
-	if (ostr_is(p, n, "."))
-		return "must not be '.'";
-	if (ostr_is(p, n, ".."))
-		return "must not be '..'";
-	return ostr_starts(p, n, "..") ? "must not start with '..'" : NULL;
+		odd = odd || (!alnum(p[i]) && p[i] != '-' && p[i] != '_' && p[i] != '.');
+	add(w, n > 253, "must be no more than 253 characters");
+	add(w, odd, CONFIG_KEY_MSG);
+	if (ostr_is(p, n, ".") || ostr_is(p, n, ".."))
+		add(w, true, n == 1 ? "must not be '.'" : "must not be '..'");
+	else
+		add(w, ostr_starts(p, n, ".."), "must not start with '..'");
 }
 
-static const char *check_path_segment(const char *p, size_t n)
+static void check_path_segment(struct wrong *w, const char *p, size_t n)
 {
-	if (ostr_is(p, n, "."))
-		return "may not be '.'";
-	if (ostr_is(p, n, ".."))
-		return "may not be '..'";
-	if (memchr(p, '/', n) != NULL)
-		return "may not contain '/'";
-	return memchr(p, '%', n) != NULL ? "may not contain '%'" : NULL;
+	if (ostr_is(p, n, ".") || ostr_is(p, n, "..")) {
+		add(w, true, n == 1 ? "may not be '.'" : "may not be '..'");
+		return;
+	}
+	add(w, memchr(p, '/', n) != NULL, "may not contain '/'");
+	add(w, memchr(p, '%', n) != NULL, "may not contain '%'");
 }
 
 /* 4 or 6 with the address in @ret, or 0. */
@@ -280,66 +283,96 @@ static bool has_backstep(const char *p, size_t n)
 	return false;
 }
 
-static const char *check_local_path(const char *p, size_t n)
+static void check_local_path(struct wrong *w, const char *p, size_t n)
 {
-	if (n > 0 && p[0] == '/')
-		return "must be a relative path";
-	return has_backstep(p, n) ? "must not contain '..'" : NULL;
+	add(w, n > 0 && p[0] == '/', "must be a relative path");
+	add(w, has_backstep(p, n), "must not contain '..'");
+}
+
+size_t oschema_format_whys(unsigned int fmt, const char *p, size_t n, const char *ret[OSCHEMA_FORMAT_WHYS])
+{
+	struct wrong w = { ret, 0 };
+	const char *one = NULL;
+
+	switch (fmt) {
+	case OSCHEMA_FMT_DNS1123_LABEL:
+		check_label(&w, p, n);
+		break;
+	case OSCHEMA_FMT_DNS1123_SUBDOMAIN:
+	case OSCHEMA_FMT_CSI_DRIVER:
+		check_subdomain(&w, p, n);
+		break;
+	case OSCHEMA_FMT_DNS1035_LABEL:
+		check_label1035(&w, p, n);
+		break;
+	case OSCHEMA_FMT_QUALIFIED_NAME:
+		check_qualified(&w, p, n);
+		break;
+	case OSCHEMA_FMT_LABEL_VALUE:
+		check_label_value(&w, p, n);
+		break;
+	case OSCHEMA_FMT_PORT_NAME:
+	case OSCHEMA_FMT_PORT:
+		check_port_name(&w, p, n);
+		break;
+	case OSCHEMA_FMT_CONFIG_KEY:
+		check_config_key(&w, p, n);
+		break;
+	case OSCHEMA_FMT_PATH_SEGMENT:
+		check_path_segment(&w, p, n);
+		break;
+	case OSCHEMA_FMT_IP:
+		one = check_ip(p, n);
+		break;
+	case OSCHEMA_FMT_ENDPOINT_IP:
+		one = check_endpoint_ip(p, n);
+		break;
+	case OSCHEMA_FMT_CIDR:
+		one = check_cidr(p, n);
+		break;
+	case OSCHEMA_FMT_ENV_NAME:
+		one = check_env_name(p, n);
+		break;
+	case OSCHEMA_FMT_HEADER_NAME:
+		one = check_header_name(p, n);
+		break;
+	case OSCHEMA_FMT_SYSCTL:
+		one = check_sysctl(p, n);
+		break;
+	case OSCHEMA_FMT_LOCAL_PATH:
+		check_local_path(&w, p, n);
+		break;
+	case OSCHEMA_FMT_NO_BACKSTEPS:
+		one = has_backstep(p, n) ? "must not contain '..'" : NULL;
+		break;
+	default:
+		break;
+	}
+	add(&w, one != NULL, one);
+	return w.n;
 }
 
 const char *oschema_format_check(unsigned int fmt, const char *p, size_t n)
 {
-	switch (fmt) {
-	case OSCHEMA_FMT_DNS1123_LABEL:
-		return check_label(p, n);
-	case OSCHEMA_FMT_DNS1123_SUBDOMAIN:
-	case OSCHEMA_FMT_CSI_DRIVER:
-		return check_subdomain(p, n);
-	case OSCHEMA_FMT_DNS1035_LABEL:
-		return check_label1035(p, n);
-	case OSCHEMA_FMT_QUALIFIED_NAME:
-		return check_qualified(p, n);
-	case OSCHEMA_FMT_LABEL_VALUE:
-		return check_label_value(p, n);
-	case OSCHEMA_FMT_PORT_NAME:
-		return check_port_name(p, n);
-	case OSCHEMA_FMT_CONFIG_KEY:
-		return check_config_key(p, n);
-	case OSCHEMA_FMT_PATH_SEGMENT:
-		return check_path_segment(p, n);
-	case OSCHEMA_FMT_IP:
-		return check_ip(p, n);
-	case OSCHEMA_FMT_ENDPOINT_IP:
-		return check_endpoint_ip(p, n);
-	case OSCHEMA_FMT_CIDR:
-		return check_cidr(p, n);
-	case OSCHEMA_FMT_ENV_NAME:
-		return check_env_name(p, n);
-	case OSCHEMA_FMT_HEADER_NAME:
-		return check_header_name(p, n);
-	case OSCHEMA_FMT_SYSCTL:
-		return check_sysctl(p, n);
-	case OSCHEMA_FMT_PORT:
-		return check_port_name(p, n);
-	case OSCHEMA_FMT_LOCAL_PATH:
-		return check_local_path(p, n);
-	case OSCHEMA_FMT_NO_BACKSTEPS:
-		return has_backstep(p, n) ? "must not contain '..'" : NULL;
-	default:
-		return NULL;
-	}
+	const char *whys[OSCHEMA_FORMAT_WHYS];
+
+	return oschema_format_whys(fmt, p, n, whys) > 0 ? whys[0] : NULL;
 }
 
-const char *oschema_format_check_prefix(unsigned int fmt, const char *p, size_t n)
+size_t oschema_format_whys_prefix(unsigned int fmt, const char *p, size_t n, const char *ret[OSCHEMA_FORMAT_WHYS])
 {
+	struct wrong w = { ret, 0 };
 	char text[256];
 
-	if (fmt == OSCHEMA_FMT_PATH_SEGMENT)
-		return memchr(p, '/', n) != NULL || memchr(p, '%', n) != NULL ? check_path_segment(p, n) : NULL;
+	if (fmt == OSCHEMA_FMT_PATH_SEGMENT) {
+		add(&w, memchr(p, '/', n) != NULL, "may not contain '/'");
+		add(&w, memchr(p, '%', n) != NULL, "may not contain '%'");
+		return w.n;
+	}
 	/* what follows a trailing "-" will be a letter or a digit */
 	if (n == 0 || p[n - 1] != '-' || n >= sizeof(text))
-		return oschema_format_check(fmt, p, n);
+		return oschema_format_whys(fmt, p, n, ret);
 	memcpy(text, p, n);
 	text[n - 1] = 'a';
-	return oschema_format_check(fmt, text, n);
+	return oschema_format_whys(fmt, text, n, ret);
 }

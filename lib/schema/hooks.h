@@ -25,14 +25,14 @@
 	X(security_context) X(localhost_profile) X(resources) X(toleration) X(topology_spread) \
 	X(node_requirement) \
 	/* shared: check-common.c */ \
-	X(labels) X(label_requirement) X(taint) \
+	X(labels) X(label_requirement) \
 	/* whole objects: check-object.c */ \
 	X(service) X(endpoint_subset) X(endpoint_slice) X(config_map) X(secret) X(namespace) \
 	X(node) X(event) X(deployment) X(replicaset) X(replication_controller) \
 	X(binding) X(access_review) X(disruption_budget) X(limit_range) \
 	/* check-kinds.c */ \
 	X(stateful_set) X(daemon_set) X(job) X(cron_job) X(persistent_volume) X(persistent_volume_claim) \
-	X(ingress) X(ingress_backend) X(network_policy_peer) X(priority_class) X(resource_quota) X(runtime_class) X(autoscaler) \
+	X(ingress) X(ingress_backend) X(network_policy_peer) X(priority_class) X(resource_quota) X(runtime_class) X(lifecycle_modes) X(autoscaler) \
 	/* check-webhook.c */ \
 	X(webhook) \
 	/* check-device.c */ \

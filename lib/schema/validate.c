@@ -93,6 +93,12 @@ static bool apply_rule(struct ocheck *c, const struct opath *at, const struct os
 			       (long long)r->hi);
 		if (number && (n < r->lo || n > r->hi))
 			ocheck_invalid(c, at, v, text);
+		OJSON_FOREACH_ELEM(i, e, ojson_is(v, OJSON_ARRAY) ? v : NULL) {
+			struct opath p = opath_index(at, i);
+
+			if (ojson_i64(e, r->lo) < r->lo || ojson_i64(e, r->lo) > r->hi)
+				ocheck_invalid(c, &p, e, text);
+		}
 		break;
 	case OSCHEMA_R_MIN:
 		(void)snprintf(text, sizeof(text), "must be greater than or equal to %lld", (long long)r->lo);
@@ -109,11 +115,9 @@ static bool apply_rule(struct ocheck *c, const struct opath *at, const struct os
 		break;
 	case OSCHEMA_R_KEYFORMAT:
 		OJSON_FOREACH(it, v) {
-			const char *why = oschema_format_check((unsigned int)r->lo, it.key, it.key_len);
 			struct opath p = opath_key(at, it.key);
 
-			if (why != NULL)
-				ocheck_invalid_text(c, &p, (struct orlop_bytes){ it.key, it.key_len }, why);
+			ocheck_format_text(c, &p, (struct orlop_bytes){ it.key, it.key_len }, (unsigned int)r->lo);
 		}
 		break;
 	case OSCHEMA_R_MAXLEN:
@@ -205,6 +209,8 @@ static void walk_field(struct ocheck *c, const struct opath *at, const struct os
 	struct opath p = opath_child(at, oschema_field_name(c->s, f));
 	bool goes_on = true;
 
+	if (c->bad_selector && at != NULL && at->up == NULL && strcmp(p.name, "template") == 0)
+		return;
 	for (unsigned int i = 0; i < f->n_rules && goes_on; i++)
 		goes_on = apply_rule(c, &p, &c->s->rules[f->rules + i], v, old);
 	if (goes_on && (f->flags & OSCHEMA_F_CLOSED) != 0)

@@ -50,8 +50,12 @@ int oschema_invalid_message(const char *kind, const char *group, const char *nam
  */
 const char *oschema_format_check(unsigned int fmt, const char *p, size_t n);
 
-/* metadata.generateName: as the name rule, with a trailing "-" allowed. NULL if well. */
-const char *oschema_format_check_prefix(unsigned int fmt, const char *p, size_t n);
+/* All of them: how many there are. */
+#define OSCHEMA_FORMAT_WHYS 6
+size_t oschema_format_whys(unsigned int fmt, const char *p, size_t n, const char *ret[OSCHEMA_FORMAT_WHYS]);
+
+/* metadata.generateName: as the name rule, with a trailing "-" allowed. */
+size_t oschema_format_whys_prefix(unsigned int fmt, const char *p, size_t n, const char *ret[OSCHEMA_FORMAT_WHYS]);
 
 /*
  * oschema_spec_changed - does this change count for metadata.generation?

@@ -131,7 +131,7 @@ static void test_pod(void)
 	      "{\"name\":\"v\",\"configMap\":{}}],\"tolerations\":[{\"operator\":\"x\"}],\"dnsPolicy\":\"None\""), NULL, "",
 	      "spec.volumes[1].name Duplicate Duplicate value: \"v\"\n"
 	      "spec.volumes[0].hostPath.path Required Required value\n"
-	      "spec.volumes[0].emptyDir Forbidden Forbidden: may not specify more than 1 volume type\n"
+	      "spec.volumes[0].hostPath Forbidden Forbidden: may not specify more than 1 volume type\n"
 	      "spec.volumes[1].configMap.name Required Required value\n"
 	      "spec.restartPolicy NotSupported Unsupported value: \"x\": supported values: \"Always\", \"OnFailure\", \"Never\"\n"
 	      "spec.tolerations[0].operator Invalid Invalid value: \"x\": operator must be Exists when `key` is empty, which means "
@@ -194,7 +194,7 @@ static void test_others(void)
 	      "data[tls.crt] Required Required value\ndata[tls.key] Required Required value\n"
 	      "type Invalid Invalid value: \"kubernetes.io/tls\": field is immutable", "a secret");
 	check("", "nodes", "{\"metadata\":{\"name\":\"n\"},\"spec\":{\"taints\":[{\"key\":\"a\",\"effect\":\"x\"}]}}", NULL, "",
-	      "spec.taints[0].effect NotSupported Unsupported value: \"x\": supported values: \"NoSchedule\", \"PreferNoSchedule\", "
+	      "metadata.taints[0].effect NotSupported Unsupported value: \"x\": supported values: \"NoSchedule\", \"PreferNoSchedule\", "
 	      "\"NoExecute\"", "a taint");
 	check("discovery.k8s.io", "endpointslices", "{" META ",\"addressType\":\"IPv4\",\"endpoints\":[{\"addresses\":[\"::1\"]},"
 	      "{\"addresses\":[\"127.0.0.1\"]}]}", NULL, "",

@@ -80,7 +80,7 @@ static void test_maps(void)
 	fails("retainKeys that is no list", "{'spec':{}}", "{'spec':{'$retainKeys':'x'}}", 400,
 	      "invalid patch format of retainKeys");
 	fails("unknown directive", "{'data':{}}", "{'data':{'$patch':'mangle'}}", 422,
-	      "unknown patch type found: mangle in map");
+	      "unknown patch type: mangle in map: map[$patch:mangle]");
 	fails("no object", "{}", "[]", 400,
 	      "error decoding patch: json: cannot unmarshal array into Go value of type "
 	      "map[string]interface {}");
@@ -122,13 +122,13 @@ static void test_lists(void)
 		C("[{'name':'a','ports':[{'containerPort':53,'protocol':'TCP','name':'dns'},"
 		  "{'containerPort':53,'protocol':'UDP'}]}]"));
 	fails("an element without its key", C("[{'name':'a'}]"), C("[{'image':'1'}]"), 422,
-	      "map does not contain declared merge key: name");
+	      "map: map[image:1] does not contain declared merge key: name");
 	fails("elements of another kind", C("[{'name':'a'}]"), C("['a']"), 422,
 	      "list element types are not identical");
 	fails("merge of lists", C("[{'name':'a'}]"), C("[{'name':'a','$patch':'merge'}]"), 422,
 	      "merging lists cannot yet be specified in the patch");
 	fails("unknown directive in an element", C("[{'name':'a'}]"), C("[{'name':'a','$patch':'x'}]"), 422,
-	      "unknown patch type found: x in map");
+	      "unknown patch type: x in map: map[$patch:x name:a]");
 }
 
 #define F(list) "{'metadata':{'finalizers':" list "}}"

@@ -178,7 +178,7 @@ static const char *place_service(struct reg_shard *sh, struct oarena *arena, con
 			port_name = oarena_strdup(arena, ojson_get_cstr(sp, "name", ""));
 	ojson_unref(service);
 	if (!port_name)
-		return oarena_printf(arena, "service \"%.*s\" has no port %lld", OB(name), (long long)port);
+		return oarena_printf(arena, "no service port %lld found for service \"%.*s\"", (long long)port, OB(name));
 	if (!ek || lookup(sh, ek, ns, name, &ends) || !ends)
 		return oarena_printf(arena, "no endpoints available for service \"%.*s\"", OB(name));
 	OJSON_FOREACH_ELEM(i, sub, ojson_get(ends, "subsets"))

@@ -24,6 +24,7 @@ struct hook_post {
 	struct oarena	arena;
 	struct obuf	body;
 	const char	*url;		/* as messages name it */
+	const char	*addr;		/* where that is */
 	hook_posted_fn	done;
 	void		*arg;
 	size_t		max;
@@ -99,13 +100,22 @@ static void on_data(void *arg, struct ohttp_creq *r, const char *p, size_t len)
 		obuf_append(&a->body, p, len);
 }
 
+/* Go's words for a connection that did not come about; NULL: something else happened. */
+static const char *refused(int err)
+{
+	return err == -ECONNREFUSED ? "connection refused" : err == -EHOSTUNREACH ? "no route to host" :
+	       err == -ENETUNREACH ? "network is unreachable" : NULL;
+}
+
 static void on_end(void *arg, struct ohttp_creq *r, int err, const char *why)
 {
 	struct hook_post *a = arg;
 
 	(void)r;
 	a->creq = NULL;
-	if (err)
+	if (err && refused(err))
+		failed(a, "Post \"%s\": dial tcp %s: connect: %s", a->url, a->addr, refused(err));
+	else if (err)
 		failed(a, "Post \"%s\": %s", a->url, why);
 	else if (a->too_long || obuf_err(&a->body))
 		failed(a, "the answer is longer than %zu bytes", a->max);
@@ -148,12 +158,16 @@ static const char *ask(struct hook_post *a, const struct ojson *cc, const struct
 	if (a->sh->hook_calls > CALLS_MAX)
 		return "too many calls of webhooks are under way";
 	wrong = hook_place(a->sh, &a->arena, cc, &p);
-	if (wrong)
+	if (wrong && !ref)
 		return wrong;
+	a->addr = p.addr;
 	q.target = oarena_printf(&a->arena, "%s?timeout=%llds", p.path, (long long)hq->seconds);
 	a->url = oarena_printf(&a->arena, "https://%s%s", p.host, q.target ? q.target : "");
 	if (ref && a->url)
-		a->url = oarena_printf(&a->arena, "https://%s:%lld%s", p.host, (long long)ojson_get_i64(ref, "port", 443), q.target);
+		a->url = oarena_printf(&a->arena, "https://%s:%lld%s", p.host, (long long)ojson_get_i64(ref, "port", 443),
+				       q.target ? q.target : "");
+	if (wrong)
+		return oarena_printf(&a->arena, "Post \"%s\": %s", a->url ? a->url : "", wrong) ?: wrong;
 	a->client = hook_client_of(a->sh, ojson_get_cstr(cc, "caBundle", ""), &err);
 	if (a->client)
 		a->client->calls++;

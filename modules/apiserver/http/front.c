@@ -499,7 +499,7 @@ static bool verb_is_served(const struct front *f)
 	};
 	const struct oschema_resource *res = f->rt.res;
 	bool namespaced = res->flags & OSCHEMA_S_NAMESPACED;
-	uint8_t verbs = f->rt.sub.len ? f->rt.subres->verbs : res->verbs;
+	uint8_t verbs = !f->rt.sub.len ? res->verbs : f->rt.subres ? f->rt.subres->verbs : 0xff;
 
 	if (namespaced && !f->rt.ns.len && f->rq.verb != REG_LIST && f->rq.verb != REG_WATCH)
 		return false;
@@ -650,6 +650,12 @@ static void on_admitted(void *arg, struct reg_answer *a)
 	}
 }
 
+/* A custom resource has no such part: the registry says so, of the object and with the warnings of its version. */
+static bool no_such_part(const struct front *f)
+{
+	return f->rt.kind && f->rt.sub.len && !f->rt.subres && f->rq.verb != REG_WATCH;
+}
+
 static void serve_resource(struct front *f)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
@@ -666,7 +672,7 @@ static void serve_resource(struct front *f)
 		f->verb = "get";
 	if (connect && !relay && !bytes_is(f->rt.sub, "log"))
 		f->verb = "create";	/* also for the GET of a WebSocket, since 1.35 */
-	if (!f->rt.res || (f->rt.sub.len && !f->rt.subres) || (!connect && f->rt.rest.len) ||
+	if (!f->rt.res || (f->rt.sub.len && !f->rt.subres && !no_such_part(f)) || (!connect && f->rt.rest.len) ||
 	    (f->rt.ns.len && !(f->rt.res->flags & OSCHEMA_S_NAMESPACED))) {	/* who may all in a namespace may nothing of the cluster */
 		/* Who may do nothing learns nothing about what there is. */
 		struct reg_attrs at = { bytes_cstr(f->verb), f->rt.group, f->rt.version, f->rt.resource,

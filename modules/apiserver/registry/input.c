@@ -88,6 +88,13 @@ int write_parse_body(struct reg_op *op, const struct reg_kind *k, struct ojson *
 				    OB(version), k->api_version);
 		goto out;
 	}
+	if (kind.len && !rb_is(kind, k->kind) && k->set) {	/* only its validation knows the kind */
+		struct orlop_bytes name = ojson_get_bytes(ojson_get(in, "metadata"), "name");
+
+		reg_cause(op, "FieldValueInvalid", "kind", "Invalid value: \"%.*s\": must be %s", OB(kind), k->kind);
+		r = reg_invalid_as(op, oarena_printf(&op->arena, "%.*s.%s", OB(kind), k->group), name);
+		goto out;
+	}
 	if (kind.len && !rb_is(kind, k->kind)) {
 		r = reg_bad_request(op, "%.*s in version \"%s\" cannot be handled as a %s: converting (%s.%.*s) to (%s.%s): unknown conversion",
 				    OB(kind), k->version, k->kind, k->version, OB(kind),

@@ -77,14 +77,17 @@ static int token_parse(struct list *l)
 	struct reg_op *op = l->op;
 	struct orlop_bytes tok = op->opt.cont, v, part;
 	char *raw = oarena_alloc(&op->arena, OBASE64_DECODED(tok.len) + 1);
+	struct oscan_error why = { 0 };
+	size_t at = 0;
 	long n = -1;
 	int64_t rv;
 
 	if (raw)
-		n = obase64_decode(memchr(tok.p, '=', tok.len) ? OBASE64_URL : OBASE64_RAWURL, tok.p,
-				   tok.len, raw, NULL);
-	if (n < 0 || oscan_check(raw, (size_t)n, 8, &v, NULL))
-		return reg_bad_request(op, "invalid continue token: continue key is not valid: invalid character");
+		n = obase64_decode(OBASE64_RAWURL, tok.p, tok.len, raw, &at);
+	if (n < 0)
+		return reg_bad_request(op, "invalid continue token: continue key is not valid: illegal base64 data at input byte %zu", at);
+	if (oscan_check(raw, (size_t)n, 8, &v, &why))
+		return reg_bad_request(op, "invalid continue token: continue key is not valid: %s", why.msg);
 	if (!oscan_get(v, "v", &part) || !oscan_string_is_cstr(part, "meta.k8s.io/v1"))
 		return reg_bad_request(op, "invalid continue token: continue key is not valid: server does not recognize this encoded version");
 	if (!oscan_get(v, "rv", &part))

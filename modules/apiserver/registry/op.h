@@ -192,6 +192,8 @@ struct reg_op {
 /* ---- status.c: errors ---- */
 
 int reg_not_found(struct reg_op *op, struct orlop_bytes name);
+/* The same of a part of it that upstream names with it: "deployments/scale". */
+int reg_not_found_part(struct reg_op *op, const char *part, const char *group, struct orlop_bytes name);
 int reg_exists(struct reg_op *op, struct orlop_bytes name);
 int reg_conflict(struct reg_op *op, struct orlop_bytes name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -464,6 +464,10 @@ static int check_verb(struct reg_op *op)
 	if (op->rq.sub.len) {
 		op->sub = oschema_sub_find(op->k->schema, op->k->res, op->rq.sub);
 		if (!op->sub) {
+			if (op->k->set) {
+				(void)custom_admit(op);		/* its warnings */
+				return reg_not_found(op, op->rq.name);
+			}
 			op->det_kind = op->k->plural;
 			return orlop_fail(&op->err, ENOENT, 404, "NotFound",
 					  "the server could not find the requested resource");

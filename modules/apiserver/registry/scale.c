@@ -150,8 +150,8 @@ static int wanted(struct reg_op *op, struct ojson **ret)
 	if (r == 0 && !ojson_is(doc, OJSON_OBJECT))
 		r = reg_bad_request(op, "the object provided is unrecognized (must be of type Scale)");
 	if (r == 0 && ojson_get(doc, "kind") && !ojson_string_is(ojson_get(doc, "kind"), "Scale"))
-		r = reg_bad_request(op, "%s in version \"v1\" cannot be handled as a Scale",
-				    ojson_get_cstr(doc, "kind", ""));
+		r = reg_bad_request(op, "%s in version \"v1\" cannot be handled as a Scale: converting (v1.%s) to (autoscaling.Scale): unknown conversion",
+				    ojson_get_cstr(doc, "kind", ""), ojson_get_cstr(doc, "kind", ""));
 	if (r == 0) {
 		r = oschema_decode(s, t, doc, OSCHEMA_DECODE_DEFAULTS, NULL, ret, &op->err);
 		if (r == -EINVAL) {

@@ -70,6 +70,14 @@ int reg_not_found(struct reg_op *op, struct orlop_bytes name)
 	return fail(op, ENOENT, 404, "NotFound", "%s \"%.*s\" not found", res, OB(name));
 }
 
+int reg_not_found_part(struct reg_op *op, const char *part, const char *group, struct orlop_bytes name)
+{
+	op->det_name = keep(op, name);
+	op->det_group = group;
+	op->det_kind = oarena_printf(&op->arena, "%s/%s", op->k->plural, part);
+	return fail(op, ENOENT, 404, "NotFound", "%s/%s.%s \"%.*s\" not found", op->k->plural, part, group, OB(name));
+}
+
 int reg_exists(struct reg_op *op, struct orlop_bytes name)
 {
 	const char *res = about(op, name);
