@@ -119,8 +119,8 @@ enum resize_state { RESIZE_NONE, RESIZE_DEFERRED, RESIZE_INFEASIBLE, RESIZE_GOIN
 enum sb_state { SB_NONE, SB_MAKING, SB_ATTACHING, SB_READY, SB_GONE };
 enum vol_state { VOL_NONE, VOL_TOKENS, VOL_WRITING, VOL_READY };
 
-/* How far the end of a pod has come. */
-enum td_step { TD_NONE, TD_CNI, TD_STOP, TD_CTRS, TD_REMOVE, TD_FILES, TD_API, TD_DONE };
+/* What the end of a pod consists of: bits. */
+enum td_task { TD_NET = 1, TD_STOP = 2, TD_CTRS = 4, TD_SANDBOX = 8, TD_FILES = 16, TD_API = 32 };
 
 /* A projected service account token. */
 struct token {
@@ -190,13 +190,15 @@ struct pod {
 	bool		preempting;	/* it may when those whose place it takes have ended */
 	bool		rejected;	/* it may not: nothing of it ever was */
 	bool		disruption;	/* the condition DisruptionTarget tells of it */
-	enum td_step	td;
-	bool		td_busy;
-	uint32_t	td_left;
+	uint8_t		td_done;	/* enum td_task */
+	uint8_t		td_busy;
+	uint32_t	td_left;	/* containers being removed */
+	int64_t		td_retry_ns;	/* wall: something failed, not before; 0 */
 	bool		final_sent;
 
 	int64_t		start_ns;
 	struct ojson	*sent;		/* status the API is known to have */
+	int64_t		detail_ns;	/* wall: since then there is something to be told that can wait; 0 */
 	bool		sending;
 	bool		marked;		/* somebody else said that it is not ready */
 	bool		send_again;

@@ -435,7 +435,7 @@ static void pod_sync(struct pod *p)
 		deadline_sync(p);
 	if (p->gone || p->orphan || okube_deleting(p->obj) || (p->fail_reason && !p->finished))
 		p->term = true;
-	if (p->term && !p->finished && !p->gone && !okube_deleting(p->obj) && p->td == TD_DONE)
+	if (p->term && !p->finished && !p->gone && !okube_deleting(p->obj) && (p->td_done & TD_API))
 		p->finished = true;
 	if (p->term) {
 		term_sync(p);

@@ -1,5 +1,8 @@
 /*
  * report.c - telling the API what has become of a pod: only what changed, one patch at a time.
+ *
+ * What nobody waits for (an id, an address before anything runs, that a new generation was seen) goes with the next news
+ * if there is any soon: a pod that begins and ends quickly is told of three times, not six.
  */
 #include "kubelet.h"
 
@@ -9,6 +12,9 @@
 #include <orlop/inline/log.h>
 
 #include "base/ostr.h"
+
+/* As long as upstream may take to notice that a sandbox is there. */
+#define DETAIL_NS	(int64_t)NS_PER_S
 
 static void answered(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
 {
@@ -119,6 +125,64 @@ static bool known(const struct pod *p, const struct ojson *st)
 	return true;
 }
 
+/* Members that may wait for something better to say. */
+static bool is_detail(const char *key, size_t n)
+{
+	static const char *const keys[] = { "observedGeneration", "podIP", "podIPs", "containerID", "imageID", "user" };
+	size_t i;
+
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (ostr_is(key, n, keys[i]))
+			return true;
+	return false;
+}
+
+/* Nothing but details differs. */
+static bool same_news(const struct ojson *a, const struct ojson *b)
+{
+	if (ojson_is(a, OJSON_ARRAY) && ojson_is(b, OJSON_ARRAY)) {
+		if (ojson_count(a) != ojson_count(b))
+			return false;
+		OJSON_FOREACH_ELEM(i, v, a) {
+			if (!same_news(v, ojson_index(b, i)))
+				return false;
+		}
+		return true;
+	}
+	if (!a || !b)
+		return a == b;	/* null takes away what may be there; it says no more than nothing */
+	if (!ojson_is(a, OJSON_OBJECT) || !ojson_is(b, OJSON_OBJECT))
+		return ojson_equal(a, b);
+	if (ojson_string_is(ojson_get(a, "type"), "PodReadyToStartContainers") &&
+	    ojson_string_is(ojson_get(b, "type"), "PodReadyToStartContainers"))
+		return true;
+	OJSON_FOREACH(it, a) {
+		if (!is_detail(it.key, it.key_len) && !same_news(it.value, ojson_get_n(b, it.key, it.key_len)))
+			return false;
+	}
+	OJSON_FOREACH(at, b) {
+		if (!is_detail(at.key, at.key_len) && at.value && !ojson_get_n(a, at.key, at.key_len))
+			return false;
+	}
+	return true;
+}
+
+/* True: @st says nothing that cannot wait a moment. The last status does not wait. */
+static bool can_wait(struct pod *p, const struct ojson *st, const struct status_input *in)
+{
+	int64_t until;
+
+	if (in->final || !p->sent || !same_news(p->sent, st))
+		return false;
+	if (!p->detail_ns || p->detail_ns > in->now_ns)
+		p->detail_ns = in->now_ns;
+	until = p->detail_ns + DETAIL_NS;
+	if (until <= in->now_ns)
+		return false;
+	pod_wake_at(p, until);
+	return true;
+}
+
 void report_sync(struct pod *p)
 {
 	struct kubelet *k = p->k;
@@ -131,7 +195,7 @@ void report_sync(struct pod *p)
 
 	if (p->is_static && !p->mirror_uid)
 		return;
-	if (p->orphan || p->gone || p->sending || !p->ctrs || p->td >= TD_API)
+	if (p->orphan || p->gone || p->sending || !p->ctrs || ((p->td_done | p->td_busy) & TD_API))
 		return;
 	/* just taken over: its address is being asked for, and nothing else may have changed */
 	if (!p->sent && p->sb == SB_ATTACHING)
@@ -152,8 +216,14 @@ void report_sync(struct pod *p)
 			p->sent = st;
 		else
 			ojson_unref(st);
+		p->detail_ns = 0;
 		return;
 	}
+	if (can_wait(p, st, &in)) {
+		ojson_unref(st);
+		return;
+	}
+	p->detail_ns = 0;
 	patch = ojson_new_object();
 	(void)ojson_set_cstr(ojson_ensure_object(patch, "metadata"), "uid", p->is_static ? p->mirror_uid : p->uid);
 	(void)ojson_set(patch, "status", ojson_ref(st));

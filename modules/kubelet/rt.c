@@ -141,7 +141,7 @@ void cni_gc(struct kubelet *k)
 	OMAP_FOREACH(&k->pods, e) {
 		const struct pod *p = e->value;
 
-		if (p->sb_id && p->td < TD_STOP)
+		if (p->sb_id && !(p->td_done & TD_NET))
 			orlop_msgw_str(&w, ORLOP_CNI_T_KEEP, p->sb_id);
 	}
 	OMAP_FOREACH(&k->unknown, u)

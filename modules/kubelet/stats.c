@@ -148,7 +148,7 @@ static bool put_all(struct stats *s)
 	OMAP_FOREACH(&k->pods, e) {
 		const struct pod *p = e->value;
 
-		if (p->orphan || !p->obj || !p->sb_id || p->finished || p->td > TD_CNI)
+		if (p->orphan || !p->obj || !p->sb_id || p->finished || (p->td_done & TD_NET))
 			continue;
 		if (!put_pod(s, &s->pods[s->n_pods++], p))
 			return false;

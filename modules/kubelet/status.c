@@ -323,7 +323,8 @@ static void conditions(const struct pod *p, struct ojson *list, const char *phas
 		if (!(c->state == C_RUNNING && c->ready))
 			names_add(&unready, c->name);
 	}
-	condition(p, list, "PodReadyToStartContainers", p->sb == SB_READY && p->td == TD_NONE, NULL, NULL, in->now_ns);
+	/* the sandbox of one that has ended goes next, and is not worth a status of its own */
+	condition(p, list, "PodReadyToStartContainers", p->sb == SB_READY && !p->td_done && !p->td_busy && !in->final, NULL, NULL, in->now_ns);
 	if (done) {
 		condition(p, list, "Initialized", true, "PodCompleted", NULL, in->now_ns);
 	} else if (init || !uninit.len) {

@@ -2,7 +2,8 @@
  * term.c - how a pod ends: containers stopped in parallel within the grace, last status, network,
  * sandbox, files, and then the object itself.
  *
- * Each step is idempotent, so that a daemon that died in between begins again from the first.
+ * Each task is idempotent, so that a daemon that died in between begins again with all of them. Containers stay until
+ * the API has their last status: it is made of them.
  * Source: pkg/kubelet/pod_workers.go and kubelet.go (SyncTerminatingPod, SyncTerminatedPod).
  */
 #include "kubelet.h"
@@ -16,6 +17,7 @@
 
 #include "base/ofile.h"
 
+#define TD_ALL		(TD_NET | TD_CTRS | TD_SANDBOX | TD_FILES | TD_API)
 #define RETRY_NS	(int64_t)(2 * NS_PER_S)
 
 static int64_t grace_of(const struct pod *p)
@@ -56,28 +58,22 @@ static bool stop_all(struct pod *p, int64_t grace)
 	return all;
 }
 
-static void step(struct pod *p, enum td_step next)
-{
-	p->td = next;
-	p->td_busy = false;
-}
-
-static void td_answer(struct pod *p, int status, const char *what, const char *why, enum td_step next)
+static void td_answer(struct pod *p, int status, const char *what, const char *why, uint8_t task)
 {
 	if (p->k->stopping) {
 		pod_unref(p);
 		return;
 	}
-	p->td_busy = false;
+	p->td_busy &= (uint8_t)~task;
 	if (status < 0 && status != -ENOENT) {
 		OLOG(p->k->h, WARN, "pod_teardown", "pod=%s/%s step=%s why=\"%s\" retrying=1", p->ns, p->name, what, why);
 		if (status != -EHOSTUNREACH)
 			pod_event(p, NULL, "Warning", "FailedKillPod", "error killing pod: %s: %s", what, why);
-		p->k->h->timer_set(p->timer, (uint64_t)RETRY_NS, 0);
+		p->td_retry_ns = kubelet_now(p->k) + RETRY_NS;
 	} else {
-		step(p, next);
-		pod_kick(p);
+		p->td_done |= task;
 	}
+	pod_kick(p);
 	pod_unref(p);
 }
 
@@ -85,21 +81,21 @@ static void detached(void *arg, int status, const struct ojson *res, const struc
 {
 	(void)res;
 	(void)msg;
-	td_answer(arg, status, "detach", why, TD_STOP);
+	td_answer(arg, status, "detach", why, TD_NET);
 }
 
 static void sb_stopped(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
 {
 	(void)res;
 	(void)msg;
-	td_answer(arg, status, "stop sandbox", why, TD_CTRS);
+	td_answer(arg, status, "stop sandbox", why, TD_STOP);
 }
 
 static void sb_removed(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
 {
 	(void)res;
 	(void)msg;
-	td_answer(arg, status, "remove sandbox", why, TD_FILES);
+	td_answer(arg, status, "remove sandbox", why, TD_SANDBOX);
 }
 
 static void ctr_removed(void *arg, int status, const struct ojson *res, const struct orlop_msg *msg, const char *why)
@@ -110,11 +106,11 @@ static void ctr_removed(void *arg, int status, const struct ojson *res, const st
 	(void)msg;
 	if (status < 0 && status != -ENOENT && !p->k->stopping)
 		OLOG(p->k->h, WARN, "container_not_removed", "pod=%s/%s why=\"%s\"", p->ns, p->name, why);
-	if (--p->td_left == 0 && !p->k->stopping) {
-		step(p, TD_REMOVE);
-		pod_kick(p);
-	}
-	pod_unref(p);
+	/* one that is left goes with its sandbox */
+	if (--p->td_left == 0)
+		td_answer(p, 0, "", "", TD_CTRS);
+	else
+		pod_unref(p);
 }
 
 static void ctrs_remove(struct pod *p)
@@ -134,10 +130,8 @@ static void ctrs_remove(struct pod *p)
 			rt_call(p->k, ORLOP_RUNTIME_REMOVE_CONTAINER, 0, rt_id("containerId", ids[n]), 0, ctr_removed, p);
 		}
 	}
-	if (--p->td_left == 0) {
-		step(p, TD_REMOVE);
-		pod_kick(p);
-	}
+	pod_ref(p);
+	ctr_removed(p, 0, NULL, NULL, "");
 }
 
 struct files_job {
@@ -171,7 +165,7 @@ static void files_done(void *arg)
 	omem_free(j);
 	if (!p->k->stopping)
 		qos_changed(p->k);
-	td_answer(p, e, "remove files", e ? strerrordesc_np(-e) : "", p->gone ? TD_DONE : TD_API);
+	td_answer(p, e, "remove files", e ? strerrordesc_np(-e) : "", TD_FILES);
 }
 
 static void files_remove(struct pod *p)
@@ -179,8 +173,11 @@ static void files_remove(struct pod *p)
 	struct files_job *j = OMEM_NEW(struct files_job);
 	struct obuf b = OBUF_INIT;
 
-	if (!j)
+	if (!j) {
+		pod_ref(p);
+		td_answer(p, -ENOMEM, "remove files", "no memory", TD_FILES);
 		return;
+	}
 	j->p = p;
 	j->dir = pod_dir(p);
 	j->logs = pod_log_dir(p);
@@ -204,9 +201,9 @@ static void api_deleted(void *arg, int32_t status, uint32_t code, const struct o
 	if (!status && (code == 404 || code == 409))
 		p->gone = true;
 	if (!status && (code < 300 || p->gone))
-		td_answer(p, 0, "", "", TD_DONE);
+		td_answer(p, 0, "", "", TD_API);
 	else
-		td_answer(p, status ? status : -EIO, "delete", ojson_get_cstr(body, "message", "no answer"), TD_DONE);
+		td_answer(p, status ? status : -EIO, "delete", ojson_get_cstr(body, "message", "no answer"), TD_API);
 }
 
 static void api_delete(struct pod *p)
@@ -217,29 +214,38 @@ static void api_delete(struct pod *p)
 
 	pod_ref(p);
 	if (okube_delete(p->k->h, "pods", ns, name, uid, NULL, 0, api_deleted, p))
-		td_answer(p, -ENOMEM, "delete", "no memory", TD_DONE);
+		td_answer(p, -ENOMEM, "delete", "no memory", TD_API);
 }
 
-static void teardown(struct pod *p, enum td_step last)
+static bool on_host_network(const struct pod *p)
 {
-	if (p->td_busy || p->sb == SB_MAKING || p->sb == SB_ATTACHING || p->vol == VOL_WRITING || p->cg_busy)
-		return;		/* its answer kicks */
-	if (p->td == TD_NONE)
-		p->td = TD_CNI;
-	if (p->td >= last)
-		return;
-	if (!p->sb_id && (p->td == TD_CNI || p->td == TD_STOP))
-		p->td = TD_CTRS;
-	if (p->td >= last)
-		return;
-	p->td_busy = true;
-	switch (p->td) {
-	case TD_CNI:
-		if (!p->orphan && ojson_get_bool(ojson_get(p->obj, "spec"), "hostNetwork", false)) {
-			step(p, TD_STOP);
-			pod_kick(p);
-			return;
-		}
+	return !p->orphan && ojson_get_bool(ojson_get(p->obj, "spec"), "hostNetwork", false);
+}
+
+/* What there is not need not go. */
+static uint8_t td_done(const struct pod *p)
+{
+	uint8_t done = p->td_done;
+
+	if (!p->sb_id)
+		done |= TD_NET | TD_STOP | TD_SANDBOX;
+	if (on_host_network(p))
+		done |= TD_NET;
+	if (p->gone)
+		done |= TD_API;
+	return done;
+}
+
+static bool td_over(const struct pod *p, uint8_t tasks)
+{
+	return !p->td_busy && (td_done(p) & tasks) == tasks;
+}
+
+static void td_begin(struct pod *p, uint8_t task)
+{
+	p->td_busy |= task;
+	switch (task) {
+	case TD_NET:
 		pod_ref(p);
 		cni_call(p->k, ORLOP_CNI_DEL, p->key, p->sb_id, p->netns, NULL, detached, p);
 		break;
@@ -250,24 +256,52 @@ static void teardown(struct pod *p, enum td_step last)
 	case TD_CTRS:
 		ctrs_remove(p);
 		break;
-	case TD_REMOVE:
-		if (!p->sb_id) {
-			step(p, TD_FILES);
-			pod_kick(p);
-			return;
-		}
+	case TD_SANDBOX:
 		pod_ref(p);
 		rt_call(p->k, ORLOP_RUNTIME_REMOVE_SANDBOX, p->key, rt_id("podSandboxId", p->sb_id), 0, sb_removed, p);
 		break;
 	case TD_FILES:
 		files_remove(p);
 		break;
-	case TD_API:
+	default:
 		api_delete(p);
 		break;
-	default:
-		p->td_busy = false;
-		break;
+	}
+}
+
+/*
+ * Each of @tasks as soon as what it needs is over. The link goes while the last status is written and the containers
+ * are removed, which all wait for something else; a sandbox that is removed need not be stopped before.
+ */
+static void teardown(struct pod *p, uint8_t tasks)
+{
+	static const struct { uint8_t task, after; } order[] = {
+		{ TD_NET, 0 },
+		{ TD_STOP, TD_NET },
+		{ TD_CTRS, 0 },
+		{ TD_SANDBOX, TD_NET | TD_CTRS },
+		{ TD_FILES, TD_CTRS },
+		{ TD_API, TD_NET | TD_CTRS | TD_SANDBOX | TD_FILES },
+	};
+	int64_t now = kubelet_now(p->k);
+	size_t i;
+
+	if (p->sb == SB_MAKING || p->sb == SB_ATTACHING || p->vol == VOL_WRITING || p->cg_busy)
+		return;		/* its answer kicks */
+	if (p->td_retry_ns > now && p->td_retry_ns <= now + RETRY_NS) {
+		pod_wake_at(p, p->td_retry_ns);
+		return;
+	}
+	p->td_retry_ns = 0;
+	for (i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		uint8_t task = order[i].task;
+		uint8_t done = td_done(p);
+
+		if (!(tasks & task) || ((done | p->td_busy) & task) || (done & order[i].after) != order[i].after)
+			continue;
+		if (task == TD_SANDBOX && (p->td_busy & TD_STOP))
+			continue;
+		td_begin(p, task);
 	}
 }
 
@@ -292,16 +326,18 @@ void term_sync(struct pod *p)
 		return;
 	if (!deleting) {
 		/* failed by our own decision: like a pod that has finished */
-		teardown(p, TD_CTRS);
-		if (p->td >= TD_CTRS || (!p->sb_id && !p->td_busy))
+		teardown(p, TD_NET | TD_STOP);
+		if (td_over(p, TD_NET | TD_STOP))
 			p->finished = true;
 		return;
 	}
-	if (!final_status(p))
+	if (!final_status(p)) {
+		teardown(p, TD_NET);
 		return;
-	teardown(p, TD_DONE);
+	}
+	teardown(p, TD_ALL);
 	/* an object that finalizers keep is remembered until it goes */
-	if (p->td == TD_DONE && !p->td_busy) {
+	if (td_over(p, TD_ALL)) {
 		p->sb = SB_GONE;
 		if (p->gone)
 			pod_forget(p);
@@ -313,5 +349,5 @@ void finished_sync(struct pod *p)
 	if (!stop_all(p, grace_of(p)))
 		return;
 	if (p->sb_id)
-		teardown(p, TD_CTRS);
+		teardown(p, TD_NET | TD_STOP);
 }

@@ -203,7 +203,7 @@ echo 1 > "$tmp/health"
 ok "gRPC: serving" await '^grpc +1/1 +Running ' pod grpc --no-headers
 kill $grpc
 ok "gRPC: gone" await '^grpc +0/1 +Running ' pod grpc --no-headers
-ok "liveness: started again, within the probe's own grace" await '^ill +[01]/1 +[A-Za-z]+ +1 ' pod ill --no-headers
+ok "liveness: started again, within the probe's own grace" await '^ill +[01]/1 +[A-Za-z]+ +[1-9][0-9]* ' pod ill --no-headers
 ok "an event says so" until_event 'Killing +ill +Container main failed liveness probe, will be restarted'
 k delete pod ill --grace-period=1 > /dev/null
 

@@ -435,20 +435,22 @@ static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct
 	int32_t index = g->c.h->resource_index(g->pods, "spec.nodeName");
 	struct orlop_bytes node = index < 0 ? none : okube_index(o, index);
 	bool there = true;
+	bool out = !node.len;	/* of service, or on none */
 	struct orlop_snapshot *s;
+	struct orlop_object *on;
 
 	if (type == ORLOP_CHANGE_DELETED)
 		return;
-	if (memmem(o->json.p, o->json.len, "\"deletionTimestamp\"", 19))
+	if (node.len && !g->c.h->snapshot_open(g->nodes, &s)) {
+		on = g->c.h->snapshot_get(s, none, node);
+		there = on != NULL;
+		out = on && memmem(on->json.p, on->json.len, OUT_OF_SERVICE, strlen(OUT_OF_SERVICE));
+		g->c.h->snapshot_close(s);
+	}
+	if (out && memmem(o->json.p, o->json.len, "\"deletionTimestamp\"", 19))
 		octl_add(&g->c, o->ns, o->name);
 	if (g->threshold > 0 && says_ended(g, o) && !(prev && says_ended(g, prev)))
 		octl_add_after(&g->c, none, none, ENDED_EVERY);
-	if (!node.len)
-		return;
-	if (!g->c.h->snapshot_open(g->nodes, &s)) {
-		there = g->c.h->snapshot_get(s, none, node) != NULL;
-		g->c.h->snapshot_close(s);
-	}
 	if (!there)
 		octl_add(&g->c, none, node);
 }

@@ -86,6 +86,25 @@ static void quotas_queue(struct quota *q, struct orlop_bytes ns, const char *res
 	h->snapshot_close(s);
 }
 
+/* Most namespaces have no quota: then it does not matter what a change costs. */
+static bool has_quotas(struct quota *q, struct orlop_bytes ns)
+{
+	const struct orlop_host *h = q->c.h;
+	struct orlop_query query = { .size = sizeof(query), .has_ns = 1, .ns = ns };
+	struct orlop_snapshot *s;
+	struct orlop_iter *it;
+	bool has = true;
+
+	if (h->snapshot_open(q->quotas, &s))
+		return true;
+	if (h->iter_open(s, &query, &it) == 0) {
+		has = h->iter_next(it) != NULL;
+		h->iter_close(it);
+	}
+	h->snapshot_close(s);
+	return has;
+}
+
 /* Does the change set something free? What is made is charged by the API. */
 static bool costs_less(struct quota *q, const struct counted *k, struct orlop_object *o, struct orlop_object *prev)
 {
@@ -113,7 +132,7 @@ static void object_changed(void *arg, uint32_t type, struct orlop_object *o, str
 {
 	struct counted *k = arg;
 
-	if (type == ORLOP_CHANGE_DELETED || costs_less(k->q, k, o, prev))
+	if (has_quotas(k->q, o->ns) && (type == ORLOP_CHANGE_DELETED || costs_less(k->q, k, o, prev)))
 		quotas_queue(k->q, o->ns, k->name);
 }
 

@@ -347,20 +347,38 @@ static void node_changed(void *arg, uint32_t type, struct orlop_object *o, struc
 	ojson_unref(was);
 }
 
+/* Most nodes evict nobody; that shows without parsing one for each change of its pods. When one begins to, all are looked at. */
+static bool may_evict(const struct eviction *v, struct orlop_bytes name)
+{
+	static const char effect[] = "\"NoExecute\"";
+	const struct orlop_host *h = v->c.h;
+	struct orlop_snapshot *s;
+	struct orlop_object *node;
+	bool may;
+
+	if (h->snapshot_open(v->nodes, &s))
+		return true;
+	node = h->snapshot_get(s, text(""), name);
+	may = node && memmem(node->json.p, node->json.len, effect, sizeof(effect) - 1);
+	h->snapshot_close(s);
+	return may;
+}
+
 static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
 {
 	struct eviction *v = arg;
 	int32_t index = v->c.h->resource_index(v->pods, "spec.nodeName");
 	struct orlop_bytes now = index < 0 ? (struct orlop_bytes){ NULL, 0 } : okube_index(o, index);
 	char key[620];
+	size_t n = (size_t)snprintf(key, sizeof(key), "%.*s/%.*s", OB(o->ns), OB(o->name));
 
 	if (type == ORLOP_CHANGE_DELETED) {
-		(void)omap_del(&v->marked, key, (size_t)snprintf(key, sizeof(key), "%.*s/%.*s", OB(o->ns), OB(o->name)));
+		(void)omap_del(&v->marked, key, n);
 		return;
 	}
 	/* a pod's tolerations may grow while it runs, its status changes all the time: looked at both ways */
 	(void)prev;
-	if (now.len)
+	if (now.len && (omap_get(&v->marked, key, n) || may_evict(v, now)))
 		octl_add(&v->c, o->ns, o->name);
 }
 

@@ -62,6 +62,7 @@ struct kit {
 	const char	*pull_error;
 	const char	*create_error;
 	const char	*cni_error;
+	const char	*cni_del_error;
 	const char	*sandbox_error;
 	int		start_lost;	/* no answer to the next start: 1 it had not begun, 2 it had */
 	bool		slow_stop;	/* containers do not end when asked */
@@ -407,6 +408,10 @@ static void kit_cni(void *arg, const struct orlop_req *req, struct orlop_call *c
 	kit_log(names[req->op], what);
 	if (req->op == ORLOP_CNI_ADD && kit.cni_error) {
 		fakehost_reply_error(call, EIO, 0, "", kit.cni_error);
+		return;
+	}
+	if (req->op == ORLOP_CNI_DEL && kit.cni_del_error) {
+		fakehost_reply_error(call, EIO, 0, "", kit.cni_del_error);
 		return;
 	}
 	if (req->op == ORLOP_CNI_ADD)

@@ -175,8 +175,8 @@ static void test_delete(void)
 	fakehost_reply(kit.stops[0], 0, NULL);
 	kit_run(100);
 	is_int(kit_count("del s1"), 1, "then the network is detached");
-	is_int(kit_count("stop_sandbox s1"), 1, "the sandbox stopped");
-	is_int(kit_count("remove web"), 1, "the container removed");
+	is_int(kit_count("stop_sandbox"), 0, "the sandbox not stopped first:");
+	is_int(kit_count("remove web"), 1, "the container is removed");
 	is_int(kit_count("remove_sandbox s1"), 1, "and the sandbox");
 	ok(fakehost_api_count(kit.fh, "\"exitCode\":143") > 0, "the last status has told how it ended");
 	is_int(fakehost_api_count(kit.fh, "delete pods default/web"), 1, "the object is deleted last");
@@ -188,6 +188,63 @@ static void test_delete(void)
 	kit_run(100);
 	snprintf(path, sizeof(path), "%s/root/pods", kit.dir);
 	ok(rmdir(path) == 0, "no file is left");
+	kit_end();
+}
+
+/* What tells nothing new waits a second for something that does. */
+static void test_details(void)
+{
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	is_int(fakehost_api_count(kit.fh, "pods/status"), 2, "two statuses: Pending and Running");
+	fakehost_api_clear(kit.fh);
+	kit.slow_stop = true;
+	fakehost_put(kit.fh, "pods", "default", "web",
+		     "{\"metadata\":{\"finalizers\":[\"test/keep\"],\"generation\":2,\"deletionTimestamp\":\"2026-01-01T00:01:00Z\",\"deletionGracePeriodSeconds\":7},"
+		     "\"spec\":{\"nodeName\":\"n1\",\"containers\":[{\"name\":\"web\",\"image\":\"hello:1\"}]},"
+		     "\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}");
+	kit_run(100);
+	is_int(fakehost_api_count(kit.fh, "pods/status"), 0, "that it knows the new generation is not worth one at once");
+	kit_run(1000);
+	is_int(fakehost_api_count(kit.fh, "pods/status"), 1, "but when nothing else comes");
+	is_int(fakehost_api_count(kit.fh, "\"observedGeneration\":2") > 0, 1, "it is told");
+	fakehost_api_clear(kit.fh);
+	kit_exit(kit_ctr("web"), 143);
+	fakehost_reply(kit.stops[0], 0, NULL);
+	kit_run(100);
+	is_int(fakehost_api_count(kit.fh, "pods/status"), 1, "the end is one status, the sandbox's included");
+	is_str(kit_condition("web", "PodReadyToStartContainers"), "False", "which goes with it");
+	fakehost_delete(kit.fh, "pods", "default", "web");
+	kit_run(100);
+	kit_end();
+}
+
+/* Each task of an end is tried again by itself; the object goes when all are over. */
+static void test_delete_again(void)
+{
+	kit_begin();
+	kit_load();
+	fakehost_put(kit.fh, "pods", "default", "web", web);
+	kit_run(100);
+	fakehost_api_clear(kit.fh);
+	kit.cni_del_error = "the link is busy";
+	fakehost_put(kit.fh, "pods", "default", "web",
+		     "{\"metadata\":{\"finalizers\":[\"test/keep\"],\"deletionTimestamp\":\"2026-01-01T00:01:00Z\",\"deletionGracePeriodSeconds\":7},"
+		     "\"spec\":{\"nodeName\":\"n1\",\"containers\":[{\"name\":\"web\",\"image\":\"hello:1\"}]}}");
+	kit_run(1000);
+	is_int(kit_count("del s1"), 1, "the network cannot be detached");
+	is_int(kit_count("remove_sandbox"), 0, "so the sandbox stays");
+	is_int(fakehost_api_count(kit.fh, "delete pods"), 0, "and the object");
+	is_int(fakehost_api_count(kit.fh, "error killing pod: detach: the link is busy"), 1, "event FailedKillPod");
+	kit.cni_del_error = NULL;
+	kit_run(1500);
+	is_int(kit_count("del s1"), 2, "after two seconds it can");
+	is_int(kit_count("remove_sandbox s1"), 1, "the sandbox goes");
+	is_int(fakehost_api_count(kit.fh, "delete pods default/web"), 1, "and the object");
+	fakehost_delete(kit.fh, "pods", "default", "web");
+	kit_run(100);
 	kit_end();
 }
 
@@ -404,6 +461,8 @@ int main(void)
 	test_init();
 	test_pull();
 	test_delete();
+	test_details();
+	test_delete_again();
 	test_vanished();
 	test_restart();
 	test_unanswered();
