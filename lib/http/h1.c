@@ -128,6 +128,15 @@ void oh1_write(struct ohttp_req *r, const struct ohttp_piece *v, size_t n)
 		ohttp_stream_fail(r->conn->stream, err);
 }
 
+/* Of an answer whose length is known. */
+void oh1_write_spans(struct ohttp_req *r, const struct orlop_bytes *v, size_t n, void (*release)(void *arg), void *arg)
+{
+	int err = outq_spans(ohttp_stream_outq(r->conn->stream), v, n, release, arg);
+
+	if (err)
+		ohttp_stream_fail(r->conn->stream, err);
+}
+
 void oh1_end(struct ohttp_req *r)
 {
 	if (r->chunked)

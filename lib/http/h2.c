@@ -392,9 +392,20 @@ void oh2_head(struct ohttp_req *r, int status, const struct ohttp_header *hdr, s
 		(void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
 }
 
-void oh2_write(struct ohttp_req *r, const struct ohttp_piece *v, size_t n)
+static void written(struct ohttp_req *r, int err)
 {
 	struct oconn *c = r->conn;
+
+	if (err && c->h2)
+		(void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
+	if (r->deferred && c->h2) {
+		r->deferred = false;
+		(void)nghttp2_session_resume_data(c->h2, r->stream_id);
+	}
+}
+
+void oh2_write(struct ohttp_req *r, const struct ohttp_piece *v, size_t n)
+{
 	int err = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -402,12 +413,12 @@ void oh2_write(struct ohttp_req *r, const struct ohttp_piece *v, size_t n)
 
 		err = err ? err : e;
 	}
-	if (err && c->h2)
-		(void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
-	if (r->deferred && c->h2) {
-		r->deferred = false;
-		(void)nghttp2_session_resume_data(c->h2, r->stream_id);
-	}
+	written(r, err);
+}
+
+void oh2_write_spans(struct ohttp_req *r, const struct orlop_bytes *v, size_t n, void (*release)(void *arg), void *arg)
+{
+	written(r, outq_spans(&r->out, v, n, release, arg));
 }
 
 void oh2_end(struct ohttp_req *r)

@@ -149,6 +149,7 @@ void oh1_data(struct oconn *c, const char *p, size_t len);
 void oh1_kick(struct oconn *c);			/* go on with what waits */
 void oh1_head(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n, int64_t length);
 void oh1_write(struct ohttp_req *r, const struct ohttp_piece *v, size_t n);
+void oh1_write_spans(struct ohttp_req *r, const struct orlop_bytes *v, size_t n, void (*release)(void *arg), void *arg);
 void oh1_end(struct ohttp_req *r);
 void oh1_continue(struct ohttp_req *r);
 
@@ -158,6 +159,7 @@ void oh2_data(struct oconn *c, const char *p, size_t len);
 void oh2_flush(struct oconn *c);
 void oh2_head(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n, int64_t length);
 void oh2_write(struct ohttp_req *r, const struct ohttp_piece *v, size_t n);
+void oh2_write_spans(struct ohttp_req *r, const struct orlop_bytes *v, size_t n, void (*release)(void *arg), void *arg);
 void oh2_end(struct ohttp_req *r);
 void oh2_abort(struct ohttp_req *r);
 void oh2_body_wanted(struct ohttp_req *r);

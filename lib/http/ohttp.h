@@ -147,6 +147,13 @@ void ohttp_reply_text(struct ohttp_req *r, int status, const char *type, const v
 void ohttp_reply_gzip(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n_hdr,
 		      const struct ohttp_piece *v, size_t n, size_t min_bytes);
 
+/*
+ * The same for an answer of many parts, without a node for each: what they and @v itself live in is let go by
+ * @release, exactly once.
+ */
+void ohttp_reply_spans(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n_hdr,
+		       const struct orlop_bytes *v, size_t n, size_t min_bytes, void (*release)(void *arg), void *arg);
+
 /* Begin a stream: the head goes out at once. */
 void ohttp_reply_start(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n_hdr);
 /* Queue a part, by reference. Always accepted (-ENOMEM apart): bound it by ohttp_queued(). */

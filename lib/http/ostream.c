@@ -158,7 +158,7 @@ static bool flush(struct ohttp_stream *s)
 
 			while (d->len == 0)
 				d = d->next;
-			if (d->len >= READ_SIZE || !d->next) {
+			if (d->len >= READ_SIZE || (!d->next && !d->n_more)) {
 				n = otls_write(s->tls, d->p, d->len);
 			} else {
 				char buf[READ_SIZE];

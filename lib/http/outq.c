@@ -72,6 +72,39 @@ int outq_ref(struct outq *q, const struct ohttp_piece *piece)
 	return 0;
 }
 
+/* The next bytes of a node whose first are out; false: there are none. */
+static bool node_next(struct onode *d)
+{
+	if (!d->n_more)
+		return false;
+	d->p = d->more->p;
+	d->len = d->more->len;
+	d->more++;
+	d->n_more--;
+	return true;
+}
+
+int outq_spans(struct outq *q, const struct orlop_bytes *v, size_t n, void (*release)(void *arg), void *arg)
+{
+	struct onode *d = node_new(q, 0);
+
+	if (!d) {
+		if (release)
+			release(arg);
+		return -ENOMEM;
+	}
+	d->p = NULL;
+	d->more = v;
+	d->n_more = n;
+	d->release = release;
+	d->arg = arg;
+	for (size_t i = 0; i < n; i++)
+		q->bytes += v[i].len;
+	while (d->len == 0 && node_next(d))
+		;
+	return 0;
+}
+
 void outq_drop(struct outq *q, size_t n)
 {
 	q->bytes -= n;
@@ -79,6 +112,8 @@ void outq_drop(struct outq *q, size_t n)
 		struct onode *d = q->head;
 
 		n -= d->len;
+		if (node_next(d))
+			continue;
 		q->head = d->next;
 		if (!q->head)
 			q->tail = NULL;
@@ -101,11 +136,38 @@ static void append(struct outq *q, struct onode *n)
 	q->bytes += n->len;
 }
 
+/* The bytes before the last of a node that has several, as far as they fit in *@n, are a node of @to. */
+static int move_spans(struct outq *to, struct outq *from, struct onode *d, size_t *n)
+{
+	struct onode *part = node_new(to, 0);
+	size_t len = 0;
+
+	if (!part)
+		return -ENOMEM;
+	part->p = d->p;
+	part->len = d->len;
+	part->more = d->more;
+	do {
+		len += d->len;
+		(void)node_next(d);
+	} while (d->n_more && d->len <= *n - len);
+	part->n_more = (size_t)(d->more - part->more) - 1;
+	to->bytes += len;
+	from->bytes -= len;
+	*n -= len;
+	return 0;
+}
+
 int outq_move(struct outq *to, struct outq *from, size_t n)
 {
 	while (n && from->head) {
 		struct onode *d = from->head;
 
+		if (d->n_more && d->len <= n) {
+			if (move_spans(to, from, d, &n) < 0)
+				return -ENOMEM;
+			continue;
+		}
 		if (d->len <= n) {
 			from->head = d->next;
 			if (!from->head)
@@ -154,6 +216,7 @@ void outq_retire(struct outq *to, struct outq *from)
 {
 	for (struct onode *d = from->head; d; d = d->next) {
 		d->len = 0;
+		d->n_more = 0;
 		d->cap = 0;	/* nothing is appended to it any more */
 	}
 	from->bytes = 0;
@@ -176,11 +239,26 @@ int outq_iov(const struct outq *q, struct iovec *iov, int max)
 	int n = 0;
 
 	for (const struct onode *d = q->head; d && n < max; d = d->next) {
-		if (d->len == 0)
-			continue;
-		iov[n].iov_base = (void *)(uintptr_t)d->p;
-		iov[n++].iov_len = d->len;
+		if (d->len) {
+			iov[n].iov_base = (void *)(uintptr_t)d->p;
+			iov[n++].iov_len = d->len;
+		}
+		for (size_t i = 0; i < d->n_more && n < max; i++) {
+			if (!d->more[i].len)
+				continue;
+			iov[n].iov_base = (void *)(uintptr_t)d->more[i].p;
+			iov[n++].iov_len = d->more[i].len;
+		}
 	}
+	return n;
+}
+
+static size_t peek(char *buf, size_t size, const char *p, size_t len)
+{
+	size_t n = len < size ? len : size;
+
+	if (n)
+		memcpy(buf, p, n);
 	return n;
 }
 
@@ -189,10 +267,9 @@ size_t outq_peek(const struct outq *q, char *buf, size_t size)
 	size_t at = 0;
 
 	for (const struct onode *d = q->head; d && at < size; d = d->next) {
-		size_t n = d->len < size - at ? d->len : size - at;
-
-		memcpy(buf + at, d->p, n);
-		at += n;
+		at += peek(buf + at, size - at, d->p, d->len);
+		for (size_t i = 0; i < d->n_more && at < size; i++)
+			at += peek(buf + at, size - at, d->more[i].p, d->more[i].len);
 	}
 	return at;
 }

@@ -9,12 +9,16 @@
 
 #include "http/ostream.h"
 
+#include <orlop/types.h>
+
 #include <sys/uio.h>
 
 struct onode {
 	struct onode	*next;
 	const char	*p;
 	size_t		len;
+	const struct orlop_bytes *more;	/* what follows p, not ours */
+	size_t		n_more;
 	void		(*release)(void *arg);
 	void		*arg;
 	size_t		cap;		/* of buf */
@@ -32,6 +36,8 @@ struct outq {
 int outq_copy(struct outq *q, const void *p, size_t len);
 /* By reference; released on failure too, and never before the pieces queued earlier are out. */
 int outq_ref(struct outq *q, const struct ohttp_piece *piece);
+/* The same for many at once, in one node: @v too stays where it is until the release. */
+int outq_spans(struct outq *q, const struct orlop_bytes *v, size_t n, void (*release)(void *arg), void *arg);
 /* Forgets @n bytes at the head. */
 void outq_drop(struct outq *q, size_t n);
 /* Moves @n bytes (≤ bytes) from the head of @from to the end of @to. 0 or -ENOMEM (nothing moved …). */

@@ -317,7 +317,8 @@ void ohttp_reply_text(struct ohttp_req *r, int status, const char *type, const v
 }
 
 /* Level 1: what the network saves must not cost the loop more. NULL without memory. */
-static char *deflate_all(const struct ohttp_piece *v, size_t n, size_t total, size_t *ret_len)
+static char *deflate_all(const struct ohttp_piece *v, const struct orlop_bytes *spans, size_t n, size_t total,
+			 size_t *ret_len)
 {
 	z_stream z;
 	uLong bound;
@@ -333,9 +334,9 @@ static char *deflate_all(const struct ohttp_piece *v, size_t n, size_t total, si
 		z.next_out = (Bytef *)out;
 		z.avail_out = (uInt)bound;
 		for (size_t i = 0; i < n && r == Z_OK; i++) {
-			z.next_in = (Bytef *)(uintptr_t)v[i].p;
-			z.avail_in = (uInt)v[i].len;
-			if (v[i].len)
+			z.next_in = (Bytef *)(uintptr_t)(spans ? spans[i].p : v[i].p);
+			z.avail_in = (uInt)(spans ? spans[i].len : v[i].len);
+			if (z.avail_in)
 				r = deflate(&z, Z_NO_FLUSH);
 		}
 		if (r != Z_OK || deflate(&z, Z_FINISH) != Z_STREAM_END) {
@@ -348,23 +349,11 @@ static char *deflate_all(const struct ohttp_piece *v, size_t n, size_t total, si
 	return out;
 }
 
-void ohttp_reply_gzip(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n_hdr,
-		      const struct ohttp_piece *v, size_t n, size_t min_bytes)
+static void reply_deflated(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n_hdr, char *out, size_t len)
 {
-	struct ohttp_header more[32];
 	struct ohttp_piece piece = { .release = omem_free };
-	size_t total = 0;
-	size_t len = 0;
-	char *out;
+	struct ohttp_header more[32];
 
-	for (size_t i = 0; i < n; i++)
-		total += v[i].len;
-	out = total >= min_bytes && n_hdr < 30 && ohttp_accepts_gzip(r) ? deflate_all(v, n, total, &len) : NULL;
-	if (!out) {
-		ohttp_reply(r, status, hdr, n_hdr, v, n);
-		return;
-	}
-	release_all(v, n);
 	memcpy(more, hdr, n_hdr * sizeof(*hdr));
 	more[n_hdr++] = ohttp_header_cstr("Content-Encoding", "gzip");
 	more[n_hdr++] = ohttp_header_cstr("Vary", "Accept-Encoding");
@@ -372,6 +361,52 @@ void ohttp_reply_gzip(struct ohttp_req *r, int status, const struct ohttp_header
 	piece.len = len;
 	piece.arg = out;
 	ohttp_reply(r, status, more, n_hdr, &piece, 1);
+}
+
+void ohttp_reply_gzip(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n_hdr,
+		      const struct ohttp_piece *v, size_t n, size_t min_bytes)
+{
+	size_t total = 0;
+	size_t len = 0;
+	char *out;
+
+	for (size_t i = 0; i < n; i++)
+		total += v[i].len;
+	out = total >= min_bytes && n_hdr < 30 && ohttp_accepts_gzip(r) ? deflate_all(v, NULL, n, total, &len) : NULL;
+	if (!out) {
+		ohttp_reply(r, status, hdr, n_hdr, v, n);
+		return;
+	}
+	release_all(v, n);
+	reply_deflated(r, status, hdr, n_hdr, out, len);
+}
+
+void ohttp_reply_spans(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n_hdr,
+		       const struct orlop_bytes *v, size_t n, size_t min_bytes, void (*release)(void *arg), void *arg)
+{
+	struct oconn *c = r->conn;
+	size_t total = 0;
+	size_t len = 0;
+	char *out;
+
+	for (size_t i = 0; i < n; i++)
+		total += v[i].len;
+	out = total >= min_bytes && n_hdr < 30 && ohttp_accepts_gzip(r) ? deflate_all(NULL, v, n, total, &len) : NULL;
+	if (out) {
+		release(arg);
+		reply_deflated(r, status, hdr, n_hdr, out, len);
+		return;
+	}
+	oconn_enter(c);
+	head(r, status, hdr, n_hdr, (int64_t)total);
+	if (r->no_body || c->dead)
+		release(arg);
+	else if (r->version == 20)
+		oh2_write_spans(r, v, n, release, arg);
+	else
+		oh1_write_spans(r, v, n, release, arg);
+	finish(r);
+	oconn_leave(c);
 }
 
 void ohttp_reply_start(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n_hdr)

@@ -7,6 +7,10 @@
  *	load PKI PORT NAME fill CLIENTS COUNT PATH BODY		so many, no matter how long; prints nothing
  *	load PKI PORT NAME watch CLIENTS COUNT PATH BODY	CLIENTS watch PATH; COUNT objects are made
  *								one by one: until each has been told
+ *	load PKI PORT NAME mixed CLIENTS SECONDS PATH BODY	each client with objects of its own, one verb
+ *								after the other; %u is in the name, "m-%u"
+ *
+ * get-proto instead of get asks for protobuf.
  *
  * PKI is the directory with ca.crt, admin.crt, admin.key. Prints one JSON line, with COMMAND from the
  * environment as the command that repeats it.
@@ -30,8 +34,14 @@
 
 #define MOST		2000000u
 #define HEAD_MAX	16384u
+#define READ_AHEAD	(128u << 10)
 
 enum state { CONNECT, SEND, HEAD, BODY, STREAM, IDLE };
+
+/* What a client of the mixed load does with its object, in this order. */
+enum verb { CREATE, GET, UPDATE, PATCH, LIST, DELETE, N_VERBS };
+
+static const char *const verb_names[N_VERBS] = { "create", "get", "update", "patch", "list", "delete" };
 
 struct conn {
 	SSL		*ssl;
@@ -48,6 +58,8 @@ struct conn {
 	int		chunk;		/* 0: no chunks; 1 size line, 2 data, 3 end of data */
 	char		tail[8];	/* last bytes, to find what lies across reads */
 	uint32_t	events;
+	enum verb	verb;		/* mixed: what it does */
+	uint32_t	own;		/* … with which object */
 };
 
 static struct {
@@ -66,7 +78,13 @@ static struct {
 	uint64_t	bytes;
 	uint32_t	told;		/* watchers that have all events so far */
 	uint32_t	round;
+	uint64_t	round_t0;
+	uint64_t	*told_ns;	/* of each watcher, each round */
+	uint32_t	n_told;
 	bool		watch;
+	bool		mixed;
+	uint64_t	*verb_ns[N_VERBS];
+	uint32_t	verb_n[N_VERBS];
 } g;
 
 static void die(const char *what)
@@ -94,25 +112,63 @@ static void want(struct conn *c, uint32_t events)
 	c->want = events;
 }
 
-/* %u of the body becomes a number of its own. */
+/* Each %u of the body becomes @n. */
+static size_t body_make(char *to, size_t size, uint32_t n)
+{
+	const char *p = g.body;
+	const char *u;
+	size_t len = 0;
+
+	for (; (u = strstr(p, "%u")) && len < size; p = u + 2)
+		len += (size_t)snprintf(to + len, size - len, "%.*s%u", (int)(u - p), p, n);
+	if (len < size)
+		len += (size_t)snprintf(to + len, size - len, "%s", p);
+	if (len >= size)
+		die("the body is too long");
+	return len;
+}
+
+/* The next request of a client whose verbs take turns. */
+static void verb_make(struct conn *c, char *head, size_t size, char *body, size_t body_size)
+{
+	static const char *const methods[N_VERBS] = { "POST", "GET", "PUT", "PATCH", "GET", "DELETE" };
+	size_t len = 0;
+	char name[32] = "";
+
+	if (c->verb == CREATE)
+		c->own = g.next;
+	else if (c->verb == LIST)
+		snprintf(name, sizeof(name), "?limit=50");
+	else
+		snprintf(name, sizeof(name), "/m-%u", c->own);
+	if (c->verb == CREATE || c->verb == UPDATE)
+		len = body_make(body, body_size, c->own);
+	else if (c->verb == PATCH)
+		len = (size_t)snprintf(body, body_size, "{\"metadata\":{\"labels\":{\"patched\":\"n%u\"}}}", g.next);
+	snprintf(head, size, "%s %s%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/%s\r\n"
+		 "Content-Length: %zu\r\n\r\n", methods[c->verb], g.path, name,
+		 c->verb == PATCH ? "merge-patch+json" : "json", len);
+}
+
 static void request_make(struct conn *c, bool post)
 {
-	const char *u = post ? strstr(g.body, "%u") : NULL;
-	char body[8192] = "";
+	char body[16384] = "";
+	char head[2048];
+	size_t len = 0;
 
-	if (post && u)
-		snprintf(body, sizeof(body), "%.*s%u%s", (int)(u - g.body), g.body, g.next, u + 2);
-	else if (post)
-		snprintf(body, sizeof(body), "%s", g.body);
+	if (g.mixed) {
+		verb_make(c, head, sizeof(head), body, sizeof(body));
+	} else if (post) {
+		len = body_make(body, sizeof(body), g.next);
+		snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+			 "Content-Length: %zu\r\n\r\n", g.path, len);
+	} else {
+		snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", g.path,
+			 g.proto ? "Accept: application/vnd.kubernetes.protobuf\r\n" : "");
+	}
 	g.next++;
 	free(c->out);
-	if (post)
-		c->out_len = (size_t)asprintf(&c->out, "POST %s HTTP/1.1\r\nHost: localhost\r\n"
-					      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-					      g.path, strlen(body), body);
-	else
-		c->out_len = (size_t)asprintf(&c->out, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", g.path,
-					      g.proto ? "Accept: application/vnd.kubernetes.protobuf\r\n" : "");
+	c->out_len = (size_t)asprintf(&c->out, "%s%s", head, body);
 	c->out_at = 0;
 	c->head_len = 0;
 	c->chunk = 0;
@@ -141,8 +197,15 @@ static struct conn *conn_new(void)
 
 static void over(struct conn *c)
 {
+	uint64_t ns = now() - c->t0;
+
 	if (g.n < MOST)
-		g.ns[g.n++] = now() - c->t0;
+		g.ns[g.n++] = ns;
+	if (g.mixed) {
+		if (g.verb_n[c->verb] < MOST)
+			g.verb_ns[c->verb][g.verb_n[c->verb]++] = ns;
+		c->verb = (c->verb + 1) % N_VERBS;
+	}
 	c->state = IDLE;
 }
 
@@ -168,6 +231,7 @@ static void events_count(struct conn *c, const char *p, size_t n)
 	if (c->events >= g.round && c->t0 < g.round) {
 		c->t0 = g.round;	/* of a watcher: the round it has */
 		g.told++;
+		g.told_ns[g.n_told++] = now() - g.round_t0;
 	}
 }
 
@@ -332,10 +396,30 @@ static void report(int clients, double seconds, const char *more)
 	       command ? command : "tests/bench/load");
 }
 
+/* Of each verb by itself. */
+static void verbs_text(char *to, size_t size)
+{
+	size_t len = (size_t)snprintf(to, size, ",\"verbs\":{");
+	int v;
+
+	for (v = 0; v < N_VERBS && len < size; v++) {
+		if (!g.verb_n[v])
+			die("a verb that was never answered");
+		qsort(g.verb_ns[v], g.verb_n[v], sizeof(*g.verb_ns[v]), by_size);
+		len += (size_t)snprintf(to + len, size - len, "%s\"%s\":{\"p50_us\":%.0f,\"p99_us\":%.0f,\"n\":%u}", v ? "," : "",
+					verb_names[v], (double)g.verb_ns[v][g.verb_n[v] / 2] / 1e3,
+					(double)g.verb_ns[v][g.verb_n[v] * 99ull / 100] / 1e3, g.verb_n[v]);
+	}
+	if (len < size)
+		snprintf(to + len, size - len, "}");
+}
+
 static void run_requests(struct conn **c, int clients, bool post, bool quiet)
 {
 	uint64_t t0 = now();
 	uint32_t busy = 0;
+	char more[1024] = "";
+	double seconds;
 	int i;
 
 	for (i = 0; i < clients; i++) {
@@ -346,7 +430,8 @@ static void run_requests(struct conn **c, int clients, bool post, bool quiet)
 		busy = 0;
 		for (i = 0; i < clients; i++) {
 			/* an answer may be there at once */
-			while (c[i]->state == IDLE && g.next < g.goal && now() < g.until) {
+			while (c[i]->state == IDLE && g.next < g.goal &&
+			       (now() < g.until || (g.mixed && c[i]->verb != CREATE))) {
 				request_make(c[i], post);
 				conn_run(c[i]);
 			}
@@ -355,48 +440,58 @@ static void run_requests(struct conn **c, int clients, bool post, bool quiet)
 		if (busy)
 			turn();
 	} while (busy);
-	if (!quiet)
-		report(clients, (double)(now() - t0) / 1e9, "");
+	if (quiet)
+		return;
+	seconds = (double)(now() - t0) / 1e9;
+	if (g.mixed)
+		verbs_text(more, sizeof(more));
+	report(clients, seconds, more);
 }
 
 /* Each object that is made: how long until the last watcher has it. */
 static void run_watch(struct conn **c, int clients, uint32_t count)
 {
-	struct conn *writer = conn_new();
+	struct conn *writer;
 	uint64_t t0;
 	uint64_t *fan = calloc(count, sizeof(*fan));
-	char more[128];
+	char more[256];
 	char path[1024];
 	const char *plain = g.path;
 	uint32_t i;
 	int k;
 
-	until_state(writer, IDLE);
+	g.told_ns = calloc((size_t)count * (size_t)clients, sizeof(*g.told_ns));
 	snprintf(path, sizeof(path), "%s%cwatch=1", plain, strchr(plain, '?') ? '&' : '?');
 	g.path = path;
 	g.watch = true;
 	for (k = 0; k < clients; k++) {
+		c[k] = conn_new();
+		until_state(c[k], IDLE);
 		request_make(c[k], false);
 		until_state(c[k], STREAM);
 	}
 	g.watch = false;
 	g.path = plain;
+	writer = conn_new();
+	until_state(writer, IDLE);
 	t0 = now();
 	for (i = 0; i < count; i++) {
-		uint64_t t1 = now();
-
 		g.told = 0;
 		g.round = i + 1;
+		g.round_t0 = now();
 		request_make(writer, true);
 		conn_run(writer);
 		while (writer->state != IDLE || g.told < (uint32_t)clients)
 			turn();
-		fan[i] = now() - t1;
+		fan[i] = now() - g.round_t0;
 	}
+	qsort(g.told_ns, g.n_told, sizeof(*g.told_ns), by_size);
 	qsort(fan, count, sizeof(*fan), by_size);
 	snprintf(more, sizeof(more), ",\"events_per_second\":%.0f,\"all_told_p50_us\":%.0f,"
-		 "\"all_told_p99_us\":%.0f", (double)count * clients * 1e9 / (double)(now() - t0),
-		 (double)fan[count / 2] / 1e3, (double)fan[count * 99ull / 100] / 1e3);
+		 "\"all_told_p99_us\":%.0f,\"told_p50_us\":%.0f,\"told_p99_us\":%.0f",
+		 (double)count * clients * 1e9 / (double)(now() - t0),
+		 (double)fan[count / 2] / 1e3, (double)fan[count * 99ull / 100] / 1e3,
+		 (double)g.told_ns[g.n_told / 2] / 1e3, (double)g.told_ns[g.n_told * 99ull / 100] / 1e3);
 	report(clients, (double)(now() - t0) / 1e9, more);
 }
 
@@ -410,7 +505,7 @@ int main(int argc, char **argv)
 
 	if (argc < 8) {
 		/* make bench starts every program here: this one is for api.sh */
-		printf("# load PKI PORT NAME get|get-proto|post|fill|watch CLIENTS SECONDS|COUNT PATH [BODY]\n");
+		printf("# load PKI PORT NAME get|get-proto|post|fill|watch|mixed CLIENTS SECONDS|COUNT PATH [BODY]\n");
 		return 0;
 	}
 	(void)setrlimit(RLIMIT_NOFILE, &files);
@@ -426,6 +521,8 @@ int main(int argc, char **argv)
 	if (SSL_CTX_load_verify_locations(g.tls, file, NULL) != 1)
 		die(file);
 	SSL_CTX_set_verify(g.tls, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_read_ahead(g.tls, 1);		/* several records a call: the server is to be the bottleneck */
+	SSL_CTX_set_default_read_buffer_len(g.tls, READ_AHEAD);
 	snprintf(file, sizeof(file), "%s/admin.crt", argv[1]);
 	if (SSL_CTX_use_certificate_chain_file(g.tls, file) != 1)
 		die(file);
@@ -433,10 +530,14 @@ int main(int argc, char **argv)
 	if (SSL_CTX_use_PrivateKey_file(g.tls, file, SSL_FILETYPE_PEM) != 1)
 		die(file);
 	c = calloc((size_t)clients, sizeof(*c));
-	for (i = 0; i < clients; i++) {
+	/* Side by side: a server waits for a first request only so long. */
+	for (i = 0; i < clients && strcmp(argv[4], "watch") != 0; i++) {
 		c[i] = conn_new();
-		until_state(c[i], IDLE);
+		conn_run(c[i]);
 	}
+	for (i = 0; i < clients; i++)
+		while (c[i] && c[i]->state != IDLE)
+			turn();
 	g.goal = UINT32_MAX;
 	g.until = UINT64_MAX;
 	if (!strcmp(argv[4], "watch")) {
@@ -448,6 +549,9 @@ int main(int argc, char **argv)
 	else
 		g.until = now() + (uint64_t)(atof(argv[6]) * 1e9);
 	g.proto = !strcmp(argv[4], "get-proto");
+	g.mixed = !strcmp(argv[4], "mixed");
+	for (i = 0; i < (g.mixed ? N_VERBS : 0); i++)
+		g.verb_ns[i] = malloc(MOST * sizeof(*g.verb_ns[i]));
 	run_requests(c, clients, strncmp(argv[4], "get", 3) != 0, !strcmp(argv[4], "fill"));
 	return 0;
 }

@@ -303,7 +303,6 @@ static void reply_rewritten(struct front *f, struct reg_answer *a, const struct 
 void front_answer(struct front *f, struct reg_answer *a)
 {
 	struct ohttp_header hdr[30];
-	struct ohttp_piece *v;
 	char retry[16];
 	int status = a ? (int)a->code : 500;
 	size_t n;
@@ -346,19 +345,12 @@ void front_answer(struct front *f, struct reg_answer *a)
 		front_done(f, status);
 		return;
 	}
-	v = omem_alloc_array(a->n_pieces ? a->n_pieces : 1, sizeof(*v));
-	if (!v || a->n_pieces == 0) {
-		ohttp_reply(f->req, v ? status : 500, hdr, n, NULL, 0);
+	if (a->n_pieces == 0) {
+		ohttp_reply(f->req, status, hdr, n, NULL, 0);
 		reg_answer_free(a);
 	} else {
-		for (uint32_t i = 0; i < a->n_pieces; i++)
-			v[i] = (struct ohttp_piece){ a->pieces[i].p, a->pieces[i].len, NULL, NULL };
-		/* The last one out frees the answer that all of them live in. */
-		v[a->n_pieces - 1].release = release_answer;
-		v[a->n_pieces - 1].arg = a;
-		ohttp_reply_gzip(f->req, status, hdr, n, v, a->n_pieces, APIS_GZIP_MIN);
+		ohttp_reply_spans(f->req, status, hdr, n, a->pieces, a->n_pieces, APIS_GZIP_MIN, release_answer, a);
 	}
-	omem_free(v);
 	front_done(f, status);
 }
 
