@@ -263,7 +263,7 @@ def failing():
     service["clientConfig"] = {"service": {"namespace": "default", "name": "hook", "path": "/ok"}, "caBundle": CA}
     with Configured("Validating", service):
         says(api.post(CM, config_map("f")), 500, 'Internal error occurred: failed calling webhook "a.hook.example": '
-             'failed to call webhook: service "hook" not found', "a Service that is not there")
+             'failed to call webhook: Post "https://hook.default.svc:443/ok?timeout=10s": service "hook" not found', "a Service that is not there")
 
 
 def counted():
