@@ -10,6 +10,7 @@
 #include "json/oscan.h"
 #include "quantity/oquantity.h"
 #include "schema/check.h"
+#include "schema/seen.h"
 
 #define DATA_MAX (1024 * 1024)
 
@@ -197,23 +198,20 @@ static void check_service_ports(struct ocheck *c, const struct opath *at, struct
 	struct opath pp = opath_child(at, "ports");
 	struct orlop_bytes type = oget_text(spec, "type");
 	bool external = otext_is(type, "ExternalName");
+	cleanup_oseen struct oseen names, pairs, nodes;
 	char text[80];
 
+	oseen_init(&names);
+	oseen_init(&pairs);
+	oseen_init(&nodes);
 	if (ojson_count(ports) == 0 && !external && !oget_is(spec, "clusterIP", "None"))
 		ocheck_required(c, &pp, "");
 	OJSON_FOREACH_ELEM(i, e, ports) {
 		struct opath p = opath_index(&pp, i), np = opath_child(&p, "name"), nodep = opath_child(&p, "nodePort");
-		bool same_name = false, same_port = false, same_node = false;
+		bool same_name = oseen(&names, ojson_get(e, "name"), NULL);
+		bool same_port = oseen(&pairs, ojson_get(e, "protocol"), ojson_get(e, "port"));
+		bool same_node = oget_int(e, "nodePort") != 0 && oseen(&nodes, ojson_get(e, "protocol"), ojson_get(e, "nodePort"));
 
-		for (size_t k = 0; k < i; k++) {
-			struct ojson *o = ojson_index(ports, k);
-			bool proto = ojson_equal(ojson_get(e, "protocol"), ojson_get(o, "protocol"));
-
-			same_name = same_name || ojson_equal(ojson_get(e, "name"), ojson_get(o, "name"));
-			same_port = same_port || (proto && ojson_equal(ojson_get(e, "port"), ojson_get(o, "port")));
-			same_node = same_node || (proto && oget_int(e, "nodePort") != 0 &&
-						  oget_int(e, "nodePort") == oget_int(o, "nodePort"));
-		}
 		if (oget_empty(e, "name")) {
 			if (ojson_count(ports) > 1)
 				ocheck_required(c, &np, "");
@@ -503,7 +501,9 @@ static void check_taints(struct ocheck *c, const struct opath *at, struct ojson 
 {
 	static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute" };
 	struct opath mp = opath_child(at, "metadata"), tp = opath_child(&mp, "taints");
+	cleanup_oseen struct oseen before;
 
+	oseen_init(&before);
 	OJSON_FOREACH_ELEM(i, t, taints) {
 		struct opath ip = opath_index(&tp, i), kp = opath_child(&ip, "key"), vp = opath_child(&ip, "value");
 		struct opath ep = opath_child(&ip, "effect");
@@ -515,15 +515,8 @@ static void check_taints(struct ocheck *c, const struct opath *at, struct ojson 
 		else if (!oget_is(t, "effect", effects[0]) && !oget_is(t, "effect", effects[1]) &&
 			 !oget_is(t, "effect", effects[2]))
 			ocheck_not_supported(c, &ep, ojson_get(t, "effect"), effects, 3);
-		for (size_t k = 0; k < i; k++) {
-			struct ojson *o = ojson_index(taints, k);
-
-			if (ojson_equal(ojson_get(o, "key"), ojson_get(t, "key")) &&
-			    ojson_equal(ojson_get(o, "effect"), ojson_get(t, "effect"))) {
-				ocheck_duplicate_why(c, &ip, t, "taints must be unique by key and effect pair");
-				break;
-			}
-		}
+		if (oseen(&before, ojson_get(t, "key"), ojson_get(t, "effect")))
+			ocheck_duplicate_why(c, &ip, t, "taints must be unique by key and effect pair");
 	}
 }
 
@@ -712,17 +705,17 @@ OCHECK(limit_range)
 	};
 	struct opath sp = opath_child(at, "spec"), limits = opath_child(&sp, "limits");
 	struct ojson *list = OJSON_AT(v, "spec", "limits");
+	cleanup_oseen struct oseen before;
 
 	(void)old;
+	oseen_init(&before);
 	OJSON_FOREACH_ELEM(i, item, list) {
 		struct opath ip = opath_index(&limits, i), tp = opath_child(&ip, "type");
 		struct orlop_bytes type = oget_text(item, "type");
-		bool pod = otext_is(type, "Pod"), twice = false;
+		bool pod = otext_is(type, "Pod");
 
 		limit_type(c, &tp, type);
-		for (size_t k = 0; k < i; k++)
-			twice = twice || oget_is(ojson_index(list, k), "type", ojson_get_cstr(item, "type", ""));
-		if (twice)
+		if (oseen(&before, ojson_get(item, "type"), NULL))
 			ocheck_duplicate_text(c, &tp, ojson_get_cstr(item, "type", ""));
 		for (size_t k = 0; k < (pod ? 3 : 5); k++)
 			limit_names(c, &ip, item, keys[k], pod || otext_is(type, "Container"));

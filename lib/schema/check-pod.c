@@ -7,6 +7,7 @@
 #include "base/ocleanup.h"
 #include "quantity/oquantity.h"
 #include "schema/check.h"
+#include "schema/seen.h"
 
 static const char *const container_lists[] = { "containers", "initContainers", "ephemeralContainers" };
 #define N_LISTS 3
@@ -149,22 +150,17 @@ OCHECK(topology_spread)
 static void check_spread_unique(struct ocheck *c, const struct opath *at, struct ojson *list)
 {
 	static const char *const keys[] = { "topologyKey", "whenUnsatisfiable" };
+	cleanup_oseen struct oseen before;
 
+	oseen_init(&before);
 	OJSON_FOREACH_ELEM(i, e, list) {
 		struct opath p = opath_index(at, i), pp = opath_child(&p, "{topologyKey, whenUnsatisfiable}");
 		char text[400];
 
-		for (size_t j = 0; j < i; j++) {
-			struct ojson *o = ojson_index(list, j);
-
-			if (!ojson_equal(ojson_get(e, keys[0]), ojson_get(o, keys[0])) ||
-			    !ojson_equal(ojson_get(e, keys[1]), ojson_get(o, keys[1])))
-				continue;
-			(void)snprintf(text, sizeof(text), "{%s, %s}", ojson_get_cstr(e, keys[0], ""),
-				       ojson_get_cstr(e, keys[1], ""));
-			ocheck_duplicate_text(c, &pp, text);
-			break;
-		}
+		if (!oseen(&before, ojson_get(e, keys[0]), ojson_get(e, keys[1])))
+			continue;
+		(void)snprintf(text, sizeof(text), "{%s, %s}", ojson_get_cstr(e, keys[0], ""), ojson_get_cstr(e, keys[1], ""));
+		ocheck_duplicate_text(c, &pp, text);
 	}
 }
 
@@ -172,6 +168,9 @@ static void check_spread_unique(struct ocheck *c, const struct opath *at, struct
 
 static void check_unique_names(struct ocheck *c, const struct opath *at, struct ojson *spec)
 {
+	cleanup_oseen struct oseen before;
+
+	oseen_init(&before);
 	for (size_t l = 0; l < N_LISTS; l++) {
 		struct ojson *list = ojson_get(spec, container_lists[l]);
 		struct opath lp = opath_child(at, container_lists[l]);
@@ -179,36 +178,30 @@ static void check_unique_names(struct ocheck *c, const struct opath *at, struct 
 		OJSON_FOREACH_ELEM(i, e, list) {
 			struct opath ip = opath_index(&lp, i), np = opath_child(&ip, "name");
 			struct orlop_bytes name = oget_text(e, "name");
-			bool twice = false;
 
-			for (size_t k = 0; k < l && !twice; k++)
-				twice = find_named(ojson_get(spec, container_lists[k]), name) != NULL;
-			for (size_t k = 0; k < i && !twice; k++)
-				twice = ojson_equal(ojson_get(ojson_index(list, k), "name"), ojson_get(e, "name"));
-			if (twice && name.len > 0)
+			if (oseen(&before, ojson_get(e, "name"), NULL) && name.len > 0)
 				ocheck_duplicate(c, &np, ojson_get(e, "name"));
 		}
 	}
 }
 
-static void check_mounts(struct ocheck *c, const struct opath *at, struct ojson *container, struct ojson *volumes)
+static void check_mounts(struct ocheck *c, const struct opath *at, struct ojson *container, struct oseen *volumes)
 {
 	struct ojson *mounts = ojson_get(container, "volumeMounts");
 	struct opath mp = opath_child(at, "volumeMounts"), sp = opath_child(&mp, "subPath"), ep = opath_child(&mp, "subPathExpr");
+	cleanup_oseen struct oseen paths;
 
+	oseen_init(&paths);
 	OJSON_FOREACH_ELEM(i, m, mounts) {
 		struct opath p = opath_index(&mp, i), np = opath_child(&p, "name");
 		struct orlop_bytes name = oget_text(m, "name");
 
-		if (name.len > 0 && find_named(volumes, name) == NULL)
+		if (name.len > 0 && !oseen_has(volumes, ojson_get(m, "name")))
 			ocheck_not_found(c, &np, ojson_get(m, "name"));
 		if (memchr(oget_text(m, "mountPath").p, ':', oget_text(m, "mountPath").len) != NULL)
 			ocheck_invalid_at(c, &p, m, "mountPath", "must not contain ':'");
-		for (size_t k = 0; k < i; k++)
-			if (ojson_equal(ojson_get(ojson_index(mounts, k), "mountPath"), ojson_get(m, "mountPath"))) {
-				ocheck_invalid_at(c, &p, m, "mountPath", "must be unique");
-				break;
-			}
+		if (oseen(&paths, ojson_get(m, "mountPath"), NULL))
+			ocheck_invalid_at(c, &p, m, "mountPath", "must be unique");
 		/* of these upstream does not say which mount it is */
 		ocheck_format(c, &sp, ojson_get(m, "subPath"), OSCHEMA_FMT_LOCAL_PATH);
 		if (!oget_empty(m, "subPath") && !oget_empty(m, "subPathExpr"))
@@ -227,7 +220,7 @@ static void check_mounts(struct ocheck *c, const struct opath *at, struct ojson 
 	OJSON_FOREACH_ELEM(j, d, ojson_get(container, "volumeDevices")) {
 		struct opath p = opath_index(&dp, j), np = opath_child(&p, "name");
 
-		if (!oget_empty(d, "name") && find_named(volumes, oget_text(d, "name")) == NULL)
+		if (!oget_empty(d, "name") && !oseen_has(volumes, ojson_get(d, "name")))
 			ocheck_not_found(c, &np, ojson_get(d, "name"));
 	}
 }
@@ -397,11 +390,14 @@ static void check_misc(struct ocheck *c, const struct opath *at, struct ojson *s
 
 OCHECK(pod_spec)
 {
-	struct ojson *volumes = ojson_get(v, "volumes");
 	struct opath spread = opath_child(at, "topologySpreadConstraints");
 	struct opath mains = opath_child(at, "containers");
+	cleanup_oseen struct oseen named;
 
 	(void)old;
+	oseen_init(&named);
+	OJSON_FOREACH_ELEM(n, e, ojson_get(v, "volumes"))
+		(void)oseen(&named, ojson_get(e, "name"), NULL);
 	check_unique_names(c, at, v);
 	for (size_t l = 0; l < N_LISTS; l++) {
 		struct opath lp = opath_child(at, container_lists[l]);
@@ -409,7 +405,7 @@ OCHECK(pod_spec)
 		OJSON_FOREACH_ELEM(i, e, ojson_get(v, container_lists[l])) {
 			struct opath p = opath_index(&lp, i);
 
-			check_mounts(c, &p, e, volumes);
+			check_mounts(c, &p, e, &named);
 		}
 	}
 	OJSON_FOREACH_ELEM(m, e, ojson_get(v, "containers")) {
@@ -463,14 +459,35 @@ static void check_deadline(struct ocheck *c, const struct opath *at, struct ojso
 }
 
 /* Tolerations may be added, and given other seconds. */
+/* A toleration but for its seconds; NULL: no memory. */
+static struct ojson *without_seconds(const struct ojson *toleration)
+{
+	struct ojson *copy = NULL;
+
+	if (ojson_copy(toleration, &copy))
+		return NULL;
+	ojson_del(copy, "tolerationSeconds");
+	return copy;
+}
+
 static void check_toleration_change(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
 {
 	static const char *const skip[] = { "tolerationSeconds", NULL };
+	cleanup_oseen struct oseen all;
 
+	oseen_init(&all);
+	OJSON_FOREACH_ELEM(n, is, ojson_get(v, "tolerations")) {
+		cleanup_ojson struct ojson *k = without_seconds(is);
+
+		if (k)
+			(void)oseen(&all, k, NULL);
+	}
 	OJSON_FOREACH_ELEM(i, was, ojson_get(old, "tolerations")) {
-		bool kept = false;
+		cleanup_ojson struct ojson *k = without_seconds(was);
+		bool kept = k && oseen_has(&all, k);
 
-		OJSON_FOREACH_ELEM(j, is, ojson_get(v, "tolerations"))
+		/* written otherwise it may be the same */
+		OJSON_FOREACH_ELEM(j, is, kept ? NULL : ojson_get(v, "tolerations"))
 			kept = kept || ocheck_equal_but(was, is, skip);
 		if (!kept) {
 			ocheck_forbidden_at(c, at, "tolerations",

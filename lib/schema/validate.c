@@ -9,6 +9,7 @@
 #include "base/ocleanup.h"
 #include "quantity/oquantity.h"
 #include "schema/check.h"
+#include "schema/seen.h"
 #include "schema/hooks.h"
 
 #define HOOK(n) [OSCHEMA_C_##n] = ocheck_do_##n,
@@ -56,20 +57,17 @@ static void format_rule(struct ocheck *c, const struct opath *at, struct ojson *
 
 static void unique_rule(struct ocheck *c, const struct opath *at, struct ojson *v, const char *key)
 {
+	cleanup_oseen struct oseen before;
+
+	oseen_init(&before);
 	OJSON_FOREACH_ELEM(i, e, v) {
 		struct ojson *k = *key != '\0' ? ojson_get(e, key) : e;
 		struct opath p = opath_index(at, i), pk = opath_child(&p, key);
 
 		if (ozero(k))
 			continue;
-		for (size_t j = 0; j < i; j++) {
-			struct ojson *o = ojson_index(v, j);
-
-			if (!ojson_equal(k, *key != '\0' ? ojson_get(o, key) : o))
-				continue;
+		if (oseen(&before, k, NULL))
 			ocheck_duplicate(c, *key != '\0' ? &pk : &p, k);
-			break;
-		}
 	}
 }
 

@@ -263,6 +263,35 @@ def bodies():
     t.ok(api.get(CM + "/victim").json["metadata"]["name"] == "victim", "the object is still one")
 
 
+def long_lists():
+    """Lists as long as a body may be: each is looked at once, and not each element with each other; that would take a minute or more."""
+    ns = "/api/v1/namespaces/default/"
+    own = Api(d)
+    own.post(ns + "serviceaccounts", {"metadata": {"name": "default"}})
+    c = {"name": "c", "image": "i"}
+    pod = lambda name, **spec: {"metadata": {"name": name}, "spec": dict({"containers": [c]}, **spec)}
+    n = 6000
+    ports = [{"name": "p%d" % i, "port": i + 1} for i in range(n)]
+    many = [{"name": "c%d" % i, "image": "i"} for i in range(n)]
+    for name, path, o in (
+            ("ports of a Service", "services", {"metadata": {"name": "long"}, "spec": {"ports": ports}}),
+            ("containers", "pods", pod("containers", containers=many)),
+            ("volumes and mounts", "pods", pod("volumes", volumes=[{"name": "v%d" % i, "emptyDir": {}} for i in range(n)], containers=[
+                dict(c, volumeMounts=[{"name": "v%d" % i, "mountPath": "/m%d" % i} for i in range(n)])])),
+            ("tolerations", "pods", pod("tolerations", tolerations=[{"key": "k%d" % i, "operator": "Exists"} for i in range(3 * n)]))):
+        t.eq(own.post(ns + path, o).status, 201, "%s, %d bytes" % (name, len(json.dumps(o))))
+    for name, path, o in (
+            ("ports of a Service", "services", {"metadata": {"name": "twice"}, "spec": {"ports": ports + [{"name": "p1", "port": n + 1}]}}),
+            ("containers", "pods", pod("twice", containers=many + [{"name": "c1", "image": "i"}]))):
+        a = own.post(ns + path, o)
+        t.ok(a.status == 422 and [x["reason"] for x in a.json["details"]["causes"]] == ["FieldValueDuplicate"], name + ": a name twice is found", a)
+    a = own.patch(ns + "pods/tolerations", {"metadata": {"labels": {"a": "b"}}})
+    t.eq(a.status, 200, "tolerations that were there are found again")
+    for path in ("services/long", "pods/containers", "pods/volumes", "pods/tolerations"):
+        own.delete(ns + path)
+    own.close()
+
+
 def mutants():
     """Valid objects with one thing changed for another: never an error of the server."""
     meta = {"name": "mutant", "labels": {"a": "b"}, "annotations": {"c": "d"}, "finalizers": ["e.f/g"],
@@ -450,7 +479,7 @@ def slow_and_idle():
 by, floor = Bystander(), Floor()
 by.start()
 floor.start()
-for g in (half_requests, bad_heads, smuggling, bodies, mutants, http2, bad_tls, slow_and_idle):
+for g in (half_requests, bad_heads, smuggling, bodies, long_lists, mutants, http2, bad_tls, slow_and_idle):
     began = time.monotonic()
     group(t, g)
     say("%s: %.1f s, %d KiB" % (g.__name__, time.monotonic() - began, d.rss_kb() if d.alive() else 0))
