@@ -23,6 +23,9 @@ images()
 ok "up" up $UP_OPTIONS || finish
 bridge=$(setting bridge) cgroups=$(setting cgroupRoot)
 ok "the node is ready" await ' Ready ' nodes --no-headers || finish
+# Nowhere but in their archives are the images: they stay, however full the disk is, and nobody is evicted for it.
+ok "no images are collected" "$orlop" module replace --data-dir "$dir" kubelet image_gc_high_threshold=100 \
+	'eviction_hard=memory.available<100Mi'
 ok "images" images
 # Clients of 1.20 wait for the token of each namespace's account.
 ok "accounts have Secrets" "$orlop" module set --data-dir "$dir" controllers/serviceaccount token_secrets=true
