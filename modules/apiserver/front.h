@@ -167,6 +167,11 @@ struct front {
 /* The trace of the request, from the client or out of @random: f->rq.trace and f->traceparent. */
 void front_trace(struct front *f, const uint8_t random[16]);
 
+/* ---- http/log.c ---- */
+
+/* It has been answered: its line in the request log. */
+void front_log(const struct front *f, int status);
+
 /* ---- http/front.c ---- */
 
 void front_begin(void *arg, struct ohttp_req *req);	/* ohttp_request_fn of struct ashard */
@@ -273,7 +278,7 @@ void hook_rules(void *arg, const struct orlop_host *h, const struct orlop_identi
 		struct orlop_bytes ns, void (*rule)(void *rarg, int path, const char *json), void *rarg);
 int hook_covers(void *arg, const struct orlop_host *h, const struct orlop_identity *who, struct orlop_bytes ns,
 		const struct ojson *rules, struct obuf *missing);
-/* http/front.c: audit annotations into the request log. */
+/* http/log.c: audit annotations into the request log. */
 void hook_note(void *arg, const struct orlop_host *h, const struct reg_req *rq, const char *resource, const char *key,
 	       const char *value);
 bool in_group(const struct orlop_identity *who, const char *group);

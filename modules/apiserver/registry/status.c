@@ -269,6 +269,8 @@ int reg_invalid(struct reg_op *op, struct orlop_bytes name)
 	return reg_invalid_as(op, op->k->gk, name);
 }
 
+static char *text_of(struct reg_op *op, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
 /* NULL without memory. */
 static char *text_of(struct reg_op *op, const char *fmt, va_list ap)
 {
