@@ -133,6 +133,14 @@ def components(api):
     t.eq(api.get(path + "/scheduler").json["conditions"][0]["status"], "True", "a scheduler elsewhere is known by its Lease")
 
 
+def parts(api):
+    """Modules of the same process are the parts."""
+    want = {"scheduler": "True", "controller-manager": "True", "etcd-0": "True"}
+    now = lambda: {x["metadata"]["name"]: x["conditions"][0]["status"] for x in api.get("/api/v1/componentstatuses").json["items"]}
+    until("all parts are well", lambda: now() == want)
+    t.ok(True, "scheduler and controllers of this process are well")
+
+
 AS = "/apis/apiregistration.k8s.io/v1/apiservices"
 AUTO = "kube-aggregator.kubernetes.io/automanaged"
 
@@ -318,8 +326,8 @@ group(t, registered, Api(one))
 group(t, registering, Api(one))
 group(t, at_start, one)
 one.stop()
-two = Daemon(params="old_versions = true;").start()
-for g in (on, budgets, slices, cron):
+two = Daemon(params="old_versions = true;", modules=("scheduler/default", "controllers/namespace")).start()
+for g in (parts, on, budgets, slices, cron):
     group(t, g, Api(two))
 group(t, restarted, two)
 t.done()
