@@ -129,7 +129,8 @@ static void checked(void *arg, int status, const struct ojson *res, const struct
 	} else if (status < 0 && status != -ENOENT && !p->k->stopping) {
 		again = status != -ECANCELED;
 	}
-	if (again)
+	/* stopped, told of it and asked: the end is the same */
+	if (again && c->state != C_EXITED)
 		ctr_check(c);
 	pod_kick(p);
 	pod_unref(p);

@@ -174,7 +174,7 @@ static void event_handle(struct kubelet *k, const struct ojson *ev)
 		uint32_t i;
 
 		for (i = 0; i < p->n_ctrs; i++)
-			if (p->ctrs[i]->id && !strcmp(p->ctrs[i]->id, id))
+			if (p->ctrs[i]->id && !strcmp(p->ctrs[i]->id, id) && p->ctrs[i]->state != C_EXITED)
 				ctr_check(p->ctrs[i]);
 	}
 }
