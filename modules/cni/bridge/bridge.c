@@ -524,7 +524,7 @@ ORLOP_MODULE("bridge", "cni", "0.1", "caps=net_admin,net_raw,sys_admin\0files=*\
 	.license = "Apache-2.0",
 	.summary = "pods on a Linux bridge, set up by netlink",
 	.flags = ORLOP_MOD_BLOCKING | ORLOP_MOD_HANDOVER,	/* leases are read at the start */
-	.concurrency = 4,
+	.concurrency = 64,	/* they wait for one lock; but only who is here goes with the others (detach()) */
 	.n_params = sizeof(bridge_params) / sizeof(bridge_params[0]),
 	.params = bridge_params,
 	.ops = &bridge_ops,
