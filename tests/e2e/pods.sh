@@ -108,7 +108,7 @@ spec:
   containers:
   - name: main
     image: localhost/hello:1
-    command: [sh, -c, 'trap "echo usr1; exit 0" USR1; while :; do sleep 0.1; done']
+    command: [sh, -c, 'trap "echo usr1; exit 0" USR1; echo begun; while :; do sleep 0.1; done']
     lifecycle: { stopSignal: SIGUSR1 }
 ---
 apiVersion: v1
@@ -130,8 +130,14 @@ is "last words of a log" "last words" status words '.containerStatuses[?(@.name=
 ok "an exit code with a rule: started again" await '^rules +[01]/1 +[A-Za-z]+ +[1-9]' pod rules --no-headers
 ok "one PID namespace" await '^shared +2/2 +Running ' pod shared --no-headers
 ok "a stop signal of its own" await '^signal +1/1 +Running ' pod signal --no-headers
-$kube logs -f signal > "$tmp/signal.log" &
-k delete pod signal > /dev/null
+# the delete comes when its log is being followed, else there may be nothing left to follow
+mkfifo "$tmp/signal"
+$kube logs -f signal > "$tmp/signal" &
+{
+	read -r _
+	k delete pod signal > /dev/null
+	cat
+} < "$tmp/signal" > "$tmp/signal.log"
 wait $!
 is "is sent" usr1 cat "$tmp/signal.log"
 says "all see all" "sleep 98765" k exec shared -c two -- ps
