@@ -240,7 +240,16 @@ bool ocheck_selects(struct ojson *selector, struct ojson *labels)
 OCHECK(namespace)
 {
 	struct opath spec = opath_child(at, "spec"), p = opath_child(&spec, "finalizers");
+	struct opath status = opath_child(at, "status"), phase = opath_child(&status, "Phase");	/* as upstream writes it */
+	bool going = ojson_has(ojson_get(v, "metadata"), "deletionTimestamp");
 
 	(void)old;
+	if (otext_is(c->w->sub, "status")) {
+		if (!oget_is(ojson_get(v, "status"), "phase", going ? "Terminating" : "Active"))
+			ocheck_invalid(c, &phase, OJSON_AT(v, "status", "phase"), going ?
+					  "may only be 'Terminating' if `deletionTimestamp` is not empty" :
+					  "may only be 'Active' if `deletionTimestamp` is empty");
+		return;
+	}
 	check_finalizer_names(c, &p, OJSON_AT(v, "spec", "finalizers"), true);
 }

@@ -193,7 +193,7 @@ static bool may_overcommit(struct orlop_bytes name)
 }
 
 /* One map of resources; names and signs. */
-static void check_resource_list(struct ocheck *c, const struct opath *at, struct ojson *list)
+void ocheck_resource_list(struct ocheck *c, const struct opath *at, struct ojson *list)
 {
 	OJSON_FOREACH(it, list) {
 		struct orlop_bytes name = { it.key, it.key_len };
@@ -218,8 +218,8 @@ OCHECK(resources)
 	bool huge = false, compute = false;
 
 	(void)old;
-	check_resource_list(c, &lp, limits);
-	check_resource_list(c, &rp, requests);
+	ocheck_resource_list(c, &lp, limits);
+	ocheck_resource_list(c, &rp, requests);
 	OJSON_FOREACH(it, limits)
 		compute = compute || ostr_is(it.key, it.key_len, "cpu") || ostr_is(it.key, it.key_len, "memory");
 	OJSON_FOREACH(it, requests) {

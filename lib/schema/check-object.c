@@ -82,12 +82,17 @@ int64_t ocheck_int_or_percent(struct ocheck *c, const struct opath *at, struct o
 
 static void check_strategy(struct ocheck *c, const struct opath *at, struct ojson *spec)
 {
+	static const char *const types[] = { "Recreate", "RollingUpdate" };
 	struct opath sp = opath_child(at, "strategy"), rp = opath_child(&sp, "rollingUpdate");
 	struct opath up = opath_child(&rp, "maxUnavailable"), gp = opath_child(&rp, "maxSurge");
 	struct ojson *s = ojson_get(spec, "strategy"), *r = ojson_get(s, "rollingUpdate");
 	struct ojson *u = ojson_get(r, "maxUnavailable");
 	int64_t unavailable, surge;
 
+	if (!oget_is(s, "type", "Recreate") && !oget_is(s, "type", "RollingUpdate")) {
+		ocheck_not_supported(c, &sp, s, types, 2);
+		return;
+	}
 	if (oget_is(s, "type", "Recreate") && r != NULL)
 		ocheck_forbidden(c, &rp, "may not be specified when strategy `type` is 'Recreate'");
 	if (!oget_is(s, "type", "RollingUpdate") || r == NULL)
@@ -100,41 +105,43 @@ static void check_strategy(struct ocheck *c, const struct opath *at, struct ojso
 		ocheck_invalid(c, &up, u, "must not be greater than 100%");
 }
 
-/* The counts of a status against each other. */
-static void check_counts(struct ocheck *c, const struct opath *at, struct ojson *status)
+/* The counts of a status against each other: @parts are of its replicas, and what is available is ready. */
+void ocheck_counts(struct ocheck *c, const struct opath *at, struct ojson *status, const char *const *parts)
 {
-	static const char *const parts[] = { "updatedReplicas", "readyReplicas", "availableReplicas" };
 	struct opath p = opath_child(at, "status");
 	int64_t all = oget_int(status, "replicas");
 
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+	for (size_t i = 0; parts[i] != NULL; i++) {
 		struct opath kp = opath_child(&p, parts[i]);
 		int64_t n = oget_int(status, parts[i]);
 		cleanup_ojson struct ojson *v = ojson_new_i64(n);
 
 		if (n > all)
 			ocheck_invalid(c, &kp, v, "cannot be greater than status.replicas");
-		if (i == 2 && n > oget_int(status, "readyReplicas"))
+		if (strcmp(parts[i], "availableReplicas") == 0 && n > oget_int(status, "readyReplicas"))
 			ocheck_invalid(c, &kp, v, "cannot be greater than readyReplicas");
 	}
 }
 
+static const char *const replica_parts[] = { "fullyLabeledReplicas", "readyReplicas", "availableReplicas", NULL };
+
 OCHECK(deployment)
 {
+	static const char *const parts[] = { "updatedReplicas", "readyReplicas", "availableReplicas", NULL };
 	struct ojson *spec = ojson_get(v, "spec");
 	struct opath p = opath_child(at, "spec");
 	struct ojson *deadline = ojson_get(spec, "progressDeadlineSeconds");
 
 	(void)old;
 	if (otext_is(c->w->sub, "status")) {
-		check_counts(c, at, ojson_get(v, "status"));
+		ocheck_counts(c, at, ojson_get(v, "status"), parts);
 		return;
 	}
 	if (!ojson_is(ojson_get(spec, "selector"), OJSON_OBJECT))
 		ocheck_required_at(c, &p, "selector", "");
 	ocheck_workload(c, &p, spec, "empty selector is invalid for deployment");
 	check_strategy(c, &p, spec);
-	if (deadline != NULL && ojson_i64(deadline, 0) >= 0 &&
+	if (deadline != NULL &&
 	    ojson_i64(deadline, 0) <= oget_int(spec, "minReadySeconds"))
 		ocheck_invalid_at(c, &p, spec, "progressDeadlineSeconds", "must be greater than minReadySeconds");
 }
@@ -162,8 +169,10 @@ OCHECK(replicaset)
 	struct opath p = opath_child(at, "spec");
 
 	(void)old;
-	if (otext_is(c->w->sub, "status"))
+	if (otext_is(c->w->sub, "status")) {
+		ocheck_counts(c, at, ojson_get(v, "status"), replica_parts);
 		return;
+	}
 	if (!ojson_is(ojson_get(ojson_get(v, "spec"), "selector"), OJSON_OBJECT))
 		ocheck_required_at(c, &p, "selector", "");
 	ocheck_workload(c, &p, ojson_get(v, "spec"), "empty selector is invalid for deployment");
@@ -176,8 +185,10 @@ OCHECK(replication_controller)
 	bool selected = true;
 
 	(void)old;
-	if (otext_is(c->w->sub, "status"))
+	if (otext_is(c->w->sub, "status")) {
+		ocheck_counts(c, at, ojson_get(v, "status"), replica_parts);
 		return;
+	}
 	if (ojson_count(selector) == 0)
 		ocheck_required_at(c, &p, "selector", "");
 	if (!ojson_has(spec, "template")) {
@@ -317,11 +328,13 @@ static void check_service_types(struct ocheck *c, const struct opath *at, struct
 
 OCHECK(service)
 {
-	struct opath p = opath_child(at, "spec");
+	struct opath p = opath_child(at, "spec"), tp = opath_child(at, "status");
 	struct ojson *spec = ojson_get(v, "spec");
 
-	if (otext_is(c->w->sub, "status"))
+	if (otext_is(c->w->sub, "status")) {
+		ocheck_balancer(c, &tp, ojson_get(v, "status"));
 		return;
+	}
 	check_service_ports(c, &p, spec);
 	check_cluster_ips(c, &p, spec, ojson_get(old, "spec"));
 	check_service_types(c, &p, spec);
@@ -371,10 +384,11 @@ OCHECK(endpoint_slice)
 		}
 	}
 	OJSON_FOREACH_ELEM(j, e, ports) {
-		struct opath p = opath_index(&pp, j), np = opath_child(&p, "name");
+		struct opath p = opath_index(&pp, j), np = opath_child(&p, "name"), op = opath_child(&p, "appProtocol");
 
 		if (!oget_empty(e, "name"))
 			ocheck_format(c, &np, ojson_get(e, "name"), OSCHEMA_FMT_DNS1123_LABEL);
+		ocheck_format(c, &op, ojson_get(e, "appProtocol"), OSCHEMA_FMT_QUALIFIED_NAME);
 		for (size_t k = 0; k < j; k++)
 			if (ojson_equal(ojson_get(ojson_index(ports, k), "name"), ojson_get(e, "name"))) {
 				ocheck_duplicate(c, &np, ojson_get(e, "name"));
@@ -520,10 +534,27 @@ static void check_taints(struct ocheck *c, const struct opath *at, struct ojson 
 	}
 }
 
+/* Are the specs equal but for @may, and for addresses and a provider that were not there? */
+static bool same_node(struct ojson *spec, struct ojson *was, const char *const *may)
+{
+	const char *skip[8] = { NULL };
+	size_t n = 0;
+
+	for (; may[n] != NULL; n++)
+		skip[n] = may[n];
+	if (oget_empty(was, "providerID"))
+		skip[n++] = "providerID";
+	if (oget_len(was, "podCIDRs") == 0) {
+		skip[n++] = "podCIDRs";
+		skip[n++] = "podCIDR";
+	}
+	return ocheck_equal_but(spec, was, skip);
+}
+
 OCHECK(node)
 {
-	static const char *const may[] = { "podCIDR", "podCIDRs", "providerID", "taints", "unschedulable",
-					   "configSource", NULL };
+	static const char *const may[] = { "taints", "unschedulable", "configSource", NULL };
+	struct opath whole = opath_child(NULL, "[]");	/* how upstream writes the path of nothing */
 	struct opath p = opath_child(at, "spec"), cp = opath_child(&p, "podCIDRs");
 	struct ojson *spec = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
 
@@ -544,8 +575,8 @@ OCHECK(node)
 	if (oget_len(was, "podCIDRs") > 0 && !ojson_equal(ojson_get(spec, "podCIDRs"), ojson_get(was, "podCIDRs")))
 		ocheck_forbidden_at(c, &p, "podCIDRs",
 				    "node updates may not change podCIDR except from \"\" to valid");
-	if (!ocheck_equal_but(spec, was, may))
-		ocheck_forbidden(c, &p, "node updates may only change labels, taints, or capacity (or configSource, "
+	if (!same_node(spec, was, may))
+		ocheck_forbidden(c, &whole, "node updates may only change labels, taints, or capacity (or configSource, "
 				 "if the DynamicKubeletConfig feature gate is enabled)");
 }
 
@@ -556,21 +587,27 @@ OCHECK(event)
 	const char *object = core ? "involvedObject" : "regarding";
 	const char *controller = core ? "reportingComponent" : "reportingController";
 	const char *needed[] = { controller, "reportingInstance", "action", "reason" };
-	struct opath p = opath_child(at, object);
+	struct opath p = opath_child(at, object), nsp = opath_child(&p, "namespace"), rp = opath_child(at, "reportingController");
+	struct opath yp = opath_child(at, "type");
+	const struct orlop_bytes none = { "", 0 };
+	char why[200];
+	bool timed = ojson_get(v, "eventTime") != NULL;
 	struct orlop_bytes ns = oget_text(OJSON_AT(v, "metadata"), "namespace");
 	struct orlop_bytes in = oget_text(ojson_get(v, object), "namespace");
 
 	(void)old;
-	if (in.len > 0 ? !ostr_eq(ns.p, ns.len, in.p, in.len) : (!otext_is(ns, "default") &&
-							      !otext_is(ns, "kube-system") && ns.len > 0))
-		ocheck_invalid_at(c, &p, ojson_get(v, object), "namespace", "does not match event.namespace");
-	if (!ojson_get(v, "eventTime"))
+	if (in.len > 0 ? !timed && !ostr_eq(ns.p, ns.len, in.p, in.len) :
+	    !otext_is(ns, "default") && !(timed && otext_is(ns, "kube-system")) && ns.len > 0)
+		ocheck_invalid_text(c, &nsp, in, "does not match event.namespace");
+	if (!timed)
 		return;
+	ocheck_format(c, &rp, ojson_get(v, controller), OSCHEMA_FMT_QUALIFIED_NAME);
+	(void)snprintf(why, sizeof(why), "has invalid value: %.150s", ojson_get_cstr(v, "type", ""));
 	for (size_t i = 0; i < 4; i++)
 		if (oget_empty(v, needed[i]))
 			ocheck_required_at(c, at, needed[i], "");
 	if (!oget_is(v, "type", "Normal") && !oget_is(v, "type", "Warning"))
-		ocheck_invalid_at(c, at, v, "type", "has invalid value");
+		ocheck_invalid_text(c, &yp, none, why);
 	if (oget_text(v, "reason").len > 128)
 		ocheck_invalid_at(c, at, v, "reason", "can have at most 128 characters");
 	if (oget_text(v, "action").len > 128)
@@ -609,125 +646,4 @@ OCHECK(access_review)
 	    oget_len(spec, "groups") == 0)
 		ocheck_invalid_text(c, &(struct opath){ .up = &p, .name = "user", .len = 4 },
 				    (struct orlop_bytes){ "", 0 }, "at least one of user or group must be specified");
-}
-
-/* ---- limit ranges ---- */
-
-/* What a message calls a limit: "default request", and "default limit" beside it. */
-static const char *limit_word(const char *key, const char *beside)
-{
-	if (strcmp(key, "defaultRequest") == 0)
-		return "default request";
-	return strcmp(key, "default") == 0 && strcmp(beside, "defaultRequest") == 0 ? "default limit" : key;
-}
-
-/* @low may not be above @high; said of @said. */
-static void limit_pair(struct ocheck *c, const struct opath *at, struct ojson *item, const char *low, const char *high,
-		       const char *said)
-{
-	struct opath sp = opath_child(at, said);
-
-	OJSON_FOREACH(it, ojson_get(item, low)) {
-		struct ojson *other = ojson_get_n(ojson_get(item, high), it.key, it.key_len);
-		struct opath kp = opath_key(&sp, it.key);
-		struct oquantity a, b;
-		char why[300];
-
-		if (!ocheck_quantity(it.value, &a) || !ocheck_quantity(other, &b) || oquantity_cmp(&a, &b) <= 0)
-			continue;
-		(void)snprintf(why, sizeof(why), "%s value %s is greater than %s value %s", limit_word(low, high),
-			       ojson_cstr(it.value, ""), limit_word(high, low), ojson_cstr(other, ""));
-		ocheck_invalid(c, &kp, ojson_get_n(ojson_get(item, said), it.key, it.key_len), why);
-	}
-}
-
-static void limit_names(struct ocheck *c, const struct opath *at, struct ojson *item, const char *key, bool containers)
-{
-	struct opath p = opath_child(at, key);
-
-	OJSON_FOREACH(it, ojson_get(item, key)) {
-		struct opath kp = opath_key(&p, it.key);
-		struct orlop_bytes name = { it.key, it.key_len };
-
-		if (containers)
-			ocheck_container_resource(c, &kp, name);
-		else
-			(void)ocheck_resource_name(c, &kp, name);
-	}
-}
-
-static double limit_number(struct ojson *v)
-{
-	struct oquantity q;
-
-	return ocheck_quantity(v, &q) ? (double)oquantity_milli(&q) / 1000 : 0;
-}
-
-static void limit_ratio(struct ocheck *c, const struct opath *at, struct ojson *item)
-{
-	struct opath rp = opath_child(at, "maxLimitRequestRatio");
-
-	OJSON_FOREACH(it, ojson_get(item, "maxLimitRequestRatio")) {
-		struct ojson *least = ojson_get_n(ojson_get(item, "min"), it.key, it.key_len);
-		struct ojson *most = ojson_get_n(ojson_get(item, "max"), it.key, it.key_len);
-		struct opath kp = opath_key(&rp, it.key);
-		double ratio = limit_number(it.value), room = limit_number(least);
-		char why[200];
-
-		(void)snprintf(why, sizeof(why), "ratio %s is less than 1", ojson_cstr(it.value, ""));
-		if (ratio < 1)
-			ocheck_invalid(c, &kp, it.value, why);
-		if (least == NULL || most == NULL || room == 0 || ratio <= limit_number(most) / room)
-			continue;
-		(void)snprintf(why, sizeof(why), "ratio %s is greater than max/min = %f", ojson_cstr(it.value, ""),
-			       limit_number(most) / room);
-		ocheck_invalid(c, &kp, it.value, why);
-	}
-}
-
-static void limit_type(struct ocheck *c, const struct opath *at, struct orlop_bytes type)
-{
-	uint32_t before = c->found;
-
-	ocheck_format_text(c, at, type, OSCHEMA_FMT_QUALIFIED_NAME);
-	if (c->found == before && memchr(type.p, '/', type.len) == NULL && !otext_is(type, "Pod") &&
-	    !otext_is(type, "Container") && !otext_is(type, "PersistentVolumeClaim"))
-		ocheck_invalid_text(c, at, type, "must be a standard limit type or fully qualified");
-}
-
-/* As upstream's ValidateLimitRange. */
-OCHECK(limit_range)
-{
-	static const char *const keys[] = { "max", "min", "maxLimitRequestRatio", "default", "defaultRequest" };
-	static const char *const pairs[][3] = {
-		{ "min", "max", "min" }, { "min", "defaultRequest", "defaultRequest" }, { "defaultRequest", "max", "defaultRequest" },
-		{ "defaultRequest", "default", "defaultRequest" }, { "min", "default", "default" }, { "default", "max", "default" },
-	};
-	struct opath sp = opath_child(at, "spec"), limits = opath_child(&sp, "limits");
-	struct ojson *list = OJSON_AT(v, "spec", "limits");
-	cleanup_oseen struct oseen before;
-
-	(void)old;
-	oseen_init(&before);
-	OJSON_FOREACH_ELEM(i, item, list) {
-		struct opath ip = opath_index(&limits, i), tp = opath_child(&ip, "type");
-		struct orlop_bytes type = oget_text(item, "type");
-		bool pod = otext_is(type, "Pod");
-
-		limit_type(c, &tp, type);
-		if (oseen(&before, ojson_get(item, "type"), NULL))
-			ocheck_duplicate_text(c, &tp, ojson_get_cstr(item, "type", ""));
-		for (size_t k = 0; k < (pod ? 3 : 5); k++)
-			limit_names(c, &ip, item, keys[k], pod || otext_is(type, "Container"));
-		for (size_t k = 3; k < 5 && pod; k++)
-			if (oget_len(item, keys[k]))
-				ocheck_forbidden_at(c, &ip, keys[k], "may not be specified when `type` is 'Pod'");
-		if (otext_is(type, "PersistentVolumeClaim") && !ojson_has(ojson_get(item, "min"), "storage") &&
-		    !ojson_has(ojson_get(item, "max"), "storage"))
-			ocheck_required_at(c, &ip, "limits", "either minimum or maximum storage value is required, but neither was provided");
-		for (size_t k = 0; k < sizeof(pairs) / sizeof(pairs[0]); k++)
-			if (!pod || k == 0)
-				limit_pair(c, &ip, item, pairs[k][0], pairs[k][1], pairs[k][2]);
-		limit_ratio(c, &ip, item);
-	}
 }

@@ -573,8 +573,16 @@ OCHECK(pod)
 	struct opath spec = opath_child(at, "spec");
 	struct ojson *is = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
 
-	if (!c->update || otext_is(c->w->sub, "status"))
+	if (!c->update)
 		return;
+	if (otext_is(c->w->sub, "status")) {
+		struct opath status = opath_child(at, "status"), name = opath_child(&status, "nominatedNodeName");
+		struct ojson *n = OJSON_AT(v, "status", "nominatedNodeName");
+
+		if (otext(n).len > 0 && !ojson_equal(n, OJSON_AT(old, "status", "nominatedNodeName")))
+			ocheck_format(c, &name, n, OSCHEMA_FMT_DNS1123_SUBDOMAIN);
+		return;
+	}
 	if (otext_is(c->w->sub, "ephemeralcontainers"))
 		check_ephemeral_update(c, &spec, is, was);
 	else if (otext_is(c->w->sub, "resize"))

@@ -57,13 +57,18 @@ bool ocheck_selects(struct ojson *selector, struct ojson *labels);	/* LabelSelec
 
 /* Parts of workloads (check-object.c): selector and template of @spec; an integer ≥ 0 or a percentage, of 100. */
 void ocheck_workload(struct ocheck *c, const struct opath *at, struct ojson *spec, const char *if_empty);
+void ocheck_counts(struct ocheck *c, const struct opath *at, struct ojson *status, const char *const *parts);
 int64_t ocheck_int_or_percent(struct ocheck *c, const struct opath *at, struct ojson *v);
+
+/* loadBalancer.ingress of a status (check-network.c). */
+void ocheck_balancer(struct ocheck *c, const struct opath *at, struct ojson *status);
 
 /* The name of a resource, of one of a container's, of one that a quota counts (check-resource.c). */
 bool ocheck_resource_name(struct ocheck *c, const struct opath *at, struct orlop_bytes name);
 void ocheck_container_resource(struct ocheck *c, const struct opath *at, struct orlop_bytes name);
 void ocheck_quota_resource(struct ocheck *c, const struct opath *at, struct orlop_bytes name);
 bool ocheck_is_quota_resource(struct orlop_bytes name);
+void ocheck_resource_list(struct ocheck *c, const struct opath *at, struct ojson *list);
 
 /* Are two structs equal but for the members named in @skip (NULL-terminated)? */
 bool ocheck_equal_but(const struct ojson *a, const struct ojson *b, const char *const *skip);

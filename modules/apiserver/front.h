@@ -132,7 +132,7 @@ struct accept {
 };
 
 /* What is asked. */
-enum accept_for { ACCEPT_OBJECTS, ACCEPT_CUSTOM /* no messages */, ACCEPT_DISCOVERY };
+enum accept_for { ACCEPT_OBJECTS, ACCEPT_ANSWERS /* reviews: no tables */, ACCEPT_CUSTOM /* no messages */, ACCEPT_DISCOVERY };
 
 enum body_kind { BODY_JSON, BODY_PROTO, BODY_YAML };
 

@@ -60,7 +60,7 @@ static bool take(struct orlop_bytes range, enum accept_for what, struct accept *
 		 !type_is(range, "application/*") && !type_is(range, "text/*"))
 		return false;
 	if (as.p) {
-		if (bytes_is(as, "Table") && bytes_is(g, "meta.k8s.io") && bytes_is(v, "v1") && !a.proto)
+		if (bytes_is(as, "Table") && what != ACCEPT_ANSWERS && bytes_is(g, "meta.k8s.io") && bytes_is(v, "v1") && !a.proto)
 			a.form = REG_FORM_TABLE;
 		else if ((bytes_is(as, "PartialObjectMetadata") || bytes_is(as, "PartialObjectMetadataList")) &&
 			 bytes_is(g, "meta.k8s.io") && bytes_is(v, "v1"))

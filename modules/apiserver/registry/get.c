@@ -49,7 +49,7 @@ static void get_now(struct reg_op *op)
 	}
 	if (op->obj)
 		op->version = convert_version(op->obj);
-	if (!op->obj && op->sub && rb_is(op->rq.sub, "scale") && !op->k->set)
+	if (!op->obj && op->sub && rb_is(op->rq.sub, "scale") && !op->k->set && strcmp(op->k->plural, "statefulsets"))
 		reg_finish(op, reg_not_found_part(op, "scale", op->k->group[0] ? op->k->group : "autoscaling", op->rq.name));
 	else if (!op->obj)
 		reg_finish(op, reg_not_found(op, op->rq.name));

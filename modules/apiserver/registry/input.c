@@ -521,7 +521,7 @@ int write_make_patch(struct reg_op *op)
 		return r == -ENOMEM ? reg_failed(op, r, NULL) :
 		       reg_bad_request(op, "error decoding patch: %s", se.msg[0] ? se.msg : "unexpected end of JSON input");
 	if (op->rq.patch != REG_PATCH_JSON && !ojson_is(patch, OJSON_OBJECT)) {
-		r = reg_bad_request(op, "json: cannot unmarshal %s into Go value of type map[string]interface {}",
+		r = reg_bad_request(op, "error decoding patch: json: cannot unmarshal %s into Go value of type map[string]interface {}",
 				    ojson_type_name(patch));
 		ojson_unref(patch);
 		return r;

@@ -267,6 +267,12 @@ void reg_do_review(struct reg_op *op)
 		if (r == -EINVAL)
 			r = oschema_decode_wrap(s, op->k->res, r, &op->err);
 	}
+	if (r == 0 && op->rq.ns.len) {
+		struct orlop_bytes ns = ojson_get_bytes(ojson_get(obj, "metadata"), "namespace");
+
+		if (ns.len && !rb_eq(ns, op->rq.ns))
+			r = reg_bad_request(op, "the namespace of the provided object does not match the namespace sent on the request");
+	}
 	ow = (struct oschema_write){ .obj = obj };
 	if (r == 0 && oschema_validate(s, op->k->res, &ow, &e) == -EINVAL) {
 		/* reviews have no name: only what is said about spec counts */

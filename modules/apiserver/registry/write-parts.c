@@ -49,6 +49,20 @@ static void take_texts(struct reg_op *op, struct oschema_texts *t, int *ret)
 	obuf_done(&b);
 }
 
+/* What a patch leaves is no such object: upstream's finding about the patch, not about a kind. */
+static int not_typed(struct reg_op *op, const struct ojson *in)
+{
+	const char *why = oarena_strdup(&op->arena, op->err.msg);
+	struct obuf text = OBUF_INIT, quoted = OBUF_INIT;
+
+	(void)ojson_write(in, 0, &text);
+	obuf_put_quoted(&quoted, obuf_cstr(&text), text.len);
+	reg_cause(op, "FieldValueInvalid", "patch", "Invalid value: %s: %s", obuf_cstr(&quoted), why ? why : "");
+	obuf_done(&text);
+	obuf_done(&quoted);
+	return reg_invalid_as(op, "", RB0);
+}
+
 int write_decode(struct reg_op *op, struct ojson *take_in)
 {
 	const struct oschema *s = op->k->schema;
@@ -66,7 +80,9 @@ int write_decode(struct reg_op *op, struct ojson *take_in)
 	else
 		r = oschema_decode(s, oschema_type_at(s, k->res->type), in, OSCHEMA_DECODE_DEFAULTS,
 				   op->opt.strictness == REG_VALIDATE_IGNORE ? NULL : &unknown, &w->obj, &op->err);
-	if (r == -EINVAL)
+	if (r == -EINVAL && !k->set && op->rq.verb == REG_PATCH && op->rq.patch != REG_PATCH_APPLY)
+		r = not_typed(op, in);
+	else if (r == -EINVAL)
 		r = oschema_decode_wrap(s, k->res, r, &op->err);
 	take_texts(op, &unknown, &r2);
 	oschema_texts_done(&unknown);

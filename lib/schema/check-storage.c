@@ -1,0 +1,404 @@
+/*
+ * check-storage.c - what volumes, claims, classes of storage, drivers and attachments must satisfy.
+ *
+ * Source: the facts of upstream's validation, k8s.io/kubernetes/pkg/apis/{core,storage}/validation.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/ocleanup.h"
+#include "quantity/oquantity.h"
+#include "schema/check.h"
+#include "schema/seen.h"
+
+/* A quantity above zero at @obj.@key."storage". */
+static void check_storage(struct ocheck *c, const struct opath *at, struct ojson *map)
+{
+	struct opath p = opath_key(at, "storage");
+	struct ojson *v = ojson_get(map, "storage");
+	struct oquantity q, zero;
+
+	oquantity_from_i64(&zero, 0, OQUANTITY_DECIMAL);
+	if (v != NULL && ocheck_quantity(v, &q) && oquantity_cmp(&q, &zero) <= 0)
+		ocheck_invalid(c, &p, v, "must be greater than zero");
+}
+
+/* Access modes: at least one, known ones, and ReadWriteOncePod alone. */
+static void check_modes(struct ocheck *c, const struct opath *at, struct ojson *list, const char *missing)
+{
+	static const char *const modes[] = { "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod" };
+	bool alone = false;
+
+	if (ojson_count(list) == 0)
+		ocheck_required(c, at, missing);
+	OJSON_FOREACH_ELEM(i, e, list) {
+		bool known = false;
+
+		for (size_t k = 0; k < sizeof(modes) / sizeof(modes[0]); k++)
+			known = known || ojson_string_is(e, modes[k]);
+		alone = alone || ojson_string_is(e, "ReadWriteOncePod");
+		if (!known)
+			ocheck_not_supported(c, at, e, modes, sizeof(modes) / sizeof(modes[0]));
+	}
+	if (alone && ojson_count(list) > 1)
+		ocheck_forbidden(c, at, "may not use ReadWriteOncePod with other access modes");
+}
+
+/* Sources in the order in which upstream looks at them. */
+static const char *const sources[] = {
+	"hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte", "cephfs", "iscsi",
+	"cinder", "fc", "flexVolume", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk",
+	"scaleIO", "local", "storageos", "csi",
+};
+
+/* No quantity below zero. */
+static void check_capacity(struct ocheck *c, const struct opath *at, struct ojson *map)
+{
+	OJSON_FOREACH(it, map) {
+		struct opath p = opath_key(at, it.key);
+		struct oquantity q;
+		cleanup_ojson struct ojson *n = NULL;
+
+		if (!ocheck_quantity(it.value, &q) || oquantity_sign(&q) >= 0)
+			continue;
+		n = ojson_new_i64(oquantity_milli(&q) / 1000);
+		ocheck_invalid(c, &p, n, "must be a valid resource quantity");
+	}
+}
+
+static void check_secret(struct ocheck *c, const struct opath *at, struct ojson *ref)
+{
+	struct opath np = opath_child(at, "name"), sp = opath_child(at, "namespace");
+
+	if (oget_empty(ref, "name"))
+		ocheck_required(c, &np, "");
+	else
+		ocheck_format(c, &np, ojson_get(ref, "name"), OSCHEMA_FMT_DNS1123_SUBDOMAIN);
+	if (oget_empty(ref, "namespace"))
+		ocheck_required(c, &sp, "");
+	else
+		ocheck_format(c, &sp, ojson_get(ref, "namespace"), OSCHEMA_FMT_DNS1123_LABEL);
+}
+
+/* A driver's name: that of a host, of at most 63 characters, in any case. */
+static void check_driver(struct ocheck *c, const struct opath *at, struct orlop_bytes name)
+{
+	const char *whys[OSCHEMA_FORMAT_WHYS];
+	char low[256];
+	size_t n = name.len < sizeof(low) ? name.len : sizeof(low);
+
+	for (size_t i = 0; i < n; i++)
+		low[i] = (char)(name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] + 32 : name.p[i]);
+	if (name.len == 0)
+		ocheck_required(c, at, "");
+	if (name.len > 63)
+		ocheck_too_long(c, at, 63);
+	n = oschema_format_whys(OSCHEMA_FMT_DNS1123_SUBDOMAIN, low, n, whys);
+	for (size_t i = 0; i < n; i++)
+		ocheck_invalid_text(c, at, name, whys[i]);
+}
+
+static void check_csi(struct ocheck *c, const struct opath *at, struct ojson *v)
+{
+	static const char *const secrets[] = { "controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef",
+					       "nodeExpandSecretRef" };
+	struct opath dp = opath_child(at, "driver");
+
+	check_driver(c, &dp, oget_text(v, "driver"));
+	if (oget_empty(v, "volumeHandle"))
+		ocheck_required_at(c, at, "volumeHandle", "");
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+		struct opath p = opath_child(at, secrets[i]);
+
+		if (ojson_get(v, secrets[i]) != NULL)
+			check_secret(c, &p, ojson_get(v, secrets[i]));
+	}
+}
+
+/* One source, no more; the first one counts. */
+static void check_source(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	struct opath lp = opath_child(at, "local"), pp = opath_child(&lp, "path"), np = opath_child(at, "nodeAffinity");
+	struct opath cp = opath_child(at, "csi");
+	const char *first = NULL;
+
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		if (ojson_get(spec, sources[i]) == NULL)
+			continue;
+		if (first != NULL)
+			ocheck_forbidden_at(c, at, sources[i], "may not specify more than 1 volume type");
+		else
+			first = sources[i];
+	}
+	if (first == NULL) {
+		ocheck_required(c, at, "must specify a volume type");
+	} else if (strcmp(first, "csi") == 0) {
+		check_csi(c, &cp, ojson_get(spec, "csi"));
+	} else if (strcmp(first, "local") == 0) {
+		if (oget_empty(ojson_get(spec, "local"), "path"))
+			ocheck_required(c, &pp, "");
+		else
+			ocheck_format(c, &pp, OJSON_AT(spec, "local", "path"), OSCHEMA_FMT_NO_BACKSTEPS);
+		if (ojson_get(spec, "nodeAffinity") == NULL)
+			ocheck_required(c, &np, "Local volume requires node affinity");
+	}
+}
+
+OCHECK(persistent_volume)
+{
+	static const char *const storage_only[] = { "storage" };
+	struct ojson *spec = ojson_get(v, "spec"), *capacity = ojson_get(spec, "capacity");
+	struct opath p = opath_child(at, "spec"), cp = opath_child(&p, "capacity");
+	struct opath ap = opath_child(&p, "accessModes");
+	struct opath vp = opath_child(NULL, "volumeMode");	/* upstream does not say that it is in the spec */
+
+	if (otext_is(c->w->sub, "status"))
+		return;
+	check_modes(c, &ap, ojson_get(spec, "accessModes"), "");
+	if (ojson_count(capacity) == 0)
+		ocheck_required(c, &cp, "");
+	if (!ojson_has(capacity, "storage") || ojson_count(capacity) > 1)
+		ocheck_not_supported(c, &cp, capacity, storage_only, 1);
+	check_capacity(c, &cp, capacity);
+	check_storage(c, &cp, capacity);
+	check_source(c, &p, spec);
+	if (oget_is(ojson_get(spec, "hostPath"), "path", "/") && oget_is(spec, "persistentVolumeReclaimPolicy", "Recycle"))
+		ocheck_forbidden_at(c, &p, "persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
+	if (old != NULL) {
+		struct ojson *was = ojson_get(old, "spec");
+		struct opath sp = opath_child(&p, "persistentvolumesource");
+		bool same = true;
+
+		for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
+			same = same && ojson_equal(ojson_get(was, sources[i]), ojson_get(spec, sources[i]));
+		if (!same)
+			ocheck_forbidden(c, &sp, "spec.persistentvolumesource is immutable after creation");
+		if (!ojson_equal(ojson_get(spec, "volumeMode"), ojson_get(was, "volumeMode")))
+			ocheck_invalid(c, &vp, ojson_get(spec, "volumeMode"), "field is immutable");
+	}
+}
+
+/* A claim may ask for less again, as long as it has not got more. */
+static void check_shrink(struct ocheck *c, const struct opath *at, const struct oquantity *asked, struct ojson *has)
+{
+	struct oquantity q;
+
+	if (ocheck_quantity(has, &q) && oquantity_cmp(asked, &q) <= 0)
+		ocheck_forbidden(c, at, "field can not be less than status.capacity");
+}
+
+OCHECK(persistent_volume_claim)
+{
+	struct ojson *spec = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
+	struct opath p = opath_child(at, "spec"), rp = opath_child(&p, "resources"), ap = opath_child(&p, "accessModes");
+	struct opath sp = opath_key(&rp, "storage"), np = opath_child(&p, "storageClassName"), qp = opath_child(&rp, "requests");
+	struct opath less = opath_child(&qp, "storage"), tp = opath_child(at, "status"), kp = opath_child(&tp, "capacity");
+	struct ojson *requests = OJSON_AT(spec, "resources", "requests"), *before = OJSON_AT(was, "resources", "requests");
+	static const char *const may_change[] = { "resources", "volumeAttributesClassName", "volumeName", "storageClassName", NULL };
+	struct oquantity a, b;
+
+	if (otext_is(c->w->sub, "status")) {
+		check_capacity(c, &kp, OJSON_AT(v, "status", "capacity"));
+		return;
+	}
+	if (!oget_empty(spec, "storageClassName"))
+		ocheck_format(c, &np, ojson_get(spec, "storageClassName"), OSCHEMA_FMT_DNS1123_SUBDOMAIN);
+	check_modes(c, &ap, ojson_get(spec, "accessModes"), "at least 1 access mode is required");
+	if (!ojson_has(requests, "storage"))
+		ocheck_required(c, &sp, "");
+	check_storage(c, &rp, requests);
+	if (old == NULL)
+		return;
+	if (!ocheck_equal_but(spec, was, may_change) ||
+	    (!oget_empty(was, "volumeName") && !ojson_equal(ojson_get(was, "volumeName"), ojson_get(spec, "volumeName"))) ||
+	    (ojson_has(was, "storageClassName") &&
+	     !ojson_equal(ojson_get(was, "storageClassName"), ojson_get(spec, "storageClassName"))) ||
+	    (!ojson_equal(requests, before) && !oget_is(ojson_get(old, "status"), "phase", "Bound")))
+		ocheck_forbidden(c, &p, "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims");
+	else if (ocheck_quantity(ojson_get(requests, "storage"), &a) && ocheck_quantity(ojson_get(before, "storage"), &b) &&
+		 oquantity_cmp(&a, &b) < 0)
+		check_shrink(c, &less, &a, OJSON_AT(old, "status", "capacity", "storage"));
+}
+
+OCHECK(lifecycle_modes)
+{
+	static const char *const modes[] = { "Persistent", "Ephemeral" };
+
+	(void)old;
+	OJSON_FOREACH_ELEM(i, e, v)
+		if (!ojson_string_is(e, modes[0]) && !ojson_string_is(e, modes[1]))
+			ocheck_not_supported(c, at, e, modes, 2);
+}
+
+/* ---- classes, drivers, attachments ---- */
+
+#define PARAMETERS_MAX	512
+#define PARAMETERS_SIZE	(256 * 1024)
+
+static void check_parameters(struct ocheck *c, const struct opath *at, struct ojson *map)
+{
+	size_t total = 0;
+
+	if (ojson_count(map) > PARAMETERS_MAX) {
+		ocheck_too_long(c, at, PARAMETERS_MAX);
+		return;
+	}
+	OJSON_FOREACH(it, map) {
+		if (it.key_len == 0)
+			ocheck_invalid_text(c, at, (struct orlop_bytes){ "", 0 }, "field can not be empty.");
+		total += it.key_len + otext(it.value).len;
+	}
+	if (total > PARAMETERS_SIZE)
+		ocheck_too_long(c, at, PARAMETERS_SIZE);
+}
+
+static void check_topology(struct ocheck *c, const struct opath *at, struct ojson *term)
+{
+	struct opath mp = opath_child(at, "matchLabelExpressions");
+	struct ojson *list = ojson_get(term, "matchLabelExpressions");
+	cleanup_oseen struct oseen keys;
+
+	oseen_init(&keys);
+	OJSON_FOREACH_ELEM(i, e, list) {
+		struct opath p = opath_index(&mp, i), vp = opath_child(&p, "values"), kp = opath_child(&p, "key");
+		struct ojson *values = ojson_get(e, "values");
+		cleanup_oseen struct oseen before;
+
+		oseen_init(&before);
+		if (ojson_count(values) == 0)
+			ocheck_required(c, &vp, "");
+		OJSON_FOREACH_ELEM(j, v, values) {
+			struct opath ep = opath_index(&vp, j);
+
+			if (oseen(&before, v, NULL))
+				ocheck_duplicate(c, &ep, v);
+		}
+		ocheck_format_text(c, &kp, oget_text(e, "key"), OSCHEMA_FMT_QUALIFIED_NAME);
+		if (oseen(&keys, ojson_get(e, "key"), NULL))
+			ocheck_duplicate(c, &kp, ojson_get(e, "key"));
+	}
+}
+
+OCHECK(storage_class)
+{
+	static const char *const fixed[] = { "parameters", "provisioner", "reclaimPolicy" };
+	struct opath pp = opath_child(at, "parameters"), tp = opath_child(at, "allowedTopologies");
+	struct opath vp = opath_child(at, "provisioner");
+	struct orlop_bytes name = oget_text(v, "provisioner");
+	const char *whys[OSCHEMA_FORMAT_WHYS];
+	char low[400], why[60];
+	size_t n = name.len < sizeof(low) ? name.len : sizeof(low);
+
+	for (size_t i = 0; i < n; i++)
+		low[i] = (char)(name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] + 32 : name.p[i]);
+	n = n > 0 ? oschema_format_whys(OSCHEMA_FMT_QUALIFIED_NAME, low, n, whys) : 0;
+	for (size_t i = 0; i < n && old == NULL; i++)
+		ocheck_invalid_text(c, &vp, name, whys[i]);
+	if (old == NULL)
+		check_parameters(c, &pp, ojson_get(v, "parameters"));
+	OJSON_FOREACH_ELEM(i, t, old == NULL ? ojson_get(v, "allowedTopologies") : NULL) {
+		struct opath ip = opath_index(&tp, i);
+
+		check_topology(c, &ip, t);
+	}
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]) && old != NULL; i++) {
+		(void)snprintf(why, sizeof(why), "updates to %s are forbidden.", fixed[i]);
+		if (!ojson_equal(ojson_get(v, fixed[i]), ojson_get(old, fixed[i])))
+			ocheck_forbidden_at(c, at, fixed[i], why);
+	}
+}
+
+OCHECK(csi_driver)
+{
+	struct opath p = opath_child(at, "spec"), ap = opath_child(&p, "attachedRequired");	/* upstream's name of it */
+	struct ojson *is = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
+
+	if (old == NULL)
+		return;
+	if (!ojson_equal(ojson_get(is, "attachRequired"), ojson_get(was, "attachRequired")))
+		ocheck_invalid(c, &ap, ojson_get(is, "attachRequired"), "field is immutable");
+	if (!ojson_equal(ojson_get(is, "volumeLifecycleModes"), ojson_get(was, "volumeLifecycleModes")))
+		ocheck_invalid_at(c, &p, is, "volumeLifecycleModes", "field is immutable");
+}
+
+static void check_topology_keys(struct ocheck *c, const struct opath *at, struct ojson *list)
+{
+	cleanup_oseen struct oseen before;
+
+	oseen_init(&before);
+	OJSON_FOREACH_ELEM(i, e, list) {
+		const char *whys[OSCHEMA_FORMAT_WHYS];
+		size_t n = oschema_format_whys(OSCHEMA_FMT_QUALIFIED_NAME, otext(e).p, otext(e).len, whys);
+
+		if (otext(e).len == 0)
+			ocheck_required(c, at, "");
+		if (oseen(&before, e, NULL))
+			ocheck_duplicate(c, at, e);
+		for (size_t k = 0; k < n; k++)
+			ocheck_invalid(c, at, list, whys[k]);
+	}
+}
+
+/* A driver of a node but for what it can do there, which may change; NULL: no memory. */
+static struct ojson *fixed_part(const struct ojson *driver)
+{
+	struct ojson *copy = NULL;
+
+	if (ojson_copy(driver, &copy))
+		return NULL;
+	ojson_del(copy, "allocatable");
+	return copy;
+}
+
+OCHECK(csi_node)
+{
+	struct opath sp = opath_child(at, "spec"), dp = opath_child(&sp, "drivers"), fixed = opath_child(NULL, "CSINodeDriver");
+	cleanup_oseen struct oseen before, names, drivers;
+
+	oseen_init(&before);
+	oseen_init(&names);
+	oseen_init(&drivers);
+	OJSON_FOREACH_ELEM(i, was, OJSON_AT(old, "spec", "drivers")) {
+		cleanup_ojson struct ojson *k = fixed_part(was);
+
+		(void)oseen(&names, ojson_get(was, "name"), NULL);
+		(void)oseen(&drivers, k, NULL);
+	}
+	OJSON_FOREACH_ELEM(i, d, OJSON_AT(v, "spec", "drivers")) {
+		struct opath p = opath_index(&dp, i), np = opath_child(&p, "name");
+		cleanup_ojson struct ojson *k = fixed_part(d);
+
+		check_driver(c, &np, oget_text(d, "name"));
+		if (oseen(&before, ojson_get(d, "name"), NULL))
+			ocheck_duplicate(c, &np, ojson_get(d, "name"));
+		check_topology_keys(c, &p, ojson_get(d, "topologyKeys"));
+		if (oseen_has(&names, ojson_get(d, "name")) && !oseen_has(&drivers, k))
+			ocheck_invalid(c, &fixed, d, "field is immutable");
+	}
+}
+
+OCHECK(volume_attachment)
+{
+	static const char one[] = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+	struct opath p = opath_child(at, "spec"), ap = opath_child(&p, "attacher"), sp = opath_child(&p, "source");
+	struct opath np = opath_child(&p, "nodeName"), vp = opath_child(&sp, "persistentVolumeName");
+	struct ojson *spec = ojson_get(v, "spec"), *source = ojson_get(spec, "source");
+	bool named = ojson_has(source, "persistentVolumeName"), inlined = ojson_has(source, "inlineVolumeSpec");
+
+	if (otext_is(c->w->sub, "status"))
+		return;
+	if (oget_empty(spec, "attacher"))
+		ocheck_required(c, &ap, "");
+	if (!named && !inlined)
+		ocheck_required(c, &sp, one);
+	else if (named && inlined)
+		ocheck_forbidden(c, &sp, one);
+	else if (named && oget_empty(source, "persistentVolumeName"))
+		ocheck_required(c, &vp, "must specify non empty persistentVolumeName");
+	ocheck_format_text(c, &np, oget_text(spec, "nodeName"), OSCHEMA_FMT_DNS1123_SUBDOMAIN);
+	if (old != NULL)
+		return;
+	check_driver(c, &ap, oget_text(spec, "attacher"));
+	if (named)
+		ocheck_format(c, &vp, ojson_get(source, "persistentVolumeName"), OSCHEMA_FMT_DNS1123_SUBDOMAIN);
+}
