@@ -5,5 +5,5 @@ $(l)_srcs := h1.c h2.c oclient.c oforward.c oh1.c oremote.c ospdy.c ostream.c ou
 $(l)_pkgs := libnghttp2 openssl zlib
 $(l)_deps := base tls
 $(l)_test_deps := pki
-$(l)_tests := test/faults.c test/h1parse.c test/remote.c test/secure.c test/server.c test/spdy.c test/ws.c
+$(l)_tests := test/faults.c test/h1parse.c test/outq.c test/remote.c test/secure.c test/server.c test/spdy.c test/ws.c
 $(l)_fuzz := fuzz/h1.c fuzz/remote.c fuzz/spdy.c fuzz/ws.c

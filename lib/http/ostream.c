@@ -26,6 +26,7 @@
 #define DRAIN_TURNS	8
 #define CLOSE_NS	(UINT64_C(5) * 1000000000)
 #define PEER_NS		(UINT64_C(2) * 1000000000)
+#define CORK_MIN	(128 * 1024)	/* bytes that leave in full segments, not in one for each record of TLS */
 #define LINGER_MAX	(1024 * 1024)	/* bytes thrown away while a refused client finishes */
 
 struct ohttp_stream {
@@ -147,8 +148,7 @@ static void fail(struct ohttp_stream *s, int err)
 		snprintf(s->why, sizeof(s->why), "%s", strerrordesc_np(-err));
 }
 
-/* Sends what it can. Sets s->err. Returns true if something must wait for writability. */
-static bool flush(struct ohttp_stream *s)
+static bool send_all(struct ohttp_stream *s)
 {
 	while (s->out.bytes) {
 		ssize_t n;
@@ -197,6 +197,21 @@ static bool flush(struct ohttp_stream *s)
 		s->shut_done = true;
 	}
 	return false;
+}
+
+/* Sends what it can. Sets s->err. Returns true if something must wait for writability. */
+static bool flush(struct ohttp_stream *s)
+{
+	bool cork = s->tls && s->out.bytes >= CORK_MIN;
+	bool wait;
+
+	/* The peer is woken once for several records; on what is no TCP this just fails. */
+	if (cork)
+		(void)setsockopt(s->fd, IPPROTO_TCP, TCP_CORK, &(int){ 1 }, sizeof(int));
+	wait = send_all(s);
+	if (cork)
+		(void)setsockopt(s->fd, IPPROTO_TCP, TCP_CORK, &(int){ 0 }, sizeof(int));
+	return wait;
 }
 
 static void read_some(struct ohttp_stream *s)

@@ -8,7 +8,8 @@
  *	load PKI PORT NAME watch CLIENTS COUNT PATH BODY	CLIENTS watch PATH; COUNT objects are made
  *								one by one: until each has been told
  *	load PKI PORT NAME mixed CLIENTS SECONDS PATH BODY	each client with objects of its own, one verb
- *								after the other; %u is in the name, "m-%u"
+ *								after the other; %u is in the name, "m-%u",
+ *								%r in what an update changes
  *
  * get-proto instead of get asks for protobuf.
  *
@@ -112,15 +113,15 @@ static void want(struct conn *c, uint32_t events)
 	c->want = events;
 }
 
-/* Each %u of the body becomes @n. */
+/* Each %u of the body becomes @n, each %r the number of the request, so that an update changes something. */
 static size_t body_make(char *to, size_t size, uint32_t n)
 {
 	const char *p = g.body;
 	const char *u;
 	size_t len = 0;
 
-	for (; (u = strstr(p, "%u")) && len < size; p = u + 2)
-		len += (size_t)snprintf(to + len, size - len, "%.*s%u", (int)(u - p), p, n);
+	for (; (u = strchr(p, '%')) && (u[1] == 'u' || u[1] == 'r') && len < size; p = u + 2)
+		len += (size_t)snprintf(to + len, size - len, "%.*s%u", (int)(u - p), p, u[1] == 'u' ? n : g.next);
 	if (len < size)
 		len += (size_t)snprintf(to + len, size - len, "%s", p);
 	if (len >= size)

@@ -84,7 +84,15 @@ if out.get("missed"):
     print("%s: ratio %s, goal %s" % (name, out["ratio"], out["goal"]), file=sys.stderr)
 PY
 row() { python3 "$tmp/row.py" "$1" "$2" "$3" "$tmp/a" "$tmp/b" 2>> "$tmp/missed" || fail "row $3"; }
-# pairs KIND GOAL NAME ARGUMENTS OF LOAD...; "%p" in the last is the number of the pair, for names that are new.
+# pairs KIND GOAL NAME ARGUMENTS OF LOAD...; "%p" in the last is the number of the pair, for names that are new; a path
+# that ends in "resourceVersion=" goes on with the one that the server has now.
+now_of()	# k|pk PATH: the path
+{
+	case $2 in
+	*resourceVersion=) echo "$2$("$1" get --raw "${2%\?*}?limit=1" | sed -n 's/^{[^[]*"resourceVersion":"\([0-9]*\)".*/\1/p')" ;;
+	*) echo "$2" ;;
+	esac
+}
 pairs()
 {
 	kind=$1 goal=$2 name=$3
@@ -94,8 +102,8 @@ pairs()
 	for pair in $(seq "$ORLOP_BENCH_PAIRS"); do
 		verb=$1 clients=$2 n=$3 path=$4
 		body=$(echo "$5" | sed "s/%p/$pair/g")
-		ours "$name" "$verb" "$clients" "$n" "$path" "$body" >> "$tmp/a" 2> "$out" || fail "load: $name"
-		theirs "$name" "$verb" "$clients" "$n" "$path" "$body" >> "$tmp/b" 2> "$out" || fail "peer: load: $name"
+		ours "$name" "$verb" "$clients" "$n" "$(now_of k "$path")" "$body" >> "$tmp/a" 2> "$out" || fail "load: $name"
+		theirs "$name" "$verb" "$clients" "$n" "$(now_of pk "$path")" "$body" >> "$tmp/b" 2> "$out" || fail "peer: load: $name"
 	done
 	row "$kind" "$goal" "$name"
 }
@@ -186,22 +194,24 @@ for n in 1 100; do
 done
 each create namespace "$ns-mixed"
 pairs verbs 1 "mixed load, 16 clients: p99 by the peer's p50" mixed 16 "$ORLOP_BENCH_SECONDS" "/api/v1/namespaces/$ns-mixed/configmaps" \
-	'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m-%u"},"data":{"key":"0123456789abcdef"}}'
-pairs told_p99_us 0.2 "watch fan-out to $ORLOP_BENCH_WATCHERS watchers, p99" watch "$ORLOP_BENCH_WATCHERS" 50 "$cms?labelSelector=bench%3Dwatch" \
-	'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"w-%p-%u","labels":{"bench":"watch"}},"data":{"key":"value"}}'
+	'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m-%u"},"data":{"key":"0123456789abcdef","request":"%r"}}'
+each create namespace "$ns-watch"
+pairs told_p99_us 0.2 "watch fan-out to $ORLOP_BENCH_WATCHERS watchers, p99" watch "$ORLOP_BENCH_WATCHERS" 50 \
+	"/api/v1/namespaces/$ns-watch/configmaps?resourceVersion=" \
+	'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"w-%p-%u"},"data":{"key":"value"}}'
 
 # Nothing schedules them.
 pod='{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p-%u","labels":{"app":"bench"}},"spec":{"schedulerName":"none","serviceAccountName":"bench","automountServiceAccountToken":false,"containers":[{"name":"c","image":"localhost/none:1","command":["sleep","1000"],"resources":{"requests":{"cpu":"10m","memory":"16Mi"}}}]}}'
-for n in $ORLOP_BENCH_PODS; do
-	wanted "list of $n pods" || wanted "list of $n pods, protobuf" || continue
-	each create namespace "$ns-$n"
-	each -n "$ns-$n" create serviceaccount bench
-	pods=/api/v1/namespaces/$ns-$n/pods
-	ours fill fill 50 "$n" "$pods" "$pod" > "$out" 2>&1 || fail "pods"
-	theirs fill fill 50 "$n" "$pods" "$pod" > "$out" 2>&1 || fail "pods of the peer"
-	pairs bytes_per_second 20 "list of $n pods" get 1 "$ORLOP_BENCH_SECONDS" "$pods"
-	pairs bytes_per_second 20 "list of $n pods, from the peer's cache" get 1 "$ORLOP_BENCH_SECONDS" "$pods?resourceVersion=0"
-	pairs bytes_per_second 0 "list of $n pods, protobuf" get-proto 1 "$ORLOP_BENCH_SECONDS" "$pods"
+for count in $ORLOP_BENCH_PODS; do
+	wanted "list of $count pods" || wanted "list of $count pods, protobuf" || continue
+	each create namespace "$ns-$count"
+	each -n "$ns-$count" create serviceaccount bench
+	pods=/api/v1/namespaces/$ns-$count/pods
+	ours fill fill 50 "$count" "$pods" "$pod" > "$out" 2>&1 || fail "pods"
+	theirs fill fill 50 "$count" "$pods" "$pod" > "$out" 2>&1 || fail "pods of the peer"
+	pairs bytes_per_second 20 "list of $count pods" get 1 "$ORLOP_BENCH_SECONDS" "$pods"
+	pairs bytes_per_second 20 "list of $count pods, from the peer's cache" get 1 "$ORLOP_BENCH_SECONDS" "$pods?resourceVersion=0"
+	pairs bytes_per_second 0 "list of $count pods, protobuf" get-proto 1 "$ORLOP_BENCH_SECONDS" "$pods"
 done
 name="memory of $ORLOP_BENCH_CRDS CustomResourceDefinitions beyond their own bytes"
 if wanted "$name"; then
