@@ -20,7 +20,7 @@
 #define KEEP_MAX	4u
 #define KEEP_NS		(30 * SECOND)
 #define HEAD_MAX	(64u * 1024)
-#define HEADERS_MAX	100u
+#define HEADERS_MAX	256u
 
 struct cconn {
 	struct ohttp_client	*client;	/* NULL: the client is gone */

@@ -4,6 +4,7 @@
 #include "ows.h"
 
 #include "base/obuf.h"
+#include "base/oenc.h"
 #include "base/olist.h"
 #include "base/omem.h"
 #include "base/ostr.h"
@@ -16,6 +17,7 @@
 #define TUNNEL		"SPDY/3.1+portforward.k8s.io"
 #define HIGH_WATER	(256u * 1024)
 #define MAX_CONNS	256u
+#define MAX_PORTS	64u		/* of a WebSocket with channels */
 
 struct oforward_conn {
 	struct oforward		*f;
@@ -24,6 +26,7 @@ struct oforward_conn {
 	uint16_t		port;
 	struct ospdy_stream	*error;		/* NULL: not there yet, or finished */
 	struct ospdy_stream	*data;
+	unsigned int		channel;	/* without SPDY: of its data; that of its error is the next */
 	struct ohttp_stream	*pod;
 	struct obuf		early;		/* from the client, before the pod is connected */
 	bool			early_end;
@@ -36,7 +39,8 @@ struct oforward {
 	const struct orlop_host		*h;
 	const struct oforward_ops	*ops;
 	void				*arg;
-	struct ospdy			*spdy;
+	struct ospdy			*spdy;		/* NULL: a WebSocket with two channels for each port, data and error */
+	bool				base64;		/* then: text messages for old browsers */
 	struct ohttp_stream		*conn;
 	struct ows			*ws;
 	struct olist			conns;
@@ -105,9 +109,40 @@ static void gone(struct oforward *f)
 
 /* ---- the pod's side ------------------------------------------------------------------------------------- */
 
+/* Without SPDY: to the client on the data (0) or error (1) channel. */
+static void channel_write(const struct oforward_conn *c, unsigned int which, const char *p, size_t len)
+{
+	const struct oforward *f = c->f;
+	char head = (char)(c->channel + which + (f->base64 ? '0' : 0));
+	char *text = f->base64 ? omem_alloc(OBASE64_ENCODED(len) + 1) : NULL;
+	struct orlop_bytes v[2] = { { &head, 1 }, { p, len } };
+
+	if (!f->ws || (f->base64 && !text)) {
+		omem_free(text);
+		return;
+	}
+	if (f->base64)
+		v[1] = (struct orlop_bytes){ text, obase64_encode(OBASE64_STD, p, len, text) };
+	(void)ows_send(f->ws, f->base64 ? OWS_TEXT : OWS_BINARY, v, 2);
+	omem_free(text);
+}
+
+/* Without SPDY no connection can follow the last one. @f may be gone then. */
+static void maybe_last(struct oforward *f)
+{
+	if (f->spdy || f->n_conns || f->over)
+		return;
+	ows_close(f->ws, 1000, "");
+	f->ws = NULL;
+	gone(f);
+	forward_free(f);
+}
+
 /* Our end of both streams is finished; what the client still sends is ignored. */
 static void finish(struct oforward_conn *c, const char *why)
 {
+	if (!c->f->spdy && *why)
+		channel_write(c, 1, why, strlen(why));
 	if (c->error)
 		(void)ospdy_write(c->error, why, strlen(why), true);
 	if (c->data)
@@ -118,7 +153,9 @@ static void pod_data(void *arg, const char *p, size_t len)
 {
 	struct oforward_conn *c = arg;
 
-	if (c->data)
+	if (!c->f->spdy)
+		channel_write(c, 0, p, len);
+	else if (c->data)
 		(void)ospdy_write(c->data, p, len, false);
 	if (client_queued(c->f) > HIGH_WATER) {
 		c->paused = true;
@@ -145,15 +182,17 @@ static void pod_drained(void *arg)
 static void pod_closed(void *arg, int err)
 {
 	struct oforward_conn *c = arg;
+	struct oforward *f = c->f;
 	char why[160] = "";
 
 	if (err)
 		snprintf(why, sizeof(why), "error forwarding port %u: %s", c->port, ohttp_stream_error(c->pod));
 	c->pod = NULL;
 	finish(c, why);
-	if (c->f->held)
-		client_hold(c->f, false);
+	if (f->held)
+		client_hold(f, false);
 	conn_free(c, false);
+	maybe_last(f);
 }
 
 static const struct ohttp_stream_ops pod_ops = {
@@ -202,11 +241,14 @@ void oforward_connected(struct oforward_conn *c, int take_fd)
 
 void oforward_failed(struct oforward_conn *c, const char *why)
 {
+	struct oforward *f = c->f;
+
 	c->dialling = false;
 	finish(c, why);
-	if (c->f->held)
-		client_hold(c->f, false);
+	if (f->held)
+		client_hold(f, false);
 	conn_free(c, false);
+	maybe_last(f);
 }
 
 /* ---- the client's side ----------------------------------------------------------------------------------- */
@@ -356,6 +398,28 @@ static void ws_message(void *arg, int type, const char *p, size_t len)
 	feed(arg, p, len);
 }
 
+/* Without SPDY: a channel's number, then what is for it. */
+static void channel_message(void *arg, int type, const char *p, size_t len)
+{
+	struct oforward *f = arg;
+	unsigned int channel = len ? (unsigned char)(p[0] - (f->base64 ? '0' : 0)) : 1;
+	char *raw = f->base64 && len ? omem_alloc(OBASE64_DECODED(len) + 1) : NULL;
+	long n = raw ? obase64_decode(OBASE64_STD, p + 1, len - 1, raw, NULL) : -1;
+
+	(void)type;
+	if (!f->base64)
+		n = (long)len - 1;
+	OLIST_FOREACH(l, &f->conns) {
+		struct oforward_conn *c = OLIST_ENTRY(l, struct oforward_conn, link);
+
+		if (c->channel == channel && n > 0) {
+			to_pod(c, f->base64 ? raw : p + 1, (size_t)n, false);
+			break;
+		}
+	}
+	omem_free(raw);
+}
+
 static void on_drained(void *arg)
 {
 	struct oforward *f = arg;
@@ -388,14 +452,106 @@ static void conn_closed(void *arg, int err)
 
 static const struct ohttp_stream_ops conn_ops = { .data = conn_data, .drained = on_drained, .closed = conn_closed };
 static const struct ows_ops ws_ops = { .message = ws_message, .drained = on_drained, .closed = conn_closed };
+static const struct ows_ops channel_ops = { .message = channel_message, .drained = on_drained, .closed = conn_closed };
+
+/* The ports of "port=80,81&port=82". How many; -EINVAL. */
+static int ports_of(struct orlop_bytes q, uint16_t *ret)
+{
+	unsigned int n = 0;
+
+	for (size_t at = 0; at < q.len;) {
+		const char *amp = memchr(q.p + at, '&', q.len - at);
+		size_t end = amp ? (size_t)(amp - q.p) : q.len;
+
+		for (size_t p = at + 5; ostr_starts(q.p + at, end - at, "port=") && p <= end;) {
+			const char *comma = memchr(q.p + p, ',', end - p);
+			size_t to = comma ? (size_t)(comma - q.p) : end;
+			uint64_t v;
+
+			if (n == MAX_PORTS || ostr_to_u64(q.p + p, to - p, &v) < 0 || v == 0 || v > 65535)
+				return -EINVAL;
+			ret[n++] = (uint16_t)v;
+			p = to + 1;
+		}
+		at = end + 1;
+	}
+	return n ? (int)n : -EINVAL;
+}
+
+/*
+ * As browsers and the clients of other languages have it: each port is connected once, at once; the number of the port is
+ * the first that both of its channels say. Source: k8s.io/kubelet/pkg/cri/streaming/portforward/websocket.go.
+ */
+static int accept_channels(const struct orlop_host *h, struct ohttp_req *r, const char *protocol, const struct oforward_ops *ops,
+			   void *arg, struct oforward **ret)
+{
+	uint16_t ports[MAX_PORTS];
+	int n = ports_of(ohttp_query(r), ports);
+	struct oforward *f;
+	int e;
+
+	if (n < 0) {
+		static const char why[] = "query parameter \"port\" is required, with numbers between 1 and 65535";
+
+		ohttp_reply_text(r, 400, "text/plain", why, sizeof(why) - 1);
+		return -EPROTO;
+	}
+	f = OMEM_NEW(struct oforward);
+	if (!f)
+		return -ENOMEM;
+	f->h = h;
+	f->ops = ops;
+	f->arg = arg;
+	f->base64 = protocol && strstr(protocol, "base64") != NULL;
+	olist_init(&f->conns);
+	for (int i = 0; i < n; i++) {
+		struct oforward_conn *c = OMEM_NEW(struct oforward_conn);
+
+		if (!c) {
+			oforward_abort(f);
+			return -ENOMEM;
+		}
+		c->f = f;
+		c->port = ports[i];
+		c->channel = 2 * (unsigned int)i;
+		olist_append(&f->conns, &c->link);
+		f->n_conns++;
+	}
+	e = ows_accept(r, protocol, 0, &channel_ops, f, &f->ws);
+	if (e < 0) {
+		oforward_abort(f);
+		return e;
+	}
+	*ret = f;
+	f->busy++;
+	for (int i = 0; i < n && !f->over; i++) {
+		OLIST_FOREACH(l, &f->conns) {
+			struct oforward_conn *c = OLIST_ENTRY(l, struct oforward_conn, link);
+			char le[2] = { (char)(ports[i] & 0xff), (char)(ports[i] >> 8) };
+
+			if (c->channel != 2 * (unsigned int)i)
+				continue;
+			channel_write(c, 0, le, 2);
+			channel_write(c, 1, le, 2);
+			c->dialling = true;
+			ops->dial(arg, c, c->port);
+			break;		/* it may have failed at once */
+		}
+	}
+	f->busy--;
+	if (f->over)
+		forward_free(f);
+	return 0;
+}
 
 int oforward_accept(const struct orlop_host *h, struct ohttp_req *r, const struct oforward_ops *ops, void *arg,
 		    struct oforward **ret)
 {
-	static const char *const known[] = { TUNNEL, NULL };
+	static const char *const known[] = { TUNNEL, "v4.channel.k8s.io", "v4.base64.channel.k8s.io", NULL };
 	struct ohttp_header proto = OHTTP_HEADER("X-Stream-Protocol-Version", "portforward.k8s.io");
 	struct orlop_bytes asked = ohttp_header(r, "x-stream-protocol-version");
 	bool ws = ows_wanted(r);
+	const char *protocol = ws ? ows_protocol(r, known) : NULL;
 	struct oforward *f;
 	int e;
 
@@ -403,7 +559,9 @@ int oforward_accept(const struct orlop_host *h, struct ohttp_req *r, const struc
 		ohttp_reply_text(r, 400, "text/plain", "Upgrade request required", 24);
 		return -EPROTO;
 	}
-	if (ws ? ows_protocol(r, known) == NULL : asked.p && !ohttp_has_token(asked, "portforward.k8s.io")) {
+	if (ws && (protocol ? strcmp(protocol, TUNNEL) != 0 : ohttp_header(r, "sec-websocket-protocol").p == NULL))
+		return accept_channels(h, r, protocol, ops, arg, ret);
+	if (ws ? protocol == NULL : asked.p && !ohttp_has_token(asked, "portforward.k8s.io")) {
 		ohttp_reply_text(r, 403, "text/plain", "no protocol in common", 21);
 		return -EPROTO;
 	}

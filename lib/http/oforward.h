@@ -4,6 +4,9 @@
  * SPDY/3.1 on an upgraded connection, or tunnelled in a WebSocket (SPDY/3.1+portforward.k8s.io, what
  * kubectl tries first since 1.31). For each connection the client opens an error and a data stream of
  * one requestID; the user connects to the port, and bytes are copied from then on.
+ *
+ * Or a WebSocket with two channels for each port that the query names (port=80,81), each connected once
+ * (v4.channel.k8s.io, also in base64; what clients in other languages speak).
  */
 #ifndef OLIB_HTTP_OFORWARD_H
 #define OLIB_HTTP_OFORWARD_H
@@ -22,7 +25,7 @@ struct oforward_ops {
 	void	(*closed)(void *arg);
 };
 
-/* 0; -EPROTO: answered with 400 or 403; -ENOMEM: still to be answered. @h for the sockets. */
+/* 0 (closed() may have come already); -EPROTO: answered with 400 or 403; -ENOMEM: still to be answered. @h for the sockets. */
 int oforward_accept(const struct orlop_host *h, struct ohttp_req *r, const struct oforward_ops *ops, void *arg,
 		    struct oforward **ret);
 /* Takes the socket (non-blocking). */

@@ -54,7 +54,7 @@ struct ohttp_server_config {
 	uint32_t		max_connections;	/* [10000] */
 	uint32_t		max_streams;	/* concurrent on one HTTP/2 connection [250] */
 	uint32_t		max_head_bytes;	/* request line and headers [65536] */
-	uint32_t		max_headers;	/* [100] */
+	uint32_t		max_headers;	/* [256], which is the most: who is in many groups has one for each */
 	uint32_t		max_target_bytes;	/* request target [16384] */
 	uint64_t		head_timeout_ns;	/* first byte (or TLS hello) to end of head [10 s] */
 	uint64_t		body_timeout_ns;	/* between two reads of a body [30 s] */

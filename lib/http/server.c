@@ -449,7 +449,7 @@ int ohttp_server_new(const struct ohttp_server_config *cfg, struct ohttp_server 
 	DEFAULT(max_connections, 10000);
 	DEFAULT(max_streams, 250);
 	DEFAULT(max_head_bytes, 65536);
-	DEFAULT(max_headers, 100);
+	DEFAULT(max_headers, 256);
 	DEFAULT(max_target_bytes, 16384);
 	DEFAULT(head_timeout_ns, 10 * SECOND);
 	DEFAULT(body_timeout_ns, 30 * SECOND);

@@ -87,6 +87,12 @@ def status():
     a = api.patch(AT % "v1" + "/m/status", {"status": {"desiredReplicas": 4}})
     s = api.get(AT % "v2" + "/m").json["status"]
     t.eq((a.status, s["desiredReplicas"], s["conditions"], len(s["currentMetrics"])), (200, 4, [condition], 1), "and is kept by a write in v1")
+    o = api.get(AT % "v1" + "/m").json
+    del o["metadata"]["annotations"]
+    for what, a in (("PATCH", api.patch(AT % "v1" + "/m?fieldValidation=Strict", {"metadata": {"labels": {"l": "1"}}})),
+                    ("PUT", api.put(AT % "v1" + "/m?fieldValidation=Strict", dict(o, metadata=dict(o["metadata"], resourceVersion=None))))):
+        t.eq((a.status, a.headers.get("Warning")), (200, None), "%s in v1 of all but the status: no fields but those that were sent" % what)
+        t.eq(api.get(AT % "v2" + "/m").json["status"], s, "nor does it change the status")
 
 
 def watching():

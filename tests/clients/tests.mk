@@ -1,2 +1,2 @@
 # Client libraries of other people; each test skips without its library.
-CHECK_LONG_SCRIPTS += tests/clients/python.py
+CHECK_LONG_SCRIPTS += $(addprefix tests/clients/,python.py node.sh go.sh kubectl.sh curl.sh)

@@ -229,7 +229,7 @@ spec:
   - { name: init, image: "localhost/hello:1", command: [echo, "from init"] }
   containers:
   - { name: one, image: "localhost/hello:1", command: [sh, -c, "for i in 1 2 3 4 5; do echo line $i; done; echo bad >&2; sleep 1000"] }
-  - { name: two, image: "localhost/hello:1", command: [sh, -c, "head -c 30000000 /dev/zero | tr '\\0' x; echo; sleep 1000"] }
+  - { name: two, image: "localhost/hello:1", command: [sh, -c, "echo begin; until [ -e /tmp/go ]; do sleep 0.1; done; head -c 30000000 /dev/zero | tr '\\0' x; echo; sleep 1000"] }
 END
 ok "a pod that talks" k wait --for=condition=Ready pod/talk --timeout=60s
 until k logs talk -c one | grep -q bad; do k exec talk -c one -- true; done
@@ -241,7 +241,12 @@ says "logs --all-containers" "from init" sh -c "$kube logs talk --all-containers
 is "logs --since-time of later" "" k logs talk -c one --since-time=2200-01-01T00:00:00Z
 ok "logs --timestamps" sh -c "$kube logs talk -c one --timestamps --tail=1 | grep -Eq '^20[0-9-]+T[0-9:.]+Z bad\$'"
 is "one stream alone" "bad" k get --raw '/api/v1/namespaces/default/pods/talk/log?container=one&stream=Stderr'
-is "30 MB on one line" 30000001 sh -c "$kube logs talk -c two -f --limit-bytes=30000001 | wc -c"
+# Who comes after a file of that size was put away sees only what is in the next one: the reader is there first.
+is "30 MB on one line" "begin 30000001" sh -c "$kube logs talk -c two -f --limit-bytes=30000007 | {
+	read -r first
+	$kube exec talk -c two -- touch /tmp/go
+	echo \"\$first \$(wc -c)\"
+}"
 k run never --image=localhost/absent:1 --image-pull-policy=Never > /dev/null
 ok "a container that cannot begin" await ErrImageNeverPull pod never --no-headers
 says "why it has no log" 'container "never" in pod "never" is waiting to start: ErrImageNeverPull' sh -c "$kube logs never 2>&1 || :"

@@ -321,6 +321,58 @@ static void test_forward(bool tunnel)
 	obuf_done(&w.in);
 }
 
+/* What clients in other languages speak: two channels for each port. */
+static void test_channels(bool base64)
+{
+	static const char get[] = "\0GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+	static const char typed[] = "0R0VUIC8gSFRUUC8xLjENCkhvc3Q6IGENCkNvbm5lY3Rpb246IGNsb3NlDQoNCg==";
+	struct raw w = { .fd = ph_dial(addr) };
+	const char *port = strrchr(addr, ':') + 1;
+	unsigned long n = strtoul(port, NULL, 10);
+	char head[] = { '\x82', 3, 0, (char)(n & 255), (char)(n >> 8) };
+	struct obuf b = OBUF_INIT;
+
+	obuf_printf(&b, "GET /pf?x=1&port=%s,1 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+		    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+		    "Sec-WebSocket-Protocol: v5.channel.k8s.io, %schannel.k8s.io\r\n\r\n", port, base64 ? "v4.base64." : "v4.");
+	if (base64)
+		ws_frame(&b, typed, sizeof(typed) - 1);
+	else
+		ws_frame(&b, get, sizeof(get) - 1);
+	n_closed = 0;
+	(void)!send(w.fd, b.data, b.len, 0);
+	ok(ph_until(is_closed, NULL) && !fwd, "port-forward in channels%s: ends with the last of its ports", base64 ? ", base64" : "");
+	ok(ph_until(arrived, &w) && w.eof, "so does the connection");
+	if (base64) {
+		ok(memmem(w.in.data, w.in.len, "\x81\5" "2AQA=", 7) && memmem(w.in.data, w.in.len, "\x81\5" "3AQA=", 7), "the number of a port comes first");
+		ok(memmem(w.in.data, w.in.len, "3Y29ubmVjdGlvbiByZWZ1c2Vk", 25) != NULL, "one that nobody listens on says why");
+		ok(memmem(w.in.data, w.in.len, "0SFRUUC8xLjEg", 13) != NULL, "the other answers");
+	} else {
+		ok(memmem(w.in.data, w.in.len, head, 5) && memmem(w.in.data, w.in.len, "\x82\3\3\1\0", 5), "the number of a port comes first");
+		ok(memmem(w.in.data, w.in.len, "\3connection refused", 19) != NULL, "one that nobody listens on says why");
+		ok(memmem(w.in.data, w.in.len, "Upgrade request required", 24) != NULL, "the other answers");
+	}
+	ok(memmem(w.in.data, w.in.len, "\x88\2\3\xe8", 4) != NULL, "closed in order");
+	close(w.fd);
+	obuf_done(&b);
+	obuf_done(&w.in);
+}
+
+/* Which ports there are is told by the query alone. */
+static void test_no_port(const char *query)
+{
+	struct raw w = { .fd = ph_dial(addr), .want = "65535" };
+	struct obuf b = OBUF_INIT;
+
+	obuf_printf(&b, "GET /pf?%s HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+		    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", query);
+	(void)!send(w.fd, b.data, b.len, 0);
+	ok(ph_until(arrived, &w) && strncmp(obuf_cstr(&w.in), "HTTP/1.1 400", 12) == 0, "no port: %s", query);
+	close(w.fd);
+	obuf_done(&b);
+	obuf_done(&w.in);
+}
+
 static bool is_closed(void *arg)
 {
 	(void)arg;
@@ -356,6 +408,12 @@ int main(void)
 	test_gone();
 	test_forward(false);
 	test_forward(true);
+	test_channels(false);
+	test_channels(true);
+	test_no_port("");
+	test_no_port("port=0");
+	test_no_port("port=80,");
+	test_no_port("port=65536");
 	ohttp_server_free(srv);
 	ph_reap();
 	obuf_done(&seen);

@@ -135,7 +135,7 @@ static void test_h1(void)
 	raw_close(&w);
 	obuf_reset(&b);
 	obuf_puts(&b, "GET / HTTP/1.1\r\nHost: a\r\n");
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < 300; i++)
 		obuf_printf(&b, "X%d: y\r\n", i);
 	obuf_puts(&b, "\r\n");
 	raw_ask(&w, b.data, b.len, NULL);

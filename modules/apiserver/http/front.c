@@ -603,6 +603,7 @@ static void serve_resource(struct front *f)
 	struct reg_req *rq = &f->rq;
 	bool connect = is_connect(f);
 	bool relay = connect && bytes_is(f->rt.sub, "proxy");
+	bool head = bytes_is(ohttp_method(f->req), "HEAD");	/* what it may is what GET may, but only proxies know it */
 
 	if (!f->verb && !(relay && bytes_is(ohttp_method(f->req), "OPTIONS"))) {
 		front_error(f, 405, "MethodNotAllowed",
@@ -654,6 +655,11 @@ static void serve_resource(struct front *f)
 				    OB(f->rt.ns));
 			return;
 		}
+		if (head && !relay) {
+			front_error(f, 405, "MethodNotAllowed",
+				    "the server does not allow this method on the requested resource");
+			return;
+		}
 		if ((relay || !bytes_is(f->rt.sub, "log")) && reg_connect_asks(f->sh->reg)) {
 			f->calling = true;
 			reg_connect(f->sh->reg, rq, f->rt.rest, on_admitted, f);
@@ -668,7 +674,7 @@ static void serve_resource(struct front *f)
 		return;
 	}
 	orlop_error_done(&err);
-	if (!verb_is_served(f)) {
+	if (head || !verb_is_served(f)) {
 		front_error(f, 405, "MethodNotAllowed",
 			    "the server does not allow this method on the requested resource");
 		return;

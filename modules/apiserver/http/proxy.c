@@ -447,7 +447,20 @@ static void put_target(struct front *f, const char *container, struct obuf *b)
 		obuf_putc(b, '/');
 		put_escaped(b, container, strlen(container));
 	}
-	if (bytes_is(f->rt.sub, "log") || bytes_is(f->rt.sub, "portforward")) {
+	if (bytes_is(f->rt.sub, "portforward")) {
+		for (size_t at = 0; at < q.len;) {
+			const char *amp = memchr(q.p + at, '&', q.len - at);
+			size_t end = amp ? (size_t)(amp - q.p) : q.len;
+
+			if (ostr_starts(q.p + at, end - at, "ports=")) {
+				obuf_printf(b, "%sport=%.*s", sep, (int)(end - at - 6), q.p + at + 6);
+				sep = "&";
+			}
+			at = end + 1;
+		}
+		return;
+	}
+	if (bytes_is(f->rt.sub, "log")) {
 		/* Same names there and here. */
 		if (q.len) {
 			obuf_putc(b, '?');

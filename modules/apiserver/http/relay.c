@@ -20,7 +20,7 @@
 
 #define QUEUE_HIGH	(256u * 1024)
 #define QUEUE_LOW	(32u * 1024)
-#define MAX_HEADERS	64
+#define MAX_HEADERS	256	/* as many as the server takes */
 #define HEAD_NS		(3600 * APIS_NS_PER_S)	/* as long as the client waits */
 
 struct relay {

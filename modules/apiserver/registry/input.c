@@ -247,6 +247,16 @@ static int put_ref(struct ojson *to, const char *key, const struct ojson *from)
 	return ojson_set(to, key, ojson_ref(v));
 }
 
+static int put_copy(struct ojson *to, const char *key, const struct ojson *from)
+{
+	struct ojson *v = ojson_get(from, key), *own;
+	int r = v ? ojson_copy(v, &own) : 0;
+
+	if (!v)
+		ojson_del(to, key);
+	return v && r == 0 ? ojson_set(to, key, own) : r;
+}
+
 /* Members of metadata that the client left out and may; those that are never the client's. */
 static int fill_meta(struct ojson *meta, const struct ojson *old)
 {
@@ -443,11 +453,14 @@ int write_make_changed(struct reg_op *op, struct ojson *take_in, bool patch)
 	if (r == 0)
 		r = fill_meta(meta, ojson_get(w->old, "metadata"));
 	if (r == 0 && op->rq.sub.len == 0 && (w->k->res->flags & OSCHEMA_S_STATUS))
-		r = put_ref(in, "status", w->old);
+		r = put_ref(in, "status", was ? was : w->old);
 	ojson_unref(was);
 	if (r == 0)
 		r = write_decode(op, TAKE(in));
 	ojson_unref(in);
+	/* another version may not have all of it, and what it has in annotations came through the client's hands */
+	if (r == 0 && op->k != w->k && op->rq.sub.len == 0 && (w->k->res->flags & OSCHEMA_S_STATUS))
+		r = put_copy(w->obj, "status", w->old);
 	if (r == 0)
 		r = write_check(op);
 	if (r)
