@@ -212,9 +212,9 @@ static void check_service_ports(struct ocheck *c, const struct opath *at, struct
 	cleanup_oseen struct oseen names, pairs, nodes;
 	char text[80];
 
-	oseen_init(&names);
-	oseen_init(&pairs);
-	oseen_init(&nodes);
+	oseen_init(&names, &c->lost);
+	oseen_init(&pairs, &c->lost);
+	oseen_init(&nodes, &c->lost);
 	if (ojson_count(ports) == 0 && !external && !oget_is(spec, "clusterIP", "None"))
 		ocheck_required(c, &pp, "");
 	OJSON_FOREACH_ELEM(i, e, ports) {
@@ -517,7 +517,7 @@ static void check_taints(struct ocheck *c, const struct opath *at, struct ojson 
 	struct opath mp = opath_child(at, "metadata"), tp = opath_child(&mp, "taints");
 	cleanup_oseen struct oseen before;
 
-	oseen_init(&before);
+	oseen_init(&before, &c->lost);
 	OJSON_FOREACH_ELEM(i, t, taints) {
 		struct opath ip = opath_index(&tp, i), kp = opath_child(&ip, "key"), vp = opath_child(&ip, "value");
 		struct opath ep = opath_child(&ip, "effect");

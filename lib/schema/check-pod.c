@@ -152,7 +152,7 @@ static void check_spread_unique(struct ocheck *c, const struct opath *at, struct
 	static const char *const keys[] = { "topologyKey", "whenUnsatisfiable" };
 	cleanup_oseen struct oseen before;
 
-	oseen_init(&before);
+	oseen_init(&before, &c->lost);
 	OJSON_FOREACH_ELEM(i, e, list) {
 		struct opath p = opath_index(at, i), pp = opath_child(&p, "{topologyKey, whenUnsatisfiable}");
 		char text[400];
@@ -170,7 +170,7 @@ static void check_unique_names(struct ocheck *c, const struct opath *at, struct 
 {
 	cleanup_oseen struct oseen before;
 
-	oseen_init(&before);
+	oseen_init(&before, &c->lost);
 	for (size_t l = 0; l < N_LISTS; l++) {
 		struct ojson *list = ojson_get(spec, container_lists[l]);
 		struct opath lp = opath_child(at, container_lists[l]);
@@ -191,7 +191,7 @@ static void check_mounts(struct ocheck *c, const struct opath *at, struct ojson 
 	struct opath mp = opath_child(at, "volumeMounts"), sp = opath_child(&mp, "subPath"), ep = opath_child(&mp, "subPathExpr");
 	cleanup_oseen struct oseen paths;
 
-	oseen_init(&paths);
+	oseen_init(&paths, &c->lost);
 	OJSON_FOREACH_ELEM(i, m, mounts) {
 		struct opath p = opath_index(&mp, i), np = opath_child(&p, "name");
 		struct orlop_bytes name = oget_text(m, "name");
@@ -395,7 +395,7 @@ OCHECK(pod_spec)
 	cleanup_oseen struct oseen named;
 
 	(void)old;
-	oseen_init(&named);
+	oseen_init(&named, &c->lost);
 	OJSON_FOREACH_ELEM(n, e, ojson_get(v, "volumes"))
 		(void)oseen(&named, ojson_get(e, "name"), NULL);
 	check_unique_names(c, at, v);
@@ -475,7 +475,7 @@ static void check_toleration_change(struct ocheck *c, const struct opath *at, st
 	static const char *const skip[] = { "tolerationSeconds", NULL };
 	cleanup_oseen struct oseen all;
 
-	oseen_init(&all);
+	oseen_init(&all, &c->lost);
 	OJSON_FOREACH_ELEM(n, is, ojson_get(v, "tolerations")) {
 		cleanup_ojson struct ojson *k = without_seconds(is);
 

@@ -97,7 +97,7 @@ static void check_scope_selector(struct ocheck *c, const struct opath *at, struc
 	struct ojson *list = ojson_get(selector, "matchExpressions");
 	cleanup_oseen struct oseen before;
 
-	oseen_init(&before);
+	oseen_init(&before, &c->lost);
 	OJSON_FOREACH_ELEM(i, e, list) {
 		struct ojson *scope = ojson_get(e, "scopeName"), *how = ojson_get(e, "operator"), *values = ojson_get(e, "values");
 
@@ -136,7 +136,7 @@ static bool same_scopes(struct ojson *a, struct ojson *b)
 	for (int k = 0; k < 2; k++) {
 		cleanup_oseen struct oseen others;
 
-		oseen_init(&others);
+		oseen_init(&others, &c->lost);
 		OJSON_FOREACH_ELEM(i, o, sides[1 - k])
 			(void)oseen(&others, o, NULL);
 		OJSON_FOREACH_ELEM(j, e, sides[k])
@@ -265,7 +265,7 @@ OCHECK(limit_range)
 	cleanup_oseen struct oseen before;
 
 	(void)old;
-	oseen_init(&before);
+	oseen_init(&before, &c->lost);
 	OJSON_FOREACH_ELEM(i, item, list) {
 		struct opath ip = opath_index(&limits, i), tp = opath_child(&ip, "type");
 		struct orlop_bytes type = oget_text(item, "type");

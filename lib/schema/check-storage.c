@@ -258,13 +258,13 @@ static void check_topology(struct ocheck *c, const struct opath *at, struct ojso
 	struct ojson *list = ojson_get(term, "matchLabelExpressions");
 	cleanup_oseen struct oseen keys;
 
-	oseen_init(&keys);
+	oseen_init(&keys, &c->lost);
 	OJSON_FOREACH_ELEM(i, e, list) {
 		struct opath p = opath_index(&mp, i), vp = opath_child(&p, "values"), kp = opath_child(&p, "key");
 		struct ojson *values = ojson_get(e, "values");
 		cleanup_oseen struct oseen before;
 
-		oseen_init(&before);
+		oseen_init(&before, &c->lost);
 		if (ojson_count(values) == 0)
 			ocheck_required(c, &vp, "");
 		OJSON_FOREACH_ELEM(j, v, values) {
@@ -325,7 +325,7 @@ static void check_topology_keys(struct ocheck *c, const struct opath *at, struct
 {
 	cleanup_oseen struct oseen before;
 
-	oseen_init(&before);
+	oseen_init(&before, &c->lost);
 	OJSON_FOREACH_ELEM(i, e, list) {
 		const char *whys[OSCHEMA_FORMAT_WHYS];
 		size_t n = oschema_format_whys(OSCHEMA_FMT_QUALIFIED_NAME, otext(e).p, otext(e).len, whys);
@@ -355,9 +355,9 @@ OCHECK(csi_node)
 	struct opath sp = opath_child(at, "spec"), dp = opath_child(&sp, "drivers"), fixed = opath_child(NULL, "CSINodeDriver");
 	cleanup_oseen struct oseen before, names, drivers;
 
-	oseen_init(&before);
-	oseen_init(&names);
-	oseen_init(&drivers);
+	oseen_init(&before, &c->lost);
+	oseen_init(&names, &c->lost);
+	oseen_init(&drivers, &c->lost);
 	OJSON_FOREACH_ELEM(i, was, OJSON_AT(old, "spec", "drivers")) {
 		cleanup_ojson struct ojson *k = fixed_part(was);
 

@@ -66,7 +66,7 @@ static void check_resources(struct ocheck *c, const struct opath *at, struct ojs
 	cleanup_oseen struct oseen stars;
 	char why[700];
 
-	oseen_init(&stars);
+	oseen_init(&stars, &c->lost);
 	OJSON_FOREACH_ELEM(i, e, list) {
 		struct opath p = opath_index(at, i);
 		const char *t = ojson_cstr(e, ""), *slash = strchr(t, '/');
@@ -136,7 +136,7 @@ static void check_versions(struct ocheck *c, const struct opath *at, struct ojso
 {
 	cleanup_oseen struct oseen before;
 
-	oseen_init(&before);
+	oseen_init(&before, &c->lost);
 	OJSON_FOREACH_ELEM(i, e, list) {
 		struct opath p = opath_index(at, i);
 

@@ -18,6 +18,7 @@ struct ocheck {
 	const char	*kind;		/* of the object: "Pod" */
 	uint32_t	found;
 	bool		update;
+	bool		lost;		/* there was no memory to find something */
 	bool		in_pod;		/* the object is a Pod, not something with a template */
 	bool		bad_selector;	/* spec.selector is no selector: upstream does not look at the template then */
 };

@@ -9,12 +9,14 @@
 struct oseen {
 	struct omap	keys;
 	struct obuf	text;
+	bool		*lost;
 };
 
-void oseen_init(struct oseen *s);
+/* *@lost is set when there is no memory for it: what was asked of it after that means nothing. */
+void oseen_init(struct oseen *s, bool *lost);
 void oseen_done(struct oseen *s);
 
-/* Has this pair come before? It has from now on. Nothing is like it without memory. */
+/* Has this pair come before? It has from now on. */
 bool oseen(struct oseen *s, const struct ojson *a, const struct ojson *b);
 /* Has this one, with nothing beside it? */
 bool oseen_has(struct oseen *s, const struct ojson *a);

@@ -59,7 +59,7 @@ static void unique_rule(struct ocheck *c, const struct opath *at, struct ojson *
 {
 	cleanup_oseen struct oseen before;
 
-	oseen_init(&before);
+	oseen_init(&before, &c->lost);
 	OJSON_FOREACH_ELEM(i, e, v) {
 		struct ojson *k = *key != '\0' ? ojson_get(e, key) : e;
 		struct opath p = opath_index(at, i), pk = opath_child(&p, key);
@@ -253,6 +253,8 @@ static int finish(struct ocheck *c, const char *kind, const char *group, const c
 {
 	struct obuf b = OBUF_INIT;
 
+	if (c->lost)
+		return orlop_fail(c->err, ENOMEM, 0, "", "out of memory");
 	if (c->found == 0)
 		return 0;
 	(void)oschema_invalid_message(kind, group, name, c->err != NULL ? c->err->causes : NULL, &b);

@@ -139,7 +139,7 @@ def custom_hooks():
         says(api.delete(W % ("v1", "default") + "/m"), 403, "denied", "nor by a delete")
         says(api.delete(W % ("v1", "default")), 403, "denied", "nor by deleting all")
         t.eq(api.get(W % ("v1", "default") + "/m").status, 200, "it is there")
-    with Asked("Mutating", patch(add("/spec/color", "blue")), "*", "*/*,*", namespaceSelector={"matchLabels": {
+    with Asked("Mutating", patch(add("/spec/color", "blue")), "*", "*/*", namespaceSelector={"matchLabels": {
             "kubernetes.io/metadata.name": "default"}}):
         a = api.post(W % ("v1", "default"), widget("x"))
         t.ok(a.status == 422 and a.json["details"]["causes"][0]["field"] == "spec.color", "what they make of it is checked", a)

@@ -786,7 +786,7 @@ void front_begin(void *arg, struct ohttp_req *req)
 		resolve(f);
 	accept_parse(ohttp_header(req, "accept"), bytes_is(path, "/api") || bytes_is(path, "/apis") ? ACCEPT_DISCOVERY :
 		     f->rt.kind ? ACCEPT_CUSTOM :
-		     f->rt.res && f->rt.res->flags & OSCHEMA_S_VIRTUAL ? ACCEPT_ANSWERS : ACCEPT_OBJECTS, &f->accept);
+		     f->rt.res && f->rt.res->verbs == OSCHEMA_V_CREATE ? ACCEPT_ANSWERS : ACCEPT_OBJECTS, &f->accept);
 	if (r == 0 && f->rt.is_resource)
 		(void)choose_verb(f);
 	if (r == 0)
