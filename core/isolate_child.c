@@ -398,13 +398,16 @@ int core_up_image(struct core_up *up, struct core_image **ret)
 /* The module's file is mapped, none of its functions has run. */
 static int describe(struct core_up *up, struct orlop_error *err)
 {
+	struct orlop_module own = { .size = 0 };
 	struct orlop_msgw w;
 	int r = core_image_open_copy(&up->core->loader->images, up->so_fd, up->spec.path, &up->image, err);
 
 	if (r)
 		return r;
 	orlop_msgw_init(&w, NULL);
-	core_iso_put_desc(&w, up->image->mod);
+	/* An older descriptor is shorter: what it does not have stays zero. */
+	memcpy(&own, up->image->mod, up->image->mod->size < sizeof(own) ? up->image->mod->size : sizeof(own));
+	core_iso_put_desc(&w, &own);
 	if (up->weak)
 		orlop_msgw_str(&w, CORE_ISO_T_REASON, up->weak);
 	if (w.err) {

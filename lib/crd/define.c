@@ -4,6 +4,7 @@
 #include "base/obuf.h"
 #include "base/ocleanup.h"
 #include "base/ostr.h"
+#include "schema/seen.h"
 #include "schema/validate.h"
 
 #include <stdio.h>
@@ -173,9 +174,11 @@ static void versions_are(const struct def *d, const struct ojson *list, const ch
 static void check_versions(const struct def *d, const struct ojson *list)
 {
 	unsigned int stored = 0;
-	bool twice = false;
+	cleanup_oseen struct oseen names;
+	bool twice = false, lost = false;
 	char at[128];
 
+	oseen_init(&names, &lost);
 	OJSON_FOREACH_ELEM(i, v, list) {
 		const char *name = ojson_get_cstr(v, "name", "");
 		const char *bad = oschema_format_check(OSCHEMA_FMT_DNS1035_LABEL, name, strlen(name));
@@ -186,8 +189,7 @@ static void check_versions(const struct def *d, const struct ojson *list)
 		snprintf(at, sizeof(at), "%s.name", path);
 		if (bad)
 			invalid(d, at, name, bad);
-		for (size_t k = 0; k < i; k++)
-			twice = twice || !strcmp(name, ojson_get_cstr(ojson_index(list, k), "name", ""));
+		twice = oseen(&names, ojson_get(v, "name"), NULL) || twice;
 		stored += ojson_get_bool(v, "storage", false);
 		check_scale(d, OJSON_AT(v, "subresources", "scale"), path);
 		check_columns(d, ojson_get_array(v, "additionalPrinterColumns"), path);
@@ -202,7 +204,7 @@ static void check_versions(const struct def *d, const struct ojson *list)
 		else
 			required(d, at, "schemas are required");
 	}
-	if (twice)
+	if (twice || lost)
 		versions_are(d, list, "must contain unique version names");
 	if (stored != 1)
 		versions_are(d, list, "must have exactly one version marked as storage version");

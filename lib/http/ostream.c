@@ -25,6 +25,7 @@
 #define READ_TURNS	8		/* reads in one turn: fair to the others on the loop */
 #define DRAIN_TURNS	8
 #define CLOSE_NS	(UINT64_C(5) * 1000000000)
+#define CLOSE_TURNS	12u	/* as often, as long as the peer takes something each time */
 #define PEER_NS		(UINT64_C(2) * 1000000000)
 #define CORK_MIN	(128 * 1024)	/* bytes that leave in full segments, not in one for each record of TLS */
 #define LINGER_MAX	(1024 * 1024)	/* bytes thrown away while a refused client finishes */
@@ -42,6 +43,8 @@ struct ohttp_stream {
 	struct obuf			unread;
 	size_t				low_water;
 	uint64_t			sent;		/* bytes, for progress */
+	uint64_t			close_sent;	/* … when a slow close last got its time */
+	uint32_t			close_turns;
 	size_t				discarded;
 	int				fd;
 	int				err;		/* < 0: broken, tell the user */
@@ -84,7 +87,14 @@ static void on_fd(void *arg, int32_t fd, uint32_t events)
 
 static void on_close_timeout(void *arg)
 {
-	ohttp_stream_abort(arg);
+	struct ohttp_stream *s = arg;
+
+	if (s->out.bytes && s->sent != s->close_sent && s->close_turns++ < CLOSE_TURNS) {
+		s->close_sent = s->sent;
+		s->h->timer_set(s->timer, CLOSE_NS, 0);
+		return;
+	}
+	ohttp_stream_abort(s);
 }
 
 /* A peer that lost its power is noticed after about two minutes; on other sockets this just fails. */
@@ -500,6 +510,7 @@ void ohttp_stream_close(struct ohttp_stream *s)
 		return;
 	s->ops = NULL;
 	s->shut = true;
+	s->close_sent = s->sent;
 	obuf_done(&s->unread);
 	if (s->handshaking)
 		s->end_ok = true;

@@ -6,6 +6,7 @@
 
 #include "base/ocleanup.h"
 #include "schema/check.h"
+#include "schema/seen.h"
 
 #define ANNOTATIONS_MAX (256 * 1024)
 
@@ -128,9 +129,11 @@ static void check_finalizers(struct ocheck *c, const struct opath *at, struct oj
 {
 	struct opath p = opath_child(at, "finalizers");
 	struct ojson *list = ojson_get(meta, "finalizers"), *had = ojson_get(old, "finalizers");
+	cleanup_oseen struct oseen before;
 	struct obuf b = OBUF_INIT;
 	bool fresh = false;
 
+	oseen_init(&before, &c->lost);
 	check_finalizer_names(c, &p, list, false);
 	if (list_has(list, (struct orlop_bytes){ "orphan", 6 }) &&
 	    list_has(list, (struct orlop_bytes){ "foregroundDeletion", 18 }))
@@ -138,10 +141,12 @@ static void check_finalizers(struct ocheck *c, const struct opath *at, struct oj
 	if (old == NULL || !ojson_has(old, "deletionTimestamp"))
 		return;
 	obuf_puts(&b, "no new finalizers can be added if the object is being deleted, found new finalizers []string{");
+	OJSON_FOREACH_ELEM(k, h, had)
+		(void)oseen(&before, h, NULL);
 	OJSON_FOREACH_ELEM(i, f, list) {
 		struct orlop_bytes t = otext(f);
 
-		if (list_has(had, t))
+		if (oseen_has(&before, f))
 			continue;
 		obuf_puts(&b, fresh ? ", " : "");
 		obuf_put_quoted(&b, t.p, t.len);

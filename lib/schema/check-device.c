@@ -175,11 +175,15 @@ OCHECK(extended_resource)
 
 /* ---- references to requests ---- */
 
+#define LIST_MAX	64	/* a longer list is refused by its rule, and not looked through */
+
 static struct ojson *by_name(const struct ojson *list, struct orlop_bytes name)
 {
 	OJSON_FOREACH_ELEM(i, e, list) {
 		struct orlop_bytes n = oget_text(e, "name");
 
+		if (i == LIST_MAX)
+			break;
 		if (n.len > 0 && ostr_eq(n.p, n.len, name.p, name.len))
 			return e;
 	}
@@ -218,9 +222,13 @@ static void check_refs(struct ocheck *c, const struct opath *at, const struct oj
 	OJSON_FOREACH_ELEM(i, e, ojson_get(holder, key)) {
 		struct opath ep = opath_index(&lp, i), rp = opath_child(&ep, "requests");
 
+		if (i == LIST_MAX)
+			break;
 		OJSON_FOREACH_ELEM(k, name, ojson_get(e, "requests")) {
 			struct opath np = opath_index(&rp, k);
 
+			if (k == LIST_MAX)
+				break;
 			check_ref(c, &np, claim, name);
 		}
 	}
@@ -250,6 +258,8 @@ static bool is_given(const struct ojson *allocation, const struct ojson *device)
 	OJSON_FOREACH_ELEM(i, r, ojson_get(ojson_get(allocation, "devices"), "results")) {
 		bool same = true;
 
+		if (i == LIST_MAX)
+			break;
 		for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
 			same = same && ojson_equal(ojson_get(r, keys[k]), ojson_get(device, keys[k]));
 		if (same)
@@ -283,6 +293,8 @@ static void check_allocation(struct ocheck *c, const struct opath *at, const str
 	OJSON_FOREACH_ELEM(i, e, ojson_get(devices, "results")) {
 		struct opath ep = opath_index(&rp, i), np = opath_child(&ep, "request");
 
+		if (i == LIST_MAX)
+			break;
 		check_ref(c, &np, claim, ojson_get(e, "request"));
 	}
 	check_refs(c, &dp, claim, devices, "config");

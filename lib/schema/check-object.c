@@ -364,8 +364,10 @@ OCHECK(endpoint_slice)
 	struct orlop_bytes type = oget_text(v, "addressType");
 	bool v4 = otext_is(type, "IPv4"), v6 = otext_is(type, "IPv6");
 	struct ojson *ports = ojson_get(v, "ports");
+	cleanup_oseen struct oseen names;
 
 	(void)old;
+	oseen_init(&names, &c->lost);
 	OJSON_FOREACH_ELEM(i, e, ojson_get(v, "endpoints")) {
 		struct opath p = opath_index(&ep, i), ap = opath_child(&p, "addresses");
 
@@ -389,11 +391,8 @@ OCHECK(endpoint_slice)
 		if (!oget_empty(e, "name"))
 			ocheck_format(c, &np, ojson_get(e, "name"), OSCHEMA_FMT_DNS1123_LABEL);
 		ocheck_format(c, &op, ojson_get(e, "appProtocol"), OSCHEMA_FMT_QUALIFIED_NAME);
-		for (size_t k = 0; k < j; k++)
-			if (ojson_equal(ojson_get(ojson_index(ports, k), "name"), ojson_get(e, "name"))) {
-				ocheck_duplicate(c, &np, ojson_get(e, "name"));
-				break;
-			}
+		if (oseen(&names, ojson_get(e, "name"), NULL))
+			ocheck_duplicate(c, &np, ojson_get(e, "name"));
 	}
 }
 

@@ -13,17 +13,6 @@ static const char *const container_lists[] = { "containers", "initContainers", "
 #define N_LISTS 3
 enum { MAIN, INIT, EPHEMERAL };
 
-static struct ojson *find_named(struct ojson *list, struct orlop_bytes name)
-{
-	OJSON_FOREACH_ELEM(i, e, list) {
-		struct orlop_bytes n = oget_text(e, "name");
-
-		if (ostr_eq(n.p, n.len, name.p, name.len))
-			return e;
-	}
-	return NULL;
-}
-
 /* ---- volumes ---- */
 
 /* In the order in which upstream looks: the first that is there is the volume's. */
@@ -306,7 +295,9 @@ static void check_ephemeral(struct ocheck *c, const struct opath *at, struct ojs
 					     "resizePolicy" };
 	struct opath lp = opath_child(at, "ephemeralContainers");
 	struct ojson *list = ojson_get(spec, "ephemeralContainers");
+	cleanup_oseen struct oseen named;
 
+	oseen_init(&named, &c->lost);
 	if (ojson_count(list) == 0)
 		return;
 	if (!c->in_pod) {
@@ -315,6 +306,10 @@ static void check_ephemeral(struct ocheck *c, const struct opath *at, struct ojs
 	}
 	if (!c->update)
 		ocheck_forbidden(c, &lp, "cannot be set on create");
+	OJSON_FOREACH_ELEM(m, e, ojson_get(spec, "containers"))
+		(void)oseen(&named, ojson_get(e, "name"), NULL);
+	OJSON_FOREACH_ELEM(n, e, ojson_get(spec, "initContainers"))
+		(void)oseen(&named, ojson_get(e, "name"), NULL);
 	OJSON_FOREACH_ELEM(i, e, list) {
 		struct opath p = opath_index(&lp, i), tp = opath_child(&p, "targetContainerName");
 
@@ -324,8 +319,7 @@ static void check_ephemeral(struct ocheck *c, const struct opath *at, struct ojs
 		if (ojson_count(ojson_get(e, "resources")) > 0)
 			ocheck_forbidden_at(c, &p, "resources", "cannot be set for an Ephemeral Container");
 		if (!oget_empty(e, "targetContainerName") &&
-		    find_named(ojson_get(spec, "containers"), oget_text(e, "targetContainerName")) == NULL &&
-		    find_named(ojson_get(spec, "initContainers"), oget_text(e, "targetContainerName")) == NULL)
+		    !oseen_has(&named, ojson_get(e, "targetContainerName")))
 			ocheck_not_found(c, &tp, ojson_get(e, "targetContainerName"));
 	}
 }
@@ -508,7 +502,9 @@ static void check_main_update(struct ocheck *c, const struct opath *at, struct o
 	int64_t is = oget_int(v, "terminationGracePeriodSeconds");
 	int64_t was = oget_int(old, "terminationGracePeriodSeconds");
 	bool has_gates = oget_len(old, "schedulingGates") > 0;
+	cleanup_oseen struct oseen gates;
 
+	oseen_init(&gates, &c->lost);
 	if (oget_len(v, "containers") != oget_len(old, "containers")) {
 		ocheck_forbidden_at(c, at, "containers", "pod updates may not add or remove containers");
 		return;
@@ -519,10 +515,12 @@ static void check_main_update(struct ocheck *c, const struct opath *at, struct o
 	}
 	check_deadline(c, at, v, old);
 	check_toleration_change(c, at, v, old);
+	OJSON_FOREACH_ELEM(k, o, ojson_get(old, "schedulingGates"))
+		(void)oseen(&gates, ojson_get(o, "name"), NULL);
 	OJSON_FOREACH_ELEM(i, g, ojson_get(v, "schedulingGates")) {
 		char text[400];
 
-		if (find_named(ojson_get(old, "schedulingGates"), oget_text(g, "name")) != NULL)
+		if (oseen_has(&gates, ojson_get(g, "name")))
 			continue;
 		(void)snprintf(text, sizeof(text), "only deletion is allowed, but found new scheduling gate '%s'",
 			       ojson_get_cstr(g, "name", ""));
@@ -542,17 +540,24 @@ static void check_ephemeral_update(struct ocheck *c, const struct opath *at, str
 {
 	static const char *const skip[] = { "ephemeralContainers", NULL };
 	struct ojson *is = ojson_get(v, "ephemeralContainers");
+	cleanup_oseen struct oseen all, names;
 
+	oseen_init(&all, &c->lost);
+	oseen_init(&names, &c->lost);
+	OJSON_FOREACH_ELEM(k, e, is) {
+		(void)oseen(&all, e, NULL);
+		(void)oseen(&names, ojson_get(e, "name"), NULL);
+	}
 	if (!ocheck_equal_but(v, old, skip))
 		ocheck_forbidden(c, at, "only spec.ephemeralContainers may be changed through ephemeralcontainers");
 	OJSON_FOREACH_ELEM(i, was, ojson_get(old, "ephemeralContainers")) {
-		struct ojson *now = find_named(is, oget_text(was, "name"));
+		bool there = oseen_has(&names, ojson_get(was, "name"));
 		char text[400];
 
-		if (now != NULL && ojson_equal(now, was))
+		if (there && oseen_has(&all, was))
 			continue;
 		(void)snprintf(text, sizeof(text), "existing ephemeral containers \"%s\" may not be %s\n",
-			       ojson_get_cstr(was, "name", ""), now == NULL ? "removed" : "changed");
+			       ojson_get_cstr(was, "name", ""), there ? "changed" : "removed");
 		ocheck_forbidden_at(c, at, "ephemeralContainers", text);
 	}
 }

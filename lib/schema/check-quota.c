@@ -129,7 +129,7 @@ static void check_quota_map(struct ocheck *c, const struct opath *at, struct ojs
 }
 
 /* Scopes are a set. */
-static bool same_scopes(struct ojson *a, struct ojson *b)
+static bool same_scopes(struct ocheck *c, struct ojson *a, struct ojson *b)
 {
 	struct ojson *sides[2] = { a, b };
 
@@ -164,7 +164,7 @@ OCHECK(resource_quota)
 		check_scope(c, &sp, &sp, e, list, list, hard, oseen(&before, e, NULL));
 	check_opposites(c, &sp, list, NULL);
 	check_scope_selector(c, &ep, OJSON_AT(v, "spec", "scopeSelector"), hard);
-	if (old != NULL && !same_scopes(list, OJSON_AT(old, "spec", "scopes")))
+	if (old != NULL && !same_scopes(c, list, OJSON_AT(old, "spec", "scopes")))
 		ocheck_invalid(c, &sp, list, "field is immutable");
 }
 

@@ -17,6 +17,7 @@ struct ocheck {
 	struct orlop_error *err;
 	const char	*kind;		/* of the object: "Pod" */
 	uint32_t	found;
+	size_t		said;		/* bytes of what was found */
 	bool		update;
 	bool		lost;		/* there was no memory to find something */
 	bool		in_pod;		/* the object is a Pod, not something with a template */

@@ -11,16 +11,24 @@
 
 /* A small body can be wrong in very many places; nobody reads more, and each is told twice in an answer. */
 #define FINDINGS_MAX 250
+/* Some show a whole list, once for each of its elements: then there are fewer. */
+#define SAID_MAX (1024 * 1024)
+
+static bool full(const struct ocheck *c)
+{
+	return c->found >= FINDINGS_MAX || c->said > SAID_MAX;
+}
 
 static void report(struct ocheck *c, const struct opath *at, const char *reason, struct obuf *message)
 {
 	struct obuf field = OBUF_INIT;
 
-	if (c->found >= FINDINGS_MAX) {
+	if (full(c)) {
 		obuf_done(message);
 		return;
 	}
 	c->found++;
+	c->said += message->len;
 	opath_put(at, &field);
 	orlop_error_cause(c->err, reason, obuf_cstr(message), obuf_cstr(&field));
 	obuf_done(&field);
@@ -70,6 +78,8 @@ void ocheck_invalid(struct ocheck *c, const struct opath *at, const struct ojson
 {
 	struct obuf b = OBUF_INIT;
 
+	if (full(c))
+		return;
 	put_value(&b, "Invalid value", v);
 	put_detail(&b, detail);
 	report(c, at, "FieldValueInvalid", &b);
@@ -89,6 +99,8 @@ void ocheck_duplicate(struct ocheck *c, const struct opath *at, const struct ojs
 {
 	struct obuf b = OBUF_INIT;
 
+	if (full(c))
+		return;
 	put_value(&b, "Duplicate value", v);
 	report(c, at, "FieldValueDuplicate", &b);
 }
@@ -97,6 +109,8 @@ void ocheck_duplicate_why(struct ocheck *c, const struct opath *at, const struct
 {
 	struct obuf b = OBUF_INIT;
 
+	if (full(c))
+		return;
 	put_value(&b, "Duplicate value", v);
 	put_detail(&b, detail);
 	report(c, at, "FieldValueDuplicate", &b);
@@ -115,6 +129,8 @@ void ocheck_not_found(struct ocheck *c, const struct opath *at, const struct ojs
 {
 	struct obuf b = OBUF_INIT;
 
+	if (full(c))
+		return;
 	put_value(&b, "Not found", v);
 	report(c, at, "FieldValueNotFound", &b);
 }
@@ -124,6 +140,8 @@ void ocheck_not_supported(struct ocheck *c, const struct opath *at, const struct
 {
 	struct obuf b = OBUF_INIT;
 
+	if (full(c))
+		return;
 	put_value(&b, "Unsupported value", v);
 	obuf_puts(&b, ": supported values: ");
 	for (size_t i = 0; i < n; i++) {

@@ -481,7 +481,7 @@ static void finish(void *arg)
 	struct ashard *sh = arg;
 
 	sh->finishing = true;
-	if (sh->a->delay_ns && sh->h->ending && sh->h->ending(sh->h))
+	if (sh->a->delay_ns && ORLOP_HOST_HAS(sh->h, ending) && sh->h->ending(sh->h))
 		sh->h->timer_set(sh->chores, sh->a->delay_ns, 0);	/* chores() goes on with drain() */
 	else
 		drain(sh);

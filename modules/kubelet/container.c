@@ -312,17 +312,25 @@ void ctr_user_take(struct ctr *c, const struct ojson *st)
 
 void ctr_start_seen(struct ctr *c, const struct ojson *st)
 {
-	if (!c->start_unsure || c->state != C_RUNNING || c->busy)
+	if (!c->start_unsure || c->state != C_RUNNING || c->busy || c->pod->k->stopping)
 		return;
 	c->start_unsure = false;
 	if (!strcmp(ojson_get_cstr(st, "state", ""), "CONTAINER_CREATED")) {
+		if (c->pod->term) {	/* never started: removed with the others */
+			ctr_stop_forget(c);
+			c->state = C_EXITED;
+			c->exit_code = 137;
+			c->finished_ns = c->started_ns;
+			return;
+		}
 		ctr_start_created(c);
 		return;
 	}
 	pod_event(c->pod, c, "Normal", "Started", "Started container %s", c->name);
 	if (!strcmp(ojson_get_cstr(st, "state", ""), "CONTAINER_RUNNING")) {
 		ctr_apply_status(c, st);
-		poststart(c);
+		if (!c->stop_sent)
+			poststart(c);
 	}
 }
 

@@ -30,7 +30,12 @@ static bool is_left(const struct pod *p)
 static bool is_untold(const struct pod *p)
 {
 	const char *phase = ojson_cstr(OJSON_AT(p->obj, "status", "phase"), "");
+	uint32_t i;
 
+	/* an image may take an hour, and nothing is told before: only who is just being started is waited for */
+	for (i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i]->busy && !(p->ctrs[i]->state == C_WAITING && p->ctrs[i]->id))
+			return false;
 	return p->fail_reason && !p->orphan && !p->gone && !p->is_static && !p->send_failures && !okube_deleting(p->obj) &&
 	       strcmp(phase, "Failed") != 0 && strcmp(phase, "Succeeded") != 0;
 }

@@ -1,12 +1,11 @@
 #!/bin/sh
 # run: timeout=400 alone
 # shellcheck disable=SC2016,SC2317 # words for another shell; functions by name
-# Beside upstream's control plane, where its programs are built ($ORLOP_PEER, by default ../shared/peer beside the source):
+# Beside upstream's control plane, where its programs are built ($ORLOP_PEER):
 # an Orlop node joins it and runs what upstream's scheduler gives it; Orlop's scheduler and controllers drive its API
 # server; and upstream's controller manager and scheduler drive an Orlop API server.
 . "$(dirname "$0")/lib.sh"
-: "${ORLOP_PEER:=$srcdir/../shared/peer}"
-[ -x "$ORLOP_PEER/upstream-up" ] || skip_all "there is no upstream control plane here (ORLOP_PEER)"
+[ -x "${ORLOP_PEER:=/nonexistent}/upstream-up" ] || skip_all "there is no upstream control plane here (ORLOP_PEER)"
 need conmon runtime skopeo kubectl busybox etcd python3 openssl
 
 peer()	# WORDS of the peer's own library

@@ -158,6 +158,7 @@ static void begun_ended(void *arg)
 /* It came to nothing: clean up, then answer with j->err. What conmon had begun the OCI runtime takes back. */
 static void create_fail(struct create_job *j)
 {
+	j->c->busy = true;	/* nobody else's until it is gone */
 	if (j->sync_watch)
 		j->o->h->fd_unwatch(j->sync_watch);
 	j->sync_watch = NULL;

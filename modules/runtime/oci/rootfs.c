@@ -7,6 +7,7 @@
  */
 #include "oci.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -141,10 +142,30 @@ int rootfs_mount(const char *root, const char *dir, const char *rw, const struct
 	return 0;
 }
 
+/* Who was killed in layers_map() or after it took nothing away; behind these are the images' own files. */
+static void layers_left(const char *dir)
+{
+	char path[4096];
+	cleanup_dir DIR *dp = NULL;
+	struct dirent *d;
+
+	snprintf(path, sizeof(path), "%s/low", dir);
+	dp = opendir(path);
+	while (dp && (d = readdir(dp))) {
+		if (d->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/low/%s", dir, d->d_name);
+		(void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+	}
+}
+
 void rootfs_unmount(const char *dir)
 {
 	char path[4096];
 
+	layers_left(dir);
+	snprintf(path, sizeof(path), "%s/volumes", dir);
+	layers_left(path);
 	imagevols_unmount(dir);
 	snprintf(path, sizeof(path), "%s/rootfs", dir);
 	(void)umount2(path, MNT_DETACH);

@@ -130,12 +130,13 @@ static void kill_rest(struct oci *o, const struct container *c)
 static void ended(struct oci *o, struct container *c, bool filed)
 {
 	cleanup_free char *oom = path_of(o, "rw/%s/oom", c->id);
+	cleanup_free char *before = path_of(o, "containers/%s/persist/oom", c->id);	/* of a monitor that an older module started */
 
 	monitor_forget(o, c);
 	c->state = OCI_EXITED;
 	if (!c->finished_ns)
 		c->finished_ns = o->h->now_wall(o->h);
-	c->oom = oom && !access(oom, F_OK);
+	c->oom = (oom && !access(oom, F_OK)) || (before && !access(before, F_OK));
 	if ((!filed || c->oom) && container_save(o, c))
 		OLOG(o->h, WARN, "state_not_saved", "container=%s", c->id);
 	event_add(o, "CONTAINER_STOPPED_EVENT", c->id, c->sandbox);
