@@ -144,6 +144,25 @@ void ocrd_merge_add(struct ocrd_merge *m, const struct ojson *crd)
 
 /* ---- what other servers have ---- */
 
+/* It goes into documents as it is: nothing that would need an escape. */
+static bool is_clean(const char *s)
+{
+	for (; *s; s++)
+		if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || strchr("-._:/", *s)))
+			return false;
+	return true;
+}
+
+static bool is_clean_entry(const struct ojson *e)
+{
+	static const char *const keys[] = { "name", "kind", "singularName", "group", "version" };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (!is_clean(ojson_get_cstr(e, keys[i], "")))
+			return false;
+	return true;
+}
+
 static uint8_t verbs_of(const struct ojson *list)
 {
 	static const char *const names[] = { "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch" };
@@ -167,7 +186,8 @@ static void add_subs(struct otables *t, const struct oschema_group *g, const str
 
 		/* the pool moves when texts are added */
 		plural.p = (const char *)t->pool.data + res->plural;
-		if (!slash || (size_t)(slash - name) != plural.len || memcmp(name, plural.p, plural.len) || res->n_subs == 100)
+		if (!slash || (size_t)(slash - name) != plural.len || memcmp(name, plural.p, plural.len) || res->n_subs == 100 ||
+		    !is_clean_entry(e))
 			continue;
 		s.name = otables_text(t, slash + 1);
 		s.kind = otables_text(t, ojson_get_cstr(e, "kind", ""));
@@ -194,7 +214,7 @@ void ocrd_merge_list(struct ocrd_merge *m, const char *group, const char *versio
 		struct oschema_resource res = { .grace_s = -1, .group = g.name, .version = g.version };
 		const char *name = ojson_get_cstr(e, "name", "");
 
-		if (!*name || strchr(name, '/') || N(resources, struct oschema_resource) >= 60000)
+		if (!*name || strchr(name, '/') || !is_clean_entry(e) || N(resources, struct oschema_resource) >= 60000)
 			continue;
 		res.plural = otables_text(t, name);
 		res.kind = otables_text(t, ojson_get_cstr(e, "kind", ""));

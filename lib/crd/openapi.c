@@ -37,10 +37,11 @@ static int require(struct ojson *schema, const char *name)
 		if (ojson_string_is(e, name))
 			return 0;
 	text = ojson_new_cstr(name);
-	if (list && text && ojson_append(list, text) == 0)
-		return 0;
-	ojson_unref(text);
-	return -ENOMEM;
+	if (!list) {
+		ojson_unref(text);
+		return -ENOMEM;
+	}
+	return ojson_append(list, text);
 }
 
 /* Whole objects inside: kubectl must not be told of members in v2 where there may be others. */
@@ -91,8 +92,8 @@ static int kind_schema(const struct ocrd_doc *d, const struct ojson *schema, con
 	if (r == 0)
 		r = ojson_set_cstr(gvk, "version", version);
 	list = r == 0 ? ojson_ensure_array(out, "x-kubernetes-group-version-kind") : NULL;
-	if (list && ojson_append(list, gvk) == 0)
-		gvk = NULL;
+	if (list)
+		r = ojson_append(list, TAKE(gvk));
 	else if (r == 0)
 		r = -ENOMEM;
 	ojson_unref(gvk);

@@ -189,6 +189,7 @@ void front_document(struct front *f, const void *p, size_t len);
 size_t front_headers(struct front *f, struct ohttp_header *hdr, const char *type);
 /* No room: 429, answered at once. */
 void front_too_many(struct front *f, bool write);
+bool front_admit(struct front *f, bool write);	/* room for one more? false: answered with 429 */
 /* It has been answered: count it, and free it when nobody holds it. */
 void front_done(struct front *f, int status);
 void front_sweep(void *arg);				/* timer of struct ashard */
@@ -242,7 +243,7 @@ void metrics_done(struct ashard *sh);
 
 void relay_begin(struct front *f);
 void relay_done(struct ashard *sh);
-#define RELAY_MORE 200u		/* headers of ours */
+#define RELAY_MORE 400u		/* headers of ours: as many groups as may be impersonated, and extra */
 /* To another server of a group version. Texts in the front's arena; @take_to's client is released at the end. */
 void relay_remote(struct front *f, const struct reg_remote *take_to, const char *target, const struct ohttp_header *more, size_t n);
 

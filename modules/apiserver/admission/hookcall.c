@@ -243,6 +243,7 @@ static void on_answer(void *arg, struct orlop_bytes body, const char *why)
 	struct hook_ask *a = arg;
 	struct reg_op *op = a->run->op;
 	struct ojson *review = NULL, *response;
+	unsigned int notes = 0;
 	const char *wrong;
 	int r;
 
@@ -268,6 +269,8 @@ static void on_answer(void *arg, struct orlop_bytes body, const char *why)
 	OJSON_FOREACH(note, ojson_get_object(response, "auditAnnotations")) {
 		char key[320];
 
+		if (notes++ == 64)
+			break;
 		(void)snprintf(key, sizeof(key), "%.*s/%.*s", OB(ojson_get_bytes(a->k->conf, "name")), (int)note.key_len, note.key);
 		reg_note(op, key, "%.1024s", ojson_cstr(note.value, ""));
 	}

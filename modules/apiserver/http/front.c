@@ -542,15 +542,11 @@ static bool timeout_read(struct front *f, uint64_t *ret_ns)
 	return true;
 }
 
-/* Room for one more? False: answered with 429. */
-static bool admit(struct front *f, bool write)
+bool front_admit(struct front *f, bool write)
 {
 	struct ashard *sh = f->sh;
 	uint32_t *n = write ? &sh->n_writes : &sh->n_reads;
-	uint64_t timeout_ns;
 
-	if (!timeout_read(f, &timeout_ns))
-		return false;
 	if (*n >= (write ? sh->a->max_writes : sh->a->max_reads) && !in_group(&f->who, "system:masters")) {
 		front_too_many(f, write);
 		return false;
@@ -558,6 +554,16 @@ static bool admit(struct front *f, bool write)
 	(*n)++;
 	f->counted = write ? 2 : 1;
 	metrics_inflight(sh, write, true);
+	return true;
+}
+
+/* The same with a deadline. */
+static bool admit(struct front *f, bool write)
+{
+	uint64_t timeout_ns;
+
+	if (!timeout_read(f, &timeout_ns) || !front_admit(f, write))
+		return false;
 	begin_deadline(f, timeout_ns);
 	return true;
 }

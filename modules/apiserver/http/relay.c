@@ -307,7 +307,7 @@ static void relay_send(struct relay *r, struct orlop_bytes body)
 		.body = body,
 		.has_body = ohttp_header(f->req, "content-length").p != NULL,
 		.upgrade = r->upgrade,
-		.timeout_ns = HEAD_NS,
+		.timeout_ns = r->remote && !f->is_longrunning ? f->sh->a->timeout_ns : HEAD_NS,
 	};
 	char from[64];
 	int e;
@@ -370,6 +370,17 @@ static struct ohttp_client *client_of(struct ashard *sh, bool https)
 	return sh->relay[https];
 }
 
+/* With the body, if there is one. */
+static void relay_begin_with(struct relay *r)
+{
+	if (r->upgrade) {
+		relay_send(r, (struct orlop_bytes){ "", 0 });
+		return;
+	}
+	ohttp_on_close(r->f->req, on_close, r);	/* while the body comes, too */
+	ohttp_body_read(r->f->req, APIS_BODY_MAX, on_body, r);
+}
+
 static void relay_to(struct front *f, struct ohttp_client *client, const char *addr)
 {
 	struct relay *r = OMEM_NEW(struct relay);
@@ -383,10 +394,7 @@ static void relay_to(struct front *f, struct ohttp_client *client, const char *a
 	}
 	*r = (struct relay){ .f = f, .client = client, .addr = to, .target = target,
 			     .upgrade = ohttp_wants_upgrade(f->req, "") };
-	if (r->upgrade)
-		relay_send(r, (struct orlop_bytes){ "", 0 });
-	else
-		ohttp_body_read(f->req, APIS_BODY_MAX, on_body, r);
+	relay_begin_with(r);
 }
 
 void relay_remote(struct front *f, const struct reg_remote *take_to, const char *target, const struct ohttp_header *more, size_t n)
@@ -401,10 +409,7 @@ void relay_remote(struct front *f, const struct reg_remote *take_to, const char 
 	}
 	*r = (struct relay){ .f = f, .client = take_to->http, .remote = take_to->client, .addr = take_to->addr, .name = take_to->name,
 			     .target = target, .more = more, .n_more = n, .upgrade = ohttp_wants_upgrade(f->req, "") };
-	if (r->upgrade)
-		relay_send(r, (struct orlop_bytes){ "", 0 });
-	else
-		ohttp_body_read(f->req, APIS_BODY_MAX, on_body, r);
+	relay_begin_with(r);
 }
 
 /* ---- to whom --------------------------------------------------------------------------------------------------- */

@@ -100,7 +100,7 @@ static const char *extra_name(struct front *f, const char *key)
 		else
 			obuf_printf(&b, "%%%02X", c);
 	}
-	text = oarena_strndup(&f->arena, obuf_cstr(&b), b.len);
+	text = obuf_err(&b) ? NULL : oarena_strndup(&f->arena, obuf_cstr(&b), b.len);
 	obuf_done(&b);
 	return text;
 }
@@ -173,7 +173,15 @@ bool remote_serve(struct front *f)
 		reg_remote_release(to.client);
 		front_error(f, 500, "InternalError", "the request cannot be handed on: who asks cannot be told");
 	} else {
-		relay_remote(f, &to, target, h.v, h.n);
+		bool lasts = (f->rt.is_resource && f->rq.verb == REG_WATCH) || ohttp_wants_upgrade(f->req, "");
+		bool write = f->rt.is_resource ? f->rq.verb >= REG_CREATE : !bytes_is(ohttp_method(f->req), "GET");
+
+		if (lasts)
+			metrics_longrunning(f);
+		if (lasts || front_admit(f, write))
+			relay_remote(f, &to, target, h.v, h.n);
+		else
+			reg_remote_release(to.client);
 	}
 	return true;
 }

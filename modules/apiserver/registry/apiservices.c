@@ -12,6 +12,7 @@
 
 #include "json/ojson.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define API_SERVICES	"apiservices.apiregistration.k8s.io"
@@ -28,6 +29,7 @@ struct reg_apiservices {
 	struct omap	wanted;		/* name → struct want */
 	uint32_t	open;		/* requests under way */
 	bool		started;	/* the built-in ones were looked at */
+	bool		failed;		/* it is not known what there should be */
 };
 
 struct want {
@@ -64,13 +66,18 @@ static void add(struct reg_apiservices *a, const char *group, const char *versio
 	int n = snprintf(name, sizeof(name), "%s.%s", version, group);
 	void *old = NULL;
 
-	if (!w)
+	if (!w) {
+		a->failed = true;
 		return;
+	}
 	*w = (struct want){ .group = omem_strdup(group), .version = omem_strdup(version), .group_priority = gp,
 			    .version_priority = vp, .custom = custom };
-	if (!w->group || !w->version || n < 0 || (size_t)n >= sizeof(name) || omap_get(&a->wanted, name, (size_t)n) ||
-	    omap_put(&a->wanted, name, (size_t)n, w, &old))
+	if (n < 0 || (size_t)n >= sizeof(name) || omap_get(&a->wanted, name, (size_t)n)) {
 		want_free(w);
+	} else if (!w->group || !w->version || omap_put(&a->wanted, name, (size_t)n, w, &old)) {
+		a->failed = true;
+		want_free(w);
+	}
 }
 
 /* ---- what there should be --------------------------------------------------------------------------------------- */
@@ -94,14 +101,22 @@ static void want_custom(struct reg_apiservices *a)
 	struct orlop_iter *it = NULL;
 	struct orlop_object *o;
 
-	if (!a->crds || a->sh->h->snapshot_open(a->crds, &snap))
+	if (!a->crds)
 		return;
-	if (a->sh->h->iter_open(snap, &q, &it) == 0) {
+	if (a->sh->h->snapshot_open(a->crds, &snap)) {
+		a->failed = true;
+		return;
+	}
+	if (a->sh->h->iter_open(snap, &q, &it)) {
+		a->failed = true;
+	} else {
 		while ((o = a->sh->h->iter_next(it))) {
 			cleanup_ojson struct ojson *crd = NULL;
 			const struct ojson *spec;
+			int r = render_parse(a->sh->rg->crds, o->json, &crd);
 
-			if (render_parse(a->sh->rg->crds, o->json, &crd) || !custom_established(crd))
+			a->failed = a->failed || r == -ENOMEM;
+			if (r || !custom_established(crd))
 				continue;
 			spec = ojson_get(crd, "spec");
 			OJSON_FOREACH_ELEM(i, v, ojson_get_array(spec, "versions"))
@@ -197,8 +212,10 @@ static void compare(struct reg_apiservices *a, bool at_start)
 	struct orlop_iter *it = NULL;
 	struct orlop_object *o;
 
-	if (a->sh->h->snapshot_open(a->res, &snap))
+	if (a->sh->h->snapshot_open(a->res, &snap)) {
+		a->failed = true;
 		return;
+	}
 	OMAP_FOREACH(&a->wanted, e) {
 		struct want *w = e->value;
 
@@ -223,9 +240,15 @@ static void look(void *arg)
 		return;
 	}
 	a->started = true;
+	a->failed = false;
 	want_builtin(a);
 	want_custom(a);
-	compare(a, at_start);
+	if (!a->failed)
+		compare(a, at_start);
+	if (a->failed) {
+		a->started = !at_start;
+		a->sh->h->timer_set(a->timer, RETRY_NS, 0);
+	}
 	forget(a);
 }
 

@@ -266,8 +266,11 @@ void convert_round_drop(struct convert_round *r)
 {
 	if (!r)
 		return;
-	for (size_t i = 0; i < r->n; i++)
+	for (size_t i = 0; i < r->n; i++) {
 		item_forget(r->v[i]);
+		if (!r->v[i]->ready)	/* who waits for it with us waits in vain */
+			r->v[i]->ready = r->v[i]->failed = true;
+	}
 	round_free(r);
 }
 

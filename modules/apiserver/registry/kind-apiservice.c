@@ -12,8 +12,9 @@ static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 	const char *now;
 	int r;
 
-	if (old || ojson_has(ojson_get(obj, "spec"), "service"))
+	if (ojson_has(ojson_get(obj, "spec"), "service") || (old && !ojson_has(ojson_get(old, "spec"), "service")))
 		return 0;
+	ojson_del(obj, "status");
 	status = ojson_ensure_object(obj, "status");
 	list = status ? ojson_ensure_array(status, "conditions") : NULL;
 	c = list ? ojson_new_object() : NULL;

@@ -25,6 +25,7 @@
 #define ANSWER_NS	(UINT64_C(5) * 1000000000)
 #define ANSWER_MAX	(3u << 20)
 #define CLIENTS_KEPT	16u
+#define RESOURCES_MAX	2000u		/* of one group version */
 
 /* Connections to servers whose certificates the same authority has signed. */
 struct remote_client {
@@ -51,6 +52,7 @@ struct known {
 	struct ohttp_creq *creq;
 	struct remote_client *client;
 	struct obuf	body;
+	uint64_t	began;
 	int		status;
 };
 
@@ -60,6 +62,7 @@ struct reg_remotes {
 	struct orlop_resource *res;
 	struct orlop_resource *endpoints;
 	struct orlop_timer *timer;
+	bool		armed;
 	struct olist	clients;
 	struct omap	known;
 };
@@ -228,7 +231,8 @@ static void tell(struct reg_remotes *r, struct known *x, bool ok, const char *re
 	if (ojson_string_is(ojson_get(was, "status"), ok ? "True" : "False")) {
 		const char *since = ojson_get_cstr(was, "lastTransitionTime", now);
 
-		snprintf(now, sizeof(now), "%s", since);
+		if (since != now)
+			snprintf(now, sizeof(now), "%s", since);
 		if (ojson_string_is(ojson_get(was, "reason"), reason) && ojson_string_is(ojson_get(was, "message"), message)) {
 			ojson_unref(obj);
 			return;
@@ -306,7 +310,7 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 	else if (x->status != 200)
 		snprintf(text, sizeof(text), "failing or missing response from https://%s/apis/%s: bad status from it: %d", x->name, gv, x->status);
 	else if (obuf_err(&x->body) || ojson_parse(x->body.data ? x->body.data : "", x->body.len, &list, NULL) ||
-		 !ojson_string_is(ojson_get(list, "groupVersion"), gv))
+		 !ojson_string_is(ojson_get(list, "groupVersion"), gv) || ojson_count(ojson_get_array(list, "resources")) > RESOURCES_MAX)
 		snprintf(text, sizeof(text), "failing or missing response from https://%s/apis/%s: it is no list of resources", x->name, gv);
 	else
 		text[0] = '\0';
@@ -348,6 +352,7 @@ static void ask(struct known *x, const struct ojson *spec)
 	q.target = oarena_printf(&mem, "/apis/%s/%s", x->group, x->version);
 	x->client = to.client;
 	x->status = 0;
+	x->began = x->r->sh->h->now_mono(x->r->sh->h);
 	if (q.target)
 		e = ohttp_client_send(to.http, &q, &ops, x, &x->creq);
 	oarena_done(&mem);
@@ -409,6 +414,12 @@ static void look_at(struct reg_remotes *r, struct orlop_object *o, bool again)
 	x->seen = true;
 	x->group_priority = (uint16_t)ojson_get_i64(spec, "groupPriorityMinimum", 0);
 	x->version_priority = (uint16_t)ojson_get_i64(spec, "versionPriority", 0);
+	/* the time of a request ends with the head of its answer */
+	if (x->creq && again && r->sh->h->now_mono(r->sh->h) - x->began > 2 * ANSWER_NS) {
+		ohttp_creq_cancel(x->creq);
+		asked_end(x);
+		failed(x, "FailedDiscoveryCheck", "no whole answer in time");
+	}
 	/* our own writes of its status are no news */
 	if (x->creq || (!again && x->spec && ojson_equal(x->spec, spec)))
 		return;
@@ -448,21 +459,37 @@ static void walk(struct reg_remotes *r, bool again)
 		forget_others(r);
 	}
 	r->sh->h->snapshot_close(snap);
-	if (omap_count(&r->known))
-		r->sh->h->timer_set(r->timer, AGAIN_NS, 0);
+}
+
+/* The next look at all of them; notes do not put it off. */
+static void arm(struct reg_remotes *r, uint64_t after_ns)
+{
+	if (r->armed && after_ns > SOON_NS)
+		return;
+	r->armed = true;
+	r->sh->h->timer_set(r->timer, after_ns, 0);
 }
 
 static void on_timer(void *arg)
 {
-	clients_reload(arg);
-	walk(arg, true);
+	struct reg_remotes *r = arg;
+
+	r->armed = false;
+	clients_reload(r);
+	walk(r, true);
+	if (omap_count(&r->known))
+		arm(r, AGAIN_NS);
 }
 
 static void on_note(void *arg, struct orlop_resource *res, uint64_t rev)
 {
+	struct reg_remotes *r = arg;
+
 	(void)res;
 	(void)rev;
-	walk(arg, false);
+	walk(r, false);
+	if (omap_count(&r->known))
+		arm(r, AGAIN_NS);
 }
 
 /* Whoever was not there may be there now. */
@@ -474,7 +501,7 @@ static void on_endpoints(void *arg, struct orlop_resource *res, uint64_t rev)
 	(void)rev;
 	OMAP_FOREACH(&r->known, e)
 		if (!((struct known *)e->value)->ok)
-			r->sh->h->timer_set(r->timer, SOON_NS, 0);
+			arm(r, SOON_NS);
 }
 
 int reg_remotes_start(struct reg_shard *sh)
@@ -499,7 +526,7 @@ int reg_remotes_start(struct reg_shard *sh)
 	sh->remotes = r;
 	sh->h->resource_watch(r->res, on_note, r);
 	sh->h->resource_watch(r->endpoints, on_endpoints, r);
-	sh->h->timer_set(r->timer, SOON_NS, 0);
+	arm(r, SOON_NS);
 	return 0;
 }
 
