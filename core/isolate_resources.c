@@ -249,6 +249,9 @@ int core_up_register(struct core_up *up, const struct orlop_resource_info *info,
 	struct orlop_msgw w;
 	int r;
 
+	/* The parent's list was here first: one that comes back after a crash need not ask fifty times. */
+	if (core_cache_is_registered(up->core->cache, info))
+		return 0;
 	orlop_msgw_init(&w, NULL);
 	put_info(&w, info);
 	r = core_up_ask(up, CORE_ISO_ASK_REGISTER, &w, NULL, err);

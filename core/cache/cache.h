@@ -113,6 +113,8 @@ uint32_t core_cache_n_names(struct core_cache *c);
 /* Register or replace. @info is copied. Any thread; builds the secondary indexes before it returns. */
 int core_cache_register(struct core_cache *c, const struct orlop_resource_info *info,
 			struct orlop_error *err);
+/* Is it registered, and just so? Then registering it again would change nothing. */
+bool core_cache_is_registered(struct core_cache *c, const struct orlop_resource_info *info);
 /* 0 or -ENOENT. Readers see it empty and not synced from then on. */
 int core_cache_retire(struct core_cache *c, const char *name);
 void core_cache_list(struct core_cache *c,

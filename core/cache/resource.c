@@ -430,6 +430,28 @@ int core_cache_register(struct core_cache *c, const struct orlop_resource_info *
 	return 0;
 }
 
+bool core_cache_is_registered(struct core_cache *c, const struct orlop_resource_info *in)
+{
+	struct resource_info *info;
+	struct core_res *res;
+	uint64_t kept;
+	bool is = false;
+
+	if (info_check(in, &kept, NULL))
+		return false;
+	info = info_copy(in, kept);
+	(void)pthread_mutex_lock(&c->lock);
+	res = omap_get(&c->names, in->name, strlen(in->name));
+	(void)pthread_mutex_unlock(&c->lock);
+	if (info && res) {
+		core_cache_begin(c);
+		is = is_registered(res, info);
+		core_cache_pause(c);
+	}
+	info_put(info);
+	return is;
+}
+
 int core_cache_retire(struct core_cache *c, const char *name)
 {
 	struct core_res *res;
