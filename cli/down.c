@@ -37,8 +37,8 @@ struct how {
 	int64_t	grace_s;	/* wipe */
 };
 
-/* It runs: asked by its socket, else by signal, and waited for. */
-static int stop(const struct setup *s, pid_t pid, const struct how *how, struct orlop_error *err)
+/* It runs: asked by its socket, else by signal, and waited for. *@ret_ended: its pods have ended, as @how asks. */
+static int stop(const struct setup *s, pid_t pid, const struct how *how, bool *ret_ended, struct orlop_error *err)
 {
 	struct orlop_error why = ORLOP_ERROR_INIT;
 	struct obuf answer = OBUF_INIT;
@@ -49,7 +49,8 @@ static int stop(const struct setup *s, pid_t pid, const struct how *how, struct 
 	if (fd < 0)
 		return fd == -ESRCH ? 0 : orlop_fail(err, -fd, 0, "", "process %ld: %s", (long)pid, strerrordesc_np(-fd));
 	if (ctl_open(s->control, &c, NULL) == 0) {
-		if (how->shutdown && drain_shutdown(&c, &why))
+		*ret_ended = how->shutdown && !drain_shutdown(&c, &why);
+		if (how->shutdown && !*ret_ended)
 			cli_say("ending pods: %s; going on", why.msg);
 		if (how->wipe)
 			drain(s, &c, how->grace_s);
@@ -86,12 +87,12 @@ static int wipe_dir(const struct setup *s, struct orlop_error *err)
 static int down(struct setup *s, const struct how *how, struct orlop_error *err)
 {
 	pid_t pid = daemon_pid(s);
-	bool there = access(s->dir, F_OK) == 0;
+	bool there = access(s->dir, F_OK) == 0, ended = false;
 	int r;
 
 	if (pid < 0)
 		return orlop_fail(err, -pid, 0, "", "%s/lock: %s", s->dir, strerrordesc_np(-pid));
-	r = pid ? stop(s, pid, how, err) : 0;
+	r = pid ? stop(s, pid, how, &ended, err) : 0;
 	if (r == 0 && how->wipe)
 		r = wipe_dir(s, err);
 	if (r)
@@ -99,7 +100,7 @@ static int down(struct setup *s, const struct how *how, struct orlop_error *err)
 	if (how->wipe)
 		printf("%s\n", there ? "orlop is gone from this machine: processes, links, mounts, cgroups, data" :
 		       "nothing to remove");
-	else if (pid && how->shutdown)
+	else if (ended)
 		printf("the pods of this machine have ended, and orlopd\n");
 	else if (pid)
 		printf("orlopd is stopped; containers go on until orlop up or orlop down --wipe\n");

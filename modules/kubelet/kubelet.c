@@ -400,7 +400,7 @@ static void kubelet_health(void *ctx, struct orlop_health *health)
 	OMAP_FOREACH(&k->pods, e)
 		running += !((const struct pod *)e->value)->finished;
 	if (k->shutting_down) {
-		snprintf(health->text, sizeof(health->text), "node %s is shutting down, %u pods left", k->node_name, shutdown_left(k));
+		snprintf(health->text, sizeof(health->text), "shutting down, %u pods left on node %s", shutdown_left(k), k->node_name);
 		return;
 	}
 	health->ok = node_ready(k);

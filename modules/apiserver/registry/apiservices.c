@@ -19,6 +19,7 @@
 #define LABEL		"kube-aggregator.kubernetes.io/automanaged"
 #define RETRY_NS	(UINT64_C(1000) * 1000000)
 #define SOON_NS		UINT64_C(1000000)
+#define GATHER_NS	(UINT64_C(100) * 1000000)	/* many definitions at once are one look: each parses them all */
 
 struct reg_apiservices {
 	struct reg_shard *sh;
@@ -30,6 +31,7 @@ struct reg_apiservices {
 	uint32_t	open;		/* requests under way */
 	bool		started;	/* the built-in ones were looked at */
 	bool		failed;		/* it is not known what there should be */
+	bool		due;		/* look() is coming */
 };
 
 struct want {
@@ -239,6 +241,7 @@ static void look(void *arg)
 		a->sh->h->timer_set(a->timer, SOON_NS, 0);
 		return;
 	}
+	a->due = false;
 	a->started = true;
 	a->failed = false;
 	want_builtin(a);
@@ -258,7 +261,9 @@ static void on_note(void *arg, struct orlop_resource *res, uint64_t rev)
 
 	(void)res;
 	(void)rev;
-	a->sh->h->timer_set(a->timer, SOON_NS, 0);
+	if (!a->due)
+		a->sh->h->timer_set(a->timer, GATHER_NS, 0);
+	a->due = true;
 }
 
 int reg_apiservices_start(struct reg_shard *sh)

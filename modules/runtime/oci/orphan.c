@@ -9,11 +9,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <orlop/inline/log.h>
@@ -26,6 +28,7 @@
 #define LOOKS		4
 
 #define KILL_ROUNDS	50
+#define KILL_WAIT_MS	200	/* what does not end of SIGKILL waits for a disk: the next round, or nobody */
 
 struct orphan {
 	struct oci	*o;
@@ -46,6 +49,18 @@ static bool bears_id(const struct oci *o, int proc, const char *pid, const char 
 	return does;
 }
 
+/* By descriptor: whoever has the number after it is another's. False: it was none. */
+static bool kill_one(const struct oci *o, int proc, const char *pid, const char *id)
+{
+	cleanup_close int fd = (int)syscall(SYS_pidfd_open, atoi(pid), 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	if (fd < 0 || !bears_id(o, proc, pid, id) || syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0))
+		return false;
+	(void)poll(&p, 1, KILL_WAIT_MS);
+	return true;
+}
+
 void orphan_kill(const struct oci *o, const char *id)
 {
 	cleanup_dir DIR *dp = opendir("/proc");
@@ -61,10 +76,8 @@ void orphan_kill(const struct oci *o, const char *id)
 			int pid = atoi(d->d_name);
 
 			if (pid > 1 && pid != getpid() && bears_id(o, dirfd(dp), d->d_name, id))
-				found |= !kill(pid, SIGKILL);
+				found |= kill_one(o, dirfd(dp), d->d_name, id);
 		}
-		if (found)
-			(void)usleep(1000u << (round < 5 ? round : 5));
 	}
 }
 
