@@ -21,6 +21,7 @@
 #define CONN_WINDOW	(4 * 1024 * 1024)
 #define DISCARD_MAX	(8u * 1024 * 1024)
 #define STREAM_WINDOW	(256 * 1024)
+#define COPY_MAX	2048	/* a short frame, such as an event of a watch: copied it needs no memory of its own */
 
 /* Takes one token; false: flood, the session is being terminated. */
 static bool allow(struct oconn *c, int32_t *tokens)
@@ -337,6 +338,7 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *f, const uint8_t *hd
 	struct ohttp_req *r = src->ptr;
 	struct oconn *c = arg;
 	struct outq *q;
+	bool copy;
 
 	(void)ng;
 	(void)f;
@@ -347,8 +349,10 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *f, const uint8_t *hd
 		return NGHTTP2_ERR_WOULDBLOCK;
 	}
 	q = ohttp_stream_outq(c->stream);
-	if (outq_copy(q, hd, 9) < 0 || outq_move(q, &r->out, len) < 0)
+	copy = len <= COPY_MAX && !r->lent;
+	if (outq_copy(q, hd, 9) < 0 || (copy ? outq_move_copy : outq_move)(q, &r->out, len) < 0)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	r->lent = !copy && r->out.head;
 	if (r->high)
 		c->writable_due = true;
 	return 0;
@@ -461,6 +465,13 @@ void oh2_flush(struct oconn *c)
 		r = nghttp2_session_send(c->h2);
 		if (r != 0) {
 			oconn_kill(c, false);
+			break;
+		}
+		/* Told to wait for more: the frames are made, the socket comes later. */
+		if (c->srv->held && !c->blocked) {
+			if (!c->is_due)
+				olist_append(&c->srv->due, &c->due);
+			c->is_due = true;
 			break;
 		}
 		ohttp_stream_push(c->stream);

@@ -57,6 +57,7 @@ struct ohttp_req {
 	uint64_t		deadline;	/* of head or body */
 	struct outq		out;
 	bool			deferred;
+	bool			lent;		/* HTTP/2: the connection has pieces whose release is still in `out` */
 	bool			too_big;
 	size_t			unconsumed;	/* bytes of the window held back in OBODY_WAIT */
 	size_t			head_bytes;
@@ -68,6 +69,7 @@ struct ohttp_req {
 struct oconn {
 	struct ohttp_server	*srv;
 	struct olist		link;
+	struct olist		due;		/* srv->due: what it has waits until nothing is held */
 	struct ohttp_stream	*stream;	/* NULL: upgraded away, or gone */
 	struct olist		reqs;
 	struct obuf		in;		/* HTTP/1.1: what could not be used yet */
@@ -90,6 +92,7 @@ struct oconn {
 	bool			saw_eof;
 	bool			upgraded;
 	bool			writable_due;
+	bool			is_due;		/* it is in srv->due */
 	bool			in_flush;
 	bool			blocked;	/* HTTP/2: frames wait for room on the socket */
 	bool			running;	/* HTTP/1.1: the loop over the input is on the stack */
@@ -111,6 +114,8 @@ struct ohttp_server {
 	orlop_cb			drained;
 	void				*drained_arg;
 	uint32_t			busy;
+	uint32_t			held;		/* depth of ohttp_server_hold() */
+	struct olist			due;		/* connections to flush then */
 	uint64_t			date_s;		/* second that date[] shows */
 	char				date[40];
 };

@@ -92,6 +92,12 @@ void ohttp_server_drain(struct ohttp_server *s, orlop_cb done, void *arg);
  * will be answered.
  */
 void ohttp_server_end(struct ohttp_server *s);
+/*
+ * Between these, what is written to HTTP/2 streams waits, and leaves at the last release: one frame after the other, in
+ * few writes a connection, when many streams are told at once. Nests. Nothing waits longer than the caller's own turn.
+ */
+void ohttp_server_hold(struct ohttp_server *s);
+void ohttp_server_release(struct ohttp_server *s);
 /* How many connections still send an answer that is whole. */
 uint32_t ohttp_server_unsent(struct ohttp_server *s);
 void ohttp_server_stats(const struct ohttp_server *s, struct ohttp_server_stats *ret);

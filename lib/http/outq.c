@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define BLOCK 2048
+#define BLOCK 16384
+#define FIRST_BLOCK 256		/* most text between two pieces is a few words */
 #define SMALL 192		/* copying costs less than a node */
 
 static void node_free(struct onode *n)
@@ -40,7 +41,11 @@ int outq_copy(struct outq *q, const void *p, size_t len)
 	if (len == 0)
 		return 0;
 	if (!n || n->cap - n->used < len || n->cap == 0) {
-		n = node_new(q, len > BLOCK ? len : BLOCK);
+		size_t cap = n && n->cap ? n->cap * 2 : FIRST_BLOCK;
+
+		if (cap > BLOCK)
+			cap = BLOCK;
+		n = node_new(q, len > cap ? len : cap);
 		if (!n)
 			return -ENOMEM;
 	}
@@ -195,6 +200,19 @@ int outq_move(struct outq *to, struct outq *from, size_t n)
 		d->len -= n;
 		from->bytes -= n;
 		n = 0;
+	}
+	return 0;
+}
+
+int outq_move_copy(struct outq *to, struct outq *from, size_t n)
+{
+	while (n) {
+		size_t k = from->head->len < n ? from->head->len : n;
+
+		if (outq_copy(to, from->head->p, k) < 0)
+			return -ENOMEM;
+		outq_drop(from, k);
+		n -= k;
 	}
 	return 0;
 }

@@ -42,6 +42,8 @@ int outq_spans(struct outq *q, const struct orlop_bytes *v, size_t n, void (*rel
 void outq_drop(struct outq *q, size_t n);
 /* Moves @n bytes (≤ bytes) from the head of @from to the end of @to. 0 or -ENOMEM (nothing moved …). */
 int outq_move(struct outq *to, struct outq *from, size_t n);
+/* The same with copies of ours: what was @from's is released now, so nothing of it may be in @to by reference. */
+int outq_move_copy(struct outq *to, struct outq *from, size_t n);
 /* Moves everything: @from is empty then. */
 void outq_splice(struct outq *to, struct outq *from);
 /*

@@ -90,6 +90,8 @@ static void conn_free(struct oconn *c)
 	oh2_free(c);
 	obuf_done(&c->in);
 	olist_del(&c->link);
+	if (c->is_due)
+		olist_del(&c->due);
 	s->stats.open--;
 	omem_free(c);
 	if (s->draining && s->drained && olist_empty(&s->conns))
@@ -433,6 +435,27 @@ static void sweep(void *arg)
 	}
 }
 
+/* ---- many streams at once ------------------------------------------------------------------------- */
+
+void ohttp_server_hold(struct ohttp_server *s)
+{
+	s->held++;
+}
+
+void ohttp_server_release(struct ohttp_server *s)
+{
+	struct olist *l;
+
+	if (--s->held)
+		return;
+	while ((l = olist_shift(&s->due)) != NULL) {
+		struct oconn *c = OLIST_ENTRY(l, struct oconn, due);
+
+		c->is_due = false;
+		oh2_flush(c);
+	}
+}
+
 /* ---- life of the server --------------------------------------------------------------------------- */
 
 int ohttp_server_new(const struct ohttp_server_config *cfg, struct ohttp_server **ret, struct orlop_error *err)
@@ -444,6 +467,7 @@ int ohttp_server_new(const struct ohttp_server_config *cfg, struct ohttp_server 
 		return orlop_fail(err, ENOMEM, 0, "", "no memory for an HTTP server");
 	s->cfg = *cfg;
 	olist_init(&s->conns);
+	olist_init(&s->due);
 	olist_init(&s->streams);
 #define DEFAULT(member, value) (s->cfg.member = s->cfg.member ? s->cfg.member : (value))
 	DEFAULT(max_connections, 10000);

@@ -376,6 +376,7 @@ static int apis_shard_init(void *ctx, uint32_t shard, const struct orlop_host *h
 		return r;
 	}
 	metrics_begin(sh);
+	reg_watch_burst(sh->reg, watch_burst, sh);
 	h->timer_set(sh->chores, CHORES_NS, CHORES_NS);
 	a->shards[shard] = sh;
 	*ret_shard = sh;

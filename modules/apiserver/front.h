@@ -212,6 +212,7 @@ void json_indent(const struct orlop_bytes *v, size_t n, struct obuf *out);
 
 void watch_begin(struct front *f, struct reg_watch *take_w);
 void watch_drain(struct ashard *sh);
+void watch_burst(void *arg, bool begins);	/* arg: struct ashard */
 /* True: it was one of theirs and is being answered. */
 bool docs_serve(struct front *f);
 bool health_serve(struct front *f);

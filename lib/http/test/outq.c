@@ -133,6 +133,32 @@ static void test_move(const char *text)
 	ok(late, "what they live in is let go after the last frame");
 }
 
+static void test_move_copy(const char *text)
+{
+	struct orlop_bytes v[PARTS];
+	bool same = true;
+	bool once = true;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct outq from = { NULL, NULL, 0 };
+		struct outq to = { NULL, NULL, 0 };
+		size_t len = fill(v, text);
+		size_t some = chance(len + 1);
+		int released = 0;
+
+		outq_spans(&from, v, PARTS, count, &released);
+		outq_ref(&from, &(struct ohttp_piece){ NULL, 0, count, &released });
+		same &= outq_move_copy(&to, &from, some) == 0 && to.bytes == some && from.bytes == len - some;
+		same &= outq_move_copy(&to, &from, len - some) == 0;
+		once &= (len == some || released == 2) && released <= 2;
+		outq_done(&from);
+		same &= drained(&to, text, len);
+		outq_done(&to);
+	}
+	ok(same, "copies are the same");
+	ok(once, "and let what they were copied from go at once");
+}
+
 static void test_retire(const char *text)
 {
 	struct orlop_bytes v[3] = { { text, 100 }, { text + 100, 100 }, { text + 200, 100 } };
@@ -157,11 +183,12 @@ int main(void)
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
 	char *text = malloc(PARTS * 1000);
 
-	plan(9);
+	plan(11);
 	for (size_t i = 0; i < PARTS * 1000; i++)
 		text[i] = letters[(i * 7 + i / 37) % (sizeof(letters) - 1)];
 	test_drop(text);
 	test_move(text);
+	test_move_copy(text);
 	test_retire(text);
 	free(text);
 	return done_testing();

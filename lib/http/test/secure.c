@@ -3,6 +3,7 @@
  */
 #include "serverkit.h"
 
+#include "http/internal.h"
 #include "http/oclient.h"
 #include "pki/opki.h"
 
@@ -28,21 +29,17 @@ static bool child_done(void *arg)
 	return c->eof;
 }
 
-/* Runs a command while the loop goes on; its output is in @c->out. Returns the exit code. */
-__attribute__((format(printf, 2, 3)))
-static int run(struct child *c, const char *fmt, ...)
+/* Starts a command; its output comes into @c->out. */
+__attribute__((format(printf, 2, 0)))
+static bool begin_v(struct child *c, const char *fmt, va_list ap)
 {
 	char cmd[2048];
-	va_list ap;
 	int p[2];
-	int st = 0;
 
-	va_start(ap, fmt);
 	vsnprintf(cmd, sizeof(cmd), fmt, ap);
-	va_end(ap);
 	memset(c, 0, sizeof(*c));
 	if (pipe2(p, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -1;
+		return false;
 	c->pid = fork();
 	if (c->pid == 0) {
 		dup2(p[1], 1);
@@ -52,10 +49,42 @@ static int run(struct child *c, const char *fmt, ...)
 	}
 	close(p[1]);
 	c->fd = p[0];
+	return true;
+}
+
+__attribute__((format(printf, 2, 3)))
+static void begin(struct child *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (!begin_v(c, fmt, ap))
+		otap_bail_out("pipe");
+	va_end(ap);
+}
+
+/* Its end, while the loop goes on. Returns the exit code. */
+static int finish(struct child *c)
+{
+	int st = 0;
+
 	(void)ph_until(child_done, c);
 	close(c->fd);
 	waitpid(c->pid, &st, 0);
 	return WIFEXITED(st) ? WEXITSTATUS(st) : -1;
+}
+
+/* Both. */
+__attribute__((format(printf, 2, 3)))
+static int run(struct child *c, const char *fmt, ...)
+{
+	va_list ap;
+	bool runs;
+
+	va_start(ap, fmt);
+	runs = begin_v(c, fmt, ap);
+	va_end(ap);
+	return runs ? finish(c) : -1;
 }
 
 static struct otls_ctx *make_tls(void)
@@ -276,6 +305,9 @@ static void test_tls(struct otls_ctx *tls)
 		(void)ph_until(no_conns, NULL);
 		is_int(n_closed, 1, "its end is told, %s", v);
 	}
+	run(&c, "%s --http2 https://%s/lent | tr -d a", curl, addr);
+	is_str(obuf_cstr(&c.out), "b", "what is lent stays as it is until all of it is sent");
+	obuf_done(&c.out);
 	run(&c, "%s --tls-max 1.2 https://%s/ 2>/dev/null || echo refused", curl, addr);
 	is_str(obuf_cstr(&c.out), "refused\n", "TLS 1.2 is refused");
 	obuf_done(&c.out);
@@ -293,6 +325,46 @@ static void test_tls(struct otls_ctx *tls)
 	ohttp_server_stats(srv, &st);
 	is_int(st.active, 0, "no request is left");
 	ok(st.tls_failed >= 1, "failed handshakes are counted");
+	stop();
+}
+
+/* ---- many streams told at once --------------------------------------------------------------------------- */
+
+static bool all_asked(void *arg)
+{
+	(void)arg;
+	return n_several == 8;
+}
+
+static void test_hold(struct otls_ctx *tls)
+{
+	struct ohttp_server_config cfg = { 0 };
+	struct ohttp_server_stats st;
+	struct oconn *conn;
+	struct child c;
+	uint64_t sent;
+
+	start(tls, &cfg);
+	n_several = 0;
+	begin(&c, "curl -sN --max-time 20 --cacert %s/ca.crt --http2 --parallel --parallel-max 8 'https://%s/several?[1-8]' 2>/dev/null", dir, addr);
+	(void)ph_until(all_asked, NULL);
+	ohttp_server_stats(srv, &st);
+	is_int(st.open, 1, "8 streams on one connection");
+	conn = several[0]->conn;
+	sent = ohttp_stream_sent(conn->stream);
+	ohttp_server_hold(srv);
+	for (int i = 0; i < 8; i++)
+		(void)ohttp_write_copy(several[i], "held\n", 5);
+	is_int(ohttp_stream_sent(conn->stream) - sent, 0, "what is written waits while it is held");
+	ohttp_server_release(srv);
+	sent = ohttp_stream_sent(conn->stream) - sent;
+	is_int(sent, 8 * (9 + 5), "then it leaves together");
+	for (int i = 0; i < 8; i++)
+		ohttp_end(several[i]);
+	is_int(finish(&c), 0, "all is well");
+	is_int(c.out.len, 40, "to each");
+	obuf_done(&c.out);
+	(void)ph_until(no_conns, NULL);
 	stop();
 }
 
@@ -411,6 +483,7 @@ int main(void)
 	tls = make_tls();
 	test_tls(tls);
 	test_client(tls);
+	test_hold(tls);
 	test_flood(tls);
 	otls_ctx_free(tls);
 	world_end();

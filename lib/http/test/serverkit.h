@@ -104,6 +104,14 @@ static void release(void *arg)
 	released++;
 }
 
+static void spoil(void *arg)
+{
+	memset(arg, 'z', 2 * 16384 + 100);
+}
+
+static struct ohttp_req *several[8];
+static uint32_t n_several;
+
 static void on_request(void *arg, struct ohttp_req *r)
 {
 	static char big[300000];
@@ -136,6 +144,18 @@ static void on_request(void *arg, struct ohttp_req *r)
 		stream_req = r;
 		ohttp_reply_start(r, 200, &type, 1);
 		(void)ohttp_write_copy(r, "first\n", 6);
+	} else if (is(path, "/lent")) {
+		/* The last piece's release stands for the first too, most of which is in frames before. */
+		static char lent[2 * 16384 + 100];
+		struct ohttp_piece v[2] = { { lent, sizeof(lent), NULL, NULL }, { "b", 1, spoil, lent } };
+
+		memset(lent, 'a', sizeof(lent));
+		ohttp_reply_start(r, 200, &type, 1);
+		(void)ohttp_write(r, v, 2);
+		ohttp_end(r);
+	} else if (is(path, "/several")) {
+		ohttp_reply_start(r, 200, &type, 1);
+		several[n_several++ % 8] = r;
 	} else if (is(path, "/up")) {
 		if (ohttp_upgrade(r, "echo", NULL, 0, &up_ops, NULL, &up) < 0)
 			text(r, 400, "no upgrade");

@@ -7,6 +7,7 @@
 #include "front.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define QUEUE_HIGH	(256u * 1024)	/* bytes waiting for one client */
 #define QUEUE_LOW	(32u * 1024)
@@ -26,7 +27,7 @@ struct fwatch {
 struct batch {
 	struct fwatch		*fw;
 	uint32_t		n;
-	struct reg_event	ev[BATCH];
+	struct reg_event	ev[];
 };
 
 static void fwatch_free_if_idle(struct fwatch *fw)
@@ -53,31 +54,37 @@ static void release_batch(void *arg)
 /* Takes up to BATCH events and sends them. What ended it: 1 more may come, 0 nothing now, -errno. */
 static int send_batch(struct fwatch *fw)
 {
-	struct batch *b = OMEM_NEW(struct batch);
+	struct reg_event got[BATCH];
 	struct ohttp_piece v[BATCH * 4];
+	struct batch *b;
+	uint32_t n_got = 0;
 	size_t n = 0;
 	int r = 1;
 
-	if (!b)
-		return -ENOMEM;
-	b->fw = fw;
-	while (b->n < BATCH) {
-		struct reg_event *ev = &b->ev[b->n];
+	while (n_got < BATCH) {
+		struct reg_event *ev = &got[n_got];
 
 		r = reg_watch_next(fw->w, ev);
 		if (r != 1)
 			break;
-		b->n++;
+		n_got++;
 		if (fw->sizes)
 			fw->sh->h->metric_observe(fw->sizes, (double)ev->len);
 		for (uint32_t i = 0; i < ev->n_pieces; i++)
 			v[n++] = (struct ohttp_piece){ ev->pieces[i].p, ev->pieces[i].len, NULL, NULL };
 	}
-	fw->n_batches++;
-	if (n == 0) {
-		release_batch(b);
+	if (n_got == 0)
 		return r;
+	b = omem_alloc(sizeof(*b) + n_got * sizeof(b->ev[0]));
+	if (!b) {
+		for (uint32_t i = 0; i < n_got; i++)
+			reg_event_done(fw->w, &got[i]);
+		return -ENOMEM;
 	}
+	b->fw = fw;
+	b->n = n_got;
+	memcpy(b->ev, got, n_got * sizeof(b->ev[0]));
+	fw->n_batches++;
 	if (fw->events)
 		fw->sh->h->metric_add(fw->events, b->n);
 	v[n - 1].release = release_batch;
@@ -182,4 +189,17 @@ void watch_drain(struct ashard *sh)
 		olist_append(&sh->watches, l);
 		reg_watch_drain(OLIST_ENTRY(l, struct fwatch, link)->w);
 	}
+}
+
+/* What is said to many watches of one HTTP/2 connection leaves together. */
+void watch_burst(void *arg, bool begins)
+{
+	struct ashard *sh = arg;
+
+	if (!sh->srv)
+		return;
+	if (begins)
+		ohttp_server_hold(sh->srv);
+	else
+		ohttp_server_release(sh->srv);
 }

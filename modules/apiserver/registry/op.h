@@ -112,6 +112,9 @@ struct reg_shard {
 	struct olist	watches;	/* all of this shard, by their second link */
 	struct orlop_timer *watch_timer;
 	uint64_t	watch_timer_at;	/* monotonic; when it fires, 0: unarmed */
+	struct orlop_change *spare;	/* a batch of BATCH_MIN that no watch uses now */
+	void		(*burst)(void *arg, bool begins);	/* may be NULL */
+	void		*burst_arg;
 	struct reg_expiry *expiry;	/* shard 0: events' end */
 	struct reg_evcache *evcache;
 	struct olist	hook_clients;	/* connections to webhooks */

@@ -235,6 +235,7 @@ void reg_shard_free(struct reg_shard *sh)
 	custom_shard_free(sh);
 	if (sh->watch_timer)
 		sh->h->timer_free(sh->watch_timer);
+	omem_free(sh->spare);
 	for (uint16_t i = 0; i < sh->rg->schema->n_resources; i++)
 		if (sh->open[i].res)
 			sh->h->resource_close(sh->open[i].res);

@@ -154,6 +154,8 @@ void reg_event_done(struct reg_watch *w, struct reg_event *ev);
 
 /* @wake is called on the shard's loop once after each reg_watch_next() that returned 0. */
 void reg_watch_wake(struct reg_watch *w, orlop_cb wake, void *arg);
+/* @burst is called before and after many watches of the shard are woken, one after the other. */
+void reg_watch_burst(struct reg_shard *sh, void (*burst)(void *arg, bool begins), void *arg);
 
 /* End it in order soon: a last bookmark (if allowed), then -ENODATA. For drain and replace. */
 void reg_watch_drain(struct reg_watch *w);

@@ -29,17 +29,21 @@ static void wake_one(struct reg_watch *w)
 }
 
 /* Wake all of @head. A woken watch may free itself and others, so they move over one by one. */
-static void wake_all(struct olist *head, bool second_link)
+static void wake_all(struct reg_shard *sh, struct olist *head, bool second_link)
 {
 	struct olist todo, *n;
 
 	olist_init(&todo);
 	olist_splice(&todo, head);
+	if (sh->burst)
+		sh->burst(sh->burst_arg, true);
 	while ((n = olist_shift(&todo)) != NULL) {
 		olist_append(head, n);
 		wake_one(second_link ? OLIST_ENTRY(n, struct reg_watch, all) :
 			 OLIST_ENTRY(n, struct reg_watch, link));
 	}
+	if (sh->burst)
+		sh->burst(sh->burst_arg, false);
 }
 
 void reg_watch_again(struct reg_watch *w)
@@ -49,13 +53,12 @@ void reg_watch_again(struct reg_watch *w)
 
 void reg_watch_note(struct reg_shard *sh, uint16_t kind_id)
 {
-	wake_all(&sh->open[kind_id].watches, false);
+	wake_all(sh, &sh->open[kind_id].watches, false);
 }
 
 void reg_open_note(struct reg_shard *sh, struct reg_open *o)
 {
-	(void)sh;
-	wake_all(&o->watches, false);
+	wake_all(sh, &o->watches, false);
 }
 
 static uint64_t due(const struct reg_watch *w)
@@ -83,7 +86,7 @@ static void on_timer(void *arg)
 	uint64_t next = 0;
 
 	sh->watch_timer_at = 0;
-	wake_all(&sh->watches, true);	/* those that are not due find nothing and arm again */
+	wake_all(sh, &sh->watches, true);	/* those that are not due find nothing and arm again */
 	OLIST_FOREACH(n, &sh->watches) {
 		uint64_t at = due(OLIST_ENTRY(n, struct reg_watch, all));
 
@@ -167,6 +170,26 @@ static void drop_change(struct reg_watch *w, struct orlop_change *c)
 	c->object = c->prev = NULL;
 }
 
+/* One for all watches of a shard lies ready: they are told one after the other. */
+static struct orlop_change *batch_new(struct reg_watch *w)
+{
+	struct orlop_change *b = w->sh->spare;
+
+	if (!b || w->batch_cap != BATCH_MIN)
+		return omem_alloc_array(w->batch_cap, sizeof(*b));
+	w->sh->spare = NULL;
+	return b;
+}
+
+static void batch_free(struct reg_watch *w)
+{
+	if (w->batch && w->batch_cap == BATCH_MIN && !w->sh->spare)
+		w->sh->spare = w->batch;
+	else
+		omem_free(w->batch);
+	w->batch = NULL;
+}
+
 /* Read the next changes. > 0, 0 nothing new, -ESTALE, -ENOMEM. */
 static int32_t refill(struct reg_watch *w)
 {
@@ -176,7 +199,7 @@ static int32_t refill(struct reg_watch *w)
 
 	for (;;) {
 		if (!w->batch) {
-			w->batch = omem_alloc_array(w->batch_cap, sizeof(*w->batch));
+			w->batch = batch_new(w);
 			if (!w->batch)
 				return -ENOMEM;
 		}
@@ -185,8 +208,7 @@ static int32_t refill(struct reg_watch *w)
 			break;
 		if (w->batch_cap >= BATCH_MAX)
 			return -ENOMEM;
-		omem_free(w->batch);
-		w->batch = NULL;
+		batch_free(w);
 		w->batch_cap *= 2;
 	}
 	w->batch_i = 0;
@@ -194,8 +216,7 @@ static int32_t refill(struct reg_watch *w)
 	if (n == 0 && rev > w->cursor)
 		w->cursor = rev;
 	if (n <= 0) {
-		omem_free(w->batch);	/* an idle watch keeps nothing */
-		w->batch = NULL;
+		batch_free(w);		/* an idle watch keeps nothing */
 		w->batch_cap = BATCH_MIN;
 	}
 	return n;
@@ -268,6 +289,12 @@ int reg_watch_next(struct reg_watch *w, struct reg_event *ev)
 	return 0;
 }
 
+void reg_watch_burst(struct reg_shard *sh, void (*burst)(void *arg, bool begins), void *arg)
+{
+	sh->burst = burst;
+	sh->burst_arg = arg;
+}
+
 void reg_watch_wake(struct reg_watch *w, orlop_cb wake, void *arg)
 {
 	w->wake = wake;
@@ -291,7 +318,7 @@ void reg_watch_free(struct reg_watch *w)
 	initial_done(w);
 	while (w->batch_i < w->batch_n)
 		drop_change(w, &w->batch[w->batch_i++]);
-	omem_free(w->batch);
+	batch_free(w);
 	reg_select_done(&w->sel);
 	omem_free(w->names);
 	reg_kind_release(w->k);
