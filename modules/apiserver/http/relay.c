@@ -7,6 +7,7 @@
  * Source: upstream's pkg/registry/core/{pod,service,node}/rest and apimachinery's util/proxy, behaviour only.
  */
 #include "front.h"
+#include "hops.h"
 #include "links.h"
 
 #include "base/ocleanup.h"
@@ -32,6 +33,8 @@ struct relay {
 	const char		*name;		/* in its certificate, and Host; NULL: addr */
 	const struct ohttp_header *more;	/* of ours */
 	size_t			n_more;
+	const char *const	*others;	/* addresses at which the same is, if nobody is at this one */
+	uint32_t		n_others;
 	struct remote_client	*remote;	/* held */
 	const char		*protocol;
 	struct ohttp_header	*up_hdr;
@@ -42,24 +45,6 @@ struct relay {
 	bool			broken;		/* a part could not be handed on */
 	bool			paused;
 };
-
-/* Not the other side's business, or that of one connection only. */
-static bool stays(struct orlop_bytes name, bool upgrade)
-{
-	static const char *const names[] = { "host", "content-length", "transfer-encoding", "keep-alive", "te", "trailer",
-		"proxy-connection", "proxy-authenticate", "proxy-authorization", "authorization", "expect", "traceparent",
-		"audit-id", NULL };
-
-	for (const char *const *n = names; *n; n++)
-		if (name.len == strlen(*n) && strncasecmp(name.p, *n, name.len) == 0)
-			return true;
-	/* As whom we know the client is our affair: a backend that trusts us must not hear it as if we said it. */
-	if ((name.len && name.p[0] == ':') || (name.len > 12 && strncasecmp(name.p, "impersonate-", 12) == 0) ||
-	    (name.len > 9 && strncasecmp(name.p, "x-remote-", 9) == 0))
-		return true;
-	return !upgrade && ((name.len == 10 && strncasecmp(name.p, "connection", 10) == 0) ||
-			    (name.len == 7 && strncasecmp(name.p, "upgrade", 7) == 0));
-}
 
 static void relay_free(struct relay *r)
 {
@@ -103,13 +88,15 @@ static void keep_upgrade(struct relay *r, const struct ohttp_response *res)
 {
 	struct orlop_bytes up = ohttp_response_header(res, "upgrade");
 	struct oarena *a = &r->f->arena;
+	struct hops hops;
 
+	hops_of(res->headers, res->n_headers, &hops);
 	r->protocol = oarena_strndup(a, up.p ? up.p : "", up.len);
 	r->up_hdr = oarena_alloc(a, sizeof(*r->up_hdr) * MAX_HEADERS);
 	for (size_t i = 0; r->up_hdr && i < res->n_headers && r->n_up_hdr < MAX_HEADERS; i++) {
 		struct ohttp_header h = res->headers[i];
 
-		if (stays(h.name, false))
+		if (hops_keep(h.name, &hops))
 			continue;
 		h.name.p = oarena_strndup(a, h.name.p, h.name.len);
 		h.value.p = oarena_strndup(a, h.value.p, h.value.len);
@@ -161,6 +148,7 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 	bool redirect = ohttp_response_header(res, "location").p != NULL;
 	struct ohttp_header hdr[MAX_HEADERS + 12];
 	struct relay *r = arg;
+	struct hops hops;
 	size_t n;
 
 	(void)q;
@@ -168,6 +156,7 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 		keep_upgrade(r, res);
 		return;
 	}
+	hops_of(res->headers, res->n_headers, &hops);
 	n = front_headers(r->f, hdr, NULL);
 	for (size_t i = 0; i < n; i++)		/* what the backend says of it counts */
 		if (ohttp_response_header(res, hdr[i].name.p).p)
@@ -175,7 +164,7 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 	if (redirect || is_page(r, res))
 		r->links = links_new(prefix_of(r), r->addr, ohttp_authority(r->f->req));
 	for (size_t i = 0; i < res->n_headers && n < MAX_HEADERS + 12; i++) {
-		if (stays(res->headers[i].name, false))
+		if (hops_keep(res->headers[i].name, &hops))
 			continue;
 		hdr[n] = res->headers[i];
 		if (hdr[n].name.len == 8 && !strncasecmp(hdr[n].name.p, "location", 8))
@@ -247,14 +236,21 @@ static void on_upgraded(void *arg, struct ohttp_creq *q, struct ohttp_stream *ta
 	relay_end(r, 101);
 }
 
+static void relay_send(struct relay *r, struct orlop_bytes body);
+
 static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 {
 	cleanup_obuf struct obuf rest = OBUF_INIT;
 	struct relay *r = arg;
 	struct front *f = r->f;
 
-	(void)q;
 	r->creq = NULL;
+	if (!r->started && r->n_others && !ohttp_creq_sent(q)) {	/* nobody has seen it */
+		r->addr = *r->others++;
+		r->n_others--;
+		relay_send(r, (struct orlop_bytes){ f->body.data, f->body.len });
+		return;
+	}
 	if (!r->started) {
 		const char *what = err == -ECONNREFUSED ? "connect: connection refused" :
 				   err == -EHOSTUNREACH ? "connect: no route to host" :
@@ -294,9 +290,11 @@ static void relay_send(struct relay *r, struct orlop_bytes body)
 {
 	struct front *f = r->f;
 	struct orlop_bytes m = ohttp_method(f->req);
-	struct ohttp_header hdr[MAX_HEADERS + 4 + RELAY_MORE];
+	struct ohttp_header hdr[MAX_HEADERS + 5 + RELAY_MORE];
 	const struct ohttp_header *h;
 	size_t n = ohttp_headers(f->req, &h);
+	struct orlop_bytes protocol = ohttp_header(f->req, "upgrade");
+	struct hops hops;
 	struct ohttp_client_request q = {
 		.addr = r->addr,
 		.method = oarena_strndup(&f->arena, m.p, m.len),
@@ -312,9 +310,14 @@ static void relay_send(struct relay *r, struct orlop_bytes body)
 	char from[64];
 	int e;
 
+	hops_of(h, n, &hops);
 	for (size_t i = 0; i < n && q.n_headers < MAX_HEADERS; i++)
-		if (!stays(h[i].name, r->upgrade))
+		if (!hops_keep(h[i].name, &hops))
 			hdr[q.n_headers++] = h[i];
+	if (r->upgrade) {
+		hdr[q.n_headers++] = ohttp_header_cstr("Connection", "Upgrade");
+		hdr[q.n_headers++] = (struct ohttp_header){ { "Upgrade", 7 }, protocol };
+	}
 	snprintf(from, sizeof(from), "%s", ohttp_peer_addr(f->req));
 	if (strrchr(from, ':'))
 		*strrchr(from, ':') = '\0';
@@ -335,13 +338,16 @@ static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_b
 {
 	struct relay *r = arg;
 
-	(void)req;
 	if (status < 0) {		/* answered or ended by the server */
 		struct front *f = r->f;
 
 		relay_free(r);
 		front_done(f, status == -EMSGSIZE ? 413 : 500);
 		return;
+	}
+	if (r->n_others) {		/* maybe it is sent twice */
+		ohttp_body_take(req, &r->f->body);
+		body = (struct orlop_bytes){ r->f->body.data, r->f->body.len };
 	}
 	relay_send(r, body);
 }
@@ -408,7 +414,7 @@ void relay_remote(struct front *f, const struct reg_remote *take_to, const char 
 		return;
 	}
 	*r = (struct relay){ .f = f, .client = take_to->http, .remote = take_to->client, .addr = take_to->addr, .name = take_to->name,
-			     .target = target, .more = more, .n_more = n, .upgrade = ohttp_wants_upgrade(f->req, "") };
+			     .others = take_to->others, .n_others = take_to->n_others, .target = target, .more = more, .n_more = n, .upgrade = ohttp_wants_upgrade(f->req, "") };
 	relay_begin_with(r);
 }
 
