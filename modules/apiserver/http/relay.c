@@ -7,6 +7,7 @@
  * Source: upstream's pkg/registry/core/{pod,service,node}/rest and apimachinery's util/proxy, behaviour only.
  */
 #include "front.h"
+#include "coded.h"
 #include "hops.h"
 #include "links.h"
 
@@ -40,6 +41,7 @@ struct relay {
 	struct ohttp_header	*up_hdr;
 	size_t			n_up_hdr;
 	struct links		*links;		/* of a page; NULL: it is none */
+	struct coded		*coded;		/* of one that comes compressed */
 	bool			upgrade;
 	bool			started;
 	bool			broken;		/* a part could not be handed on */
@@ -50,6 +52,7 @@ static void relay_free(struct relay *r)
 {
 	reg_remote_release(r->remote);
 	links_free(r->links);
+	coded_free(r->coded);
 	omem_free(r);
 }
 
@@ -126,7 +129,8 @@ static bool is_page(const struct relay *r, const struct ohttp_response *res)
 		type.len = (size_t)(end - type.p);
 	while (type.len && type.p[type.len - 1] == ' ')
 		type.len--;
-	return type.len == 9 && !strncasecmp(type.p, "text/html", 9) && (!coded.len || bytes_is(coded, "identity")) &&
+	return type.len == 9 && !strncasecmp(type.p, "text/html", 9) &&
+	       (!coded.len || bytes_is(coded, "identity") || (coded_is(coded) && res->status != 206)) &&
 	       !bytes_is(ohttp_method(r->f->req), "HEAD");
 }
 
@@ -161,7 +165,7 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 	for (size_t i = 0; i < n; i++)		/* what the backend says of it counts */
 		if (ohttp_response_header(res, hdr[i].name.p).p)
 			hdr[i--] = hdr[--n];
-	if (redirect || is_page(r, res))
+	if (!r->remote && (redirect || is_page(r, res)))	/* another API server has our paths */
 		r->links = links_new(prefix_of(r), r->addr, ohttp_authority(r->f->req));
 	for (size_t i = 0; i < res->n_headers && n < MAX_HEADERS + 12; i++) {
 		if (hops_keep(res->headers[i].name, &hops))
@@ -175,6 +179,10 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 		links_free(r->links);
 		r->links = NULL;
 	}
+	if (r->links && coded_is(ohttp_response_header(res, "content-encoding"))) {
+		r->coded = coded_new(ohttp_response_header(res, "content-encoding"));
+		r->broken = !r->coded;
+	}
 	r->started = true;
 	ohttp_on_writable(r->f->req, QUEUE_LOW, on_writable, r);
 	ohttp_reply_start(r->f->req, res->status, hdr, n);
@@ -185,8 +193,13 @@ static void on_data(void *arg, struct ohttp_creq *q, const char *data, size_t le
 	cleanup_obuf struct obuf page = OBUF_INIT;
 	struct relay *r = arg;
 
+	if (r->broken)
+		return;
 	if (r->links) {
-		links_feed(r->links, data, len, &page);
+		if (r->coded)
+			r->broken = coded_feed(r->coded, r->links, data, len, &page) < 0;
+		else
+			links_feed(r->links, data, len, &page);
 		r->broken = r->broken || obuf_err(&page);
 		if (r->broken)
 			return;
@@ -265,8 +278,11 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 		return;
 	}
 	if (!err && !r->broken && r->links) {
-		links_end(r->links, &rest);
-		if (rest.len)
+		if (r->coded)
+			r->broken = coded_end(r->coded, r->links, &rest) < 0;
+		else
+			links_end(r->links, &rest);
+		if (rest.len && !r->broken)
 			(void)ohttp_write_copy(f->req, rest.data, rest.len);
 	}
 	if (err || r->broken)
