@@ -358,42 +358,63 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *f, const uint8_t *hd
 	return 0;
 }
 
+/* What our own make; proxied ones may have more. */
+#define FEW		36u
+#define OWN		4u		/* :status, server, date, content-length */
+#define FEW_NAMES	1024u
+
+static nghttp2_nv name_value(const char *name, size_t name_len, const char *value, size_t len)
+{
+	return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name, .namelen = name_len, .value = (uint8_t *)(uintptr_t)value,
+			     .valuelen = len, .flags = NGHTTP2_NV_FLAG_NONE };
+}
+
 void oh2_head(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n, int64_t length)
 {
 	struct oconn *c = r->conn;
-	nghttp2_nv nv[40];
-	char lower[1024];
+	nghttp2_nv few[FEW + OWN], *nv = few;
+	char few_names[FEW_NAMES], *lower = few_names;
 	char code[8];
 	char len_text[24];
-	size_t low = 0;
-	size_t k = 0;
+	size_t names = 0, low = 0, k = 0;
 	nghttp2_data_provider src = { .source = { .ptr = r }, .read_callback = read_body };
 	bool body = !r->no_body && length != 0;
 
 	if (!c->h2)
 		return;
-#define NV(n_, nl_, v_, vl_) ((nghttp2_nv){ .name = (uint8_t *)(uintptr_t)(n_), .namelen = (nl_), \
-	.value = (uint8_t *)(uintptr_t)(v_), .valuelen = (vl_), .flags = NGHTTP2_NV_FLAG_NONE })
-	nv[k++] = NV(":status", 7, code, (size_t)snprintf(code, sizeof(code), "%d", status));
-	for (size_t i = 0; i < n && k < 36; i++) {
-		if (low + hdr[i].name.len > sizeof(lower))
-			break;
+	for (size_t i = 0; i < n; i++)
+		names += hdr[i].name.len;
+	if (n > FEW)
+		nv = omem_alloc_array(n + OWN, sizeof(*nv));
+	if (names > FEW_NAMES)
+		lower = omem_alloc(names);
+	if (!nv || !lower) {
+		(void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
+		goto out;
+	}
+	nv[k++] = name_value(":status", 7, code, (size_t)snprintf(code, sizeof(code), "%d", status));
+	for (size_t i = 0; i < n; i++) {
 		for (size_t j = 0; j < hdr[i].name.len; j++) {
 			char ch = hdr[i].name.p[j];
 
 			lower[low + j] = (char)(ch >= 'A' && ch <= 'Z' ? ch + 32 : ch);
 		}
-		nv[k++] = NV(lower + low, hdr[i].name.len, hdr[i].value.p, hdr[i].value.len);
+		nv[k++] = name_value(lower + low, hdr[i].name.len, hdr[i].value.p, hdr[i].value.len);
 		low += hdr[i].name.len;
 	}
 	if (c->srv->cfg.server_header)
-		nv[k++] = NV("server", 6, c->srv->cfg.server_header, strlen(c->srv->cfg.server_header));
-	nv[k++] = NV("date", 4, oserver_date(c->srv), strlen(oserver_date(c->srv)));
+		nv[k++] = name_value("server", 6, c->srv->cfg.server_header, strlen(c->srv->cfg.server_header));
+	nv[k++] = name_value("date", 4, oserver_date(c->srv), strlen(oserver_date(c->srv)));
 	if (length >= 0 && status != 204 && status != 304)
-		nv[k++] = NV("content-length", 14, len_text,
-			     (size_t)snprintf(len_text, sizeof(len_text), "%lld", (long long)length));
+		nv[k++] = name_value("content-length", 14, len_text,
+				     (size_t)snprintf(len_text, sizeof(len_text), "%lld", (long long)length));
 	if (nghttp2_submit_response(c->h2, r->stream_id, nv, k, body ? &src : NULL) < 0)
 		(void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
+out:
+	if (nv != few)
+		omem_free(nv);
+	if (lower != few_names)
+		omem_free(lower);
 }
 
 static void written(struct ohttp_req *r, int err)

@@ -507,17 +507,21 @@ int ohttp_upgrade(struct ohttp_req *r, const char *protocol, const struct ohttp_
 		  const struct ohttp_stream_ops *ops, void *arg, struct ohttp_stream **ret)
 {
 	struct oconn *c = r->conn;
-	struct ohttp_header more[32];
 	struct ohttp_stream *s = c->stream;
+	struct ohttp_header *more;
 
-	if (r->version == 20 || !r->wants_upgrade || !s || r->started || n_hdr > 30)
+	if (r->version == 20 || !r->wants_upgrade || !s || r->started)
 		return -EPROTO;
+	more = omem_alloc_array(n_hdr + 2, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
 	oconn_enter(c);
 	more[0] = ohttp_header_cstr("Connection", "Upgrade");
 	more[1] = ohttp_header_cstr("Upgrade", protocol);
 	if (n_hdr)
 		memcpy(more + 2, hdr, n_hdr * sizeof(*hdr));
 	head(r, 101, more, n_hdr + 2, -1);
+	omem_free(more);
 	r->answered = true;
 	r->close_cb = NULL;
 	c->upgraded = true;

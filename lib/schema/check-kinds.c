@@ -9,6 +9,7 @@
 #include "base/ocleanup.h"
 #include "quantity/oquantity.h"
 #include "schema/check.h"
+#include "schema/seen.h"
 
 static bool is_status(const struct ocheck *c)
 {
@@ -299,6 +300,27 @@ OCHECK(runtime_class)
 	ocheck_format_text(c, &hp, oget_text(v, "handler"), OSCHEMA_FMT_DNS1123_LABEL);
 	ocheck_resource_list(c, &lp, OJSON_AT(v, "overhead", "podFixed"));
 	ocheck_labels(c, &np, OJSON_AT(v, "scheduling", "nodeSelector"));
+}
+
+/* No two of them, whatever their seconds. */
+OCHECK(class_tolerations)
+{
+	cleanup_oseen struct oseen before;
+
+	(void)old;
+	oseen_init(&before, &c->lost);
+	OJSON_FOREACH_ELEM(i, e, v) {
+		struct opath p = opath_index(at, i);
+		cleanup_ojson struct ojson *key = NULL;
+
+		if (ojson_copy(e, &key)) {
+			c->lost = true;
+			return;
+		}
+		ojson_del(key, "tolerationSeconds");
+		if (oseen(&before, key, NULL))
+			ocheck_duplicate(c, &p, e);
+	}
 }
 
 /* ---- autoscalers ---- */

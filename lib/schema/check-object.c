@@ -579,42 +579,6 @@ OCHECK(node)
 				 "if the DynamicKubeletConfig feature gate is enabled)");
 }
 
-/* The name of a field depends on which of the two event APIs was used. */
-OCHECK(event)
-{
-	bool core = ojson_has(v, "involvedObject");
-	const char *object = core ? "involvedObject" : "regarding";
-	const char *controller = core ? "reportingComponent" : "reportingController";
-	const char *needed[] = { controller, "reportingInstance", "action", "reason" };
-	struct opath p = opath_child(at, object), nsp = opath_child(&p, "namespace"), rp = opath_child(at, "reportingController");
-	struct opath yp = opath_child(at, "type");
-	const struct orlop_bytes none = { "", 0 };
-	char why[200];
-	bool timed = ojson_get(v, "eventTime") != NULL;
-	struct orlop_bytes ns = oget_text(OJSON_AT(v, "metadata"), "namespace");
-	struct orlop_bytes in = oget_text(ojson_get(v, object), "namespace");
-
-	(void)old;
-	if (in.len > 0 ? !timed && !ostr_eq(ns.p, ns.len, in.p, in.len) :
-	    !otext_is(ns, "default") && !(timed && otext_is(ns, "kube-system")) && ns.len > 0)
-		ocheck_invalid_text(c, &nsp, in, "does not match event.namespace");
-	if (!timed)
-		return;
-	ocheck_format(c, &rp, ojson_get(v, controller), OSCHEMA_FMT_QUALIFIED_NAME);
-	(void)snprintf(why, sizeof(why), "has invalid value: %.150s", ojson_get_cstr(v, "type", ""));
-	for (size_t i = 0; i < 4; i++)
-		if (oget_empty(v, needed[i]))
-			ocheck_required_at(c, at, needed[i], "");
-	if (!oget_is(v, "type", "Normal") && !oget_is(v, "type", "Warning"))
-		ocheck_invalid_text(c, &yp, none, why);
-	if (oget_text(v, "reason").len > 128)
-		ocheck_invalid_at(c, at, v, "reason", "can have at most 128 characters");
-	if (oget_text(v, "action").len > 128)
-		ocheck_invalid_at(c, at, v, "action", "can have at most 128 characters");
-	if (oget_text(v, core ? "message" : "note").len > 1024)
-		ocheck_invalid_at(c, at, v, core ? "message" : "note", "can have at most 1024 characters");
-}
-
 OCHECK(binding)
 {
 	static const char *const kinds[] = { "Node", "<empty>" };

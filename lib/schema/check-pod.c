@@ -16,11 +16,11 @@ enum { MAIN, INIT, EPHEMERAL };
 /* ---- volumes ---- */
 
 /* In the order in which upstream looks: the first that is there is the volume's. */
-static const char *const volume_types[] = {
+const char *const ocheck_volume_types[] = {
 	"emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs",
 	"flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "flexVolume", "configMap",
 	"azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO",
-	"csi", "ephemeral", "image",
+	"csi", "ephemeral", "image", NULL,
 };
 
 OCHECK(volume)
@@ -30,9 +30,9 @@ OCHECK(volume)
 	size_t n = 0;
 
 	(void)old;
-	for (size_t i = 0; i < sizeof(volume_types) / sizeof(volume_types[0]); i++)
-		if (ojson_has(v, volume_types[i]) && n++ > 0)
-			ocheck_forbidden_at(c, at, strcmp(volume_types[i], "downwardAPI") == 0 ? "downwarAPI" : volume_types[i],
+	for (const char *const *t = ocheck_volume_types; *t != NULL; t++)
+		if (ojson_has(v, *t) && n++ > 0)
+			ocheck_forbidden_at(c, at, strcmp(*t, "downwardAPI") == 0 ? "downwarAPI" : *t,
 					    "may not specify more than 1 volume type");
 	if (n == 0)
 		ocheck_required(c, at, "must specify a volume type");

@@ -45,10 +45,10 @@ static void check_modes(struct ocheck *c, const struct opath *at, struct ojson *
 }
 
 /* Sources in the order in which upstream looks at them. */
-static const char *const sources[] = {
+const char *const ocheck_volume_sources[] = {
 	"hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte", "cephfs", "iscsi",
 	"cinder", "fc", "flexVolume", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk",
-	"scaleIO", "local", "storageos", "csi",
+	"scaleIO", "local", "storageos", "csi", NULL,
 };
 
 /* No quantity below zero. */
@@ -116,30 +116,31 @@ static void check_csi(struct ocheck *c, const struct opath *at, struct ojson *v)
 }
 
 /* One source, no more; the first one counts. */
-static void check_source(struct ocheck *c, const struct opath *at, struct ojson *spec)
+OCHECK(volume_source)
 {
 	struct opath lp = opath_child(at, "local"), pp = opath_child(&lp, "path"), np = opath_child(at, "nodeAffinity");
 	struct opath cp = opath_child(at, "csi");
 	const char *first = NULL;
 
-	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
-		if (ojson_get(spec, sources[i]) == NULL)
+	(void)old;
+	for (const char *const *t = ocheck_volume_sources; *t != NULL; t++) {
+		if (ojson_get(v, *t) == NULL)
 			continue;
 		if (first != NULL)
-			ocheck_forbidden_at(c, at, sources[i], "may not specify more than 1 volume type");
+			ocheck_forbidden_at(c, at, *t, "may not specify more than 1 volume type");
 		else
-			first = sources[i];
+			first = *t;
 	}
 	if (first == NULL) {
 		ocheck_required(c, at, "must specify a volume type");
 	} else if (strcmp(first, "csi") == 0) {
-		check_csi(c, &cp, ojson_get(spec, "csi"));
+		check_csi(c, &cp, ojson_get(v, "csi"));
 	} else if (strcmp(first, "local") == 0) {
-		if (oget_empty(ojson_get(spec, "local"), "path"))
+		if (oget_empty(ojson_get(v, "local"), "path"))
 			ocheck_required(c, &pp, "");
 		else
-			ocheck_format(c, &pp, OJSON_AT(spec, "local", "path"), OSCHEMA_FMT_NO_BACKSTEPS);
-		if (ojson_get(spec, "nodeAffinity") == NULL)
+			ocheck_format(c, &pp, OJSON_AT(v, "local", "path"), OSCHEMA_FMT_NO_BACKSTEPS);
+		if (ojson_get(v, "nodeAffinity") == NULL)
 			ocheck_required(c, &np, "Local volume requires node affinity");
 	}
 }
@@ -161,7 +162,6 @@ OCHECK(persistent_volume)
 		ocheck_not_supported(c, &cp, capacity, storage_only, 1);
 	check_capacity(c, &cp, capacity);
 	check_storage(c, &cp, capacity);
-	check_source(c, &p, spec);
 	if (oget_is(ojson_get(spec, "hostPath"), "path", "/") && oget_is(spec, "persistentVolumeReclaimPolicy", "Recycle"))
 		ocheck_forbidden_at(c, &p, "persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
 	if (old != NULL) {
@@ -169,8 +169,8 @@ OCHECK(persistent_volume)
 		struct opath sp = opath_child(&p, "persistentvolumesource");
 		bool same = true;
 
-		for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
-			same = same && ojson_equal(ojson_get(was, sources[i]), ojson_get(spec, sources[i]));
+		for (const char *const *t = ocheck_volume_sources; *t != NULL; t++)
+			same = same && ojson_equal(ojson_get(was, *t), ojson_get(spec, *t));
 		if (!same)
 			ocheck_forbidden(c, &sp, "spec.persistentvolumesource is immutable after creation");
 		if (!ojson_equal(ojson_get(spec, "volumeMode"), ojson_get(was, "volumeMode")))

@@ -84,6 +84,13 @@ size_t ocheck_raw_len(const struct ojson *v);
 
 ocheck_fn ocheck_hook(unsigned int number);
 
+/*
+ * Structs that take one of several sources: which, in the order in which upstream looks for them, NULL at the end. It looks
+ * at the first that is there, and at no other.
+ */
+extern const char *const ocheck_volume_types[];		/* of a pod */
+extern const char *const ocheck_volume_sources[];	/* of a PersistentVolume */
+
 /* Every name of OSCHEMA_CHECKS is a function ocheck_do_NAME. */
 #define OCHECK(name) \
 	void ocheck_do_##name(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)

@@ -31,8 +31,8 @@
 	X(node) X(event) X(deployment) X(replicaset) X(replication_controller) \
 	X(binding) X(access_review) X(disruption_budget) X(limit_range) \
 	/* check-kinds.c */ \
-	X(stateful_set) X(daemon_set) X(job) X(cron_job) X(persistent_volume) X(persistent_volume_claim) \
-	X(ingress) X(ingress_class) X(network_policy_peer) X(policy_types) X(priority_class) X(resource_quota) X(runtime_class) X(lifecycle_modes) X(storage_class) X(csi_driver) X(csi_node) X(volume_attachment) X(autoscaler) \
+	X(stateful_set) X(daemon_set) X(job) X(cron_job) X(persistent_volume) X(volume_source) X(persistent_volume_claim) \
+	X(ingress) X(ingress_class) X(network_policy_peer) X(policy_types) X(priority_class) X(resource_quota) X(runtime_class) X(class_tolerations) X(lifecycle_modes) X(storage_class) X(csi_driver) X(csi_node) X(volume_attachment) X(autoscaler) \
 	/* check-webhook.c */ \
 	X(webhook) \
 	/* check-device.c */ \

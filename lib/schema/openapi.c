@@ -396,7 +396,7 @@ void oschema_openapi_v3(const struct oschema *s, const struct oschema_group *g, 
 		  "\"name\":\"authorization\",\"in\":\"header\"}}}}\n");
 }
 
-void oschema_openapi_v3_index(const struct oschema *s, const char *hash, struct obuf *out)
+void oschema_openapi_v3_index(const struct oschema *s, const char *hash, oschema_url_fn url, void *arg, struct obuf *out)
 {
 	bool first = true;
 	char own[16];
@@ -406,15 +406,20 @@ void oschema_openapi_v3_index(const struct oschema *s, const char *hash, struct 
 	for (unsigned int i = 0; i < s->n_groups; i++) {
 		const struct oschema_group *g = &s->groups[i];
 		const char *name = oschema_str(s, g->name), *version = oschema_str(s, g->version);
-		char path[128];
+		const char *other = url != NULL && *name != '\0' ? url(arg, name, version) : NULL;
+		char path[700];
 
-		if (!g->served)
+		if (!g->served || (other != NULL && *other == '\0'))
 			continue;
 		(void)snprintf(path, sizeof(path), "%s%s/%s", *name != '\0' ? "apis/" : "api", name, version);
 		if (*name == '\0')
 			(void)snprintf(path, sizeof(path), "api/%s", version);
-		obuf_printf(out, "%s\"%s\":{\"serverRelativeURL\":\"/openapi/v3/%s?hash=%s\"}", first ? "" : ",",
-			    path, path, hash != NULL ? hash : own);
+		obuf_printf(out, "%s\"%s\":{\"serverRelativeURL\":\"", first ? "" : ",", path);
+		if (other != NULL)
+			obuf_puts(out, other);
+		else
+			obuf_printf(out, "/openapi/v3/%s?hash=%s", path, hash != NULL ? hash : own);
+		obuf_puts(out, "\"}");
 		first = false;
 	}
 	obuf_puts(out, "}}\n");

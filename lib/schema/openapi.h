@@ -27,9 +27,11 @@ void oschema_openapi_v2_proto(const struct oschema *s, const char *version, cons
 
 /*
  * GET /openapi/v3: {"paths":{"apis/apps/v1":{"serverRelativeURL":"/openapi/v3/apis/apps/v1?hash=…"},…}}
- * @hash: text that changes when any document does; NULL: made from the schema generation.
+ * @hash: text that changes when any document does; NULL: made from the schema generation. @url, or NULL, says of a group's version
+ * where its document is if it is not ours: NULL it is, "" there is none.
  */
-void oschema_openapi_v3_index(const struct oschema *s, const char *hash, struct obuf *out);
+typedef const char *(*oschema_url_fn)(void *arg, const char *group, const char *version);
+void oschema_openapi_v3_index(const struct oschema *s, const char *hash, oschema_url_fn url, void *arg, struct obuf *out);
 
 /* GET /openapi/v3/apis/GROUP/VERSION (api/v1 for core): the document of one group. */
 void oschema_openapi_v3(const struct oschema *s, const struct oschema_group *g, const char *version,

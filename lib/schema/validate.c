@@ -201,10 +201,19 @@ static void walk_value(struct ocheck *c, const struct opath *at, const struct os
 	}
 }
 
+static bool has_check(const struct ocheck *c, uint32_t rules, unsigned int n, unsigned int hook)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (c->s->rules[rules + i].op == OSCHEMA_R_CHECK && c->s->rules[rules + i].lo == hook)
+			return true;
+	return false;
+}
+
 static void walk_field(struct ocheck *c, const struct opath *at, const struct oschema_field *f,
 		       struct ojson *v, struct ojson *old)
 {
-	struct opath p = opath_child(at, oschema_field_name(c->s, f));
+	const char *name = oschema_field_name(c->s, f);
+	struct opath p = opath_child(at, name), twice = opath_child(&p, name);
 	bool goes_on = true;
 
 	if (c->bad_selector && at != NULL && at->up == NULL && strcmp(p.name, "template") == 0)
@@ -213,16 +222,45 @@ static void walk_field(struct ocheck *c, const struct opath *at, const struct os
 		goes_on = apply_rule(c, &p, &c->s->rules[f->rules + i], v, old);
 	if (goes_on && (f->flags & OSCHEMA_F_CLOSED) != 0)
 		closed_set(c, &p, f, v);
-	walk_value(c, &p, oschema_field_type(c->s, f), v, old);
+	/* upstream finds what is wrong with one of a class's tolerations in scheduling.tolerations.tolerations */
+	walk_value(c, has_check(c, f->rules, f->n_rules, OSCHEMA_C_class_tolerations) ? &twice : &p,
+		   oschema_field_type(c->s, f), v, old);
+}
+
+/* Which of @t one takes one of; NULL: it is no such struct. */
+static const char *const *sources_of(const struct ocheck *c, const struct oschema_type *t)
+{
+	if (has_check(c, t->rules, t->n_rules, OSCHEMA_C_volume))
+		return ocheck_volume_types;
+	if (has_check(c, t->rules, t->n_rules, OSCHEMA_C_volume_source))
+		return ocheck_volume_sources;
+	return NULL;
+}
+
+/* Is @name one of @list, and another of @v before it? */
+static bool is_second(const char *const *list, const struct ojson *v, const char *name)
+{
+	bool before = false;
+
+	for (; list != NULL && *list != NULL; list++) {
+		if (strcmp(*list, name) == 0)
+			return before;
+		before = before || ojson_get(v, *list) != NULL;
+	}
+	return false;
 }
 
 static void walk_struct(struct ocheck *c, const struct opath *at, const struct oschema_type *t,
 			struct ojson *v, struct ojson *old)
 {
+	const char *const *sources = sources_of(c, t);
+
 	for (unsigned int i = 0; i < t->n_fields; i++) {
 		const struct oschema_field *f = &c->s->fields[t->fields + i];
 		const char *name = oschema_field_name(c->s, f);
 
+		if (is_second(sources, v, name))
+			continue;	/* what is wrong is that it is there */
 		/* rules inside an absent struct do not count; those of the field do */
 		walk_field(c, at, f, ojson_get_n(v, name, f->name_len), ojson_get_n(old, name, f->name_len));
 	}

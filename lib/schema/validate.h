@@ -18,6 +18,7 @@ struct oschema_write {
 	struct ojson *old;	/* typed tree as stored; NULL: create */
 	struct orlop_bytes sub;		/* subresource of the request, "" none: "status", "ephemeralcontainers",
 					   "resize", "finalize" relax or replace the rules for changes */
+	const char *group;		/* of the request, if it spoke of the object as another group has it; or NULL */
 };
 
 /*

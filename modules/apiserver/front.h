@@ -252,6 +252,8 @@ void relay_remote(struct front *f, const struct reg_remote *take_to, const char 
 
 /* True: another server serves the path's group version; the request is refused, or goes there. */
 bool remote_serve(struct front *f);
+/* The OpenAPI v3 document of "apis/GROUP/VERSION", by the server that has it; who asks may. False: no other server does. */
+bool remote_document(struct front *f, struct orlop_bytes gv);
 
 /* ---- http/usage.c ---- */
 

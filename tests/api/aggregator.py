@@ -7,6 +7,7 @@ import http.server
 import json
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 
@@ -18,6 +19,22 @@ V2 = {"Accept": "application/json;v=v2;g=apidiscovery.k8s.io;as=APIGroupDiscover
 LIST = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "sea.example/v1", "resources": [
     {"name": "fishes", "singularName": "fish", "namespaced": True, "kind": "Fish", "verbs": ["get", "list", "watch", "create"], "shortNames": ["fi"], "categories": ["all"]},
     {"name": "fishes/scale", "singularName": "", "namespaced": True, "group": "autoscaling", "version": "v1", "kind": "Scale", "verbs": ["get"]}]}
+
+
+FISH, META = "io.example.sea.v1.Fish", "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+REF = "#/definitions/"
+V2_DOC = {"swagger": "2.0", "info": {"title": "sea", "version": "1"}, "paths": {
+    "/apis/sea.example/": {"get": {"operationId": "getSea", "responses": {"200": {"description": "OK"}}}},
+    GV + "/namespaces/{namespace}/fishes/{name}": {"get": {"operationId": "readFish", "responses": {"200": {"description": "OK", "schema": {"$ref": REF + FISH}}}}},
+    GV + "/": {"get": {"operationId": "getSeaV1", "responses": {"200": {"description": "OK"}}}},
+    "/apis/apps/v1/deployments": {"get": {"operationId": "stolen", "responses": {"200": {"description": "OK", "schema": {"$ref": REF + "io.example.Stolen"}}}}}},
+    "definitions": {
+        FISH: {"description": "A fish.", "type": "object", "properties": {"metadata": {"$ref": REF + META}, "fins": {"type": "array", "items": {"$ref": REF + "io.example.sea.v1.Fin"}}},
+               "x-kubernetes-group-version-kind": [{"group": "sea.example", "version": "v1", "kind": "Fish"}]},
+        "io.example.sea.v1.Fin": {"type": "object", "properties": {"of": {"$ref": REF + FISH}}},
+        META: {"description": "Another one.", "type": "object", "properties": {"name": {"type": "string"}}},
+        "io.example.Unused": {"type": "object"}, "io.example.Stolen": {"type": "object"}}}
+V3_DOC = {"openapi": "3.0.0", "info": {"title": "sea", "version": "1"}, "paths": {}, "components": {"schemas": {FISH: {"type": "object"}}}}
 
 
 def own_address():
@@ -41,7 +58,13 @@ class Sea(Hook):
             status, answer = self.server.health, LIST
         elif self.path.startswith(GV + "/namespaces/default/fishes/none"):
             status, answer = 404, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound", "message": "no such fish"}
-        elif "watch=" in self.path:
+        elif self.path.startswith("/openapi/"):
+            self.document()
+            return
+        elif self.path.startswith(GV + "/namespaces/default/fishes/many"):
+            self.many()
+            return
+        elif "fishes?watch=" in self.path:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Transfer-Encoding", "chunked")
@@ -62,7 +85,40 @@ class Sea(Hook):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET
+
+    def document(self):
+        """As each version of them is; none is a server of old."""
+        path = self.path.partition("?")[0]
+        doc = {"/openapi/v3": {"paths": {"version": {"serverRelativeURL": "/openapi/v3/version?hash=1"},
+                                         "apis/apps/v1": {"serverRelativeURL": "/openapi/v3/apis/apps/v1?hash=stolen"},
+                                         "apis/sea.example/v1": {"serverRelativeURL": "/openapi/v3/apis/sea.example/v1?hash=SEA%d" % self.server.docs}}},
+               "/openapi/v3/apis/sea.example/v1": V3_DOC, "/openapi/v2": V2_DOC}.get(path) if self.server.docs else None
+        tag = '"%d"' % self.server.docs
+        same = doc and self.headers["If-None-Match"] == tag
+        body = b"" if same else json.dumps(doc).encode() if doc else b"404 page not found"
+        self.send_response(304 if same else 200 if doc else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Etag", tag)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def many(self):
+        """Many headers, one of them of this connection only; an upgrade, if one is asked for."""
+        self.send_response(101 if self.headers["Upgrade"] else 200)
+        if self.headers["Upgrade"]:
+            self.send_header("Upgrade", self.headers["Upgrade"])
+        self.send_header("Connection", "Upgrade, X-Mine" if self.headers["Upgrade"] else "X-Mine")
+        self.send_header("X-Mine", "m")
+        for i in range(60):
+            self.send_header("X-%d" % i, str(i))
+        if not self.headers["Upgrade"]:
+            self.send_header("Content-Length", "0")
+        self.end_headers()
+        if self.headers["Upgrade"]:
+            self.wfile.write(self.connection.recv(100))
+            self.close_connection = True
 
 
 def serve(d, name="sea", port=0):
@@ -70,6 +126,7 @@ def serve(d, name="sea", port=0):
     s.handle_error = lambda request, address: None
     s.daemon_threads = True
     s.seen, s.lock, s.turn, s.health = [], threading.Lock(), threading.Semaphore(0), 200
+    s.docs = 1
     c = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=d.pki.at("front-proxy-ca.crt"))
     c.verify_mode = ssl.CERT_REQUIRED
     c.load_cert_chain(d.pki.at(name + ".crt"), d.pki.at(name + ".key"))
@@ -116,8 +173,9 @@ def available():
     return c.get("status"), c.get("reason")
 
 
-def endpoints(port):
-    body = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "sea"}, "subsets": [{"addresses": [{"ip": address}], "ports": [{"port": port}]}]}
+def endpoints(*ports):
+    body = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "sea"}, "subsets": [
+        {"addresses": [{"ip": address}], "ports": [{"port": p}]} for p in ports]}
     api.put("/api/v1/namespaces/default/endpoints/sea", body)
 
 
@@ -186,6 +244,121 @@ def requests():
         t.eq((api.get(GV + path).status, len(sea.seen)), (400, n), path + " is not handed on")
 
 
+def seen(what):
+    with sea.lock:
+        return [x for x in sea.seen if x[0] == what or x[1].partition("?")[0] == what]
+
+
+def connections():
+    """What belongs to one connection is not handed on; all else is, however much it is."""
+    one = GV + "/namespaces/default/fishes/one"
+    a = api.get(one, headers={"Connection": "close, X-Hop , X-Remote-User", "X-Hop": "h", "X-Stays": "s", "Keep-Alive": "timeout=5"})
+    h = seen(one)[-1][2]
+    t.eq((a.status, h["X-Hop"], h["Keep-Alive"], h["X-Stays"], h["X-Remote-User"]), (200, None, None, "s", "kubernetes-admin"), "headers that Connection names stay here")
+    many = GV + "/namespaces/default/fishes/many"
+    a = api.get(many)
+    t.eq((a.headers["X-Mine"], [a.headers["X-%d" % i] for i in range(60)]), (None, [str(i) for i in range(60)]), "those of an answer, too; and there may be many")
+    p = subprocess.run(["curl", "-sS", "--http2", "--max-time", "30", "--cacert", d.pki.ca, "--cert", d.pki.at("admin.crt"), "--key", d.pki.at("admin.key"), "-D", "-",
+                        "https://localhost:%d%s" % (d.port, many)], check=False, stdout=subprocess.PIPE, text=True)
+    lines = p.stdout.split("\n")
+    t.eq((lines[0].split()[:2], [x for x in ("x-%d: %d" % (i, i) for i in range(60)) if x not in lines], "x-mine: m" in lines), (["HTTP/2", "200"], [], False), "by HTTP/2 as well")
+    s = d.connect("admin")
+    s.sendall(("GET %s HTTP/1.1\r\nHost: x\r\nConnection: X-Hop, Upgrade\r\nUpgrade: fish/1\r\nX-Hop: h\r\nX-Stays: s\r\n\r\n" % many).encode())
+    s.settimeout(30)
+    out = b""
+    while b"\r\n\r\n" not in out:
+        out += s.recv(65536)
+    s.sendall(b"blub")
+    while not out.endswith(b"blub"):
+        more = s.recv(65536)
+        if not more:
+            break
+        out += more
+    s.close()
+    h = seen(many)[-1][2]
+    head = out.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    t.eq((h["Connection"], h["Upgrade"], h["X-Hop"], h["X-Stays"]), ("Upgrade", "fish/1", None, "s"), "an upgrade asks for nothing but itself")
+    t.eq((head[0].split()[1], "X-59: 59" in head, [x for x in head if x.startswith("X-Mine")], out.endswith(b"blub")), ("101", True, [], True), "its answer comes whole")
+
+
+def verbs():
+    """What decides: upstream's reading of a request, whoever serves it."""
+    one, all_ = GV + "/namespaces/default/fishes/one", GV + "/namespaces/default/fishes"
+    n = len(seen("OPTIONS"))
+    t.eq((api("OPTIONS", one).status, len(seen("OPTIONS"))), (200, n + 1), "a method that is no verb goes there from who may all")
+    t.eq((jane("OPTIONS", one).status, len(seen("OPTIONS"))), (403, n + 1), "and from nobody else")
+    t.eq(jane.get(one + "?watch=1").status, 200, "one object is got, whatever the query says")
+    role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/f"
+    api.patch(role, {"rules": [{"apiGroups": ["sea.example"], "resources": ["fishes"], "verbs": ["get"]},
+                               {"apiGroups": ["sea.example"], "resources": ["fishes"], "verbs": ["list"], "resourceNames": ["one"]}]})
+    for q, want, why in (("", 403, "no list of all"), ("?fieldSelector=metadata.name%3Done", 200, "a list of the one that may be"),
+                         ("?fieldSelector=metadata.name%3Dtwo", 403, "not of another"), ("?fieldSelector=metadata.name!%3Done", 403, "nor of all but it"),
+                         ("?fieldSelector=metadata.name%3Done&watch=1", 403, "nor its watch")):
+        t.eq(jane.get(all_ + q).status, want, why)
+
+
+def documents():
+    index = lambda: api.get("/openapi/v3").json["paths"]
+    mine = "apis/sea.example/v1"
+    until("its document", lambda: mine in index() and "io.example.sea.v1.Fish" in api.get("/openapi/v2").json["definitions"])
+    t.eq(seen("/openapi/v2")[0][2]["X-Remote-User"], "system:aggregator", "it is asked as upstream asks")
+    t.eq((index()[mine]["serverRelativeURL"], "stolen" in index()["apis/apps/v1"]["serverRelativeURL"], "version" in index()),
+         ("/openapi/v3/apis/sea.example/v1?hash=SEA1", False, False), "OpenAPI v3: its own address, of its own group alone")
+    a = api.get("/openapi/v3/apis/sea.example/v1?hash=SEA1")
+    path, h = seen("/openapi/v3/apis/sea.example/v1")[-1][1:3]
+    t.eq((a.status, a.json, path, h["X-Remote-User"]), (200, V3_DOC, "/openapi/v3/apis/sea.example/v1?hash=SEA1", "kubernetes-admin"), "which it gives itself")
+    t.eq(Api(d, user=None).get("/openapi/v3/apis/sea.example/v1").status in (401, 403), True, "not to nobody")
+    doc = api.get("/openapi/v2").json
+    own = {k: v for k, v in doc["paths"].items() if "sea.example" in k}
+    t.eq(own, {k: v for k, v in V2_DOC["paths"].items() if k.startswith(GV + "/")}, "OpenAPI v2: its paths, of its own version alone")
+    fish, other = doc["definitions"][FISH], doc["definitions"].get(META + "_v2")
+    t.eq((fish["properties"]["metadata"]["$ref"], other), (REF + META + "_v2", V2_DOC["definitions"][META]), "what is called as ours, and is another, has another name")
+    t.eq((doc["definitions"][META] != V2_DOC["definitions"][META], fish["properties"]["fins"], doc["definitions"]["io.example.sea.v1.Fin"]["properties"]["of"]),
+         (True, {"type": "array", "items": {"$ref": REF + "io.example.sea.v1.Fin"}}, {"$ref": REF + FISH}), "all else stays as it is")
+    t.eq([k for k in ("io.example.Unused", "io.example.Stolen") if k in doc["definitions"]], [], "what nobody needs is not there")
+    t.ok("stolen" not in json.dumps(doc["paths"]), "nor anything of other groups")
+    pb = api.get("/openapi/v2", headers={"Accept": "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"})
+    t.ok(pb.status == 200 and FISH.encode() in pb.body and b"stolen" not in pb.body, "in protobuf as well")
+    sea.docs = 2
+    api.patch(AS + "/v1.sea.example", {"spec": {"versionPriority": 12}})        # it is looked at
+    until("its new address", lambda: "SEA2" in index()[mine]["serverRelativeURL"])
+    n = len(seen("/openapi/v2"))
+    api.patch(AS + "/v1.sea.example", {"spec": {"versionPriority": 13}})
+    until("asked again", lambda: len(seen("/openapi/v2")) > n)
+    t.eq(seen("/openapi/v2")[-1][2]["If-None-Match"], '"2"', "what has not changed is not sent again")
+    sea.docs = 0
+    api.patch(AS + "/v1.sea.example", {"spec": {"versionPriority": 10}})
+    until("no document", lambda: mine not in index() and FISH not in api.get("/openapi/v2").json["definitions"])
+    t.ok(True, "who has none any more has none here")
+    sea.docs = 1
+
+
+def several():
+    """A Service of several endpoints."""
+    other = serve(d)
+    endpoints(sea.server_address[1], other.server_address[1])
+    one = GV + "/namespaces/default/fishes/one"
+    n = len(sea.seen)
+
+    def both():
+        t_ = api.get(one).status
+        return t_ == 200 and any(x[1] == one for x in other.seen) and any(x[1] == one for x in sea.seen[n:])
+    until("both were asked", both)
+    t.ok(True, "each of them is asked")
+    nobody = socket.socket()
+    nobody.bind((address, 0))       # and no listen
+    endpoints(nobody.getsockname()[1], sea.server_address[1])
+    said = {api.post(GV + "/namespaces/default/fishes", "b%d" % i, type="text/plain").json.get("said") == "b%d" % i for i in range(20)}
+    t.eq(said, {True}, "who is not there is passed over, and the body goes to the next")
+    endpoints(nobody.getsockname()[1])
+    a = until("nobody", lambda: (lambda a: a if a.status == 503 else None)(api.get(one)))
+    t.ok("connection refused" in a.json["message"], "if nobody is there, that is told", a)
+    endpoints(sea.server_address[1])
+    until("there again", lambda: api.get(one).status == 200)
+    nobody.close()
+    other.shutdown()
+
+
 def watches():
     w = api.watch(GV + "/namespaces/default/fishes?watch=1")
     sea.turn.release()
@@ -233,7 +406,7 @@ def goes():
     t.eq((api.get(GV + "/namespaces/default/fishes").status, api.get(GV).status), (404, 404), "without its registration it is nobody's")
 
 
-for g in (appears, discovery, requests, watches, trust, builtin, known, goes):
+for g in (appears, discovery, requests, connections, verbs, documents, several, watches, trust, builtin, known, goes):
     group(t, g)
 t.ok(d.alive(), "the daemon lives")
 t.eq(d.stop(), 0, "and ends in order")

@@ -172,8 +172,14 @@ def registered(api):
     t.eq(w.short(2), [("DELETED", "v1.sea.example"), ("ADDED", "v1.sea.example")], "which come again")
     api.patch(AS + "/v2.sea.example", {"spec": {"versionPriority": 7}})
     t.eq([w.next()["object"]["spec"]["versionPriority"] for _ in range(2)], [7, 100], "and stay as they are")
+    for v in crd["spec"]["versions"]:
+        v["served"] = v["name"] != "v2"
+    api.patch("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/fishes.sea.example", {"spec": {"versions": crd["spec"]["versions"]}})
+    t.eq(sorted(w.short(2)), [("ADDED", "v3.sea.example"), ("DELETED", "v2.sea.example")], "they follow what is served")
+    api.delete(AS + "/v3.sea.example")
+    t.eq(w.short(2), [("DELETED", "v3.sea.example"), ("ADDED", "v3.sea.example")], "whatever was known of them before")
     api.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/fishes.sea.example")
-    t.eq(sorted(w.short(2)), [("DELETED", "v1.sea.example"), ("DELETED", "v2.sea.example")], "and go with their definition")
+    t.eq(sorted(w.short(2)), [("DELETED", "v1.sea.example"), ("DELETED", "v3.sea.example")], "and go with their definition")
     w.close()
 
 

@@ -143,7 +143,7 @@ for g in (enforce, warn, labels):
     group(t, g)
 t.ok(d.alive(), "the daemon lives")
 t.eq(d.stop(), 0, "and ends in order")
-d = Daemon(params='log_requests = true; pod_security_exempt_namespaces = "x,let-be"; pod_security_exempt_users = "root,somebody"; '
+d = Daemon(params='log_requests = true; pod_security_exempt_namespaces = "x , let-be ,"; pod_security_exempt_users = " root,  somebody"; '
            'pod_security_exempt_runtimeclasses = "kata";').start()
 api = Api(d)
 group(t, audit, d)

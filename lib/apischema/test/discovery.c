@@ -206,7 +206,7 @@ static void test_v3(void)
 	cleanup_obuf struct obuf b = OBUF_INIT;
 	struct ojson *o, *path;
 
-	oschema_openapi_v3_index(s, "AB", &b);
+	oschema_openapi_v3_index(s, "AB", NULL, NULL, &b);
 	o = parsed(&b, "/openapi/v3");
 	path = OJSON_AT(o, "paths", "apis/apps/v1");
 	is_str(ojson_get_cstr(path, "serverRelativeURL", ""), "/openapi/v3/apis/apps/v1?hash=AB", "where apps/v1 is");

@@ -130,7 +130,6 @@ static void test_pod(void)
 	check("", "pods", POD(ONE ",\"restartPolicy\":\"x\",\"volumes\":[{\"name\":\"v\",\"emptyDir\":{},\"hostPath\":{}},"
 	      "{\"name\":\"v\",\"configMap\":{}}],\"tolerations\":[{\"operator\":\"x\"}],\"dnsPolicy\":\"None\""), NULL, "",
 	      "spec.volumes[1].name Duplicate Duplicate value: \"v\"\n"
-	      "spec.volumes[0].hostPath.path Required Required value\n"
 	      "spec.volumes[0].hostPath Forbidden Forbidden: may not specify more than 1 volume type\n"
 	      "spec.volumes[1].configMap.name Required Required value\n"
 	      "spec.restartPolicy NotSupported Unsupported value: \"x\": supported values: \"Always\", \"OnFailure\", \"Never\"\n"
@@ -201,6 +200,19 @@ static void test_others(void)
 	      "endpoints[0].addresses[0] Invalid Invalid value: \"::1\": must be a valid IPv4 address\n"
 	      "endpoints[1].addresses[0] Invalid Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
 	      "an endpoint slice");
+	check("", "pods", POD(ONE ",\"volumes\":[{\"name\":\"v\",\"nfs\":{\"server\":\"\",\"path\":\"/x\"},\"secret\":{\"secretName\":\"s\"}}]"), NULL, "",
+	      "spec.volumes[0].nfs Forbidden Forbidden: may not specify more than 1 volume type", "a second source is not looked at");
+	check("", "pods", POD(ONE ",\"volumes\":[{\"name\":\"v\",\"nfs\":{\"server\":\"\",\"path\":\"/x\"}}]"), NULL, "",
+	      "spec.volumes[0].nfs.server Required Required value", "the only one is");
+	check("", "persistentvolumes", "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},\"accessModes\":[\"ReadWriteOnce\"],"
+	      "\"nfs\":{\"server\":\"\",\"path\":\"/x\"},\"hostPath\":{\"path\":\"../x\"}}}", NULL, "",
+	      "spec.hostPath.path Invalid Invalid value: \"../x\": must not contain '..'\n"
+	      "spec.nfs Forbidden Forbidden: may not specify more than 1 volume type", "nor that of a volume");
+	check("node.k8s.io", "runtimeclasses", "{\"metadata\":{\"name\":\"x\"},\"handler\":\"h\",\"scheduling\":{\"tolerations\":["
+	      "{\"key\":\"a\",\"operator\":\"Odd\"},{\"key\":\"b\"},{\"key\":\"b\",\"effect\":\"NoExecute\"},{\"key\":\"b\",\"effect\":\"NoExecute\",\"tolerationSeconds\":1}]}}", NULL, "",
+	      "scheduling.tolerations[3] Duplicate Duplicate value: {\"key\":\"b\",\"effect\":\"NoExecute\",\"tolerationSeconds\":1}\n"
+	      "scheduling.tolerations.tolerations[0].operator NotSupported Unsupported value: \"Odd\": supported values: \"Equal\", \"Exists\"",
+	      "tolerations of a runtime class");
 	check("coordination.k8s.io", "leases", "{" META ",\"spec\":{\"leaseDurationSeconds\":0}}", NULL, "",
 	      "spec.leaseDurationSeconds Invalid Invalid value: 0: must be greater than 0", "a lease");
 }

@@ -161,6 +161,36 @@ static int lookup(struct reg_shard *sh, const struct reg_kind *k, struct orlop_b
 	return r;
 }
 
+/* How many endpoints there are; of @n, the one at @from is taken, then the next of them. */
+static uint32_t place_endpoints(struct oarena *arena, const struct ojson *ends, const char *port_name, uint32_t n, uint32_t from,
+				struct hook_place *p)
+{
+	uint32_t count = 0;
+
+	OJSON_FOREACH_ELEM(i, sub, ojson_get(ends, "subsets"))
+		OJSON_FOREACH_ELEM(j, ep, ojson_get(sub, "ports"))
+			OJSON_FOREACH_ELEM(l, a, ojson_get(sub, "addresses")) {
+				const char *ip = ojson_get_cstr(a, "ip", ""), *addr;
+				uint32_t at;
+
+				if (strcmp(ojson_get_cstr(ep, "name", ""), port_name) || is_guarded(ip, true))
+					continue;
+				count++;
+				at = n ? (count - 1 + n - from) % n : n;
+				if (!n || at > HOOK_OTHERS)
+					continue;
+				addr = oarena_printf(arena, "%s%s%s:%lld", strchr(ip, ':') ? "[" : "", ip,
+						     strchr(ip, ':') ? "]" : "", (long long)ojson_get_i64(ep, "port", 0));
+				if (!at)
+					p->addr = addr;
+				else
+					p->others[at - 1] = addr;
+			}
+	for (; n && p->n_others < HOOK_OTHERS && p->others[p->n_others]; p->n_others++)
+		;
+	return count;
+}
+
 static const char *place_service(struct reg_shard *sh, struct oarena *arena, const struct ojson *ref, struct hook_place *p)
 {
 	const struct reg_kind *ek = reg_kind_named(sh->rg, "endpoints");
@@ -168,6 +198,7 @@ static const char *place_service(struct reg_shard *sh, struct oarena *arena, con
 	int64_t port = ojson_get_i64(ref, "port", 443);
 	struct ojson *service = NULL, *ends = NULL;
 	const char *port_name = NULL;
+	uint32_t n, any = 0;
 
 	p->path = ojson_get_cstr(ref, "path", "/");
 	p->name = p->host = oarena_printf(arena, "%.*s.%.*s.svc", OB(name), OB(ns));
@@ -181,16 +212,11 @@ static const char *place_service(struct reg_shard *sh, struct oarena *arena, con
 		return oarena_printf(arena, "no service port %lld found for service \"%.*s\"", (long long)port, OB(name));
 	if (!ek || lookup(sh, ek, ns, name, &ends) || !ends)
 		return oarena_printf(arena, "no endpoints available for service \"%.*s\"", OB(name));
-	OJSON_FOREACH_ELEM(i, sub, ojson_get(ends, "subsets"))
-		OJSON_FOREACH_ELEM(j, ep, ojson_get(sub, "ports"))
-			OJSON_FOREACH_ELEM(l, a, ojson_get(sub, "addresses")) {
-				const char *ip = ojson_get_cstr(a, "ip", "");
-
-				if (p->addr || strcmp(ojson_get_cstr(ep, "name", ""), port_name) || is_guarded(ip, true))
-					continue;
-				p->addr = oarena_printf(arena, "%s%s%s:%lld", strchr(ip, ':') ? "[" : "", ip,
-							strchr(ip, ':') ? "]" : "", (long long)ojson_get_i64(ep, "port", 0));
-			}
+	n = place_endpoints(arena, ends, port_name, 0, 0, p);
+	if (n) {
+		sh->h->random(sh->h, &any, sizeof(any));
+		(void)place_endpoints(arena, ends, port_name, n, any % n, p);
+	}
 	ojson_unref(ends);
 	return p->addr ? NULL : oarena_printf(arena, "no endpoints available for service \"%.*s\"", OB(name));
 }

@@ -45,9 +45,13 @@ struct hook_client {
 	uint32_t	calls;
 };
 
+#define HOOK_OTHERS	4u
+
 /* Where one is asked; texts in the arena. */
 struct hook_place {
-	const char	*addr;		/* HOST:PORT to connect to */
+	const char	*addr;		/* HOST:PORT to connect to; of a Service, any of its endpoints */
+	const char	*others[HOOK_OTHERS];	/* the next of them */
+	uint32_t	n_others;
 	const char	*name;		/* in the certificate */
 	const char	*host;		/* of the URL */
 	const char	*path;

@@ -91,12 +91,15 @@ static unsigned int policies_of(struct reg_op *op, const struct ojson *labels, s
 
 /* ---- who is let be ---------------------------------------------------------------------------------------------- */
 
+/* Names with commas between them, and spaces around. */
 static bool is_named(const char *list, struct orlop_bytes name)
 {
 	while (name.len && *list) {
-		size_t n = strcspn(list, ",");
+		size_t n = strcspn(list, ","), from = strspn(list, " \t"), to = n;
 
-		if (n == name.len && !memcmp(list, name.p, n))
+		while (to > from && (list[to - 1] == ' ' || list[to - 1] == '\t'))
+			to--;
+		if (to > from && to - from == name.len && !memcmp(list + from, name.p, name.len))
 			return true;
 		list += n + (list[n] == ',');
 	}

@@ -12,6 +12,7 @@
 #include "schema/discovery.h"
 #include "schema/openapi.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 struct doc {
@@ -268,7 +269,33 @@ static bool serve_custom(struct front *f, struct orlop_bytes path, struct orlop_
 	return true;
 }
 
-/* OpenAPI v2: one document, with what definitions make. */
+static void join(struct obuf *to, const struct obuf *more)
+{
+	if (to->len && more->len)
+		obuf_putc(to, ',');
+	obuf_append(to, more->data, more->len);
+}
+
+/* What other servers have goes in, too. */
+static int add_remotes(struct front *f, struct obuf *paths, struct obuf *definitions)
+{
+	struct oschema_more more = { { paths->data, paths->len }, { definitions->data, definitions->len } };
+	cleanup_obuf struct obuf document = OBUF_INIT;
+	cleanup_obuf struct obuf their_paths = OBUF_INIT;
+	cleanup_obuf struct obuf theirs = OBUF_INIT;
+	int r;
+
+	if (!reg_remotes_have_docs(f->sh->reg))
+		return 0;
+	oschema_openapi_v2(f->sh->a->schema, NULL, APIS_VERSION, &more, &document);
+	r = obuf_err(&document) ? -ENOMEM :
+	    reg_remotes_openapi_v2(f->sh->reg, (struct orlop_bytes){ document.data, document.len }, &their_paths, &theirs);
+	join(paths, &their_paths);
+	join(definitions, &theirs);
+	return r ? r : obuf_err(paths) || obuf_err(definitions) ? -ENOMEM : 0;
+}
+
+/* OpenAPI v2: one document, with what definitions make, and other servers have. */
 static struct doc *doc_v2(struct front *f, bool proto)
 {
 	cleanup_obuf struct obuf paths = OBUF_INIT;
@@ -276,7 +303,7 @@ static struct doc *doc_v2(struct front *f, bool proto)
 	struct oschema_more more;
 	struct obuf b = OBUF_INIT;
 
-	if (reg_custom_openapi_v2(f->sh->reg, APIS_VERSION, &paths, &definitions))
+	if (reg_custom_openapi_v2(f->sh->reg, APIS_VERSION, &paths, &definitions) || add_remotes(f, &paths, &definitions))
 		return NULL;
 	more.paths = (struct orlop_bytes){ paths.data, paths.len };
 	more.definitions = (struct orlop_bytes){ definitions.data, definitions.len };
@@ -285,6 +312,11 @@ static struct doc *doc_v2(struct front *f, bool proto)
 	else
 		oschema_openapi_v2(f->sh->a->schema, NULL, APIS_VERSION, &more, &b);
 	return doc_put(f->sh, proto ? "v2p" : "v2", &b);
+}
+
+static const char *elsewhere(void *arg, const char *group, const char *version)
+{
+	return reg_remotes_openapi_v3(arg, group, version);
 }
 
 static bool serve_openapi(struct front *f, struct orlop_bytes path)
@@ -309,7 +341,7 @@ static bool serve_openapi(struct front *f, struct orlop_bytes path)
 		if (!d) {
 			struct reg_served *served = reg_served_new(f->sh->reg, &s);
 
-			oschema_openapi_v3_index(s, v3_hash(f), &b);
+			oschema_openapi_v3_index(s, v3_hash(f), elsewhere, f->sh->reg, &b);
 			reg_served_free(served);
 			d = doc_put(f->sh, "v3", &b);
 		}
@@ -337,7 +369,7 @@ static bool serve_openapi(struct front *f, struct orlop_bytes path)
 		if (path.len > 180)
 			return false;
 		if (!g)
-			return serve_custom(f, path, gv);
+			return remote_document(f, gv) || serve_custom(f, path, gv);
 		if (hash.len && !bytes_is(hash, v3_hash(f))) {
 			send_elsewhere(f, path, v3_hash(f));
 			return true;

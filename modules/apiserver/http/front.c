@@ -413,7 +413,8 @@ static bool choose_verb(struct front *f)
 	struct orlop_bytes m = ohttp_method(f->req);
 	struct reg_req *rq = &f->rq;
 	bool named = f->rt.name.len > 0;
-	bool watch = f->rt.watch_prefix || query_true(&f->arena, ohttp_query(f->req), "watch");
+	/* one object is got, whatever the query says */
+	bool watch = f->rt.watch_prefix || (!named && query_true(&f->arena, ohttp_query(f->req), "watch"));
 
 	if (bytes_is(m, "GET") || bytes_is(m, "HEAD"))
 		rq->verb = watch && !f->rt.sub.len ? REG_WATCH : named ? REG_GET : REG_LIST;

@@ -3,7 +3,7 @@
  *
  * A page of a backend names its parts by paths of its own: "/style.css". Before those the path of the proxy is put, in the
  * attributes of HTML that are addresses; all else of the page stays as it was sent. A page is read as it comes, tag by tag;
- * no more than one tag is kept, and of one that is too long nothing is changed.
+ * no more than one tag is kept, and of one that is too long nothing is changed. Compressed ones pass coded.c on their way.
  * Source: upstream's apimachinery/pkg/util/proxy/transport.go, behaviour only.
  */
 #include "links.h"

@@ -7,6 +7,8 @@
  * Source: upstream's pkg/registry/core/{pod,service,node}/rest and apimachinery's util/proxy, behaviour only.
  */
 #include "front.h"
+#include "coded.h"
+#include "hops.h"
 #include "links.h"
 
 #include "base/ocleanup.h"
@@ -32,39 +34,25 @@ struct relay {
 	const char		*name;		/* in its certificate, and Host; NULL: addr */
 	const struct ohttp_header *more;	/* of ours */
 	size_t			n_more;
+	const char *const	*others;	/* addresses at which the same is, if nobody is at this one */
+	uint32_t		n_others;
 	struct remote_client	*remote;	/* held */
 	const char		*protocol;
 	struct ohttp_header	*up_hdr;
 	size_t			n_up_hdr;
 	struct links		*links;		/* of a page; NULL: it is none */
+	struct coded		*coded;		/* of one that comes compressed */
 	bool			upgrade;
 	bool			started;
 	bool			broken;		/* a part could not be handed on */
 	bool			paused;
 };
 
-/* Not the other side's business, or that of one connection only. */
-static bool stays(struct orlop_bytes name, bool upgrade)
-{
-	static const char *const names[] = { "host", "content-length", "transfer-encoding", "keep-alive", "te", "trailer",
-		"proxy-connection", "proxy-authenticate", "proxy-authorization", "authorization", "expect", "traceparent",
-		"audit-id", NULL };
-
-	for (const char *const *n = names; *n; n++)
-		if (name.len == strlen(*n) && strncasecmp(name.p, *n, name.len) == 0)
-			return true;
-	/* As whom we know the client is our affair: a backend that trusts us must not hear it as if we said it. */
-	if ((name.len && name.p[0] == ':') || (name.len > 12 && strncasecmp(name.p, "impersonate-", 12) == 0) ||
-	    (name.len > 9 && strncasecmp(name.p, "x-remote-", 9) == 0))
-		return true;
-	return !upgrade && ((name.len == 10 && strncasecmp(name.p, "connection", 10) == 0) ||
-			    (name.len == 7 && strncasecmp(name.p, "upgrade", 7) == 0));
-}
-
 static void relay_free(struct relay *r)
 {
 	reg_remote_release(r->remote);
 	links_free(r->links);
+	coded_free(r->coded);
 	omem_free(r);
 }
 
@@ -103,13 +91,15 @@ static void keep_upgrade(struct relay *r, const struct ohttp_response *res)
 {
 	struct orlop_bytes up = ohttp_response_header(res, "upgrade");
 	struct oarena *a = &r->f->arena;
+	struct hops hops;
 
+	hops_of(res->headers, res->n_headers, &hops);
 	r->protocol = oarena_strndup(a, up.p ? up.p : "", up.len);
 	r->up_hdr = oarena_alloc(a, sizeof(*r->up_hdr) * MAX_HEADERS);
 	for (size_t i = 0; r->up_hdr && i < res->n_headers && r->n_up_hdr < MAX_HEADERS; i++) {
 		struct ohttp_header h = res->headers[i];
 
-		if (stays(h.name, false))
+		if (hops_keep(h.name, &hops))
 			continue;
 		h.name.p = oarena_strndup(a, h.name.p, h.name.len);
 		h.value.p = oarena_strndup(a, h.value.p, h.value.len);
@@ -139,7 +129,8 @@ static bool is_page(const struct relay *r, const struct ohttp_response *res)
 		type.len = (size_t)(end - type.p);
 	while (type.len && type.p[type.len - 1] == ' ')
 		type.len--;
-	return type.len == 9 && !strncasecmp(type.p, "text/html", 9) && (!coded.len || bytes_is(coded, "identity")) &&
+	return type.len == 9 && !strncasecmp(type.p, "text/html", 9) &&
+	       (!coded.len || bytes_is(coded, "identity") || (coded_is(coded) && res->status != 206)) &&
 	       !bytes_is(ohttp_method(r->f->req), "HEAD");
 }
 
@@ -161,6 +152,7 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 	bool redirect = ohttp_response_header(res, "location").p != NULL;
 	struct ohttp_header hdr[MAX_HEADERS + 12];
 	struct relay *r = arg;
+	struct hops hops;
 	size_t n;
 
 	(void)q;
@@ -168,14 +160,15 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 		keep_upgrade(r, res);
 		return;
 	}
+	hops_of(res->headers, res->n_headers, &hops);
 	n = front_headers(r->f, hdr, NULL);
 	for (size_t i = 0; i < n; i++)		/* what the backend says of it counts */
 		if (ohttp_response_header(res, hdr[i].name.p).p)
 			hdr[i--] = hdr[--n];
-	if (redirect || is_page(r, res))
+	if (!r->remote && (redirect || is_page(r, res)))	/* another API server has our paths */
 		r->links = links_new(prefix_of(r), r->addr, ohttp_authority(r->f->req));
 	for (size_t i = 0; i < res->n_headers && n < MAX_HEADERS + 12; i++) {
-		if (stays(res->headers[i].name, false))
+		if (hops_keep(res->headers[i].name, &hops))
 			continue;
 		hdr[n] = res->headers[i];
 		if (hdr[n].name.len == 8 && !strncasecmp(hdr[n].name.p, "location", 8))
@@ -185,6 +178,10 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 	if (redirect) {
 		links_free(r->links);
 		r->links = NULL;
+	}
+	if (r->links && coded_is(ohttp_response_header(res, "content-encoding"))) {
+		r->coded = coded_new(ohttp_response_header(res, "content-encoding"));
+		r->broken = !r->coded;
 	}
 	r->started = true;
 	ohttp_on_writable(r->f->req, QUEUE_LOW, on_writable, r);
@@ -196,8 +193,13 @@ static void on_data(void *arg, struct ohttp_creq *q, const char *data, size_t le
 	cleanup_obuf struct obuf page = OBUF_INIT;
 	struct relay *r = arg;
 
+	if (r->broken)
+		return;
 	if (r->links) {
-		links_feed(r->links, data, len, &page);
+		if (r->coded)
+			r->broken = coded_feed(r->coded, r->links, data, len, &page) < 0;
+		else
+			links_feed(r->links, data, len, &page);
 		r->broken = r->broken || obuf_err(&page);
 		if (r->broken)
 			return;
@@ -247,14 +249,21 @@ static void on_upgraded(void *arg, struct ohttp_creq *q, struct ohttp_stream *ta
 	relay_end(r, 101);
 }
 
+static void relay_send(struct relay *r, struct orlop_bytes body);
+
 static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 {
 	cleanup_obuf struct obuf rest = OBUF_INIT;
 	struct relay *r = arg;
 	struct front *f = r->f;
 
-	(void)q;
 	r->creq = NULL;
+	if (!r->started && r->n_others && !ohttp_creq_sent(q)) {	/* nobody has seen it */
+		r->addr = *r->others++;
+		r->n_others--;
+		relay_send(r, (struct orlop_bytes){ f->body.data, f->body.len });
+		return;
+	}
 	if (!r->started) {
 		const char *what = err == -ECONNREFUSED ? "connect: connection refused" :
 				   err == -EHOSTUNREACH ? "connect: no route to host" :
@@ -269,8 +278,11 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 		return;
 	}
 	if (!err && !r->broken && r->links) {
-		links_end(r->links, &rest);
-		if (rest.len)
+		if (r->coded)
+			r->broken = coded_end(r->coded, r->links, &rest) < 0;
+		else
+			links_end(r->links, &rest);
+		if (rest.len && !r->broken)
 			(void)ohttp_write_copy(f->req, rest.data, rest.len);
 	}
 	if (err || r->broken)
@@ -294,9 +306,11 @@ static void relay_send(struct relay *r, struct orlop_bytes body)
 {
 	struct front *f = r->f;
 	struct orlop_bytes m = ohttp_method(f->req);
-	struct ohttp_header hdr[MAX_HEADERS + 4 + RELAY_MORE];
+	struct ohttp_header hdr[MAX_HEADERS + 5 + RELAY_MORE];
 	const struct ohttp_header *h;
 	size_t n = ohttp_headers(f->req, &h);
+	struct orlop_bytes protocol = ohttp_header(f->req, "upgrade");
+	struct hops hops;
 	struct ohttp_client_request q = {
 		.addr = r->addr,
 		.method = oarena_strndup(&f->arena, m.p, m.len),
@@ -312,9 +326,14 @@ static void relay_send(struct relay *r, struct orlop_bytes body)
 	char from[64];
 	int e;
 
+	hops_of(h, n, &hops);
 	for (size_t i = 0; i < n && q.n_headers < MAX_HEADERS; i++)
-		if (!stays(h[i].name, r->upgrade))
+		if (!hops_keep(h[i].name, &hops))
 			hdr[q.n_headers++] = h[i];
+	if (r->upgrade) {
+		hdr[q.n_headers++] = ohttp_header_cstr("Connection", "Upgrade");
+		hdr[q.n_headers++] = (struct ohttp_header){ { "Upgrade", 7 }, protocol };
+	}
 	snprintf(from, sizeof(from), "%s", ohttp_peer_addr(f->req));
 	if (strrchr(from, ':'))
 		*strrchr(from, ':') = '\0';
@@ -335,13 +354,16 @@ static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_b
 {
 	struct relay *r = arg;
 
-	(void)req;
 	if (status < 0) {		/* answered or ended by the server */
 		struct front *f = r->f;
 
 		relay_free(r);
 		front_done(f, status == -EMSGSIZE ? 413 : 500);
 		return;
+	}
+	if (r->n_others) {		/* maybe it is sent twice */
+		ohttp_body_take(req, &r->f->body);
+		body = (struct orlop_bytes){ r->f->body.data, r->f->body.len };
 	}
 	relay_send(r, body);
 }
@@ -408,7 +430,7 @@ void relay_remote(struct front *f, const struct reg_remote *take_to, const char 
 		return;
 	}
 	*r = (struct relay){ .f = f, .client = take_to->http, .remote = take_to->client, .addr = take_to->addr, .name = take_to->name,
-			     .target = target, .more = more, .n_more = n, .upgrade = ohttp_wants_upgrade(f->req, "") };
+			     .others = take_to->others, .n_others = take_to->n_others, .target = target, .more = more, .n_more = n, .upgrade = ohttp_wants_upgrade(f->req, "") };
 	relay_begin_with(r);
 }
 

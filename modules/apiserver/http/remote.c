@@ -61,6 +61,7 @@ static bool may(struct front *f)
 	struct reg_attrs at = { .group = f->rt.group, .version = f->rt.version, .resource = f->rt.resource, .sub = f->rt.sub,
 				.ns = f->rt.ns, .name = f->rt.name };
 	char verb[16], where[300] = "at the cluster scope";
+	bool many = f->rt.is_resource && f->verb && (f->rq.verb == REG_LIST || f->rq.verb == REG_WATCH);
 
 	if (!f->rt.is_resource) {
 		at = (struct reg_attrs){ .path = f->rt.path };
@@ -71,8 +72,12 @@ static bool may(struct front *f)
 	} else {
 		snprintf(verb, sizeof(verb), "%s", f->verb ? f->verb : "");
 	}
-	at.verb = bytes_cstr(verb);
-	if (verb[0] && hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0) > 0)
+	at.verb = bytes_cstr(verb);	/* none for what is no verb of the API: whoever may do all may do that */
+	if (!f->verb)
+		f->verb = "other";
+	if (many)
+		reg_query_narrow(&f->arena, ohttp_query(f->req), &at);
+	if (hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0) > 0)
 		return true;
 	if (f->rt.ns.len)
 		snprintf(where, sizeof(where), "in the namespace \"%.*s\"", OB(f->rt.ns));
@@ -143,34 +148,24 @@ static bool who_headers(struct front *f, struct headers *h)
 	return !h->full;
 }
 
-bool remote_serve(struct front *f)
+static const char *target_of(struct front *f)
 {
-	struct orlop_bytes group, version, q = ohttp_query(f->req), path = ohttp_path(f->req);
-	struct reg_remote to = { NULL, NULL, NULL, NULL };
-	struct headers h = { NULL, 0, false };
-	const char *why = "", *target;
-	int r;
+	struct orlop_bytes q = ohttp_query(f->req), path = ohttp_path(f->req);
 
-	if (!group_version(f, &group, &version))
-		return false;
-	r = reg_remote_find(f->sh->reg, group, version, &f->arena, &to, &why);
-	if (r == 0)
-		return false;
-	if (!is_plain(f)) {
-		reg_remote_release(to.client);
-		front_error(f, 400, "BadRequest", "the path of the request cannot be handed on: it has empty parts, dots or slashes in escapes");
-		return true;
-	}
-	if (!may(f)) {
-		reg_remote_release(to.client);
-		return true;
-	}
-	target = oarena_printf(&f->arena, "%.*s%s%.*s", OB(path), q.len ? "?" : "", OB(q));
+	return oarena_printf(&f->arena, "%.*s%s%.*s", OB(path), q.len ? "?" : "", OB(q));
+}
+
+/* @r and @why: of reg_remote_find(). Who asks may. */
+static void hand_on(struct front *f, int r, struct reg_remote *take_to, const char *why)
+{
+	struct headers h = { NULL, 0, false };
+	const char *target = target_of(f);
+
 	if (r < 0) {
-		OLOG(f->sh->h, DEBUG, "remote_unavailable", "group=%.*s why=\"%s\"", OB(group), why);
+		OLOG(f->sh->h, DEBUG, "remote_unavailable", "path=%.*s why=\"%s\"", OB(f->rt.path), why);
 		front_error(f, 503, "ServiceUnavailable", "service unavailable");
 	} else if (!target || !who_headers(f, &h)) {
-		reg_remote_release(to.client);
+		reg_remote_release(take_to->client);
 		front_error(f, 500, "InternalError", "the request cannot be handed on: who asks cannot be told");
 	} else {
 		bool lasts = (f->rt.is_resource && f->rq.verb == REG_WATCH) || ohttp_wants_upgrade(f->req, "");
@@ -179,9 +174,57 @@ bool remote_serve(struct front *f)
 		if (lasts)
 			metrics_longrunning(f);
 		if (lasts || front_admit(f, write))
-			relay_remote(f, &to, target, h.v, h.n);
+			relay_remote(f, take_to, target, h.v, h.n);
 		else
-			reg_remote_release(to.client);
+			reg_remote_release(take_to->client);
 	}
+}
+
+static bool refuse_path(struct front *f, struct reg_remote *take_to)
+{
+	if (is_plain(f))
+		return false;
+	reg_remote_release(take_to->client);
+	front_error(f, 400, "BadRequest", "the path of the request cannot be handed on: it has empty parts, dots or slashes in escapes");
+	return true;
+}
+
+bool remote_serve(struct front *f)
+{
+	struct orlop_bytes group, version;
+	struct reg_remote to = { .addr = NULL };
+	const char *why = "";
+	int r;
+
+	if (!group_version(f, &group, &version))
+		return false;
+	r = reg_remote_find(f->sh->reg, group, version, &f->arena, &to, &why);
+	if (r == 0)
+		return false;
+	if (refuse_path(f, &to))
+		return true;
+	if (may(f))
+		hand_on(f, r, &to, why);
+	else
+		reg_remote_release(to.client);
+	return true;
+}
+
+bool remote_document(struct front *f, struct orlop_bytes gv)
+{
+	const char *slash = gv.len > 5 && !memcmp(gv.p, "apis/", 5) ? memchr(gv.p + 5, '/', gv.len - 5) : NULL;
+	struct orlop_bytes group = { gv.p + 5, slash ? (size_t)(slash - gv.p) - 5 : 0 };
+	struct orlop_bytes version = { slash ? slash + 1 : "", slash ? gv.len - group.len - 6 : 0 };
+	struct reg_remote to = { .addr = NULL };
+	const char *why = "";
+	int r;
+
+	if (!version.len || memchr(version.p, '/', version.len))
+		return false;
+	r = reg_remote_find(f->sh->reg, group, version, &f->arena, &to, &why);
+	if (r == 0)
+		return false;
+	if (!refuse_path(f, &to))
+		hand_on(f, r, &to, why);
 	return true;
 }

@@ -19,7 +19,7 @@
 #define LABEL		"kube-aggregator.kubernetes.io/automanaged"
 #define RETRY_NS	(UINT64_C(1000) * 1000000)
 #define SOON_NS		UINT64_C(1000000)
-#define GATHER_NS	(UINT64_C(100) * 1000000)	/* many definitions at once are one look: each parses them all */
+#define GATHER_NS	(UINT64_C(100) * 1000000)	/* many definitions at once are one look: each walks over them all */
 
 struct reg_apiservices {
 	struct reg_shard *sh;
@@ -28,6 +28,8 @@ struct reg_apiservices {
 	struct orlop_resource *crds;
 	struct orlop_timer *timer;
 	struct omap	wanted;		/* name → struct want */
+	struct omap	defined;	/* name of a definition → struct defined */
+	struct omap	right;		/* names of APIServices that were as they should be → struct right */
 	uint32_t	open;		/* requests under way */
 	bool		started;	/* the built-in ones were looked at */
 	bool		failed;		/* it is not known what there should be */
@@ -40,6 +42,20 @@ struct want {
 	uint16_t	group_priority;
 	uint16_t	version_priority;
 	bool		custom;
+};
+
+/* What of a definition counts here, as of a revision: what is parsed once is not parsed again for others that change. */
+struct defined {
+	uint64_t	rev;
+	bool		seen;
+	uint32_t	n;		/* versions that are served; 0 as long as it is not established */
+	char		text[];		/* its group, then they, each with a NUL */
+};
+
+struct right {
+	uint64_t	rev;
+	bool		wanted;
+	bool		seen;
 };
 
 static void want_free(void *p)
@@ -96,6 +112,51 @@ static void want_builtin(struct reg_apiservices *a)
 	}
 }
 
+/* NULL: no memory. */
+static struct defined *defined_new(const struct ojson *crd)
+{
+	const struct ojson *spec = ojson_get(crd, "spec");
+	cleanup_obuf struct obuf b = OBUF_INIT;
+	struct defined *d;
+	uint32_t n = 0;
+
+	obuf_puts(&b, ojson_get_cstr(spec, "group", ""));
+	obuf_putc(&b, '\0');
+	if (crd && custom_established(crd))
+		OJSON_FOREACH_ELEM(i, v, ojson_get_array(spec, "versions"))
+			if (ojson_get_bool(v, "served", false)) {
+				obuf_puts(&b, ojson_get_cstr(v, "name", ""));
+				obuf_putc(&b, '\0');
+				n++;
+			}
+	d = obuf_err(&b) ? NULL : omem_zalloc(sizeof(*d) + b.len);
+	if (d) {
+		memcpy(d->text, b.data, b.len);
+		d->n = n;
+	}
+	return d;
+}
+
+static struct defined *defined_of(struct reg_apiservices *a, struct orlop_object *o)
+{
+	struct defined *d = omap_get(&a->defined, o->name.p, o->name.len);
+	cleanup_ojson struct ojson *crd = NULL;
+	void *old = NULL;
+
+	if (d && d->rev == o->rev)
+		return d;
+	d = render_parse(a->sh->rg->crds, o->json, &crd) == -ENOMEM ? NULL : defined_new(crd);
+	if (!d)
+		return NULL;
+	d->rev = o->rev;
+	if (omap_put(&a->defined, o->name.p, o->name.len, d, &old) < 0) {
+		omem_free(d);
+		return NULL;
+	}
+	omem_free(old);
+	return d;
+}
+
 static void want_custom(struct reg_apiservices *a)
 {
 	struct orlop_query q = { .size = sizeof(q) };
@@ -113,21 +174,28 @@ static void want_custom(struct reg_apiservices *a)
 		a->failed = true;
 	} else {
 		while ((o = a->sh->h->iter_next(it))) {
-			cleanup_ojson struct ojson *crd = NULL;
-			const struct ojson *spec;
-			int r = render_parse(a->sh->rg->crds, o->json, &crd);
+			struct defined *d = defined_of(a, o);
+			const char *version = d ? d->text : "";
 
-			a->failed = a->failed || r == -ENOMEM;
-			if (r || !custom_established(crd))
-				continue;
-			spec = ojson_get(crd, "spec");
-			OJSON_FOREACH_ELEM(i, v, ojson_get_array(spec, "versions"))
-				if (ojson_get_bool(v, "served", false))
-					add(a, ojson_get_cstr(spec, "group", ""), ojson_get_cstr(v, "name", ""), 1000, 100, true);
+			a->failed = a->failed || !d;
+			for (uint32_t i = 0; d && i < d->n; i++) {
+				version += strlen(version) + 1;
+				add(a, d->text, version, 1000, 100, true);
+			}
+			if (d)
+				d->seen = true;
 		}
 		a->sh->h->iter_close(it);
 	}
 	a->sh->h->snapshot_close(snap);
+	OMAP_FOREACH(&a->defined, e) {
+		struct defined *d = e->value;
+
+		if (d->seen)
+			d->seen = false;
+		else if (!a->failed)
+			omem_free(omap_del(&a->defined, e->key, e->key_len));
+	}
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -189,12 +257,31 @@ static void mend(struct reg_apiservices *a, struct ojson *obj, const struct want
 	obuf_done(&b);
 }
 
+/* This one needs nothing until it changes, or whether there should be one. What is not remembered is looked at again. */
+static void remember(struct reg_apiservices *a, const struct orlop_object *o, bool wanted)
+{
+	struct right *x = omap_get(&a->right, o->name.p, o->name.len);
+
+	if (!x && (x = OMEM_NEW(struct right)) && omap_put(&a->right, o->name.p, o->name.len, x, NULL) < 0) {
+		omem_free(x);
+		return;
+	}
+	if (x)
+		*x = (struct right){ .rev = o->rev, .wanted = wanted, .seen = true };
+}
+
 static void look_at(struct reg_apiservices *a, struct orlop_object *o, bool at_start)
 {
 	struct want *w = omap_get(&a->wanted, o->name.p, o->name.len);
+	struct right *x = omap_get(&a->right, o->name.p, o->name.len);
 	cleanup_ojson struct ojson *obj = NULL;
+	uint32_t open = a->open;
 	struct orlop_bytes how;
 
+	if (x)
+		x->seen = true;
+	if (x && !at_start && x->rev == o->rev && x->wanted == (w != NULL))
+		return;
 	if (render_parse(a->k, o->json, &obj))
 		return;
 	how = ojson_bytes(OJSON_AT(obj, "metadata", "labels", LABEL));
@@ -203,6 +290,20 @@ static void look_at(struct reg_apiservices *a, struct orlop_object *o, bool at_s
 			mend(a, obj, w);
 		else
 			request(a, REG_DELETE, o->name, RB0);
+	}
+	if (a->open == open)
+		remember(a, o, w != NULL);
+}
+
+static void forget_gone(struct reg_apiservices *a)
+{
+	OMAP_FOREACH(&a->right, e) {
+		struct right *x = e->value;
+
+		if (x->seen)
+			x->seen = false;
+		else
+			omem_free(omap_del(&a->right, e->key, e->key_len));
 	}
 }
 
@@ -228,6 +329,7 @@ static void compare(struct reg_apiservices *a, bool at_start)
 		while ((o = a->sh->h->iter_next(it)))
 			look_at(a, o, at_start);
 		a->sh->h->iter_close(it);
+		forget_gone(a);
 	}
 	a->sh->h->snapshot_close(snap);
 }
@@ -279,6 +381,8 @@ int reg_apiservices_start(struct reg_shard *sh)
 	a->sh = sh;
 	a->k = k;
 	omap_init(&a->wanted);
+	omap_init(&a->defined);
+	omap_init(&a->right);
 	if (sh->h->timer_new(sh->h, look, a, &a->timer) || sh->h->resource_open(sh->h, API_SERVICES, &a->res, NULL) ||
 	    (sh->rg->crds && sh->h->resource_open(sh->h, CRDS, &a->crds, NULL))) {
 		reg_apiservices_free(a);
@@ -304,5 +408,7 @@ void reg_apiservices_free(struct reg_apiservices *a)
 		a->sh->h->resource_close(a->crds);
 	forget(a);
 	omap_done(&a->wanted);
+	omap_done_with(&a->defined, omem_free);
+	omap_done_with(&a->right, omem_free);
 	omem_free(a);
 }

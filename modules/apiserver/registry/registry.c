@@ -382,14 +382,15 @@ static const uint8_t verb_bits[] = {
 	[REG_DELETECOLLECTION] = OSCHEMA_V_DELETECOLLECTION,
 };
 
-/* The one object that a list or watch is narrowed to by metadata.name=X, as the authorizer's name; in @mem. */
-static void selected_name(struct reg_attrs *a, struct oarena *mem)
+void reg_query_narrow(struct oarena *mem, struct orlop_bytes query, struct reg_attrs *a)
 {
 	cleanup_ofield struct ofield_selector *s = NULL;
 	struct orlop_bytes name;
 
+	a->field_selector = reg_query_fields(mem, query);
 	if (a->field_selector.len && !a->name.len && !ofield_parse(a->field_selector.p, a->field_selector.len, &s, NULL) &&
-	    ofield_requires(s, "metadata.name", &name))
+	    ofield_requires(s, "metadata.name", &name) && !rb_is(name, ".") && !rb_is(name, "..") &&
+	    !(name.len && (memchr(name.p, '/', name.len) || memchr(name.p, '%', name.len))))
 		a->name = (struct orlop_bytes){ rb_dup(mem, name), name.len };
 }
 
@@ -444,10 +445,8 @@ int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_e
 	if (!sh->rg->cfg.hooks.authorize)
 		return 0;
 	oarena_init(&mem, 0);
-	if ((rq->verb == REG_LIST || rq->verb == REG_WATCH) && rq->query.len) {
-		a.field_selector = reg_query_fields(&mem, rq->query);
-		selected_name(&a, &mem);
-	}
+	if ((rq->verb == REG_LIST || rq->verb == REG_WATCH) && rq->query.len)
+		reg_query_narrow(&mem, rq->query, &a);
 	if (k == sh->rg->namespaces)
 		a.ns = rq->name.len ? rq->name : rq->ns;	/* a namespace is in itself */
 	if (sh->rg->cfg.hooks.authorize(sh->rg->cfg.hooks.arg, sh->h, rq->who, &a, NULL, 0) <= 0)

@@ -17,6 +17,7 @@
 
 #include "schema/oschema.h"
 
+struct oarena;
 struct registry;
 struct reg_shard;
 struct reg_watch;
@@ -298,6 +299,9 @@ bool reg_served_changed(struct reg_shard *sh);
  */
 bool reg_user_is_part(struct orlop_bytes user);
 bool reg_user_is_kubelet(struct orlop_bytes user);
+
+/* What the field selector of a list's or watch's query says to who authorizes: it, and the one name it demands; in @mem. */
+void reg_query_narrow(struct oarena *mem, struct orlop_bytes query, struct reg_attrs *a);
 
 /* authorize() over a request; fills @err with the 403 that upstream would give. 0 or -EACCES. */
 int reg_authorize(struct reg_shard *sh, const struct reg_req *rq, struct orlop_error *err);

@@ -5,6 +5,7 @@
  * test: tests/api/aggregator.py
  */
 #include "remotes.h"
+#include "remote-docs.h"
 #include "custom.h"
 #include "kinds.h"
 #include "render.h"
@@ -46,6 +47,7 @@ struct known {
 	uint16_t	group_priority;
 	uint16_t	version_priority;
 	struct ojson	*spec;		/* of the APIService when it was last asked */
+	struct remote_docs *docs;
 	bool		ok;
 	bool		seen;
 	/* being asked */
@@ -173,6 +175,8 @@ static const char *place(struct reg_remotes *r, const struct ojson *spec, struct
 	if (why)
 		return why;
 	ret->addr = p.addr;
+	ret->others = p.n_others ? oarena_dup(a, p.others, sizeof(p.others)) : NULL;
+	ret->n_others = ret->others ? p.n_others : 0;
 	ret->name = p.name;
 	ret->client = client_of(r, spec);
 	ret->http = ret->client ? ret->client->http : NULL;
@@ -265,6 +269,7 @@ static void succeeded(struct known *x, struct ojson *take_list)
 	x->list = take_list;
 	x->ok = true;
 	tell(x->r, x, true, "Passed", "all checks passed");
+	remote_docs_ask(x->docs);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
@@ -334,7 +339,7 @@ static void ask(struct known *x, const struct ojson *spec)
 		{ { "X-Remote-Group", 14 }, { "system:masters", 14 } },
 	};
 	struct ohttp_client_request q = { .method = "GET", .headers = hdr, .n_headers = sizeof(hdr) / sizeof(hdr[0]), .timeout_ns = ANSWER_NS };
-	struct reg_remote to = { NULL, NULL, NULL, NULL };
+	struct reg_remote to = { .addr = NULL };
 	struct oarena mem;
 	const char *why;
 	int e = -ENOMEM;
@@ -368,6 +373,7 @@ static void known_free(struct known *x)
 {
 	ohttp_creq_cancel(x->creq);
 	reg_remote_release(x->client);
+	remote_docs_free(x->docs);
 	obuf_done(&x->body);
 	ojson_unref(x->list);
 	ojson_unref(x->spec);
@@ -388,7 +394,8 @@ static struct known *known_new(struct reg_remotes *r, struct orlop_bytes name, c
 	x->name = omem_strndup(name.p, name.len);
 	x->group = omem_strdup(ojson_get_cstr(spec, "group", ""));
 	x->version = omem_strdup(ojson_get_cstr(spec, "version", ""));
-	if (!x->name || !x->group || !x->version || omap_put(&r->known, name.p, name.len, x, NULL) < 0) {
+	x->docs = x->group && x->version ? remote_docs_new(r->sh, x->group, x->version) : NULL;
+	if (!x->name || !x->docs || omap_put(&r->known, name.p, name.len, x, NULL) < 0) {
 		known_free(x);
 		return NULL;
 	}
@@ -559,4 +566,30 @@ void reg_remotes_merge(struct reg_shard *sh, struct ocrd_merge *m)
 
 		ocrd_merge_list(m, x->group, x->version, x->group_priority, x->version_priority, x->list, x->ok);
 	}
+}
+
+const char *reg_remotes_openapi_v3(struct reg_shard *sh, const char *group, const char *version)
+{
+	char name[600];
+	int n = snprintf(name, sizeof(name), "%s.%s", version, group);
+	struct known *x = sh->remotes && n > 0 && (size_t)n < sizeof(name) ? omap_get(&sh->remotes->known, name, (size_t)n) : NULL;
+	const char *url = x ? remote_docs_v3(x->docs) : NULL;
+
+	return x ? url ? url : "" : NULL;
+}
+
+bool reg_remotes_have_docs(struct reg_shard *sh)
+{
+	return sh->remotes && omap_count(&sh->remotes->known) > 0;
+}
+
+int reg_remotes_openapi_v2(struct reg_shard *sh, struct orlop_bytes document, struct obuf *paths, struct obuf *definitions)
+{
+	int r = 0;
+
+	if (sh->remotes)
+		OMAP_FOREACH(&sh->remotes->known, e)
+			if (r == 0)
+				r = remote_docs_v2(((struct known *)e->value)->docs, document, paths, definitions);
+	return r ? r : obuf_err(paths) || obuf_err(definitions) ? -ENOMEM : 0;
 }

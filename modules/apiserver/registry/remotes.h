@@ -19,6 +19,8 @@ struct ocrd_merge;
 /* Where to ask. Texts in the caller's arena; the client is held until reg_remote_release(). */
 struct reg_remote {
 	const char	*addr;		/* of an endpoint */
+	const char	*const *others;	/* more of them, for when nobody is at that one */
+	uint32_t	n_others;
 	const char	*name;		/* in its certificate, and Host */
 	struct ohttp_client *http;
 	struct remote_client *client;
@@ -37,5 +39,11 @@ int reg_remotes_start(struct reg_shard *sh);
 void reg_remotes_free(struct reg_remotes *r);	/* accepts NULL */
 /* What they have, into documents of discovery. */
 void reg_remotes_merge(struct reg_shard *sh, struct ocrd_merge *m);
+
+/* Where the OpenAPI v3 document of a group version is; "": another server has it, but no document. NULL: it is nobody's. */
+const char *reg_remotes_openapi_v3(struct reg_shard *sh, const char *group, const char *version);
+bool reg_remotes_have_docs(struct reg_shard *sh);
+/* What they add to @document, ours of v2 in JSON: members for its paths and its definitions. 0 or -ENOMEM. */
+int reg_remotes_openapi_v2(struct reg_shard *sh, struct orlop_bytes document, struct obuf *paths, struct obuf *definitions);
 
 #endif

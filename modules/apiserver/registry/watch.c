@@ -275,10 +275,9 @@ int reg_watch_next(struct reg_watch *w, struct reg_event *ev)
 	}
 	now = w->sh->h->now_mono(w->sh->h);
 	if (w->ending || now >= w->end_at) {
-		if (w->bookmarks && w->told < w->cursor)
-			return reg_event_bookmark(w, w->cursor, false, ev);
+		/* upstream sends it two seconds before the end; whoever goes on from it misses nothing */
 		w->ended = true;
-		return -ENODATA;
+		return w->bookmarks ? reg_event_bookmark(w, w->cursor, false, ev) : -ENODATA;
 	}
 	if (w->bookmark_at && now >= w->bookmark_at) {
 		w->bookmark_at = next_bookmark(now);

@@ -193,7 +193,8 @@ int write_check(struct reg_op *op)
 		r = write_canonical(op);
 	if (r)
 		return op->err.err ? r : reg_failed(op, r, NULL);
-	ow = (struct oschema_write){ .obj = w->obj, .old = w->old, .sub = op->rq.sub };
+	ow = (struct oschema_write){ .obj = w->obj, .old = w->old, .sub = op->rq.sub,
+				     .group = op->k == w->k ? NULL : op->k->group };
 	r = oschema_validate(s, w->k->res, &ow, &e);
 	if (r) {
 		r = reg_take_error(op, r, &e);

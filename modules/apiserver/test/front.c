@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 extern const struct orlop_module orlop_module;
 
@@ -179,6 +180,35 @@ static void k_closed(void *arg, int err)
 
 static const struct ohttp_stream_ops k_ops = { .data = k_data, .closed = k_closed };
 
+/* A page, compressed. */
+static void k_packed(struct ohttp_req *r)
+{
+	struct ohttp_header packed[] = { OHTTP_HEADER("Content-Type", "text/html"), OHTTP_HEADER("Content-Encoding", "gzip") };
+	static const char page[] = "<a href=\"/x\">x</a>";
+	char text[200];
+	z_stream z = { .next_in = (Bytef *)(uintptr_t)page, .avail_in = sizeof(page) - 1, .next_out = (Bytef *)text, .avail_out = sizeof(text) };
+
+	if (deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) != Z_OK || deflate(&z, Z_FINISH) != Z_STREAM_END)
+		otap_bail_out("zlib");
+	ohttp_reply_start(r, 200, packed, 2);
+	(void)ohttp_write_copy(r, text, z.total_out);
+	ohttp_end(r);
+	deflateEnd(&z);
+}
+
+static const char *unpacked(struct ans *a)
+{
+	static char text[300];
+	z_stream z = { .next_in = (Bytef *)a->body.data, .avail_in = (uInt)a->body.len, .next_out = (Bytef *)text, .avail_out = sizeof(text) - 1 };
+
+	if (inflateInit2(&z, 31) != Z_OK || inflate(&z, Z_FINISH) != Z_STREAM_END)
+		snprintf(text, sizeof(text), "not compressed");
+	else
+		text[z.total_out] = '\0';
+	inflateEnd(&z);
+	return text;
+}
+
 static void k_request(void *arg, struct ohttp_req *r)
 {
 	struct ohttp_header h = OHTTP_HEADER("X-Stream-Protocol-Version", "v4.channel.k8s.io");
@@ -189,6 +219,10 @@ static void k_request(void *arg, struct ohttp_req *r)
 	snprintf(k_who, sizeof(k_who), "%.*s", p && p->verified ? (int)p->cn.len : 0, p ? p->cn.p : "");
 	if (ohttp_wants_upgrade(r, "SPDY/3.1")) {
 		(void)ohttp_upgrade(r, "SPDY/3.1", &h, 1, &k_ops, NULL, &k_stream);
+		return;
+	}
+	if (strstr(k_path, "/packed")) {
+		k_packed(r);
 		return;
 	}
 	if (strstr(k_path, "/page")) {
@@ -553,6 +587,8 @@ static void test_kubelet(void)
 	is_str(obuf_cstr(&a.body), "line 1\nline 2\n", "what it said");
 	is_int(ask(&admin, &a, "GET", "/api/v1/nodes/n1/proxy/a/page/?b", NULL, NULL), 200, "a page by proxy");
 	is_str(obuf_cstr(&a.body), "<a href=\"/api/v1/nodes/n1/proxy/x\">x</a> <a", "its links lead there again");
+	is_int(ask(&admin, &a, "GET", "/api/v1/nodes/n1/proxy/packed", NULL, NULL), 200, "a compressed page by proxy");
+	is_str(unpacked(&a), "<a href=\"/api/v1/nodes/n1/proxy/x\">x</a>", "its links, too, and it stays compressed");
 	is_int(ask(&admin, &a, "GET", "/api/v1/nodes/n1/proxy/moved", NULL, NULL), 302, "a redirect by proxy");
 	ok(strstr(obuf_cstr(&a.headers), "/api/v1/nodes/n1/proxy/new?a=b") != NULL, "leads there too: %s", obuf_cstr(&a.headers));
 	is_int(ask(&admin, &a, "POST", "/api/v1/nodes/n1/proxy/run", "{}", NULL), 200, "any method");

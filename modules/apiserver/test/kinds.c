@@ -219,8 +219,17 @@ static void test_event(struct rig *r)
 	is_int(rig_do(r, "get events.events.k8s.io default e.1", "", ""), 200, "as the newer kind");
 	is_str(rig_at_path(r, "note"), "m", "note");
 	is_str(rig_at_path(r, "regarding.name"), "p", "regarding");
-	is_int(rig_do(r, "merge-patch events.events.k8s.io default e.1", "", "{\"note\":\"n\"}"), 200, "patched as the newer kind");
-	is_str(rig_at_path(r, "note"), "n", "note");
+	is_int(rig_do(r, "merge-patch events.events.k8s.io default e.1", "", "{\"note\":\"n\"}"), 422, "the newer kind does not change");
+	is_str(rig_at_path(r, "details.causes.0.field"), "message", "its note");
+	is_int(rig_do(r, "merge-patch events.events.k8s.io default e.1", "", "{\"series\":{\"count\":1}}"), 422, "nor has it a series of one");
+	is_str(rig_at_path(r, "details.causes.0.field"), "series.count", "its count");
+	is_int(rig_do(r, "merge-patch events.events.k8s.io default e.1", "",
+		      "{\"series\":{\"count\":2,\"lastObservedTime\":\"2026-01-01T00:00:00.000000Z\"}}"), 200, "it comes again");
+	is_int(rig_do(r, "merge-patch events default e.1", "", "{\"message\":\"n\"}"), 200, "the older kind does");
+	is_int(rig_do(r, "create events.events.k8s.io default", "", "{\"metadata\":{\"name\":\"e.2\"},\"deprecatedCount\":1}"), 422, "the newer kind");
+	is_str(rig_at_path(r, "details.causes.0.field"), "eventTime", "has a time");
+	is_str(rig_at_path(r, "details.causes.1.field"), "type", "and a type");
+	is_str(rig_at_path(r, "details.causes.2.field"), "count", "and no old fields");
 	is_int(rig_do(r, "get events default e.1", "", ""), 200, "as the older");
 	is_str(rig_at_path(r, "message"), "n", "message");
 	is_int(rig_do(r, "list events default", "fieldSelector=involvedObject.name%3Dp", ""), 200, "by object");

@@ -1,0 +1,27 @@
+/* remote-docs.h - the OpenAPI documents of a group version that another server serves. */
+#ifndef REG_REMOTE_DOCS_H
+#define REG_REMOTE_DOCS_H
+
+#include "remotes.h"
+
+#include "base/obuf.h"
+
+struct remote_docs;
+
+/* NULL without memory. */
+struct remote_docs *remote_docs_new(struct reg_shard *sh, const char *group, const char *version);
+void remote_docs_free(struct remote_docs *d);	/* accepts NULL */
+
+/* Asks for what is new, unless it is being asked for; sh->remote_generation moves if anything is. */
+void remote_docs_ask(struct remote_docs *d);
+
+/* Where its document of v3 is, as the index says; NULL: it has none. */
+const char *remote_docs_v3(const struct remote_docs *d);
+
+/*
+ * Its paths and definitions of v2, appended as members with commas between them. A definition whose name another one has in @document
+ * (ours, v2, JSON) or in @definitions (other servers') is left out if it is the same, and renamed if not. 0 or -ENOMEM.
+ */
+int remote_docs_v2(const struct remote_docs *d, struct orlop_bytes document, struct obuf *paths, struct obuf *definitions);
+
+#endif
