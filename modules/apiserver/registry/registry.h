@@ -68,6 +68,7 @@ struct reg_req {
 	struct orlop_bytes sub;		/* path subresource, "" none; never a CONNECT one */
 	struct orlop_bytes query;	/* after the '?', still URL-encoded */
 	struct orlop_bytes body;	/* JSON (the front converts YAML) */
+	const char	*twice;		/* of YAML: which key stood there twice, as "line 3: key …"; NULL: none */
 	struct orlop_bytes user_agent;	/* default field manager: up to the first '/' */
 	struct orlop_bytes manager;	/* field manager when the query names none; wins over user_agent */
 	const struct orlop_identity *who;	/* never NULL */
