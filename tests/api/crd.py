@@ -66,7 +66,7 @@ def widget(name, v="v1", **spec):
 
 def condition(name, what):
     o = api("GET", CRDS + "/" + name).json
-    return next((c for c in o.get("status", {}).get("conditions", []) if c["type"] == what), {})
+    return next((c for c in (o.get("status", {}).get("conditions") or []) if c["type"] == what), {})
 
 
 def established(name):
