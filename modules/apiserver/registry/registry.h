@@ -237,6 +237,7 @@ struct reg_config {
 	const char	*proxy_cert;		/* PEM files: as whom we ask other servers of group versions; NULL or empty: as nobody */
 	const char	*proxy_key;
 	const char	*auth_config;		/* what they must know to believe us: data of a ConfigMap as JSON; NULL: none is made */
+	bool		deny_external_ips;	/* Services may not name new externalIPs */
 	bool		shared_storage;		/* other API servers write to the same storage */
 };
 
