@@ -41,6 +41,13 @@ class Sea(Hook):
             status, answer = self.server.health, LIST
         elif self.path.startswith(GV + "/namespaces/default/fishes/none"):
             status, answer = 404, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound", "message": "no such fish"}
+        elif "/leads/" in self.path:
+            self.send_response(int(self.path.rsplit("/", 1)[1]))
+            self.send_header("Location", "https://192.0.2.1/stolen")
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"away")
+            return
         elif "watch=" in self.path:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -186,6 +193,17 @@ def requests():
         t.eq((api.get(GV + path).status, len(sea.seen)), (400, n), path + " is not handed on")
 
 
+def redirects():
+    """CVE-2022-3172: a server of a group sends its clients, with what they show of themselves, to somebody else."""
+    for code in (301, 302, 307, 308):
+        a = api.get(GV + "/namespaces/default/fishes/leads/%d" % code)
+        t.eq((a.status, a.text, a.headers.get("Location")), (502, "the backend attempted to redirect this request, which is not permitted", None),
+             "CVE-2022-3172: a %d leads nowhere" % code)
+    a = api.post(GV + "/namespaces/default/fishes/leads/307", {"kind": "Fish"})
+    t.eq((a.status, a.headers.get("Location")), (502, None), "CVE-2022-3172: nor does one after a body")
+    t.eq(api.get(GV + "/namespaces/default/fishes/a").status, 200, "and who is honest is asked on")
+
+
 def watches():
     w = api.watch(GV + "/namespaces/default/fishes?watch=1")
     sea.turn.release()
@@ -233,7 +251,7 @@ def goes():
     t.eq((api.get(GV + "/namespaces/default/fishes").status, api.get(GV).status), (404, 404), "without its registration it is nobody's")
 
 
-for g in (appears, discovery, requests, watches, trust, builtin, known, goes):
+for g in (appears, discovery, requests, redirects, watches, trust, builtin, known, goes):
     group(t, g)
 t.ok(d.alive(), "the daemon lives")
 t.eq(d.stop(), 0, "and ends in order")

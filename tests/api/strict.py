@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # run: timeout=60
-"""fieldValidation: fields that nobody knows or that stand there twice, in every form of a write, ignored, warned of or refused; and owners
-that are named twice."""
+"""fieldValidation: fields that nobody knows or that stand there twice, in every form of a write, ignored, warned of or refused; owners that
+are named twice; dryRun where there is none."""
 from rig import Api, CM, Daemon, Tap, config_map, group
 
 t = Tap()
@@ -80,7 +80,14 @@ def unread():
     t.ok(a.json["message"].startswith(word) and a.json["message"].endswith(" (5b315d)"), "what is no object in bytes", a)
 
 
-for g in (bodies, patches, owners, unread):
+def connected():
+    """What leads to a pod cannot be tried without being done."""
+    for sub in ("exec?command=ls&", "attach?", "portforward?", "proxy/x?"):
+        a = api.post("/api/v1/namespaces/default/pods/p/%sdryRun=All" % sub, "")
+        t.eq((a.status, a.json["message"]), (400, "dryRun is not supported"), sub)
+
+
+for g in (bodies, patches, owners, unread, connected):
     group(t, g)
 t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
 t.eq(d.stop(), 0, "and ends well")

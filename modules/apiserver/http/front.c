@@ -668,6 +668,10 @@ static void serve_resource(struct front *f)
 				    "the server does not allow this method on the requested resource");
 			return;
 		}
+		if (!bytes_is(f->rt.sub, "log") && query_get(&f->arena, rq->query, "dryRun").p) {
+			front_error(f, 400, "BadRequest", "dryRun is not supported");
+			return;
+		}
 		if ((relay || !bytes_is(f->rt.sub, "log")) && reg_connect_asks(f->sh->reg)) {
 			f->calling = true;
 			reg_connect(f->sh->reg, rq, f->rt.rest, on_admitted, f);

@@ -41,6 +41,7 @@ struct relay {
 	bool			started;
 	bool			broken;		/* a part could not be handed on */
 	bool			paused;
+	bool			barred;		/* it would lead the client elsewhere */
 };
 
 /* Not the other side's business, or that of one connection only. */
@@ -168,6 +169,10 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 		keep_upgrade(r, res);
 		return;
 	}
+	if (r->remote && redirect && res->status >= 300 && res->status < 400) {
+		r->barred = true;
+		return;
+	}
 	n = front_headers(r->f, hdr, NULL);
 	for (size_t i = 0; i < n; i++)		/* what the backend says of it counts */
 		if (ohttp_response_header(res, hdr[i].name.p).p)
@@ -196,6 +201,8 @@ static void on_data(void *arg, struct ohttp_creq *q, const char *data, size_t le
 	cleanup_obuf struct obuf page = OBUF_INIT;
 	struct relay *r = arg;
 
+	if (r->barred)
+		return;
 	if (r->links) {
 		links_feed(r->links, data, len, &page);
 		r->broken = r->broken || obuf_err(&page);
@@ -247,6 +254,15 @@ static void on_upgraded(void *arg, struct ohttp_creq *q, struct ohttp_stream *ta
 	relay_end(r, 101);
 }
 
+/* Whoever serves a group of the API may not send its clients, and what they show of themselves, to others (CVE-2022-3172). */
+static void bar(struct relay *r)
+{
+	static const char why[] = "the backend attempted to redirect this request, which is not permitted";
+
+	front_text(r->f, 502, "text/plain; charset=utf-8", why, sizeof(why) - 1);
+	relay_free(r);
+}
+
 static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 {
 	cleanup_obuf struct obuf rest = OBUF_INIT;
@@ -255,6 +271,10 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 
 	(void)q;
 	r->creq = NULL;
+	if (r->barred) {
+		bar(r);
+		return;
+	}
 	if (!r->started) {
 		const char *what = err == -ECONNREFUSED ? "connect: connection refused" :
 				   err == -EHOSTUNREACH ? "connect: no route to host" :
