@@ -10,6 +10,7 @@
 #include "base/ocleanup.h"
 #include "base/omap.h"
 #include "base/ostr.h"
+#include "schema/validate.h"
 
 #include <errno.h>
 #include <math.h>
@@ -348,6 +349,83 @@ static void members(struct check *c, const struct ocrd_node *n, const struct ojs
 	}
 }
 
+/* ---- x-kubernetes-embedded-resource: an object of some kind, whose metadata are such ---- */
+
+static void embedded_text(struct check *c, const struct ojson *v, const char *key, const char *path)
+{
+	struct orlop_bytes text = ojson_bytes(ojson_get(v, key));
+	char at[512], low[64];
+	const char *bad;
+
+	snprintf(at, sizeof(at), "%s%s%s", path, path[0] ? "." : "", key);
+	if (!ojson_has(v, key)) {
+		say(c, "FieldValueRequired", at, "Required value: must not be empty");
+	} else if (!ojson_is(ojson_get(v, key), OJSON_STRING)) {
+		invalid(c, at, ojson_get(v, key), "must be a string");
+	} else if (!text.len) {
+		invalid(c, at, ojson_get(v, key), "must not be empty");
+	} else if (!strcmp(key, "kind")) {
+		for (size_t i = 0; i < text.len && i < sizeof(low); i++)
+			low[i] = text.p[i] >= 'A' && text.p[i] <= 'Z' ? (char)(text.p[i] + 32) : text.p[i];
+		bad = text.len < sizeof(low) ? oschema_format_check(OSCHEMA_FMT_DNS1035_LABEL, low, text.len) :
+					       "must be no more than 63 characters";
+		if (bad)
+			invalid(c, at, ojson_get(v, key), "may have mixed case, but should otherwise match: %s", bad);
+	} else {
+		const char *slash = memchr(text.p, '/', text.len);
+
+		if (slash && memchr(slash + 1, '/', text.len - (size_t)(slash + 1 - text.p)))
+			invalid(c, at, ojson_get(v, key), "unexpected GroupVersion string: %.*s", (int)text.len, text.p);
+	}
+}
+
+static void embedded_meta(struct check *c, const struct ojson *meta, const char *path)
+{
+	static const char *const maps[] = { "labels", "annotations" };
+	static const char *const texts[] = { "name", "namespace", "generateName" };
+	char at[512];
+
+	snprintf(at, sizeof(at), "%s%smetadata", path, path[0] ? "." : "");
+	if (!ojson_is(meta, OJSON_OBJECT)) {
+		invalid(c, at, meta, "json: cannot unmarshal %s into Go value of type v1.ObjectMeta", is_called(meta));
+		return;
+	}
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		const struct ojson *v = ojson_get(meta, texts[i]);
+		struct orlop_bytes text = ojson_bytes(v);
+
+		if (v && !ojson_is(v, OJSON_STRING)) {
+			invalid(c, at, meta, "json: cannot unmarshal %s into Go struct field ObjectMeta.%s of type string", is_called(v), texts[i]);
+		} else if (text.len && (memchr(text.p, '/', text.len) || memchr(text.p, '%', text.len))) {
+			char field[600];
+
+			snprintf(field, sizeof(field), "%s.%s", at, texts[i]);
+			invalid(c, field, v, "may not contain '%c'", memchr(text.p, '/', text.len) ? '/' : '%');
+		}
+	}
+	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++) {
+		const struct ojson *m = ojson_get(meta, maps[i]);
+
+		if (m && !ojson_is(m, OJSON_OBJECT))
+			invalid(c, at, meta, "json: cannot unmarshal %s into Go struct field ObjectMeta.%s of type map[string]string", is_called(m), maps[i]);
+		OJSON_FOREACH(it, ojson_is(m, OJSON_OBJECT) ? m : NULL) {
+			if (it.value && !ojson_is(it.value, OJSON_STRING)) {
+				invalid(c, at, meta, "json: cannot unmarshal %s into Go struct field ObjectMeta.%s of type string",
+					is_called(it.value), maps[i]);
+				break;
+			}
+		}
+	}
+}
+
+static void embedded(struct check *c, const struct ojson *v, const char *path)
+{
+	embedded_text(c, v, "apiVersion", path);
+	embedded_text(c, v, "kind", path);
+	if (ojson_get(v, "metadata"))
+		embedded_meta(c, ojson_get(v, "metadata"), path);
+}
+
 static void node(struct check *c, const struct ocrd_node *n, const struct ojson *v, const struct ojson *old, bool was,
 		 const char *path)
 {
@@ -380,6 +458,8 @@ static void node(struct check *c, const struct ocrd_node *n, const struct ojson 
 	case OJSON_OBJECT:
 		if (u)
 			check_object(c, u, v, path);
+		if (n->flags & OCRD_EMBEDDED)
+			embedded(c, v, path);
 		members(c, n, v, old, path);
 		break;
 	default:

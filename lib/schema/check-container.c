@@ -272,11 +272,15 @@ OCHECK(security_context)
 
 OCHECK(localhost_profile)
 {
+	bool armor = at->name && !strcmp(at->name, "appArmorProfile");
+
 	(void)old;
 	if (oget_is(v, "type", "Localhost")) {
 		if (oget_empty(v, "localhostProfile"))
-			ocheck_required_at(c, at, "localhostProfile", "must be set when type is Localhost");
+			ocheck_required_at(c, at, "localhostProfile", armor ? "must be set when AppArmor type is Localhost" :
+					   "must be set when seccomp type is Localhost");
 	} else if (ojson_has(v, "localhostProfile")) {
-		ocheck_invalid_at(c, at, v, "localhostProfile", "can only be set when type is Localhost");
+		ocheck_invalid_at(c, at, v, "localhostProfile", armor ? "can only be set when AppArmor type is Localhost" :
+				  "can only be set when seccomp type is Localhost");
 	}
 }

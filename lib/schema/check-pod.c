@@ -354,10 +354,12 @@ static void check_dns(struct ocheck *c, const struct opath *at, struct ojson *sp
 static void check_misc(struct ocheck *c, const struct opath *at, struct ojson *spec)
 {
 	struct opath pulls = opath_child(at, "imagePullSecrets"), hosts = opath_child(at, "hostAliases");
+	/* where upstream has it inside */
+	struct opath security = opath_child(at, "securityContext"), share = opath_child(&security, "shareProcessNamespace");
 
 	if (oget_bool(spec, "shareProcessNamespace") && oget_bool(spec, "hostPID"))
-		ocheck_invalid_at(c, at, spec, "shareProcessNamespace",
-				  "ShareProcessNamespace and HostPID cannot both be enabled");
+		ocheck_invalid(c, &share, ojson_get(spec, "shareProcessNamespace"),
+			       "ShareProcessNamespace and HostPID cannot both be enabled");
 	if (oget_len(spec, "schedulingGates") > 0 && !oget_empty(spec, "nodeName"))
 		ocheck_forbidden_at(c, at, "nodeName",
 				    "cannot be set until all schedulingGates have been cleared");
@@ -413,6 +415,7 @@ OCHECK(pod_spec)
 	check_dns(c, at, v);
 	check_misc(c, at, v);
 	check_spread_unique(c, &spread, ojson_get(v, "topologySpreadConstraints"));
+	ocheck_pod_rules(c, at, v);
 }
 
 OCHECK(pod_template)

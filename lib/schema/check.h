@@ -62,6 +62,9 @@ void ocheck_workload(struct ocheck *c, const struct opath *at, struct ojson *spe
 void ocheck_counts(struct ocheck *c, const struct opath *at, struct ojson *status, const char *const *parts);
 int64_t ocheck_int_or_percent(struct ocheck *c, const struct opath *at, struct ojson *v);
 
+/* Rules between the parts of a pod (check-podrules.c). */
+void ocheck_pod_rules(struct ocheck *c, const struct opath *at, struct ojson *spec);
+
 /* loadBalancer.ingress of a status (check-network.c). */
 void ocheck_balancer(struct ocheck *c, const struct opath *at, struct ojson *status);
 

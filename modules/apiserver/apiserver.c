@@ -54,6 +54,8 @@ static const struct orlop_param params[] = {
 	{ "pod_security_exempt_users", ORLOP_PARAM_STRING, 0, "", "users whose pods PodSecurity lets be, with commas between them" },
 	{ "pod_security_exempt_namespaces", ORLOP_PARAM_STRING, 0, "", "namespaces that it lets be" },
 	{ "pod_security_exempt_runtimeclasses", ORLOP_PARAM_STRING, 0, "", "RuntimeClasses whose pods it lets be" },
+	{ "deny_external_ips", ORLOP_PARAM_BOOL, 0, "false",
+	  "refuse Services that name new externalIPs, as upstream's plugin DenyServiceExternalIPs: whoever may write Services could take such an address" },
 	{ "proxy_client_cert", ORLOP_PARAM_STRING, 0, "", "our client certificate for servers of other groups (APIServices), PEM file" },
 	{ "proxy_client_key", ORLOP_PARAM_STRING, 0, "", "its key, PEM file" },
 	{ "requestheader_ca", ORLOP_PARAM_STRING, 0, "", "its CA, which they are told to trust; not one that signs clients, PEM file" },
@@ -198,6 +200,7 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 			.namespaces = h->param(h, "pod_security_exempt_namespaces"),
 			.runtime_classes = h->param(h, "pod_security_exempt_runtimeclasses"),
 		},
+		.deny_external_ips = h->param_bool(h, "deny_external_ips"),
 		.shared_storage = h->param_bool(h, "shared_storage"),
 	};
 	char host[100], listen[100];

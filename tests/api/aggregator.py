@@ -64,6 +64,13 @@ class Sea(Hook):
         elif self.path.startswith(GV + "/namespaces/default/fishes/many"):
             self.many()
             return
+        elif "/leads/" in self.path:
+            self.send_response(int(self.path.rsplit("/", 1)[1]))
+            self.send_header("Location", "https://192.0.2.1/stolen")
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"away")
+            return
         elif "fishes?watch=" in self.path:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -359,6 +366,17 @@ def several():
     other.shutdown()
 
 
+def redirects():
+    """CVE-2022-3172: a server of a group sends its clients, with what they show of themselves, to somebody else."""
+    for code in (301, 302, 307, 308):
+        a = api.get(GV + "/namespaces/default/fishes/leads/%d" % code)
+        t.eq((a.status, a.text, a.headers.get("Location")), (502, "the backend attempted to redirect this request, which is not permitted", None),
+             "CVE-2022-3172: a %d leads nowhere" % code)
+    a = api.post(GV + "/namespaces/default/fishes/leads/307", {"kind": "Fish"})
+    t.eq((a.status, a.headers.get("Location")), (502, None), "CVE-2022-3172: nor does one after a body")
+    t.eq(api.get(GV + "/namespaces/default/fishes/a").status, 200, "and who is honest is asked on")
+
+
 def watches():
     w = api.watch(GV + "/namespaces/default/fishes?watch=1")
     sea.turn.release()
@@ -406,7 +424,7 @@ def goes():
     t.eq((api.get(GV + "/namespaces/default/fishes").status, api.get(GV).status), (404, 404), "without its registration it is nobody's")
 
 
-for g in (appears, discovery, requests, connections, verbs, documents, several, watches, trust, builtin, known, goes):
+for g in (appears, discovery, requests, connections, verbs, documents, several, redirects, watches, trust, builtin, known, goes):
     group(t, g)
 t.ok(d.alive(), "the daemon lives")
 t.eq(d.stop(), 0, "and ends in order")

@@ -102,7 +102,7 @@ def define(plural, conversion, one=V1, two=V2, **more):
     a = api.post(CRDS, o)
     assert a.status == 201, a
     until("it is established", lambda: any(c["type"] == "Established" and c["status"] == "True" for c in api.get(
-        CRDS + "/" + plural + ".example.com").json.get("status", {}).get("conditions", [])))
+        CRDS + "/" + plural + ".example.com").json.get("status", {}).get("conditions") or []))
     return a
 
 

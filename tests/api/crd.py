@@ -30,6 +30,7 @@ SPEC = {
         "when": {"type": "string", "format": "date-time"},
         "maybe": {"type": "string", "nullable": True},
         "tags": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}, "maxItems": 3},
+        "inner": {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True},
         "labels": {"type": "object", "additionalProperties": {"type": "string"}},
         "one": {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
                 "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
@@ -66,7 +67,7 @@ def widget(name, v="v1", **spec):
 
 def condition(name, what):
     o = api("GET", CRDS + "/" + name).json
-    return next((c for c in o.get("status", {}).get("conditions", []) if c["type"] == what), {})
+    return next((c for c in (o.get("status", {}).get("conditions") or []) if c["type"] == what), {})
 
 
 def established(name):
@@ -150,6 +151,13 @@ def objects():
                  'Invalid value: "string": spec.replicas in body must be of type integer: "string"'), replicas="1")
     bad("pattern", ("FieldValueInvalid", "spec.name",
                     "Invalid value: \"A\": spec.name in body should match '^[a-z]+(-\\d+)?$'"), name="A")
+    inner = lambda **o: dict({"apiVersion": "v1", "kind": "Pod"}, **o)
+    t.eq(api("POST", NS + "?dryRun=All", widget("in", inner=inner(metadata={"name": "p", "labels": {"a": "b"}}, spec={}))).status, 201, "an object in an object")
+    for what, want, o in (("its version", ("FieldValueRequired", "spec.inner.apiVersion", "Required value: must not be empty"), {"kind": "Pod"}),
+                          ("its kind", ("FieldValueInvalid", "spec.inner.kind", 'Invalid value: "": must not be empty'), inner(kind="")),
+                          ("a version's form", ("FieldValueInvalid", "spec.inner.apiVersion", 'Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c'), inner(apiVersion="a/b/c")),
+                          ("its name", ("FieldValueInvalid", "spec.inner.metadata.name", "Invalid value: \"a/b\": may not contain '/'"), inner(metadata={"name": "a/b"}))):
+        bad(what, want, inner=o)
     bad("length", ("FieldValueTooLong", "spec.name", "Too long: may not be more than 8 bytes"), name="abcdefghi")
     bad("format", ("FieldValueInvalid", "spec.when",
                    'Invalid value: "now": spec.when in body must be of type date-time: "now"'), when="now")

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=120
+# run: timeout=240
 """Each module has just the rights that its work needs: with one verb less its work is refused, and with it again it is done."""
 import re
 
@@ -14,7 +14,7 @@ d = Daemon()
 with open(d.conf) as f:
     conf = f.read()
 with open(d.conf, "w") as f:
-    more = "".join(',\n { module = "%s"; %s}' % (m, 'params = { ca_file = "%s"; }; ' % d.pki.ca if m.endswith("/serviceaccount") else "") for m in MODULES)
+    more = "".join(',\n { module = "%s"; %s}' % (m, 'params = { ca_file = "%s"; token_secrets = true; }; ' % d.pki.ca if m.endswith("/serviceaccount") else "") for m in MODULES)
     f.write(conf.replace(" }; }\n);\n", " }; }" + more + "\n);\n"))
 d.start()
 api = Api(d)
@@ -131,6 +131,123 @@ def pod(name):
     made(api.post(ROOT + "/default/pods", {"metadata": {"name": name}, "spec": {"tolerations": [{"operator": "Exists"}], "containers": [{"name": "c", "image": "i"}]}}))
 
 
+def scaled(replicas):
+    """A deployment that has one pod and shall have another number."""
+    def provoke(name):
+        deployment(name)
+        until("its pod", lambda: labelled(ROOT + "/default/pods")(name))
+        made(api.patch("/apis/apps/v1/namespaces/default/deployments/" + name, {"spec": {"replicas": replicas}}))
+    return provoke
+
+
+def relabelled(what):
+    def provoke(name):
+        service(name)
+        until(what, lambda: items_of(what, name))
+        made(api.patch(ROOT + "/default/services/" + name, {"metadata": {"labels": {"z": "1"}}}))
+    return provoke
+
+
+def items_of(path, name):
+    return [i for i in api.get(path).json["items"] if i["metadata"]["name"] == name or (i["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == name]
+
+
+def service_gone(name):
+    service(name)
+    until("endpoints", lambda: items_of(EP, name))
+    made(api.delete(ROOT + "/default/services/" + name))
+
+
+def foreground(name):
+    made(api.post(ROOT + "/default/configmaps", {"metadata": {"name": name}}))
+    made(api.delete(ROOT + "/default/configmaps/" + name, {"propagationPolicy": "Foreground"}))
+
+
+def forged(name):
+    """A namespace in which somebody has changed the authority's certificate."""
+    namespace(name)
+    path = ROOT + "/%s/configmaps/kube-root-ca.crt" % name
+    until("the authority's", lambda: api.get(path).status == 200)
+    made(api.patch(path, {"data": {"ca.crt": "x"}}))
+
+
+def node(name, taints=(), **conditions):
+    made(api.post("/api/v1/nodes", {"metadata": {"name": name}, "spec": {"taints": [{"key": k, "effect": "NoExecute"} for k in taints]}}))
+    made(api.patch("/api/v1/nodes/%s/status" % name, {"status": {"conditions": [{"type": k, "status": v} for k, v in conditions.items()]}}))
+
+
+def pressed(name):
+    node(name, Ready="True", MemoryPressure="True")
+
+
+def bound(name):
+    return made(api.post(ROOT + "/default/pods", {"metadata": {"name": name}, "spec": {"nodeName": name, "containers": [{"name": "c", "image": "i"}]}}))
+
+
+def driven(name):
+    """A pod on a node that drives it away."""
+    node(name, taints=["away"], Ready="True")
+    bound(name)
+
+
+def stuck(name):
+    """A pod that is to end on a node that is out of service."""
+    node(name, taints=["node.kubernetes.io/out-of-service"], Ready="False")
+    bound(name)
+    made(api.delete(ROOT + "/default/pods/" + name))
+
+
+def unplaceable(name):
+    made(api.post(ROOT + "/default/pods", {"metadata": {"name": name}, "spec": {"nodeSelector": {"no": "where"}, "containers": [{"name": "c", "image": "i"}]}}))
+
+
+def condition(kind):
+    return lambda n: any(c["type"] == kind for c in (api.get(ROOT + "/default/pods/" + n).json.get("status") or {}).get("conditions", []))
+
+
+EP, SLICES = ROOT + "/default/endpoints", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+
+
+def more_rows():
+    """Other verbs of the same modules, and modules that look after nodes."""
+    SA = "system:serviceaccount:kube-system:"
+    apps = "/apis/apps/v1/namespaces/default/"
+    gone = lambda path: lambda n: api.get(path + n).status == 404
+    without("orlop:service-account-controller", "configmaps", "update", SA + "service-account-controller", forged, "forged",
+            lambda n: api.get(ROOT + "/%s/configmaps/kube-root-ca.crt" % n).json["data"]["ca.crt"] != "x")
+    without("orlop:service-account-controller", "secrets", "create", SA + "service-account-controller", namespace, "ts",
+            lambda n: bool(api.get(ROOT + "/%s/secrets" % n).json["items"]))
+    without("orlop:service-account-controller", "serviceaccounts", "update", SA + "service-account-controller", namespace, "tu",
+            lambda n: bool(api.get(ROOT + "/%s/serviceaccounts/default" % n).json.get("secrets")))
+    without("system:controller:deployment-controller", "replicasets", "update", SA + "deployment-controller", scaled(2), "du",
+            labelled(apps + "replicasets", lambda i: i["spec"]["replicas"] == 2))
+    without("system:controller:deployment-controller", "events", "create", SA + "deployment-controller", deployment, "de",
+            lambda n: any(e["involvedObject"]["kind"] == "Deployment" and e["involvedObject"]["name"] == n for e in api.get(ROOT + "/default/events").json["items"]))
+    without("system:controller:replicaset-controller", "pods", "delete", SA + "replicaset-controller", scaled(0), "rd",
+            lambda n: not labelled(ROOT + "/default/pods", lambda i: not i["metadata"].get("deletionTimestamp"))(n))
+    without("system:controller:endpoint-controller", "endpoints", "update", SA + "endpoint-controller", relabelled(EP), "eu",
+            lambda n: any((i["metadata"].get("labels") or {}).get("z") for i in items_of(EP, n)))
+    without("system:controller:endpoint-controller", "endpoints", "delete", SA + "endpoint-controller", service_gone, "ed", gone(EP + "/"))
+    without("system:controller:endpointslice-controller", "endpointslices", "update", SA + "endpointslice-controller", relabelled(SLICES), "su",
+            lambda n: any((i["metadata"].get("labels") or {}).get("z") for i in items_of(SLICES, n)))
+    without("system:controller:generic-garbage-collector", "configmaps", "patch", SA + "generic-garbage-collector", foreground, "gp", gone(ROOT + "/default/configmaps/"))
+    without("system:controller:generic-garbage-collector", "configmaps", "get", SA + "generic-garbage-collector", orphaned, "gg", gone(ROOT + "/default/configmaps/"))
+    without("system:controller:namespace-controller", "configmaps", "deletecollection", SA + "namespace-controller", ended_full, "nd", gone(ROOT + "/"))
+    without("system:kube-scheduler", "pods/status", "patch", "system:kube-scheduler", unplaceable, "up", condition("PodScheduled"))
+    without("system:controller:node-controller", "nodes", "patch", SA + "node-controller", pressed, "nt",
+            lambda n: any(x["key"] == "node.kubernetes.io/memory-pressure" for x in api.get("/api/v1/nodes/" + n).json["spec"].get("taints", [])))
+    without("system:controller:node-controller", "pods", "delete", SA + "node-controller", driven, "nv",
+            lambda n: api.get(ROOT + "/default/pods/" + n).json["metadata"].get("deletionTimestamp"))
+    without("orlop:node-controller", "pods/status", "patch", SA + "node-controller", driven, "nw", condition("DisruptionTarget"))
+    without("system:controller:pod-garbage-collector", "pods", "delete", SA + "pod-garbage-collector", stuck, "gd", gone(ROOT + "/default/pods/"))
+
+
+def ended_full(name):
+    made(api.post(ROOT, {"metadata": {"name": name}}))
+    made(api.post(ROOT + "/%s/configmaps" % name, {"metadata": {"name": "in"}}))
+    made(api.delete(ROOT + "/" + name))
+
+
 def rows():
     SA = "system:serviceaccount:kube-system:"
     apps = "/apis/apps/v1/namespaces/default/"
@@ -170,5 +287,6 @@ def rows():
 
 
 group(t, rows)
+group(t, more_rows)
 t.eq(d.stop(), 0, "the daemon ends in order")
 t.done()

@@ -90,7 +90,7 @@ def main():
         a = api.post(CRDS, crd(i))
         if a.status != 201:
             raise SystemExit(a)
-    names = lambda a: sum(c["type"] == "Established" and c["status"] == "True" for o in a.json["items"] for c in o["status"].get("conditions", []))
+    names = lambda a: sum(c["type"] == "Established" and c["status"] == "True" for o in a.json["items"] for c in o["status"].get("conditions") or [])
     until("all are established", lambda: names(api.get(CRDS)) == N, 120)
     own = sum(len(json.dumps(o, separators=(",", ":"), ensure_ascii=False).encode()) for o in api.get(CRDS).json["items"])
     say("established", anonymous(d) - before - own, own)

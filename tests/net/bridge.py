@@ -9,6 +9,7 @@ import os
 import random
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -173,6 +174,35 @@ def world():
         must("ip", *where, "link", "set", dev, "up")
 
 
+def loopback(b):
+    """CVE-2020-8558: host ports are reached by 127.0.0.1, for which the bridge takes such packets; a pod that sends its own that way
+    must not reach what listens on this machine's loopback alone."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        s.setblocking(False)
+        port = s.getsockname()[1]
+        for f in ("all", "eth0"):
+            must("ip", "netns", "exec", b.name, "sysctl", "-qw", "net.ipv4.conf.%s.route_localnet=1" % f)
+        gate = must("ip", "-n", b.name, "route", "show", "default").split()[2]
+        must("ip", "-n", b.name, "rule", "add", "pref", "10", "lookup", "local")
+        must("ip", "-n", b.name, "rule", "del", "pref", "0")
+        must("ip", "-n", b.name, "rule", "add", "pref", "1", "to", "127.0.0.1", "lookup", "100")
+        must("ip", "-n", b.name, "route", "add", "127.0.0.1", "via", gate, "dev", "eth0", "src", b.ips[0], "table", "100")
+
+        def arrives():
+            """Two datagrams, the second to a host port, which answers: then the first has come or never will."""
+            ask(b.name, "127.0.0.1", port, "udp", 0.2)
+            ask(b.name, NODE4, 8080, "udp")
+            return bool(select.select([s], [], [], 0)[0]) and bool(s.recv(100))
+        ok(open("/proc/sys/net/ipv4/conf/%s/route_localnet" % BRIDGE).read() == "1\n" and not arrives(), "CVE-2020-8558: a pod does not reach this machine's loopback")
+        must("nft", "flush", "chain", "inet", TABLE, "guard")
+        ok(arrives(), "which it would without the guard")
+        must("nft", "add", "rule", "inet", TABLE, "guard", "iifname", BRIDGE, "ip", "daddr", "127.0.0.0/8", "drop")
+        for pref in ("1", "10"):
+            must("ip", "-n", b.name, "rule", "del", "pref", pref)
+        must("ip", "-n", b.name, "rule", "add", "pref", "0", "lookup", "local")
+
+
 def host_ports(d, a, b, out):
     status, r = a.add(d.c, [(8080, 80), (8080, 80, "UDP"), (9090, 80, "TCP", NODE4), (9091, 80, "TCP", "127.0.0.1"),
                             (9092, 80, "TCP", NODE6), (7, 7, "SCTP")])
@@ -197,6 +227,7 @@ def host_ports(d, a, b, out):
     ok(ask(None, "127.0.0.1", 9091).startswith("a "), "a port of the loopback only")
     ok(ask("out", NODE4, 9091).startswith("error"), "is nobody else's")
     ok(ask("out", NODE6, 9092).startswith("a "), "a port of an IPv6 address")
+    loopback(b)
     ok(ask("b", a.ips[0], 80) == "a " + b.ips[0] and ask("b", a.ips[1], 80) == "a " + b.ips[1], "pods see each other as they are")
     ok(ask("a", OUT4, 80) == "out " + NODE4, "outside a pod is this machine", ask("a", OUT4, 80))
     ok(ask("a", OUT6, 80) == "out " + NODE6, "also by IPv6", ask("a", OUT6, 80))

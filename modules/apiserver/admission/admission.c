@@ -98,6 +98,8 @@ int admission_validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		r = admission_priority_class(op, obj);
 	else if (old && claim)
 		r = admission_claim_resize(op, obj, old);
+	else if (op->w->k == op->sh->rg->services)
+		r = admission_external_ips(op, obj, old);
 	else if (!strcmp(op->w->k->group, "admissionregistration.k8s.io"))
 		admission_hooks_warn(op, obj);
 	return r ? r : admission_pod_security(op, obj, old);

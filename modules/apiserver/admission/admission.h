@@ -37,6 +37,7 @@ int admission_runtime_class(struct reg_op *op, struct ojson *pod);
 int admission_default_class(struct reg_op *op, struct ojson *obj);
 /* StorageObjectInUseProtection */
 int admission_storage_protection(struct reg_op *op, struct ojson *obj);
+int admission_external_ips(struct reg_op *op, const struct ojson *service, const struct ojson *old);
 int admission_claim_resize(struct reg_op *op, const struct ojson *claim, const struct ojson *old);
 int admission_node_taints(struct reg_op *op, struct ojson *node, const struct ojson *old);
 

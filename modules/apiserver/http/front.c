@@ -362,13 +362,15 @@ static int decode_proto(struct front *f, struct obuf *json, char *why, size_t si
 
 static int decode_yaml(struct front *f, struct obuf *json, char *why, size_t size)
 {
-	struct oyaml_error err = { 0 };
+	struct oyaml_error err = { 0 }, twice = { 0 };
 	struct ojson *j = NULL;
-	int r = oyaml_parse(f->body.data, f->body.len, &j, &err);
+	int r = oyaml_parse_last(f->body.data, f->body.len, &j, &twice, &err);
 
 	if (r == 0)
 		r = ojson_write(j, 0, json);
 	ojson_unref(j);
+	if (twice.msg[0])	/* how much that matters fieldValidation says */
+		f->rq.twice = oarena_strdup(&f->arena, twice.msg + strlen("yaml: "));
 	snprintf(why, size, "no valid YAML: %s", err.msg);
 	return r;
 }
@@ -665,6 +667,10 @@ static void serve_resource(struct front *f)
 		if (head && !relay) {
 			front_error(f, 405, "MethodNotAllowed",
 				    "the server does not allow this method on the requested resource");
+			return;
+		}
+		if (!bytes_is(f->rt.sub, "log") && query_get(&f->arena, rq->query, "dryRun").p) {
+			front_error(f, 400, "BadRequest", "dryRun is not supported");
 			return;
 		}
 		if ((relay || !bytes_is(f->rt.sub, "log")) && reg_connect_asks(f->sh->reg)) {

@@ -46,6 +46,7 @@ struct relay {
 	bool			started;
 	bool			broken;		/* a part could not be handed on */
 	bool			paused;
+	bool			barred;		/* it would lead the client elsewhere */
 };
 
 static void relay_free(struct relay *r)
@@ -160,6 +161,10 @@ static void on_head(void *arg, struct ohttp_creq *q, const struct ohttp_response
 		keep_upgrade(r, res);
 		return;
 	}
+	if (r->remote && redirect && res->status >= 300 && res->status < 400) {
+		r->barred = true;
+		return;
+	}
 	hops_of(res->headers, res->n_headers, &hops);
 	n = front_headers(r->f, hdr, NULL);
 	for (size_t i = 0; i < n; i++)		/* what the backend says of it counts */
@@ -193,7 +198,7 @@ static void on_data(void *arg, struct ohttp_creq *q, const char *data, size_t le
 	cleanup_obuf struct obuf page = OBUF_INIT;
 	struct relay *r = arg;
 
-	if (r->broken)
+	if (r->broken || r->barred)
 		return;
 	if (r->links) {
 		if (r->coded)
@@ -249,6 +254,15 @@ static void on_upgraded(void *arg, struct ohttp_creq *q, struct ohttp_stream *ta
 	relay_end(r, 101);
 }
 
+/* Whoever serves a group of the API may not send its clients, and what they show of themselves, to others (CVE-2022-3172). */
+static void bar(struct relay *r)
+{
+	static const char why[] = "the backend attempted to redirect this request, which is not permitted";
+
+	front_text(r->f, 502, "text/plain; charset=utf-8", why, sizeof(why) - 1);
+	relay_free(r);
+}
+
 static void relay_send(struct relay *r, struct orlop_bytes body);
 
 static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
@@ -258,6 +272,10 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 	struct front *f = r->f;
 
 	r->creq = NULL;
+	if (r->barred) {
+		bar(r);
+		return;
+	}
 	if (!r->started && r->n_others && !ohttp_creq_sent(q)) {	/* nobody has seen it */
 		r->addr = *r->others++;
 		r->n_others--;

@@ -25,6 +25,7 @@ void reg_answer_free(struct reg_answer *a)
 	if (a->watch)
 		reg_watch_free(a->watch);
 	obuf_done(&op->out);
+	oschema_texts_done(&op->strict);
 	h->snapshot_close(op->snap);
 	h->object_unref(op->obj);
 	h->blob_unref(op->blob);

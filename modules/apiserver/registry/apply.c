@@ -40,12 +40,11 @@ static int parse(struct reg_op *op, struct ojson **ret)
 				       ojson_type_name(*ret));
 	if (twice.msg[0] && op->opt.strictness != REG_VALIDATE_IGNORE) {
 		const char *what = strchr(twice.msg + strlen("yaml: "), ':');
-		const char *text = oarena_printf(&op->arena, "error converting YAML to JSON: yaml: unmarshal errors:\n  line %zu%s",
-						 twice.line, what ? what : "");
 
 		if (op->opt.strictness == REG_VALIDATE_STRICT)
-			return reg_bad_request(op, "error strict decoding YAML: %s", text ? text : "");
-		reg_warn(op, "%s", text ? text : "");
+			return reg_bad_request(op, "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line %zu%s",
+					       twice.line, what ? what : "");
+		reg_warn(op, "line %zu%s", twice.line, what ? what : "");
 	}
 	if (!*ret)
 		*ret = ojson_new_object();

@@ -19,48 +19,45 @@
 
 /* ---- parsing ---- */
 
-struct dups {
-	struct reg_op	*op;
-	struct obuf	list;
-};
-
 static void on_duplicate(void *arg, const char *path, size_t len)
 {
-	struct dups *d = arg;
+	struct reg_op *op = arg;
 
-	if (d->op->opt.strictness == REG_VALIDATE_IGNORE)
-		return;
-	if (d->op->opt.strictness == REG_VALIDATE_WARN) {
-		reg_warn(d->op, "duplicate field \"%.*s\"", (int)len, path);
-		return;
-	}
-	obuf_printf(&d->list, "%sduplicate field \"%.*s\"", d->list.len ? ", " : "", (int)len, path);
+	if (op->opt.strictness != REG_VALIDATE_IGNORE)
+		(void)oschema_texts_add(&op->strict, "duplicate field \"%.*s\"", (int)len, path);
 }
 
 /* The first 30 bytes of a body that is no object, as upstream shows them. */
 static const char *summary(struct reg_op *op, struct orlop_bytes body)
 {
-	if (body.len > 30)
-		return oarena_printf(&op->arena, "%.*s ...", 30, body.p);
-	return rb_dup(&op->arena, body);
+	size_t n = body.len < 30 ? body.len : 30;
+	const char *more = body.len > n ? " ..." : "";
+	char hex[2 * 30 + 1];
+
+	if (!n)
+		return "<empty>";
+	if (body.p[0] == '{')
+		return oarena_printf(&op->arena, "%.*s%s", (int)n, body.p, more);
+	for (size_t i = 0; i < n; i++)
+		snprintf(hex + 2 * i, 3, "%02x", (unsigned char)body.p[i]);
+	return oarena_printf(&op->arena, "%s%s", hex, more);
 }
 
 static int parse(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes body,
 		 struct ojson **ret)
 {
-	struct dups d = { .op = op, .list = OBUF_INIT };
 	struct oscan_error e = { 0 };
-	int r = ojson_parse_duplicates(body.p, body.len, on_duplicate, &d, ret, &e);
+	int r;
 
+	oschema_texts_done(&op->strict);
+	if (op->rq.twice && op->opt.strictness != REG_VALIDATE_IGNORE)
+		(void)oschema_texts_add(&op->strict, "yaml: unmarshal errors:\n  %s", op->rq.twice);
+	r = ojson_parse_duplicates(body.p, body.len, on_duplicate, op, ret, &e);
 	if (r == -ENOMEM)
 		reg_failed(op, r, NULL);
 	else if (r)
 		r = reg_bad_request(op, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: %s (%s)",
 				    k->kind, e.msg[0] ? e.msg : "unexpected end of JSON input", summary(op, body));
-	else if (d.list.len)
-		r = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
-				    k->kind, k->version, k->kind, obuf_cstr(&d.list));
-	obuf_done(&d.list);
 	return r;
 }
 
@@ -71,7 +68,7 @@ int write_parse_body(struct reg_op *op, const struct reg_kind *k, struct ojson *
 	int r;
 
 	if (op->rq.body.len == 0)
-		return reg_bad_request(op, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: unexpected end of JSON input ()",
+		return reg_bad_request(op, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)",
 				       k->kind);
 	r = parse(op, k, op->rq.body, &in);
 	if (r)
@@ -521,6 +518,34 @@ int write_make_update(struct reg_op *op)
 
 /* ---- patch ---- */
 
+/* What the members of the operations of a JSON patch are, apart from "value", whatever that is. */
+static void strict_operations(struct reg_op *op, const struct ojson *patch)
+{
+	static const char *const names[] = { "op", "path", "from", "value" };
+
+	OJSON_FOREACH_ELEM(i, e, patch) {
+		if (!ojson_is(e, OJSON_OBJECT))
+			continue;
+		OJSON_FOREACH(it, e) {
+			bool known = false;
+
+			for (size_t n = 0; n < sizeof(names) / sizeof(*names); n++)
+				known = known || !strcmp(it.key, names[n]);
+			if (!known)
+				(void)oschema_texts_add(&op->strict, "json patch unknown field \"[%zu].%.*s\"", (size_t)i,
+							(int)it.key_len, it.key);
+		}
+	}
+}
+
+static void on_doubled_operation(void *arg, const char *path, size_t len)
+{
+	struct reg_op *op = arg;
+
+	if (op->opt.strictness != REG_VALIDATE_IGNORE)
+		(void)oschema_texts_add(&op->strict, "json patch duplicate field \"%.*s\"", (int)len, path);
+}
+
 int write_make_patch(struct reg_op *op)
 {
 	const struct oschema *s = op->k->schema;
@@ -529,7 +554,9 @@ int write_make_patch(struct reg_op *op)
 	struct oscan_error se = { 0 };
 	int r;
 
-	r = ojson_parse(op->rq.body.p, op->rq.body.len, &patch, &se);
+	oschema_texts_done(&op->strict);
+	r = ojson_parse_duplicates(op->rq.body.p, op->rq.body.len,
+				   op->rq.patch == REG_PATCH_JSON ? on_doubled_operation : on_duplicate, op, &patch, &se);
 	if (r)
 		return r == -ENOMEM ? reg_failed(op, r, NULL) :
 		       reg_bad_request(op, "error decoding patch: %s", se.msg[0] ? se.msg : "unexpected end of JSON input");
@@ -539,6 +566,8 @@ int write_make_patch(struct reg_op *op)
 		ojson_unref(patch);
 		return r;
 	}
+	if (op->rq.patch == REG_PATCH_JSON && op->opt.strictness != REG_VALIDATE_IGNORE)
+		strict_operations(op, patch);
 	r = write_current(op, &doc);
 	if (r == 0) {
 		switch (op->rq.patch) {

@@ -19,6 +19,7 @@
 #include "base/ostr.h"
 #include "options.h"
 #include "registry.h"
+#include "schema/decode.h"
 
 struct reg_op;
 struct reg_kind;
@@ -176,6 +177,7 @@ struct reg_op {
 	struct reg_warning *warnings;
 	struct reg_warning **warnings_tail;
 	struct reg_note	*notes;		/* the last one first */
+	struct oschema_texts strict;	/* what strict decoding found so far: reg_take_strict() */
 
 	/* what the answer lives in */
 	struct obuf	out;		/* text made for it */

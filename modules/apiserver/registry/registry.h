@@ -69,6 +69,7 @@ struct reg_req {
 	struct orlop_bytes sub;		/* path subresource, "" none; never a CONNECT one */
 	struct orlop_bytes query;	/* after the '?', still URL-encoded */
 	struct orlop_bytes body;	/* JSON (the front converts YAML) */
+	const char	*twice;		/* of YAML: which key stood there twice, as "line 3: key …"; NULL: none */
 	struct orlop_bytes user_agent;	/* default field manager: up to the first '/' */
 	struct orlop_bytes manager;	/* field manager when the query names none; wins over user_agent */
 	const struct orlop_identity *who;	/* never NULL */
@@ -239,6 +240,7 @@ struct reg_config {
 	const char	*proxy_cert;		/* PEM files: as whom we ask other servers of group versions; NULL or empty: as nobody */
 	const char	*proxy_key;
 	const char	*auth_config;		/* what they must know to believe us: data of a ConfigMap as JSON; NULL: none is made */
+	bool		deny_external_ips;	/* Services may not name new externalIPs */
 	bool		shared_storage;		/* other API servers write to the same storage */
 };
 

@@ -263,9 +263,12 @@ void reg_do_review(struct reg_op *op)
 
 	r = write_parse_body(op, op->k, &in);
 	if (r == 0) {
-		r = oschema_decode(s, t, in, OSCHEMA_DECODE_DEFAULTS, NULL, &obj, &op->err);
+		r = oschema_decode(s, t, in, OSCHEMA_DECODE_DEFAULTS, op->opt.strictness == REG_VALIDATE_IGNORE ? NULL : &op->strict,
+				   &obj, &op->err);
 		if (r == -EINVAL)
 			r = oschema_decode_wrap(s, op->k->res, r, &op->err);
+		if (r == 0)
+			r = reg_take_strict(op, in);
 	}
 	if (r == 0 && op->rq.ns.len) {
 		struct orlop_bytes ns = ojson_get_bytes(ojson_get(obj, "metadata"), "namespace");

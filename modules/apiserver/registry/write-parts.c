@@ -8,6 +8,7 @@
 #include "schema/validate.h"
 
 #include <errno.h>
+#include <string.h>
 
 int write_canonical(struct reg_op *op)
 {
@@ -28,39 +29,131 @@ int write_canonical(struct reg_op *op)
 	return 0;
 }
 
-static void take_texts(struct reg_op *op, struct oschema_texts *t, int *ret)
+/* A tree, sorted, as Go prints one (%+v): that is how upstream shows a strategic merge patch. */
+static void go_print(struct obuf *b, const struct ojson *v)
 {
-	struct obuf b = OBUF_INIT;
+	const char *sep = "";
 
-	*ret = 0;
-	if (t->n == 0)
-		return;
-	if (op->opt.strictness == REG_VALIDATE_STRICT) {
-		for (uint32_t i = 0; i < t->n; i++) {
-			obuf_puts(&b, i ? ", " : "");
-			obuf_puts(&b, t->v[i]);
+	switch (ojson_type(v)) {
+	case OJSON_NULL:
+		obuf_puts(b, "<nil>");
+		break;
+	case OJSON_STRING:
+		obuf_append(b, ojson_bytes(v).p, ojson_bytes(v).len);
+		break;
+	case OJSON_OBJECT:
+		obuf_puts(b, "map[");
+		OJSON_FOREACH(it, v) {
+			obuf_printf(b, "%s%.*s:", sep, (int)it.key_len, it.key);
+			go_print(b, it.value);
+			sep = " ";
 		}
-		*ret = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
-				       op->k->kind, op->k->version, op->k->kind, obuf_cstr(&b));
-	} else {
-		for (uint32_t i = 0; i < t->n; i++)
-			reg_warn(op, "%s", t->v[i]);
+		obuf_putc(b, ']');
+		break;
+	case OJSON_ARRAY:
+		obuf_putc(b, '[');
+		OJSON_FOREACH_ELEM(i, e, v) {
+			obuf_puts(b, sep);
+			go_print(b, e);
+			sep = " ";
+		}
+		obuf_putc(b, ']');
+		break;
+	default:
+		(void)ojson_write(v, 0, b);
 	}
-	obuf_done(&b);
 }
 
-/* What a patch leaves is no such object: upstream's finding about the patch, not about a kind. */
-static int not_typed(struct reg_op *op, const struct ojson *in)
+/* Something about what a patch leaves, @in: upstream's finding is about the patch, not about a kind. */
+static int patch_is_bad(struct reg_op *op, const struct ojson *in, const char *why)
 {
-	const char *why = oarena_strdup(&op->arena, op->err.msg);
-	struct obuf text = OBUF_INIT, quoted = OBUF_INIT;
+	cleanup_obuf struct obuf text = OBUF_INIT, sorted = OBUF_INIT, quoted = OBUF_INIT;
+	cleanup_ojson struct ojson *patch = NULL, *again = NULL;
 
-	(void)ojson_write(in, 0, &text);
+	if (op->rq.patch != REG_PATCH_STRATEGIC)
+		(void)ojson_write(in, 0, &text);
+	else if (ojson_parse(op->rq.body.p, op->rq.body.len, &patch, NULL) == 0 && ojson_write(patch, OJSON_SORTED, &sorted) == 0 &&
+		 ojson_parse(sorted.data, sorted.len, &again, NULL) == 0)
+		go_print(&text, again);
 	obuf_put_quoted(&quoted, obuf_cstr(&text), text.len);
 	reg_cause(op, "FieldValueInvalid", "patch", "Invalid value: %s: %s", obuf_cstr(&quoted), why ? why : "");
-	obuf_done(&text);
-	obuf_done(&quoted);
 	return reg_invalid_as(op, "", RB0);
+}
+
+static bool is_patched(const struct reg_op *op)
+{
+	return op->rq.verb == REG_PATCH && op->rq.patch != REG_PATCH_APPLY;
+}
+
+/* "yaml: unmarshal errors:\n  line 3: …" is one warning, without what stands before it. */
+static void warn_strict(struct reg_op *op, const char *text)
+{
+	static const char yaml[] = "yaml: unmarshal errors:\n";
+	const char *line = strstr(text, yaml);
+
+	if (line)
+		text = line + strlen(yaml) + strspn(line + strlen(yaml), " ");
+	reg_warn(op, "%s", text);
+}
+
+int reg_take_strict(struct reg_op *op, const struct ojson *in)
+{
+	const struct oschema_texts *t = &op->strict;
+	cleanup_obuf struct obuf b = OBUF_INIT;
+	int r = 0;
+
+	if (op->opt.strictness == REG_VALIDATE_STRICT && t->n) {
+		obuf_puts(&b, "strict decoding error: ");
+		for (uint32_t i = 0; i < t->n; i++)
+			obuf_printf(&b, "%s%s", i ? ", " : "", t->v[i]);
+		if (is_patched(op))
+			r = patch_is_bad(op, in, obuf_cstr(&b));
+		else
+			r = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: %s", op->k->kind, op->k->version,
+					    op->k->kind, obuf_cstr(&b));
+	}
+	for (uint32_t i = 0; op->opt.strictness == REG_VALIDATE_WARN && i < t->n; i++)
+		warn_strict(op, t->v[i]);
+	oschema_texts_done(&op->strict);
+	return r;
+}
+
+/* The same owner twice is one owner. */
+static int dedup_owners(struct reg_op *op, struct ojson *obj)
+{
+	const struct ojson *refs = ojson_get_array(ojson_get(obj, "metadata"), "ownerReferences");
+	cleanup_ojson struct ojson *kept = NULL;
+	cleanup_obuf struct obuf uids = OBUF_INIT;
+	struct omap seen;
+	int r = 0;
+
+	if (ojson_count(refs) < 2)
+		return 0;
+	kept = ojson_new_array();
+	if (!kept)
+		return -ENOMEM;
+	omap_init(&seen);
+	OJSON_FOREACH_ELEM(i, e, refs) {
+		struct obuf text = OBUF_INIT;
+
+		if (r == 0)
+			r = ojson_write(e, OJSON_SORTED, &text);
+		if (r == 0)
+			r = omap_add(&seen, text.data, text.len, NULL);
+		obuf_done(&text);
+		if (r == -EEXIST) {
+			r = 0;
+			obuf_printf(&uids, "%s%s", uids.len ? ", " : "", ojson_get_cstr(e, "uid", ""));
+		} else if (r == 0) {
+			r = ojson_append(kept, ojson_ref(e));
+		}
+	}
+	omap_done(&seen);
+	if (r || !uids.len)
+		return r;
+	reg_warn(op, ".metadata.ownerReferences contains duplicate entries%s; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: %s",
+		 op->rq.verb == REG_PATCH ? " after mutating admission happens" : "", obuf_cstr(&uids));
+	return ojson_set(ojson_get(obj, "metadata"), "ownerReferences", TAKE(kept));
 }
 
 int write_decode(struct reg_op *op, struct ojson *take_in)
@@ -68,28 +161,26 @@ int write_decode(struct reg_op *op, struct ojson *take_in)
 	const struct oschema *s = op->k->schema;
 	cleanup_ojson struct ojson *in = take_in;
 	const struct reg_kind *k = op->k->stored == op->w->k ? op->k : op->w->k;
+	struct oschema_texts *unknown = op->opt.strictness == REG_VALIDATE_IGNORE ? NULL : &op->strict;
 	struct write *w = op->w;
-	struct oschema_texts unknown = { 0 };
-	int r, r2;
+	int r;
 
 	ojson_unref(w->obj);
 	w->obj = NULL;
 	if (k->set)
-		r = custom_decode(k, in, OSCHEMA_DECODE_DEFAULTS,
-				  op->opt.strictness == REG_VALIDATE_IGNORE ? NULL : &unknown, &w->obj, &op->err);
+		r = custom_decode(k, in, OSCHEMA_DECODE_DEFAULTS, unknown, &w->obj, &op->err);
 	else
-		r = oschema_decode(s, oschema_type_at(s, k->res->type), in, OSCHEMA_DECODE_DEFAULTS,
-				   op->opt.strictness == REG_VALIDATE_IGNORE ? NULL : &unknown, &w->obj, &op->err);
-	if (r == -EINVAL && !k->set && op->rq.verb == REG_PATCH && op->rq.patch != REG_PATCH_APPLY)
-		r = not_typed(op, in);
+		r = oschema_decode(s, oschema_type_at(s, k->res->type), in, OSCHEMA_DECODE_DEFAULTS, unknown, &w->obj, &op->err);
+	if (r == -EINVAL && !k->set && is_patched(op))
+		r = patch_is_bad(op, in, oarena_strdup(&op->arena, op->err.msg));
 	else if (r == -EINVAL)
 		r = oschema_decode_wrap(s, k->res, r, &op->err);
-	take_texts(op, &unknown, &r2);
-	oschema_texts_done(&unknown);
+	if (r == 0)
+		r = reg_take_strict(op, in);
+	if (r == 0)
+		r = dedup_owners(op, w->obj);
 	if (r)
 		return op->err.err ? r : reg_failed(op, r, NULL);
-	if (r2)
-		return r2;
 	if (k != w->k && k->set) {
 		r = ojson_set_cstr(w->obj, "apiVersion", w->k->api_version);
 		if (r)

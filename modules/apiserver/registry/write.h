@@ -102,6 +102,8 @@ void write_commit(struct reg_op *op);
 
 /* w->in → typed w->obj with defaults; findings of strict decoding handled. Takes @in. */
 int write_decode(struct reg_op *op, struct ojson *take_in);
+/* What strict decoding found (op->strict) is refused or warned of; of a patch: in @in, which it has left. */
+int reg_take_strict(struct reg_op *op, const struct ojson *in);
 /* Behaviours, generation, admission, validation over w->obj and w->old. */
 int write_check(struct reg_op *op);
 /* After members were added to w->obj: canonical again. */
