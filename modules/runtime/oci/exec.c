@@ -49,6 +49,7 @@ void exec_free(struct exec *x)
 	olist_del(&x->node);
 	omem_free(x->process_file);
 	omem_free(x->console_path);
+	omem_free(x->unrun);
 	omem_free(x);
 }
 
@@ -141,7 +142,7 @@ static void exec_timer(void *arg)
 }
 
 /* Write the process file for @cmd in container @c. */
-static int process_write(struct oci *o, const struct container *c, const struct exec *x,
+static int process_write(struct oci *o, const struct container *c, struct exec *x,
 			 const struct ojson *cmd, bool tty, const struct ojson *size, struct orlop_error *err)
 {
 	cleanup_free char *config = path_of(o, "containers/%s/config.json", c->id);
@@ -155,13 +156,13 @@ static int process_write(struct oci *o, const struct container *c, const struct 
 	if (!e)
 		e = ojson_parse(b.data, b.len, &spec, NULL);
 	obuf_done(&b);
-	if (!e && exec_find(c, ojson_get(spec, "process"), ojson_cstr(ojson_index(cmd, 0), ""), err))
+	if (!e && exec_find(c->pid, ojson_get(spec, "process"), ojson_cstr(ojson_index(cmd, 0), ""), &x->unrun, err))
 		return -err->err;
-	if (!e)
+	if (!e && !x->unrun)
 		e = spec_exec(ojson_get(spec, "process"), cmd, tty, &process);
 	if (!e && tty && size)
 		e = ojson_set(process, "consoleSize", ojson_ref((struct ojson *)(uintptr_t)size));
-	if (!e) {
+	if (!e && !x->unrun) {
 		text = ojson_text(process, 0, &len);
 		e = text ? ofile_write(AT_FDCWD, x->process_file, text, len, 0600) : -ENOMEM;
 	}
@@ -271,6 +272,30 @@ static void sync_readable(void *arg, int32_t fd, uint32_t events)
 	}
 }
 
+/* What the kernel would not run has run and failed: says so where its stderr is, and has ended. */
+static int unrun_reply(struct exec *x, const struct ojson *r, bool tty, struct orlop_call *call, struct orlop_error *err)
+{
+	cleanup_free char *line = omem_printf("%s\n", x->unrun);
+	bool has_err = ojson_get_bool(r, "stderr", false);
+	int fds[3] = { -1, -1, -1 };
+	int p[2] = { -1, -1 };
+	int e = !line ? orlop_fail(err, ENOMEM, 0, "", "no memory") : tty ? exec_terminal(&p[0], &p[1], err) : pipe_pair(p, err);
+
+	if (e)
+		return e;
+	(void)!write(p[1], line, strlen(line));
+	close(p[1]);
+	for (int i = 0; !tty && i < 3; i++)
+		fds[i] = i == 2 && has_err ? p[0] : open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (!tty && !has_err)
+		close(p[0]);
+	x->ended = true;
+	x->code = EXEC_UNRUN;
+	x->o->h->timer_set(x->timer, RESULT_KEEP_NS, 0);
+	exec_reply(x, call, tty ? p : fds, tty ? 1 : 3);
+	return 0;
+}
+
 OCI_OP(op_exec_sync)
 {
 	struct oci *o = ctx;
@@ -292,6 +317,14 @@ OCI_OP(op_exec_sync)
 	if (!x)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	e = process_write(o, c, x, ojson_get(r, "cmd"), false, NULL, err);
+	if (!e && x->unrun) {
+		x->sync_call = call;
+		x->code = EXEC_UNRUN;
+		obuf_append(&x->out[1], x->unrun, strlen(x->unrun));
+		obuf_append(&x->out[1], "\n", 1);
+		sync_answer(x);
+		return 0;
+	}
 	for (i = 0; i < 2 && !e; i++) {
 		e = pipe_pair(p, err);
 		if (e)
@@ -390,7 +423,8 @@ OCI_OP(op_exec)
 	x->cols = (uint16_t)ojson_i64(OJSON_AT(r, "consoleSize", "width"), 0);
 	e = process_write(o, c, x, ojson_get(r, "cmd"), tty, ojson_get_object(r, "consoleSize"), err);
 	if (!e)
-		e = tty ? exec_tty(x, c, call, err) : exec_pipes(x, c, r, call, err);
+		e = x->unrun ? unrun_reply(x, r, tty, call, err)
+		  : tty ? exec_tty(x, c, call, err) : exec_pipes(x, c, r, call, err);
 	if (e)
 		exec_free(x);
 	return e;
