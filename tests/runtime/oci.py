@@ -180,6 +180,8 @@ def main():
         st, doc, m = d.c.cri(EXEC_SYNC, {"containerId": c, "timeout": 1, "cmd": ["/bin/sh", "-c",
                                          "while :; do busybox sleep 1; done"]})
         ok(st < 0 and "timed out" in doc, "one that does not end is ended", doc)
+        st, doc, m = d.c.cri(EXEC_SYNC, {"containerId": c, "timeout": 5, "cmd": ["/bin/sh", "-c", "echo /proc/[0-9]*"]})
+        ok(st == 0 and len(doc["stdout"].split()) <= 3, "and does not run on", doc)	# the first, its sleep, this one
         pid = status(d, c)["pid"]
 
         d.kill()

@@ -7,6 +7,7 @@
  */
 #include "exec.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -25,6 +26,7 @@
 #include "base/omem.h"
 
 #define SYNC_OUTPUT_MAX	(1u << 20)
+#define KILLED_NS	2000000000ull	/* a runtime whose command was killed and that does not end is killed too */
 #define RESULT_KEEP_NS	60000000000ull	/* an exit code nobody asks for is forgotten */
 
 void exec_free(struct exec *x)
@@ -129,6 +131,41 @@ static void exec_ended(void *arg, int32_t code, int32_t sig)
 		x->o->h->timer_set(x->timer, RESULT_KEEP_NS, 0);
 }
 
+static int children_kill(int pid)
+{
+	cleanup_dir DIR *dp = NULL;
+	struct dirent *d;
+	char path[64];
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dp = opendir(path);
+	while (dp && (d = readdir(dp))) {
+		cleanup_obuf struct obuf b = OBUF_INIT;
+		char file[64];
+		char *end;
+		char *p;
+		int child;
+
+		snprintf(file, sizeof(file), "%.16s/children", d->d_name);
+		if (d->d_name[0] == '.' || ofile_read(dirfd(dp), file, 65536, &b))
+			continue;
+		for (p = b.len ? b.data : NULL; p && (child = (int)strtol(p, &end, 10)) > 0; p = end)
+			n += !kill(child, SIGKILL);
+	}
+	return n;
+}
+
+/*
+ * The command itself, not the OCI runtime that waits for it: that would leave it running, and later unreaped where no
+ * first process does so, and then the container's own end would wait for ever.
+ */
+static void exec_kill(const struct exec *x)
+{
+	if (!children_kill(x->o->h->child_pid(x->child)))
+		(void)x->o->h->child_kill(x->child, SIGKILL);
+}
+
 static void exec_timer(void *arg)
 {
 	struct exec *x = arg;
@@ -137,8 +174,13 @@ static void exec_timer(void *arg)
 		exec_free(x);
 		return;
 	}
+	if (x->timed_out) {
+		(void)x->o->h->child_kill(x->child, SIGKILL);
+		return;
+	}
 	x->timed_out = true;
-	(void)x->o->h->child_kill(x->child, SIGKILL);
+	exec_kill(x);
+	x->o->h->timer_set(x->timer, KILLED_NS, 0);
 }
 
 /* Write the process file for @cmd in container @c. */
@@ -239,7 +281,7 @@ void execs_end(struct oci *o)
 		if (x->tty_call)
 			o->h->call_done(x->tty_call, -ECANCELED, NULL, NULL);
 		if (x->child)
-			(void)o->h->child_kill(x->child, SIGKILL);
+			exec_kill(x);
 		exec_free(x);
 	}
 }
