@@ -14,7 +14,8 @@
 
 #include "base/ocleanup.h"
 
-#define STOP_MS		60000		/* an orderly end takes at most 45 s by the daemon's own clock */
+#define STOP_MS		45000		/* an orderly end, if the daemon does not say how long one may take there */
+#define LATE_MS		15000		/* and before it is called overdue */
 
 /* The daemon's process by a descriptor, if it is one; -ESRCH. */
 static int daemon_open(pid_t pid)
@@ -37,6 +38,14 @@ struct how {
 	int64_t	grace_s;	/* wipe */
 };
 
+/* For an orderly end by the daemon's own clock: what its configuration gives to requests under way, and the rest. */
+static int64_t end_ms(struct ctl *c)
+{
+	cleanup_ojson struct ojson *j = NULL;
+
+	return ctl_json(c, ORLOP_ADMIN_STATUS, NULL, &j, NULL) ? STOP_MS : ojson_get_i64(j, "endMs", STOP_MS);
+}
+
 /* It runs: asked by its socket, else by signal, and waited for. *@ret_ended: its pods have ended, as @how asks. */
 static int stop(const struct setup *s, pid_t pid, const struct how *how, bool *ret_ended, struct orlop_error *err)
 {
@@ -44,6 +53,7 @@ static int stop(const struct setup *s, pid_t pid, const struct how *how, bool *r
 	struct obuf answer = OBUF_INIT;
 	struct ctl c = { .fd = -1 };
 	cleanup_close int fd = daemon_open(pid);
+	int64_t wait_ms = STOP_MS;
 	int r = 0;
 
 	if (fd < 0)
@@ -54,6 +64,7 @@ static int stop(const struct setup *s, pid_t pid, const struct how *how, bool *r
 			cli_say("ending pods: %s; going on", why.msg);
 		if (how->wipe)
 			drain(s, &c, how->grace_s);
+		wait_ms = end_ms(&c);
 		r = ctl_call(&c, ORLOP_ADMIN_STOP, NULL, &answer, NULL);
 	} else {
 		r = -ECONNREFUSED;
@@ -62,9 +73,9 @@ static int stop(const struct setup *s, pid_t pid, const struct how *how, bool *r
 	obuf_done(&answer);
 	if (r)
 		(void)proc_signal(fd, SIGTERM);
-	r = proc_wait(fd, STOP_MS);
+	r = proc_wait(fd, wait_ms + LATE_MS);
 	if (r == -ETIMEDOUT) {
-		cli_say("orlopd (pid %ld) did not end in %d s; killing it", (long)pid, STOP_MS / 1000);
+		cli_say("orlopd (pid %ld) did not end in %lld s; killing it", (long)pid, (long long)(wait_ms + LATE_MS) / 1000);
 		(void)proc_signal(fd, SIGKILL);
 		r = proc_wait(fd, 5000);
 	}

@@ -7,16 +7,16 @@
 #include "cli.h"
 
 #include <orlop/cni.h>
+#include <orlop/kubelet.h>
 #include <orlop/runtime.h>
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/ocleanup.h"
 
-#define LOOK_NS		50000000L	/* how far is it with its pods */
+#define ASK_NS		UINT64_C(10000000000)	/* then again: another instance may have taken over */
 #define SIDE_BY_SIDE	32		/* stops under way at once */
 
 static void complain(const char *what, const struct orlop_error *err)
@@ -189,9 +189,24 @@ static int pods_left(struct ctl *c, const char *kubelet)
 	return r ? r : -ENODATA;
 }
 
+/* Told when the last of @kubelet's pods has ended. */
+static int ended_wait(struct ctl *c, const char *kubelet, struct orlop_error *err)
+{
+	cleanup_obuf struct obuf answer = OBUF_INIT;
+
+	for (;;) {
+		int r = ctl_forward_fd(c, kubelet, ORLOP_KUBELET_ENDED, NULL, -1, ASK_NS, &answer, err);
+
+		if (r != -ETIMEDOUT && r != -ECANCELED && r != -ECONNRESET)
+			return r;
+		r = pods_left(c, kubelet);
+		if (r <= 0)
+			return r ? orlop_fail(err, -r, 0, "", "%s does not say how many pods are left", kubelet) : 0;
+	}
+}
+
 int drain_shutdown(struct ctl *c, struct orlop_error *err)
 {
-	const struct timespec look = { .tv_nsec = LOOK_NS };
 	struct obuf answer = OBUF_INIT;
 	struct orlop_msgw w;
 	char name[256];
@@ -205,9 +220,5 @@ int drain_shutdown(struct ctl *c, struct orlop_error *err)
 	r = ctl_call(c, ORLOP_ADMIN_MODULE_SET, &w, &answer, err);
 	orlop_msgw_done(&w);
 	obuf_done(&answer);
-	if (r)
-		return r;
-	while ((r = pods_left(c, name)) > 0)
-		(void)nanosleep(&look, NULL);
-	return r < 0 ? orlop_fail(err, -r, 0, "", "%s does not say how many pods are left", name) : 0;
+	return r ? r : ended_wait(c, name, err);
 }

@@ -209,6 +209,7 @@ static void status_now(void *arg)
 	put_num(&b, "loops", c->n_loops);
 	put_num(&b, "workers", core_workers_threads(c->workers));
 	put_num(&b, "revision", core_cache_applied(c->cache));
+	put_num(&b, "endMs", core_config_end_ns(c->config) / 1000000);
 	put_key(&b, "modules");
 	put_modules(&b, c);
 	obuf_putc(&b, '}');

@@ -26,6 +26,11 @@ static int nomem(struct orlop_error *err)
 	return orlop_fail(err, ENOMEM, 0, "", "out of memory while reading the configuration");
 }
 
+uint64_t core_config_end_ns(const struct core_config *c)
+{
+	return UINT64_C(25000000000) + c->end_timeout_ns;	/* besides what it waits for requests */
+}
+
 int core_config_new(struct core_config **ret)
 {
 	struct core_config *c = OMEM_NEW(struct core_config);

@@ -88,6 +88,8 @@ struct core_config {
 	struct core_config_module *modules;
 };
 
+/* How long an orderly end of the daemon may take; then it ends without order. */
+uint64_t core_config_end_ns(const struct core_config *c);
 /* The defaults without a file (tests). 0 or -ENOMEM. */
 int core_config_new(struct core_config **ret);
 /* 0, or -errno with file, line and what to do in @err. */

@@ -22,7 +22,6 @@
 #include "loader.h"
 #include "log.h"
 
-#define STOP_NS		UINT64_C(25000000000)	/* for an orderly end besides end_timeout_s; then without order */
 #define TRIM_NS		UINT64_C(60000000000)
 #define FLUSH_NS	UINT64_C(5000000000)
 
@@ -68,7 +67,7 @@ static void end_late(void *arg)
 	struct orlopd *d = arg;
 
 	CLOG(d->core, ERR, "stop_late", "text=\"modules did not end in %llu s; ending without them\"",
-	     (unsigned long long)((STOP_NS + d->core->config->end_timeout_ns) / 1000000000));
+	     (unsigned long long)(core_config_end_ns(d->core->config) / 1000000000));
 	core_log_flush(d->core->log);
 	_exit(1);
 }
@@ -85,7 +84,7 @@ static void end(void *arg, const char *reason)
 	core_log_text(d->core->log, "core", ORLOP_LOG_INFO, "stopping", reason ? reason : "as asked");
 	core_daemon_notify(d->notify, "STOPPING=1\n");
 	if (core_timer_new(d->core->main, NULL, end_late, d, &d->stop_by) == 0)
-		core_timer_set(d->stop_by, STOP_NS + d->core->config->end_timeout_ns, 0);
+		core_timer_set(d->stop_by, core_config_end_ns(d->core->config), 0);
 	core_loader_stop_all(d->core, all_stopped, d);
 }
 

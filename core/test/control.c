@@ -101,6 +101,7 @@ static void test_questions(void)
 	is_int(ask(fd, ORLOP_ADMIN_STATUS, NULL, NULL, &out), 0, "status");
 	ok(strncmp(obuf_cstr(&out), "{\"version\":\"", 12) == 0 && strstr(obuf_cstr(&out), "\"modules\":[]"),
 	   "is JSON: %s", obuf_cstr(&out));
+	ok(strstr(obuf_cstr(&out), "\"endMs\":45000,") != NULL, "says how long its end may take");
 	is_int(ask(fd, ORLOP_ADMIN_MODULE_LOAD, kit_module("good", path, sizeof(path)), "number=5", &out), 0,
 	       "load a module %s", obuf_cstr(&out));
 	is_int(ask(fd, ORLOP_ADMIN_MODULE_LIST, NULL, NULL, &out), 0, "list");

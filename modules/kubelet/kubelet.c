@@ -288,6 +288,7 @@ static int kubelet_init(const struct orlop_host *h, void **ret_ctx, struct orlop
 	k->h = h;
 	k->idx_node = -1;
 	omap_init(&k->pods);
+	olist_init(&k->end_waits);
 	omap_init(&k->unknown);
 	k->root = h->param(h, "root");
 	k->log_dir = h->param(h, "log_dir");
@@ -354,6 +355,7 @@ static int kubelet_stop(void *ctx, struct orlop_error *err)
 
 	(void)err;
 	k->stopping = true;
+	shutdown_stop(k);
 	stats_stop(k);
 	evict_stop(k);
 	if (ORLOP_HOST_HAS(k->h, stop_reason) && k->h->stop_reason(k->h) == ORLOP_STOP_REPLACE)
@@ -472,6 +474,7 @@ ORLOP_MODULE("kubelet", "kubelet", "0.1",
 	.license = "Apache-2.0",
 	.summary = "makes this machine run the pods bound to it",
 	.flags = ORLOP_MOD_HANDOVER,
+	.ops = &kubelet_ops,
 	.n_params = sizeof(kubelet_params) / sizeof(kubelet_params[0]),
 	.params = kubelet_params,
 	.init = kubelet_init,

@@ -257,6 +257,7 @@ struct kubelet {
 	struct rotator	*rotator;
 	struct limits	*limits;
 	bool		shutting_down;	/* the machine is: nothing begins any more */
+	struct olist	end_waits;	/* for its pods' end then: shutdown.c */
 	bool		cgroups_per_qos;
 	bool		qos_made;	/* the cgroups of the classes (qos.c) */
 	bool		qos_busy;

@@ -450,8 +450,10 @@ static void pod_sync(struct pod *p)
 		}
 	}
 	preempt_step(p);
-	if (p->done)
+	if (p->done) {
+		shutdown_look(p->k);
 		return;
+	}
 	if (p->is_static)
 		mirror_sync(p);
 	report_sync(p);

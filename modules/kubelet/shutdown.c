@@ -9,9 +9,13 @@
 #include "admit.h"
 #include "shutdown.h"
 
+#include <errno.h>
 #include <string.h>
 
+#include <orlop/inline/error.h>
 #include <orlop/inline/log.h>
+
+#include "base/omem.h"
 
 #define REASON	"Terminated"
 #define MESSAGE	"Pod was terminated in response to imminent node shutdown."
@@ -49,6 +53,70 @@ uint32_t shutdown_left(const struct kubelet *k)
 	return n;
 }
 
+/* Waits for the end of all. */
+struct waiter {
+	struct olist	node;
+	struct kubelet	*k;
+	struct orlop_call *call;
+};
+
+static void waiter_answer(struct waiter *w, int32_t status)
+{
+	struct kubelet *k = w->k;
+	struct orlop_call *call = w->call;
+
+	olist_del(&w->node);
+	omem_free(w);
+	k->h->call_on_cancel(call, NULL, NULL);
+	k->h->call_done(call, status, NULL, NULL);
+}
+
+static void waiter_gone(void *arg)
+{
+	waiter_answer(arg, -ECANCELED);
+}
+
+static void waiters_answer(struct kubelet *k, int32_t status)
+{
+	while (!olist_empty(&k->end_waits))
+		waiter_answer(OLIST_ENTRY(olist_first(&k->end_waits), struct waiter, node), status);
+}
+
+void shutdown_look(struct kubelet *k)
+{
+	if (!olist_empty(&k->end_waits) && !shutdown_left(k))
+		waiters_answer(k, 0);
+}
+
+void shutdown_stop(struct kubelet *k)
+{
+	waiters_answer(k, -ECANCELED);
+}
+
+static int op_ended(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
+{
+	struct kubelet *k = ctx;
+	struct waiter *w;
+
+	(void)req;
+	if (!k->shutting_down)
+		return orlop_fail(err, EINVAL, 0, "", "the machine is not shutting down: shutdown=false");
+	w = OMEM_NEW(struct waiter);
+	if (!w)
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	w->k = k;
+	w->call = call;
+	olist_append(&k->end_waits, &w->node);
+	k->h->call_on_cancel(call, waiter_gone, w);
+	shutdown_look(k);
+	return 0;
+}
+
+const struct orlop_kubelet_ops kubelet_ops = {
+	.size = sizeof(kubelet_ops),
+	.ended = op_ended,
+};
+
 static int64_t priority(const struct pod *p)
 {
 	return ojson_i64(OJSON_AT(p->obj, "spec", "priority"), 0);
@@ -63,6 +131,7 @@ void shutdown_step(struct kubelet *k)
 
 	if (!k->shutting_down)
 		return;
+	shutdown_look(k);
 	OMAP_FOREACH(&k->pods, e) {
 		const struct pod *p = e->value;
 
@@ -110,6 +179,8 @@ void shutdown_begin(struct kubelet *k, bool on)
 	if (k->shutting_down == on)
 		return;
 	k->shutting_down = on;
+	if (!on)
+		waiters_answer(k, -ECANCELED);
 	OLOG(k->h, WARN, on ? "node_shutdown" : "node_shutdown_cancelled", "pods=%u", shutdown_left(k));
 	if (on)
 		node_event(k, "Normal", "Shutdown", "Shutdown manager detected shutdown event");

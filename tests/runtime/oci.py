@@ -180,6 +180,9 @@ def main():
         st, doc, m = d.c.cri(EXEC_SYNC, {"containerId": c, "timeout": 1, "cmd": ["/bin/sh", "-c",
                                          "while :; do busybox sleep 1; done"]})
         ok(st < 0 and "timed out" in doc, "one that does not end is ended", doc)
+        st, doc, m = d.c.cri(EXEC_SYNC, {"containerId": c, "timeout": 1, "cmd": ["busybox", "sleep", "1001"]})
+        st, doc, m = d.c.cri(EXEC_SYNC, {"containerId": c, "timeout": 5, "cmd": ["/bin/sh", "-c", "busybox ps -o args | busybox grep '[s]leep 1001'"]})
+        ok(st == 0 and doc.get("exitCode") == 1 and not doc.get("stdout"), "and does not run on", (st, doc))
         pid = status(d, c)["pid"]
 
         d.kill()

@@ -117,7 +117,7 @@ def machine_away(d):
     reboot(d, [pid])
     d.start()
     s = rt.status(d.c, c)
-    ok(s.get("state") == "CONTAINER_EXITED" and s.get("exitCode") == 255 and times(s)[:2] == was[:2] and times(s)[2] >= was[1],
+    ok(s.get("state") == "CONTAINER_EXITED" and s.get("exitCode") == 255 and s.get("reason") == "Unknown" and times(s)[:2] == was[:2] and times(s)[2] >= was[1],
        "after a reboot: when it began", (was, s))
     for cid, what in ((told, "the first"), (hog, "the second"), (late, "the one that nobody had seen")):
         s = rt.status(d.c, cid)

@@ -5,6 +5,7 @@ devices, hidden paths; and programs that are not there, in the words that people
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -183,16 +184,14 @@ def programs(d, p):
     run = p.run("run", "while :; do busybox sleep 1; done")
     for cmd, words in ((("/no/such",), 'exec: "/no/such": stat /no/such: no such file or directory: unknown'),
                        (("nosuch", "-x"), 'exec: "nosuch": executable file not found in $PATH: unknown'),
-                       (("/script",), 'exec /script: no such file or directory: unknown'),
                        (("/etc",), 'exec: "/etc": permission denied: unknown')):
         if cmd[0] == "/etc":
             exec_in(c, run, "/bin/sh", "-c", "busybox mkdir -p /etc")
-        if cmd[0] == "/script":		# what is not there is who is to read it
-            exec_in(c, run, "/bin/sh", "-c", "echo '#! /no/such -x' > /script; echo '#!/bin/sh' > /good; busybox chmod +x /script /good")
         st, why, _ = exec_in(c, run, *cmd)
         ok(st < 0 and words in why and "failed to exec in container" in why, "exec of %s: %s" % (cmd[0], why), why)
     st, doc, _ = exec_in(c, run, "busybox", "true")
     ok(st == 0 and not doc.get("exitCode"), "found in $PATH", doc)
+    exec_in(c, run, "/bin/sh", "-c", "echo '#!/bin/sh' > /good; busybox chmod +x /good")
     st, doc, _ = exec_in(c, run, "/good")
     ok(st == 0 and not doc.get("exitCode"), "a script with an interpreter", doc)
     st, doc, _ = exec_in(c, run, "/bin/sh", "-c", "nosuch")
@@ -211,6 +210,56 @@ def programs(d, p):
         d.start()
         c = p.c = d.c
         ok(rt.status(c, cid).get("reason") == "StartError", "and is remembered so")
+
+
+def program(machine, loader):
+    """an ELF file of nothing but a header and the name of its loader"""
+    at = 64 + 56
+    return (b"\x7fELF" + struct.pack("<BBB9x", 2, 1, 1) + struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, 0x400000, 64, 0, 0, 64, 56, 1, 0, 0, 0) +
+            struct.pack("<IIQQQQQQ", 3, 4, at, 0x400000, 0, len(loader) + 1, len(loader) + 1, 1) + loader + b"\0")
+
+
+def unrun(d, p):
+    """what is there, and the kernel does not run: it was started, says so, and ends with 255"""
+    native = {"x86_64": 62, "aarch64": 183}.get(os.uname().machine)
+    files = {"script": b"#! /no/such -x\n", "byscript": b"#!/vol/script\n", "noreader": b"#!/vol/plain-text\n", "plain": b"echo no first line\n",
+             "empty": b"", "elf": program(native or 62, b"/lib/no-such-loader.so"), "far": program(8, b"/no")}
+    os.mkdir(d.root + "/vol")
+    for name, what in dict(files, **{"plain-text": b"x"}).items():
+        with open(d.root + "/vol/" + name, "wb") as f:
+            f.write(what)
+        os.chmod(d.root + "/vol/" + name, 0o755 if name in files else 0o644)
+    taught = os.path.isdir("/proc/sys/fs/binfmt_misc") and set(os.listdir("/proc/sys/fs/binfmt_misc")) - {"register", "status"}
+    mount = [{"containerPath": "/vol", "hostPath": d.root + "/vol"}]
+    c = d.c
+    run = p.run("unrun", "while :; do busybox sleep 1; done", mounts=mount, envs=[{"key": "PATH", "value": "/none:/vol:/bin"}])
+    for name in files:
+        want = "exec /vol/%s: %s" % (name, "permission denied" if name == "noreader" else "exec format error" if name in ("plain", "empty", "far")
+                                     else "no such file or directory")
+        if (taught and "format" in want) or (name in ("elf", "far") and not native):
+            continue
+        st, doc, _ = exec_in(c, run, "/vol/" + name)
+        ok(st == 0 and doc.get("exitCode") == 255 and doc.get("stderr") == want + "\n", "exec: %s" % want, (st, doc))
+        st, doc, _ = c.cri(rt.CREATE, {"podSandboxId": p.id, "sandboxConfig": p.config, "config": {
+            "metadata": {"name": name}, "image": {"image": rt.IMAGE}, "command": ["/vol/" + name], "mounts": mount, "logPath": name + ".log"}})
+        cid = doc.get("containerId") if st == 0 else None
+        st, doc, _ = c.cri(rt.START, {"containerId": cid})
+        ok(st == 0, "a container of it starts", doc)
+        s = rt.ended(d, cid)
+        ok(s.get("exitCode") == 255 and s.get("reason") == "Error" and not s.get("message"), "and ends with 255, Error", s)
+        with open("%s/%s.log" % (d.root, name), encoding="utf-8") as f:
+            log = f.read().splitlines()
+        ok(len(log) == 1 and log[0].split(" ", 1)[1] == "stderr F " + want, "having said so", log)
+        if name == "script":
+            d.kill()
+            d.start()
+            c = p.c = d.c
+            s = rt.status(c, cid)
+            ok(s.get("exitCode") == 255 and s.get("reason") == "Error", "which is remembered", s)
+        st, doc, _ = c.cri(rt.RM, {"containerId": cid})
+        ok(st == 0, "removed", doc)
+    st, doc, _ = exec_in(c, run, "script")
+    ok(st == 0 and doc.get("stderr") == "exec /vol/script: no such file or directory\n", "one found in $PATH says where", doc)
 
 
 def devices(p):
@@ -281,6 +330,7 @@ def main():
         apparmor(p)
         devices(p)
         programs(d, p)
+        unrun(d, p)
         namespaces(d, p)
         volumes(d, p)
         userns(d)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <orlop/inline/error.h>
+#include <orlop/inline/log.h>
 
 #include "base/omem.h"
 #include "ctl/octl.h"
@@ -35,8 +36,59 @@ static bool is_owner(const struct ojson *pod, const struct ojson *claim)
 	return owner && ojson_string_is(ojson_get(owner, "uid"), okube_meta(pod, "uid"));
 }
 
-static int claim_make(struct octl_task *t, const struct ojson *pod, const struct ojson *template, const char *name)
+/* A claim on its way. */
+struct made {
+	struct octl_task *t;
+	struct ojson	*pod;
+	const char	*vol;	/* in @pod */
+	char		name[NAME_MAX_LEN];
+};
+
+static void made_free(struct made *m, bool failed)
 {
+	octl_release(m->t, failed);
+	ojson_unref(m->pod);
+	omem_free(m);
+}
+
+/* What the server does not want the pod's people have to know: their pod waits for it. */
+static void made_answer(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
+{
+	struct made *m = arg;
+	struct octl *c = octl_of(m->t);
+	bool failed = status < 0 || code >= 300;
+
+	(void)rev;
+	if (failed && status >= 0) {
+		const char *why = ojson_get_cstr(body, "message", "unknown");
+
+		okube_event(c->events, "v1", "Pod", m->pod, NULL, "Warning", "FailedBinding", "ephemeral volume %s: create PVC %s: %s",
+			    m->vol, m->name, why);
+		OLOG(c->h, WARN, "claim_refused", "pod=%s/%s volume=%s claim=%s code=%u message=\"%s\" retrying=1", okube_meta(m->pod, "namespace"),
+		     okube_meta(m->pod, "name"), m->vol, m->name, code, why);
+	}
+	made_free(m, failed);
+}
+
+static int claim_send(struct octl_task *t, const struct ojson *pod, const char *vol, const char *name, const struct okube_req *req)
+{
+	struct made *m = OMEM_NEW(struct made);
+
+	if (!m)
+		return -ENOMEM;
+	m->t = t;
+	m->pod = ojson_ref((struct ojson *)(uintptr_t)pod);
+	m->vol = vol;
+	(void)snprintf(m->name, sizeof(m->name), "%s", name);
+	octl_hold(t);
+	if (okube_call(octl_of(t)->h, req, made_answer, m))
+		made_free(m, true);
+	return 0;
+}
+
+static int claim_make(struct octl_task *t, const struct ojson *pod, const struct ojson *volume, const char *name)
+{
+	const struct ojson *template = OJSON_AT(volume, "ephemeral", "volumeClaimTemplate");
 	static const char *const kept[] = { "annotations", "labels" };
 	const char *ns = okube_meta(pod, "namespace");
 	struct okube_req req = { .verb = "create", .resource = CLAIMS, .ns = { ns, strlen(ns) } };
@@ -56,7 +108,7 @@ static int claim_make(struct octl_task *t, const struct ojson *pod, const struct
 		e = ojson_set(claim, "spec", ojson_ref(ojson_get(template, "spec")));
 	if (!e) {
 		req.body = claim;
-		octl_send(t, &req);
+		e = claim_send(t, pod, ojson_get_cstr(volume, "name", ""), name, &req);
 	}
 	ojson_unref(claim);
 	return e;
@@ -74,7 +126,7 @@ static int volume_sync(struct ephemeral *v, struct octl_task *t, const struct oj
 	(void)snprintf(name, sizeof(name), "%s-%s", okube_meta(pod, "name"), vol);
 	e = okube_find(v->c.h, v->claims, (struct orlop_bytes){ ns, strlen(ns) }, (struct orlop_bytes){ name, strlen(name) }, &claim);
 	if (e == -ENOENT)
-		return claim_make(t, pod, OJSON_AT(volume, "ephemeral", "volumeClaimTemplate"), name);
+		return claim_make(t, pod, volume, name);
 	if (!e && !is_owner(pod, claim)) {
 		okube_event(v->c.events, "v1", "Pod", pod, NULL, "Warning", "FailedBinding",
 			    "ephemeral volume %s: PVC %s/%s was not created for pod %s/%s (pod is not owner)", vol, ns, name, ns,

@@ -15,11 +15,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -27,6 +29,9 @@
 #include "base/ofile.h"
 
 #define CGROUP_ROOT	"/sys/fs/cgroup"
+#define KILL_ROUNDS	100
+#define KILL_WAITED	256	/* for so many at once; the next round finds the others, if they are still there */
+#define KILL_WAIT_MS	1000	/* what does not end of SIGKILL by then waits for a disk: nobody waits for it */
 
 static bool is_cgroup2(const char *path)
 {
@@ -153,25 +158,53 @@ int cgroup_remove(const struct oci *o, const char *cgroup)
 	return busy;
 }
 
+/* Kills those in @list (numbers, one a line) and waits for their end. False: none of them ended. */
+static bool kill_listed(const char *list)
+{
+	struct pollfd fds[KILL_WAITED];
+	nfds_t n = 0;
+	nfds_t left;
+	bool ended = false;
+
+	for (const char *p = list; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
+		int pid = atoi(p);
+		int fd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+
+		ended |= fd < 0 && pid > 1;	/* it was quicker */
+		if (fd < 0)
+			continue;
+		(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+		if (n < KILL_WAITED)
+			fds[n++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+		else
+			(void)close(fd);
+	}
+	for (left = n; left && poll(fds, n, KILL_WAIT_MS) > 0;)
+		for (nfds_t i = 0; i < n; i++)
+			if (fds[i].fd >= 0 && fds[i].revents) {
+				(void)close(fds[i].fd);
+				fds[i].fd = -1;
+				left--;
+				ended = true;
+			}
+	for (nfds_t i = 0; i < n; i++)
+		if (fds[i].fd >= 0)
+			(void)close(fds[i].fd);
+	return ended;
+}
+
 /* Everything in a cgroup: what a container leaves behind in a PID namespace that it shares. */
 void cgroup_kill(const struct oci *o, const char *cgroup)
 {
 	struct obuf b = OBUF_INIT;
 	int round;
 
-	/* who forks faster than we read is caught in a later round */
-	for (round = 0; round < 50; round++) {
-		char *p;
-
-		if (cgroup_read(o, "pids", cgroup, "cgroup.procs", &b) || !b.len)
+	/* who forks faster than we read is caught in a later round; v2 ends all at once */
+	for (round = 0; round < KILL_ROUNDS; round++) {
+		if (o->cgroups == OCI_CGROUPS_V2)
+			(void)cgroup_write(o, "pids", cgroup, "cgroup.kill", "1");
+		if (cgroup_read(o, "pids", cgroup, "cgroup.procs", &b) || !b.len || !kill_listed(obuf_cstr(&b)))
 			break;
-		for (p = b.data; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
-			int pid = atoi(p);
-
-			if (pid > 1)
-				(void)kill(pid, SIGKILL);
-		}
-		(void)usleep(1000u << (round < 5 ? round : 5));
 	}
 	obuf_done(&b);
 }

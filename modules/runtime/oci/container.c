@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <orlop/inline/error.h>
@@ -47,6 +48,9 @@ struct run_job {
 	const struct handler *rt;
 	bool		by_runtime;	/* remove: the OCI runtime has to */
 	int		result;
+	int		pid;		/* start */
+	char		*log;
+	char		*unrun;		/* its program is not for this machine: what it says */
 	int		shelter;
 	bool		sealed;
 	struct orlop_error err;
@@ -62,6 +66,8 @@ static void run_job_free(struct run_job *j)
 	omem_free(j->rw);
 	omem_free(j->kept);
 	omem_free(j->trash);
+	omem_free(j->log);
+	omem_free(j->unrun);
 	omem_free(j);
 }
 
@@ -96,6 +102,40 @@ static int runtime_delete(struct oci *o, const struct handler *rt, const char *i
 	return proc_run(o, argv, handler_flags(o, rt), fn, arg, err);
 }
 
+/* A line of its log as its monitor would have written it. */
+static void unrun_log(const struct run_job *j, bool tty)
+{
+	cleanup_close int fd = open(j->log, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	cleanup_free char *line = NULL;
+	struct timespec now;
+	struct tm tm;
+	char at[32];
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	if (fd < 0 || !gmtime_r(&now.tv_sec, &tm) || !strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", &tm))
+		return;
+	line = omem_printf("%s.%09ldZ %s F %s\n", at, now.tv_nsec, tty ? "stdout" : "stderr", j->unrun);
+	if (line)
+		(void)!write(fd, line, strlen(line));
+}
+
+/* Its first process waits for the start, and sees its root with all that is mounted there. */
+static bool unrun_look(struct run_job *j)
+{
+	cleanup_free char *path = omem_printf("%s/config.json", j->dir);
+	cleanup_ojson struct ojson *spec = NULL;
+	cleanup_obuf struct obuf b = OBUF_INIT;
+	const struct ojson *process;
+
+	if (!path || ofile_read(AT_FDCWD, path, 4u << 20, &b) || ojson_parse(b.data, b.len, &spec, NULL))
+		return false;
+	process = ojson_get(spec, "process");
+	if (exec_find(j->pid, process, ojson_cstr(ojson_index(ojson_get(process, "args"), 0), ""), &j->unrun, NULL) || !j->unrun)
+		return false;
+	unrun_log(j, ojson_get_bool(process, "terminal", false));
+	return true;
+}
+
 static void start_work(void *arg)
 {
 	struct run_job *j = arg;
@@ -105,6 +145,8 @@ static void start_work(void *arg)
 				    j->sealed && j->shelter >= 0 ? RUNTIME_SEALED : NULL, NULL };
 	struct obuf out = OBUF_INIT;
 
+	if (unrun_look(j))
+		return;
 	j->result = run ? proc_here(j->o, j->rt, j->shelter, NULL, argv, env, NULL, 0, &out, &j->err) : orlop_fail(&j->err, ENOMEM, 0, "", "no memory");
 	obuf_done(&out);
 }
@@ -132,6 +174,8 @@ static void started(void *arg)
 			c->started_ns = c->finished_ns;
 		container_note_start(o, c);
 		event_add(o, "CONTAINER_STARTED_EVENT", c->id, c->sandbox);
+		if (j->unrun)
+			container_unrun(c);
 	}
 	if (c)
 		container_check_exit(o, c);
@@ -178,7 +222,9 @@ OCI_OP(op_start_container)
 	if (!j)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	j->shelter = shelter_use(o, c->rt, &j->sealed);
-	if (o->h->work(o->h, 0, start_work, started, j)) {
+	j->pid = c->pid;
+	j->log = omem_strdup(c->log_path);
+	if (!j->log || o->h->work(o->h, 0, start_work, started, j)) {
 		run_job_free(j);
 		return orlop_fail(err, ENOMEM, 0, "", "no worker");
 	}
@@ -415,7 +461,7 @@ OCI_OP(op_container_status)
 	(void)ojson_set_i64(st, "exitCode", c->exit_code);
 	if (c->state == OCI_EXITED)
 		(void)ojson_set_cstr(st, "reason", c->start_error ? "StartError" : c->oom ? "OOMKilled"
-				     : c->exit_code ? "Error" : "Completed");
+				     : c->unseen ? "Unknown" : c->exit_code ? "Error" : "Completed");
 	if (c->state == OCI_EXITED && c->start_error)
 		(void)ojson_set_cstr(st, "message", c->start_error);
 	if (c->user)

@@ -7,6 +7,7 @@
  */
 #include "exec.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -25,6 +26,7 @@
 #include "base/omem.h"
 
 #define SYNC_OUTPUT_MAX	(1u << 20)
+#define KILLED_NS	2000000000ull	/* a runtime whose command was killed and that does not end is killed too */
 #define RESULT_KEEP_NS	60000000000ull	/* an exit code nobody asks for is forgotten */
 
 void exec_free(struct exec *x)
@@ -49,6 +51,7 @@ void exec_free(struct exec *x)
 	olist_del(&x->node);
 	omem_free(x->process_file);
 	omem_free(x->console_path);
+	omem_free(x->unrun);
 	omem_free(x);
 }
 
@@ -128,6 +131,41 @@ static void exec_ended(void *arg, int32_t code, int32_t sig)
 		x->o->h->timer_set(x->timer, RESULT_KEEP_NS, 0);
 }
 
+static int children_kill(int pid)
+{
+	cleanup_dir DIR *dp = NULL;
+	struct dirent *d;
+	char path[64];
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dp = opendir(path);
+	while (dp && (d = readdir(dp))) {
+		cleanup_obuf struct obuf b = OBUF_INIT;
+		char file[64];
+		char *end;
+		char *p;
+		int child;
+
+		snprintf(file, sizeof(file), "%.16s/children", d->d_name);
+		if (d->d_name[0] == '.' || ofile_read(dirfd(dp), file, 65536, &b))
+			continue;
+		for (p = b.len ? b.data : NULL; p && (child = (int)strtol(p, &end, 10)) > 0; p = end)
+			n += !kill(child, SIGKILL);
+	}
+	return n;
+}
+
+/*
+ * The command itself, not the OCI runtime that waits for it: that would leave it running, and later unreaped where no
+ * first process does so, and then the container's own end would wait for ever.
+ */
+static void exec_kill(const struct exec *x)
+{
+	if (!children_kill(x->o->h->child_pid(x->child)))
+		(void)x->o->h->child_kill(x->child, SIGKILL);
+}
+
 static void exec_timer(void *arg)
 {
 	struct exec *x = arg;
@@ -136,12 +174,17 @@ static void exec_timer(void *arg)
 		exec_free(x);
 		return;
 	}
+	if (x->timed_out) {
+		(void)x->o->h->child_kill(x->child, SIGKILL);
+		return;
+	}
 	x->timed_out = true;
-	(void)x->o->h->child_kill(x->child, SIGKILL);
+	exec_kill(x);
+	x->o->h->timer_set(x->timer, KILLED_NS, 0);
 }
 
 /* Write the process file for @cmd in container @c. */
-static int process_write(struct oci *o, const struct container *c, const struct exec *x,
+static int process_write(struct oci *o, const struct container *c, struct exec *x,
 			 const struct ojson *cmd, bool tty, const struct ojson *size, struct orlop_error *err)
 {
 	cleanup_free char *config = path_of(o, "containers/%s/config.json", c->id);
@@ -155,13 +198,13 @@ static int process_write(struct oci *o, const struct container *c, const struct 
 	if (!e)
 		e = ojson_parse(b.data, b.len, &spec, NULL);
 	obuf_done(&b);
-	if (!e && exec_find(c, ojson_get(spec, "process"), ojson_cstr(ojson_index(cmd, 0), ""), err))
+	if (!e && exec_find(c->pid, ojson_get(spec, "process"), ojson_cstr(ojson_index(cmd, 0), ""), &x->unrun, err))
 		return -err->err;
-	if (!e)
+	if (!e && !x->unrun)
 		e = spec_exec(ojson_get(spec, "process"), cmd, tty, &process);
 	if (!e && tty && size)
 		e = ojson_set(process, "consoleSize", ojson_ref((struct ojson *)(uintptr_t)size));
-	if (!e) {
+	if (!e && !x->unrun) {
 		text = ojson_text(process, 0, &len);
 		e = text ? ofile_write(AT_FDCWD, x->process_file, text, len, 0600) : -ENOMEM;
 	}
@@ -238,7 +281,7 @@ void execs_end(struct oci *o)
 		if (x->tty_call)
 			o->h->call_done(x->tty_call, -ECANCELED, NULL, NULL);
 		if (x->child)
-			(void)o->h->child_kill(x->child, SIGKILL);
+			exec_kill(x);
 		exec_free(x);
 	}
 }
@@ -271,6 +314,30 @@ static void sync_readable(void *arg, int32_t fd, uint32_t events)
 	}
 }
 
+/* What the kernel would not run has run and failed: says so where its stderr is, and has ended. */
+static int unrun_reply(struct exec *x, const struct ojson *r, bool tty, struct orlop_call *call, struct orlop_error *err)
+{
+	cleanup_free char *line = omem_printf("%s\n", x->unrun);
+	bool has_err = ojson_get_bool(r, "stderr", false);
+	int fds[3] = { -1, -1, -1 };
+	int p[2] = { -1, -1 };
+	int e = !line ? orlop_fail(err, ENOMEM, 0, "", "no memory") : tty ? exec_terminal(&p[0], &p[1], err) : pipe_pair(p, err);
+
+	if (e)
+		return e;
+	(void)!write(p[1], line, strlen(line));
+	close(p[1]);
+	for (int i = 0; !tty && i < 3; i++)
+		fds[i] = i == 2 && has_err ? p[0] : open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (!tty && !has_err)
+		close(p[0]);
+	x->ended = true;
+	x->code = EXEC_UNRUN;
+	x->o->h->timer_set(x->timer, RESULT_KEEP_NS, 0);
+	exec_reply(x, call, tty ? p : fds, tty ? 1 : 3);
+	return 0;
+}
+
 OCI_OP(op_exec_sync)
 {
 	struct oci *o = ctx;
@@ -292,6 +359,14 @@ OCI_OP(op_exec_sync)
 	if (!x)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	e = process_write(o, c, x, ojson_get(r, "cmd"), false, NULL, err);
+	if (!e && x->unrun) {
+		x->sync_call = call;
+		x->code = EXEC_UNRUN;
+		obuf_append(&x->out[1], x->unrun, strlen(x->unrun));
+		obuf_append(&x->out[1], "\n", 1);
+		sync_answer(x);
+		return 0;
+	}
 	for (i = 0; i < 2 && !e; i++) {
 		e = pipe_pair(p, err);
 		if (e)
@@ -390,7 +465,8 @@ OCI_OP(op_exec)
 	x->cols = (uint16_t)ojson_i64(OJSON_AT(r, "consoleSize", "width"), 0);
 	e = process_write(o, c, x, ojson_get(r, "cmd"), tty, ojson_get_object(r, "consoleSize"), err);
 	if (!e)
-		e = tty ? exec_tty(x, c, call, err) : exec_pipes(x, c, r, call, err);
+		e = x->unrun ? unrun_reply(x, r, tty, call, err)
+		  : tty ? exec_tty(x, c, call, err) : exec_pipes(x, c, r, call, err);
 	if (e)
 		exec_free(x);
 	return e;

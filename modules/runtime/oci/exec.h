@@ -17,6 +17,7 @@ struct exec {
 	struct orlop_fdwatch *console_watch;
 	char		*console_path;
 	struct orlop_call *tty_call;	/* waits for that */
+	char		*unrun;		/* what it says instead of being run; NULL */
 	bool		ended;
 	int		code;
 	struct orlop_call *waiter;
@@ -38,6 +39,7 @@ void exec_reply(struct exec *x, struct orlop_call *call, const int *fds, int n);
 
 /* ---- exectty.c --------------------------------------------------------------------------------- */
 
+int exec_terminal(int *ret_master, int *ret_slave, struct orlop_error *err);
 /* With a terminal. The answer comes now, or when crun has brought it. 0 or -errno with @err. */
 int exec_tty(struct exec *x, const struct container *c, struct orlop_call *call, struct orlop_error *err);
 /* crun has connected; also called when the command has ended, for both may be news at once. */

@@ -51,7 +51,7 @@ static void size_first(const struct exec *x)
 		(void)ioctl(x->master, TIOCSWINSZ, &ws);
 }
 
-static int terminal_open(int *ret_master, int *ret_slave, struct orlop_error *err)
+int exec_terminal(int *ret_master, int *ret_slave, struct orlop_error *err)
 {
 	char name[64];
 	int m = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -77,7 +77,7 @@ static int exec_between(struct exec *x, const struct container *c, struct orlop_
 	int slave = -1;
 	int32_t fds[3];
 	int out;
-	int e = terminal_open(&master, &slave, err);
+	int e = exec_terminal(&master, &slave, err);
 
 	if (e)
 		return e;

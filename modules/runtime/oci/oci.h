@@ -90,6 +90,8 @@ struct container {
 	char		*image_ref;
 	char		*log_path;	/* absolute, "" none */
 	char		*start_error;	/* the OCI runtime refused it: said when it is started; NULL */
+	bool		unrun;		/* started, and the kernel does not run its program: it ends with EXEC_UNRUN */
+	bool		unseen;		/* nobody saw how it ended */
 	enum oci_state	state;
 	int		pid;
 	uint64_t	pid_start;	/* of /proc/PID/stat, against reuse */
@@ -251,6 +253,10 @@ void stop_answer_all(struct oci *o, struct container *c);
 void stop_forget(struct oci *o, struct container *c);
 /* Kill a container that runs; @then once it has ended. 0 or -ENOMEM. */
 int container_kill(struct oci *o, struct container *c, orlop_cb then, void *arg);
+/* The kernel does not run its program: what waits for the start in its place ends, and it with EXEC_UNRUN. */
+void container_unrun(struct container *c);
+/* It has ended, and no exit file says how. */
+void container_ended_unseen(struct oci *o, struct container *c);
 /* Delete a container in any state; @then when it is gone. 0, or -errno (and @then is not called). */
 int container_remove(struct oci *o, struct container *c, orlop_cb then, void *arg,
 		     struct orlop_error *err);
@@ -289,8 +295,13 @@ struct ojson *user_json(const struct user_found *u);
 
 /* ---- execfind.c ------------------------------------------------------------------------------------ */
 
-/* Is there such a program in running container @c? 0, or -errno with @err in upstream's words. */
-int exec_find(const struct container *c, const struct ojson *process, const char *name, struct orlop_error *err);
+#define EXEC_UNRUN	255
+
+/*
+ * Is there such a program where process @pid of a container has its root? 0, or -errno with @err in upstream's words.
+ * *@ret_unrun: there is, and the kernel would not run it: what it is to say on its stderr (else untouched).
+ */
+int exec_find(int pid, const struct ojson *process, const char *name, char **ret_unrun, struct orlop_error *err);
 /* exec: "NAME": … for an errno. */
 void exec_words(const char *name, int e, char *buf, size_t size);
 

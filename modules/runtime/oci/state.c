@@ -2,8 +2,8 @@
  * state.c - what is remembered on disk about sandboxes and containers, and finding it again.
  *
  * State files are written as a whole and renamed. After a restart the truth is: exit file there →
- * exited; process of the noted start time there → running; otherwise → exited with 255, as CRI
- * engines say of containers whose end nobody saw.
+ * exited; process of the noted start time there → running; otherwise → exited with 255 and the reason
+ * Unknown, as containerd says of containers whose end nobody saw.
  */
 #include "oci.h"
 
@@ -123,6 +123,8 @@ int container_save(struct oci *o, const struct container *c)
 	(void)ojson_set_i64(j, "finishedAt", (int64_t)c->finished_ns);
 	(void)ojson_set_i64(j, "exitCode", c->exit_code);
 	(void)ojson_set_bool(j, "oom", c->oom);
+	if (c->unseen)
+		(void)ojson_set_bool(j, "unseen", true);
 	(void)ojson_set_cstr(j, "handler", c->rt->name);
 	if (c->user)
 		(void)ojson_set(j, "user", ojson_ref(c->user));
@@ -281,6 +283,7 @@ static int container_load(struct oci *o, const char *id, const struct ojson *j)
 	c->finished_ns = (uint64_t)ojson_get_i64(j, "finishedAt", 0);
 	c->exit_code = (int)ojson_get_i64(j, "exitCode", 0);
 	c->oom = ojson_get_bool(j, "oom", false);
+	c->unseen = ojson_get_bool(j, "unseen", false);
 	if (ojson_get(j, "startError"))
 		c->start_error = omem_strdup(ojson_get_cstr(j, "startError", ""));
 	if (!c->image_id || !c->image_ref || !c->log_path || omap_put_cstr(&o->containers, c->id, c)) {
@@ -290,10 +293,8 @@ static int container_load(struct oci *o, const char *id, const struct ojson *j)
 	start_load(o, c);
 	if (c->state != OCI_EXITED)
 		container_check_exit(o, c);
-	if (c->state != OCI_EXITED && !c->start_error && pid_start_time(c->pid) != c->pid_start) {
-		c->exit_code = 255;
-		container_ended(o, c);
-	}
+	if (c->state != OCI_EXITED && !c->start_error && pid_start_time(c->pid) != c->pid_start)
+		container_ended_unseen(o, c);
 	/* it was started, and where is not seen */
 	if (c->state == OCI_CREATED && !c->start_error && !waits_for_start(c->pid, c->id)) {
 		c->state = OCI_RUNNING;

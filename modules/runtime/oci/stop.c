@@ -158,7 +158,7 @@ void container_check_exit(struct oci *o, struct container *c)
 	if (!path || c->state == OCI_EXITED)
 		return;
 	if (!ofile_read(AT_FDCWD, path, 64, &b) && b.len) {
-		c->exit_code = atoi(obuf_cstr(&b));
+		c->exit_code = c->unrun ? EXEC_UNRUN : atoi(obuf_cstr(&b));
 		if (!stat(path, &st))
 			c->finished_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000ull +
 					 (uint64_t)st.st_mtim.tv_nsec;
@@ -166,7 +166,7 @@ void container_check_exit(struct oci *o, struct container *c)
 			c->started_ns = c->created_ns;
 		if (c->finished_ns && c->finished_ns < c->started_ns)
 			c->started_ns = c->finished_ns;	/* the clock of files is coarser */
-		ended(o, c, true);
+		ended(o, c, !c->unrun);
 	}
 	obuf_done(&b);
 }
@@ -194,14 +194,26 @@ static struct stop_wait *wait_new(struct oci *o, struct container *c)
 	return w;
 }
 
+/* As containerd says of one whose end it did not see. */
+void container_ended_unseen(struct oci *o, struct container *c)
+{
+	c->exit_code = 255;
+	c->unseen = true;
+	container_ended(o, c);
+}
+
 /* No process: its exit file is there, or will never come (conmon was killed). */
 static void ended_unseen(struct oci *o, struct container *c)
 {
 	container_check_exit(o, c);
-	if (c->state == OCI_EXITED)
-		return;
-	c->exit_code = 255;
-	container_ended(o, c);
+	if (c->state != OCI_EXITED)
+		container_ended_unseen(o, c);
+}
+
+void container_unrun(struct container *c)
+{
+	c->unrun = true;
+	(void)container_signal(c, SIGKILL);
 }
 
 int container_kill(struct oci *o, struct container *c, orlop_cb then, void *arg)

@@ -1,5 +1,6 @@
 /* ephemeral.c - claims that pods have in their specs: made, made again, somebody else's, not of a pod that goes. */
 #include <stdio.h>
+#include <string.h>
 
 #include <orlop/inline/error.h>
 
@@ -38,6 +39,13 @@ static void pod(const char *name, const char *meta, const char *volumes)
 #define VOLUME "{\"name\":\"v\",\"ephemeral\":{\"volumeClaimTemplate\":{\"metadata\":{\"labels\":{\"a\":\"b\"},\"annotations\":{\"c\":\"d\"}}," \
 	       "\"spec\":{\"storageClassName\":\"fast\",\"accessModes\":[\"ReadWriteOnce\"]}}}}"
 
+static int refuse(void *arg, const struct fakekube_req *req, const char **ret_reason)
+{
+	(void)arg;
+	*ret_reason = "Forbidden";
+	return !strcmp(req->verb, "create") && !strcmp(req->resource, CLAIMS) ? 403 : 0;
+}
+
 int main(void)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
@@ -68,6 +76,14 @@ int main(void)
 	is_str(fakekube_at(k, CLAIMS, "default", "q-v", "spec.storageClassName"), "fast", "until it has gone");
 	pod("r", ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"", VOLUME);
 	ok(!there("r-v"), "a pod that is being deleted gets none");
+	fakekube_hook(k, refuse, NULL);
+	pod("s", "", VOLUME);
+	fakehost_advance(fh, 2000 * FAKEHOST_MS);
+	ok(!there("s-v"), "a claim that is refused");
+	ok(fakekube_count(k, "\"reason\":\"FailedBinding\"") && fakekube_count(k, "ephemeral volume v: create PVC s-v: "), "is an event of its pod, with the reason");
+	fakekube_hook(k, NULL, NULL);
+	fakehost_advance(fh, 300000 * FAKEHOST_MS);
+	ok(there("s-v"), "and is tried again");
 	fakekube_free(k);
 	fakehost_free(fh);
 	return done_testing();
