@@ -103,6 +103,19 @@ int store_find(const struct setup *s, struct store *ret, struct orlop_error *err
 	return ret->module ? 0 : orlop_fail(err, ENOMEM, 0, "", "out of memory");
 }
 
+int store_new(const struct setup *s, struct store *ret, struct orlop_error *err)
+{
+	cleanup_free char *dir = setup_path(s, "db");
+	int r = dir ? ofile_mkdir_p(dir, 0700) : -ENOMEM;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->module = omem_strdup("storage/lmdb");
+	ret->path = setup_path(s, "db/data.mdb");
+	if (r == 0 && (!ret->module || !ret->path))
+		r = -ENOMEM;
+	return r ? orlop_fail(err, -r, 0, "", "%s: %s", dir ? dir : s->dir, strerrordesc_np(-r)) : 0;
+}
+
 void store_done(struct store *st)
 {
 	omem_free(st->module);

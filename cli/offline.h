@@ -20,6 +20,8 @@ struct store {
 
 /* -ENOENT: there is no configuration, or no storage in it. */
 int store_find(const struct setup *s, struct store *ret, struct orlop_error *err);
+/* Where `orlop up` will look for it in a data directory in which nothing is yet; its directory is made. */
+int store_new(const struct setup *s, struct store *ret, struct orlop_error *err);
 void store_done(struct store *st);
 
 struct offline {

@@ -399,7 +399,7 @@ static int restore(const struct setup *s, const char *path, bool force, struct r
 	}
 	if (r != -ENOENT && r != -ECONNREFUSED)
 		return r;
-	r = store_find(s, &st, err);
+	r = s->made || s->config ? store_find(s, &st, err) : store_new(s, &st, err);
 	if (r == 0 && !st.path)
 		r = orlop_fail(err, EINVAL, 0, "", "%s keeps nothing; start orlopd and restore into it", st.module);
 	if (r == 0)
@@ -435,6 +435,8 @@ int cmd_snapshot_restore(const struct command *cmd, int argc, char **argv)
 		       (unsigned long long)info.head.rev, (unsigned long long)done.rev);
 		if (done.aside)
 			printf("the store that was there: %s\n", done.aside);
+		if (!s.made && !s.config)
+			printf("go on:  orlop up --data-dir %s\n", s.dir);
 	}
 	omem_free(done.aside);
 	info_done(&info);

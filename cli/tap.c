@@ -75,6 +75,16 @@ static void put_name(struct obuf *b, const char *name)
 		obuf_putc(b, '-');
 }
 
+/* 12:34:56.123456 cache -> controllers/replicaset pods note revision 123 */
+static void put_note(struct obuf *b, const struct ojson *j)
+{
+	obuf_puts(b, " cache -> ");
+	put_name(b, ojson_get_cstr(j, "to", ""));
+	obuf_putc(b, ' ');
+	put_name(b, ojson_get_cstr(j, "address", ""));
+	obuf_printf(b, " note revision %lld\n", (long long)ojson_get_i64(j, "revision", 0));
+}
+
 /* 12:34:56.123456 0123456789abcdef apiserver#1 -> storage/lmdb storage.txn reply ok 120 B 0.31 ms */
 static void put_line(struct obuf *b, const struct ojson *j)
 {
@@ -87,6 +97,10 @@ static void put_line(struct obuf *b, const struct ojson *j)
 	char buf[32];
 
 	put_time(b, (uint64_t)ojson_get_i64(j, "at", 0));
+	if (ojson_get(j, "revision")) {
+		put_note(b, j);
+		return;
+	}
 	obuf_puts(b, " ");
 	obuf_puts(b, ojson_get_cstr(j, "trace", ""));
 	obuf_putc(b, ' ');

@@ -564,6 +564,17 @@ static int param_set(const char *file, const struct core_config_module *cm,
 	return copy ? 0 : nomem(err);
 }
 
+/* "unknown parameter mtuu; it has: mtu, bridge" */
+static void unknown_put(const struct orlop_module *mod, const char *name, char *buf, size_t size)
+{
+	size_t at = (size_t)snprintf(buf, size, "unknown parameter %.60s; it has%s", name, mod->n_params ? ": " : " none");
+
+	for (uint32_t i = 0; i < mod->n_params && at < size; i++)
+		at += (size_t)snprintf(buf + at, size - at, "%s%s", i ? ", " : "", param_at(mod, i)->name);
+	if (at >= size)
+		memcpy(buf + size - 4, "...", 4);
+}
+
 int core_config_check(const char *file, const struct core_config_module *cm,
 		      const struct orlop_module *mod, struct core_param **ret,
 		      struct orlop_error *err)
@@ -583,8 +594,7 @@ int core_config_check(const char *file, const struct core_config_module *cm,
 			if (strcmp(param_at(mod, i)->name, cm->params[k].name) == 0)
 				break;
 		if (i == mod->n_params && !cm->params[k].carried) {
-			(void)snprintf(what, sizeof(what), "unknown parameter %.100s; see orlop module info %.60s",
-				       cm->params[k].name, cm->module);
+			unknown_put(mod, cm->params[k].name, what, sizeof(what));
 			r = param_bad(cm->params[k].file ? cm->params[k].file : file, cm, cm->params[k].line, err, what);
 		}
 	}

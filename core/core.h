@@ -170,7 +170,8 @@ struct core {
 	pthread_mutex_t	lead_lock;	/* guards leads */
 	struct olist	leads;
 	uint64_t	last_token;
-	struct core_taps *taps;		/* NULL: nobody looks at the bus */
+	struct core_taps *taps;		/* NULL: nobody looks at the bus; main loop, others: core->lock */
+	_Atomic bool	tapped;		/* it is not NULL */
 	uint64_t	last_lead;
 	struct core_up	*up;		/* isolate.h: this is the process of one isolated module; else NULL */
 	struct core_isolates *isolates;	/* those with processes of their own; NULL: none yet */

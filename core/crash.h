@@ -36,5 +36,7 @@ void core_crash_thread_end(int slot);
  * At the start; and by whoever sees a child end by a signal.
  */
 int core_crash_tell(struct core *c);
+/* The report of the process of the isolated module @name: kept with the last messages of that, and told. Main loop. */
+void core_crash_keep(struct core *c, const char *name, int pid, const char *text, size_t len);
 
 #endif

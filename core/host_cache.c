@@ -18,12 +18,16 @@
 #include "isolate.h"
 #include "loader.h"
 #include "log.h"
+#include "tap.h"
 
 /* An open resource of a module: the cache knows no owners, the core does. */
 struct held {
 	struct olist	node;		/* shard->held.list[CORE_HELD_RESOURCE] */
 	struct orlop_resource *res;
 	struct core_owner *owner;
+	struct core_instance *inst;
+	orlop_note_fn	note;		/* the module's, NULL: it is told nothing */
+	void		*note_arg;
 };
 
 /* ---- hooks ------------------------------------------------------------------------------------- */
@@ -272,6 +276,7 @@ static int host_resource_open(const struct orlop_host *h, const char *name,
 		return r;
 	}
 	held->owner = &s->held;
+	held->inst = s->inst;
 	held->res = res;
 	pthread_mutex_lock(&c->lock);
 	r = omap_put(&c->hc->held, &res, sizeof(res), held, NULL);
@@ -285,6 +290,35 @@ static int host_resource_open(const struct orlop_host *h, const char *name,
 	core_owner_inc(&s->held, CORE_HELD_RESOURCE);
 	*ret = res;
 	return 0;
+}
+
+/* A note is a callback like any other: its time counts, and who traces the module sees it. */
+static void noted(void *arg, struct orlop_resource *r, uint64_t rev)
+{
+	struct held *held = arg;
+	struct core_owner *o = held->owner;
+	uint64_t t0 = core_owner_enter(o);
+
+	core_tap_note(held->inst->core, held->inst->name, r->res->name, rev);
+	held->note(held->note_arg, r, rev);	/* may close it */
+	core_owner_leave(o, t0);
+}
+
+static void host_resource_watch(struct orlop_resource *r, orlop_note_fn cb, void *arg)
+{
+	struct core *c = r->c->hooks.ctx;
+	struct held *held;
+
+	pthread_mutex_lock(&c->lock);
+	held = omap_get(&c->hc->held, &r, sizeof(r));
+	pthread_mutex_unlock(&c->lock);
+	if (held && cb) {
+		held->note = cb;
+		held->note_arg = arg;
+		cb = noted;
+		arg = held;
+	}
+	core_cache_watch(r, cb, arg);
 }
 
 static void host_resource_close(struct orlop_resource *r)
@@ -358,7 +392,7 @@ void core_host_fill_cache(struct orlop_host *h)
 {
 	h->resource_open = host_resource_open;
 	h->resource_close = host_resource_close;
-	h->resource_watch = core_cache_watch;
+	h->resource_watch = host_resource_watch;
 	h->resource_rev = core_cache_rev;
 	h->resource_index = core_cache_index;
 	h->resource_info = core_cache_info;

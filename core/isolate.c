@@ -176,21 +176,14 @@ static void dump_hint(struct core_isolate *iso, int32_t sig)
 	     pattern);
 }
 
-/* What it wrote when it died, as a file beside those of the daemon. */
+/* What it wrote when it died. */
 static void last_words(struct core_isolate *iso)
 {
-	const char *dir = iso->core->config->data_dir;
 	cleanup_free char *text = omem_alloc(LAST_WORDS_MAX);
-	cleanup_free char *path = dir ? omem_printf("%s/crash/%llu-%d.new", dir,
-						    (unsigned long long)(core_now_wall() / SECOND), iso->pid) : NULL;
-	cleanup_free char *folder = dir ? omem_printf("%s/crash", dir) : NULL;
 	ssize_t n = text && iso->crash_fd >= 0 ? pread(iso->crash_fd, text, LAST_WORDS_MAX, 0) : -1;
 
-	if (n <= 0 || !path || !folder)
-		return;
-	(void)ofile_mkdir_p(folder, 0700);
-	if (ofile_write(AT_FDCWD, path, text, (size_t)n, 0600) == 0)
-		(void)core_crash_tell(iso->core);
+	if (n > 0)
+		core_crash_keep(iso->core, iso->inst->name, iso->pid, text, (size_t)n);
 }
 
 static void child_exited(void *arg, int32_t code, int32_t sig)

@@ -226,7 +226,9 @@ static void load_fail(struct core_instance *inst, int r)
 	job->status = r;
 	if (!job->err.err)
 		(void)orlop_fail(&job->err, -r, 0, "", "%s", strerrordesc_np(-r));
-	(void)orlop_wrap(&job->err, r, "module %s", inst->name);
+	/* In a process of its own: its parent says whose words these are. */
+	if (!inst->core->up)
+		(void)orlop_wrap(&job->err, r, "module %s", inst->name);
 	(void)snprintf(inst->why, sizeof(inst->why), "%s", job->err.msg);
 	core_unload_begin(inst, job->started);
 }
@@ -356,8 +358,8 @@ static void load_late(void *arg)
 		r = orlop_fail(&job->err, ETIMEDOUT, 0, "", "waits for \"%s\", which is not ready after "
 			       "%llu s", need, (unsigned long long)s);
 	else
-		r = orlop_fail(&job->err, ETIMEDOUT, 0, "", "is not ready after %llu s",
-			       (unsigned long long)s);
+		r = orlop_fail(&job->err, ETIMEDOUT, 0, "", "is not ready after %llu s: it has not called ready(); see its "
+			       "log", (unsigned long long)s);
 	/* A shard that hangs in shard_init: it will report, or never; then nothing can be undone. */
 	if (job->pending == 0)
 		load_fail(inst, r);

@@ -91,7 +91,7 @@ static int get(const struct src *s, uint64_t off, uint64_t len, void *out)
 	char *p = out;
 
 	if (off > s->size || len > s->size - off)
-		return refuse(s, ENOEXEC, "truncated: needs %llu bytes at %llu, the file has %llu",
+		return refuse(s, ENOEXEC, "truncated: needs %llu bytes at %llu, the file has %llu; build or copy it again",
 			      (unsigned long long)len, (unsigned long long)off,
 			      (unsigned long long)s->size);
 	if (s->mem) {
@@ -138,13 +138,13 @@ static int read_header(const struct src *s, Ehdr *h)
 	int r;
 
 	if (s->size < sizeof(id))
-		return refuse(s, ENOEXEC, "not a module: %llu bytes are no ELF file",
+		return refuse(s, ENOEXEC, "not a module: %llu bytes are no ELF file; name the .so that was built",
 			      (unsigned long long)s->size);
 	r = get(s, 0, sizeof(id), id);
 	if (r)
 		return r;
 	if (memcmp(id, ELFMAG, SELFMAG) != 0)
-		return refuse(s, ENOEXEC, "not a module: no ELF file");
+		return refuse(s, ENOEXEC, "not a module: no ELF file; name the .so that was built");
 	if (id[EI_CLASS] != CLASS)
 		return refuse(s, ENOEXEC, "built for %s bits, this orlopd has %d",
 			      id[EI_CLASS] == ELFCLASS32 ? "32" : id[EI_CLASS] == ELFCLASS64 ? "64" :
@@ -267,7 +267,7 @@ static int read_sections(const struct src *s, struct core_modinfo *m)
 		}
 	}
 	if (!info || info->sh_type == SHT_NOBITS)
-		return refuse(s, ENOEXEC, "not an orlop module: no section .orlop.modinfo");
+		return refuse(s, ENOEXEC, "not an orlop module: no section .orlop.modinfo; a module says ORLOP_MODULE(...)");
 	if (info->sh_size > CORE_MODINFO_MAX_BYTES)
 		return refuse(s, E2BIG, ".orlop.modinfo has %llu bytes, at most %u",
 			      (unsigned long long)info->sh_size, CORE_MODINFO_MAX_BYTES);
@@ -440,7 +440,7 @@ int core_modinfo_read(int fd, const char *file, struct core_modinfo *ret, struct
 	if (fstat(fd, &st) < 0)
 		return refuse(&s, errno, "%s", strerrordesc_np(errno));
 	if (!S_ISREG(st.st_mode))
-		return refuse(&s, ENOEXEC, "not a regular file");
+		return refuse(&s, ENOEXEC, "not a regular file; name the .so itself");
 	s.size = (uint64_t)st.st_size;
 	r = parse(&s, ret);
 	if (r)

@@ -13,6 +13,7 @@
 #include "base/olist.h"
 #include "base/omem.h"
 #include "bus/bus.h"
+#include "bus/wire.h"
 
 #define RING		2048u
 #define TAP_NAME	64u
@@ -23,6 +24,8 @@ struct record {
 	struct core_bus_head h;
 	char		src[TAP_NAME];
 	char		dst[TAP_NAME];
+	char		resource[TAP_NAME];	/* of a note of the cache, instead of h.name */
+	uint64_t	rev;
 	uint32_t	body_len;	/* of what follows */
 	char		body[];		/* BODY_MAX if bodies are shown */
 };
@@ -94,19 +97,20 @@ static void tap_wake(void *arg)
 	omem_free(t);
 }
 
-static void tap_add(struct core_tap *t, const struct core_bus_head *h, const char *src,
-		    const char *dst, struct orlop_bytes body)
+static struct record *tap_add(struct core_tap *t, const struct core_bus_head *h, const char *src,
+			      const char *dst, struct orlop_bytes body)
 {
 	struct record *r;
 
 	if (t->n == RING) {
 		t->missed++;
-		return;
+		return NULL;
 	}
 	r = (struct record *)(void *)(t->ring + (t->first + t->n++) % RING * t->stride);
 	r->h = *h;
 	name_copy(r->src, src);
 	name_copy(r->dst, dst);
+	r->resource[0] = '\0';
 	r->body_len = 0;
 	if (t->spec.bodies && body.p) {
 		r->body_len = body.len < BODY_MAX ? (uint32_t)body.len : BODY_MAX;
@@ -116,6 +120,7 @@ static void tap_add(struct core_tap *t, const struct core_bus_head *h, const cha
 		t->told = true;
 		(void)core_loop_post_node(t->core->main, &t->post, tap_wake, t);
 	}
+	return r;
 }
 
 static void tapped(void *arg, const struct core_bus_head *h, const char *src, const char *dst,
@@ -132,9 +137,46 @@ static void tapped(void *arg, const struct core_bus_head *h, const char *src, co
 		struct core_tap *t = OLIST_ENTRY(n, struct core_tap, node);
 
 		if (wanted(t, h, src, dst))
-			tap_add(t, h, src, dst, body);
+			(void)tap_add(t, h, src, dst, body);
 	}
 	pthread_mutex_unlock(&taps->lock);
+}
+
+static bool note_wanted(const struct core_tap *t, const char *inst, const char *resource)
+{
+	const struct core_tap_spec *s = &t->spec;
+
+	return s->link[0] && link_is(inst, s->link) && !s->trace && s->op < 0 &&
+	       (!s->address[0] || strcmp(resource, s->address) == 0);
+}
+
+/* The bus is not concerned: this one may wait for who reads. */
+static void note_put(struct core_taps *taps, const char *inst, const char *resource, uint64_t rev)
+{
+	const struct core_bus_head h = { .kind = CORE_W_NOTE, .at_ns = core_now_mono() };
+	const struct orlop_bytes none = { NULL, 0 };
+
+	pthread_mutex_lock(&taps->lock);
+	OLIST_FOREACH(n, &taps->list) {
+		struct core_tap *t = OLIST_ENTRY(n, struct core_tap, node);
+		struct record *r = note_wanted(t, inst, resource) ? tap_add(t, &h, "cache", inst, none) : NULL;
+
+		if (!r)
+			continue;
+		name_copy(r->resource, resource);
+		r->rev = rev;
+	}
+	pthread_mutex_unlock(&taps->lock);
+}
+
+void core_tap_note(struct core *c, const char *inst, const char *resource, uint64_t rev)
+{
+	if (!atomic_load_explicit(&c->tapped, memory_order_relaxed))
+		return;
+	pthread_mutex_lock(&c->lock);
+	if (c->taps)
+		note_put(c->taps, inst, resource, rev);
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* ---- reading: the main loop ------------------------------------------------------------------------ */
@@ -201,6 +243,11 @@ static void put_record(struct obuf *out, struct core *c, const struct record *r)
 	obuf_puts(out, ",\"to\":");
 	obuf_put_json_cstr(out, r->dst);
 	obuf_puts(out, ",\"address\":");
+	if (r->resource[0]) {
+		obuf_put_json_cstr(out, r->resource);
+		obuf_printf(out, ",\"revision\":%llu}\n", (unsigned long long)r->rev);
+		return;
+	}
 	obuf_put_json_cstr(out, core_bus_name(c->bus, r->h.name));
 	obuf_printf(out, ",\"op\":%u,\"status\":%d,\"bytes\":%u,\"latencyNs\":%llu,\"trace\":\"%016llx\","
 		    "\"corr\":%llu", r->h.op, r->h.status, r->h.len_bytes,
@@ -259,7 +306,10 @@ static int taps_get(struct core *c)
 	if (!c->taps) {
 		(void)pthread_mutex_init(&taps->lock, NULL);
 		olist_init(&taps->list);
+		pthread_mutex_lock(&c->lock);
 		c->taps = taps;
+		atomic_store_explicit(&c->tapped, true, memory_order_relaxed);
+		pthread_mutex_unlock(&c->lock);
 	}
 	return taps->n >= CORE_TAPS_MAX ? -EBUSY : 0;
 }
@@ -309,8 +359,11 @@ void core_tap_close(struct core_tap *t)
 	t->closed = true;
 	if (--taps->n == 0) {
 		core_bus_tap(t->core->bus, NULL, NULL);
-		pthread_mutex_destroy(&taps->lock);
+		pthread_mutex_lock(&t->core->lock);
 		t->core->taps = NULL;
+		atomic_store_explicit(&t->core->tapped, false, memory_order_relaxed);
+		pthread_mutex_unlock(&t->core->lock);
+		pthread_mutex_destroy(&taps->lock);
 		omem_free(taps);
 	}
 	/* A wake may be on its way with a pointer to it: the last one frees. */

@@ -32,4 +32,11 @@ int core_tap_open(struct core *c, const struct core_tap_spec *spec, orlop_cb wak
 uint32_t core_tap_read(struct core_tap *t, uint32_t max, struct obuf *out);
 void core_tap_close(struct core_tap *t);	/* accepts NULL; no wake after it */
 
+/*
+ * core_tap_note - the cache told @inst that @resource has moved, to @rev
+ *
+ * No message, but what most modules live by: shown to who looks at that one link. Any thread.
+ */
+void core_tap_note(struct core *c, const char *inst, const char *resource, uint64_t rev);
+
 #endif

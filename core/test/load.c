@@ -205,11 +205,11 @@ static void test_swapped(void)
 	for (int i = 1; i <= 3; i++)
 		is_int(kit_ask(c, "one", (uint32_t)i, "x", &r), 0, "overwritten with garbage: op %d still works", i);
 	is_int(kit_load_as(c, path, "two", NULL, NULL, &l), -ENOEXEC, "the file is no module now");
-	is_str(l.msg, "m.so: not a module: no ELF file", "says so");
+	is_str(l.msg, "m.so: not a module: no ELF file; name the .so that was built", "says so");
 	overwrite(path, "", 0, O_TRUNC);
 	is_int(kit_ask(c, "one", 3, "x", &r), 0, "cut to nothing: it works");
 	is_int(kit_load_as(c, path, "two", NULL, NULL, &l), -ENOEXEC, "the file is empty now");
-	is_str(l.msg, "m.so: not a module: 0 bytes are no ELF file", "says so");
+	is_str(l.msg, "m.so: not a module: 0 bytes are no ELF file; name the .so that was built", "says so");
 	overwrite(path, b.data, b.len / 2, O_TRUNC);
 	is_int(kit_load_as(c, path, "two", NULL, NULL, &l), -ENOEXEC, "half a file");
 	ok(strstr(l.msg, "m.so: truncated: needs "), "says so: %s", l.msg);

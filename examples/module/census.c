@@ -96,7 +96,8 @@ static const struct orlop_param params[] = {
 	{ .name = "resource", .type = ORLOP_PARAM_STRING, .def = "pods", .help = "what to count" },
 };
 
-ORLOP_MODULE("census", "controllers", "0.1", "reads=*",
+ORLOP_MODULE("census", "controllers", "0.1",
+	"license=Apache-2.0\0reads=*\0user=system:serviceaccount:kube-system:census",
 	.summary = "counts objects",
 	.license = "Apache-2.0",
 	.flags = ORLOP_MOD_UNLOADABLE,

@@ -14,11 +14,23 @@ exports()
 {
 	[ "$(nm -D --defined-only "$sub_dir"/module/*.so | awk '{ print $3 }')" = orlop_module ]
 }
+# block NUMBER LANGUAGE: one of the pieces of code of docs/module-author.md.
+block()
+{
+	awk -v n="$1" -v head="\`\`\`$2" '$0 == head && ++i == n { on = 1; next } on && $0 == "```" { exit } on' "$root/share/doc/orlop/docs/module-author.md"
+}
 from_docs()
 {
-	mkdir "$sub_dir/docs" && sed -n '/^```c$/,/^```$/p' "$srcdir/docs/module-author.md" | sed '1d; /^```$/,$d' > "$sub_dir/docs/mine.c" &&
-		sed -n '/^```make$/,/^```$/p' "$srcdir/docs/module-author.md" | sed '/^```/d' > "$sub_dir/docs/Makefile" &&
+	mkdir "$sub_dir/docs" && block 1 c > "$sub_dir/docs/mine.c" && block 1 make > "$sub_dir/docs/Makefile" &&
 		$MAKE -C "$sub_dir/docs" "$alone" CFLAGS="-O2 -g -Wall -Werror"
+}
+controller_from_docs()
+{
+	about=$sub_dir/about
+	mkdir -p "$about/test" && block 2 c > "$about/about.c" && block 3 c > "$about/test/about.c" && block 2 make > "$about/Makefile" &&
+		block 1 scenario > "$about/about.scenario" && $MAKE -C "$about" "$alone" CFLAGS="-O2 -g -Wall -Werror" check &&
+		"$root/bin/orlop" module check --contract --scenario "$about/about.scenario" "$about/about.so" > "$about/said" &&
+		grep -q 'comes to it dying' "$about/said" && ! grep -q '^doubtful\|^wrong' "$about/said"
 }
 refused()
 {
@@ -41,7 +53,8 @@ step "so does a scheduler plugin" $MAKE -C "$sub_dir/plugin" "$alone" CFLAGS="-O
 step "whose tests pass" $MAKE -C "$sub_dir/plugin" "$alone" check &&
 step "the module of docs/module-author.md builds as it stands there" from_docs &&
 step "and is one that one would want to load" "$root/bin/orlop" module check "$sub_dir/docs/mine.so" &&
-step "orlop module check likes it" "$root/bin/orlop" module check "$sub_dir"/module/census.so resource=pods &&
+step "so does the controller, with its test, and it holds its contract" controller_from_docs &&
+step "orlop module check has nothing to say against the example" sh -c "'$root/bin/orlop' module check '$sub_dir/module/census.so' resource=pods | grep ': 0 wrong, 0 doubtful'" &&
 step "and says what is wrong with what is none" refused &&
 step "contracts are installed: a scheduler" "$root/bin/orlop" module check --contract "$root/lib/orlop/modules/scheduler/default.so" &&
 step "a controller, with a scenario" "$root/bin/orlop" module check --contract --scenario "$root/share/orlop/scenarios/replicaset.scenario" \

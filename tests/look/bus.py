@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # run: timeout=120
 """orlop bus tap|stats, module list|stats|trace|debug against a running daemon with storage and API server."""
+import json
 import os
 import re
 import select
@@ -99,6 +100,26 @@ def traces():
     a.end()
 
 
+def notes():
+    """What a module hears of the cache is no message; a trace shows it all the same, and it counts as time of the module."""
+    code, _, err = cli("module", "load", os.path.join(kit.BUILDDIR, "modules/controllers/namespace.so"))
+    t.eq(code, 0, "a module that lives by notes " + err)
+    a = Tapping("module", "trace", "controllers/namespace")
+    b = Tapping("bus", "tap")
+    r = api("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "noted"}})
+    t.eq(r.status, 201, "something moves")
+    t.ok(a.sees(r"^\d\d:\d\d:\d\d\.\d{6} cache -> controllers/namespace namespaces note revision \d+$"), "a trace has the note", a.text)
+    t.ok(b.sees(r" storage\.txn reply "), "who taps the bus sees the bus", b.text)
+    t.ok("cache -> " not in b.text, "and nothing else", b.text)
+    a.end()
+    b.end()
+    code, out, _ = cli("module", "stats", "controllers/namespace", "--json")
+    shard = json.loads(out)["shards"][0]
+    t.ok(code == 0 and shard["callbacks"] > 0 and shard["busyNs"] > 0, "its callbacks are counted", out)
+    code, _, err = cli("module", "unload", "controllers/namespace")
+    t.eq(code, 0, "it goes " + err)
+
+
 def tables():
     code, out, _ = cli("module", "list", "--wide")
     t.ok(code == 0 and re.search(r"^storage/lmdb +0\.1 +\d+\.\d+ +ready .* [0-9a-f]{16}$", out, re.M), "list --wide has builds", out)
@@ -156,7 +177,7 @@ def speed():
     t.ok(beside < alone * 3 + 0.5, "writes beside taps that nobody reads: %.0f ms, without %.0f ms" % (beside * 1e3, alone * 1e3))
 
 
-for g in (taps, traces, tables, refusals, speed):
+for g in (taps, traces, notes, tables, refusals, speed):
     group(t, g)
 t.eq(d.stop(), 0, "ends well")
 t.done()

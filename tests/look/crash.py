@@ -88,10 +88,35 @@ def commands():
     t.ok(code == 0 and out == "no crash is known\n", "none: it says so", out)
 
 
+def isolated():
+    """In a process of its own, which may not look into any process: the report tells as much."""
+    w = kit.Daemon([])
+    with open(w.conf, "w") as f:
+        f.write(w.head + 'modules = ( { module = "%s"; isolation = "process"; } );\n' % kit.test_module("dying"))
+    w.start()
+    status, m = w.control().forward("crash", 1)
+    t.ok(status < 0, "isolated: who asked hears of it", (status, m))
+    kit.until("the report is there", lambda: glob.glob(w.data + "/crash/*.txt"))
+    text = open(glob.glob(w.data + "/crash/*.txt")[0]).read()
+    t.ok(text.startswith("orlopd crashed: signal 11 ") and text.endswith("end of the report\n"), "isolated: it is complete", text)
+    t.ok("module test/dying 0.1 ABI" in text, "isolated: the module is named", text)
+    t.ok(re.search(r"^object 0x\w+ build-id \w{8,} .*/dying\.so$", text, re.M) and " build-id none " not in text,
+         "isolated: objects have build-ids", text)
+    t.ok(re.search(r"stack that point into code\n  0x", text), "isolated: the stack was looked through", text)
+    t.ok(re.search(r"^bus .*request .*address=crash op=1", text, re.M), "isolated: the last messages are there", text)
+    if not shutil.which("addr2line"):
+        t.skip("isolated: show names the function", "no addr2line")
+    else:
+        code, out, err = w.cli("crash", "show")
+        t.ok(code == 0 and "dying_writes_null" in out.split("\nframes\n")[-1], "isolated: show names the function", out[-3000:] + err)
+    t.eq(w.stop(), 0, "isolated: the daemon ends in order")
+
+
 if kit.SANITIZED:
     t.skip("crash reports", "sanitizers have their own")
 else:
     for way in WAYS:
         group(t, one, *way)
     group(t, commands)
+    group(t, isolated)
 t.done()

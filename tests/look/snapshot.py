@@ -227,6 +227,25 @@ def bad_files(good):
     os.unlink(f)
 
 
+def elsewhere(good):
+    """Into a data directory in which nothing is yet: the next machine."""
+    d = lmdb()
+    info = subprocess.run([kit.ORLOP, "snapshot", "info", good], capture_output=True, timeout=60 * kit.FACTOR).stdout.decode()
+    n = int(re.search(r"^keys +(\d+)$", info, re.M)[1])
+    new = os.path.join(kit.tempdir(), "new")
+    code, out, err = d.cli("snapshot", "restore", good, data=new)
+    t.ok(code == 0 and out.startswith("%d keys of revision " % n) and "go on:  orlop up --data-dir " + new in out,
+         "into a directory that is not there", out + err)
+    t.ok(os.stat(new).st_mode & 0o777 == 0o700 and os.path.exists(new + "/db/data.mdb"), "it is made, where up will look for it")
+    r, out, err = d.cli("snapshot", "restore", good + ".not", data=new + "2")
+    t.ok(r == 1 and err.count("\n") == 1 and not os.path.exists(new + "2"), "nothing is made if there is no snapshot", err)
+    # as up will find it
+    d.modules([("storage/lmdb", {"path": new + "/db/data.mdb", "map_mb": 1024})])
+    d.start()
+    t.eq(len(everything(d.control())), n, "all of it is there")
+    t.eq(d.stop(), 0, "ends")
+
+
 def full_disk():
     """No space while saving: the old file stays."""
     small = os.path.join(tmp, "small")
@@ -330,10 +349,10 @@ def bit_flips(n):
         with open(path, "wb") as f:
             f.write(junk)
         r, out, err = d.cli("storage", "check")
-        t.ok(r == 1 and (out or err), "not a database: told", (r, out, err))
+        t.ok(r == 1 and "is not a database of orlop; restore a snapshot" in out + err, "not a database: told", (r, out, err))
     os.unlink(path)
     r, out, err = d.cli("storage", "check")
-    t.ok(r == 1 and (out + err).count("\n") <= 2, "no file: told", (r, out, err))
+    t.ok(r == 1 and (out + err).count("\n") <= 2 and "data.mdb: No such file" in out + err, "no file: told", (r, out, err))
     empty = kit.tempdir()
     r, out, err = d.cli("storage", "check", data=empty)
     t.ok(r == 1 and "was Orlop ever up here?" in err, "no configuration: told", err)
@@ -345,6 +364,7 @@ good = os.path.join(tmp, "from-lmdb")
 group(t, there_and_back)
 if os.path.exists(good):
     group(t, bad_files, good)
+    group(t, elsewhere, good)
 group(t, full_disk)
 group(t, check_objects)
 group(t, bit_flips, int(os.environ.get("LOOK_FLIPS", "60")))

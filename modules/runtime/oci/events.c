@@ -171,7 +171,7 @@ int events_init(struct oci *o, struct orlop_error *err)
 		return orlop_fail(err, ENOMEM, 0, "", "no memory");
 	o->exit_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (o->exit_fd < 0 || inotify_add_watch(o->exit_fd, dir, IN_CLOSE_WRITE | IN_MOVED_TO) < 0)
-		return orlop_fail(err, errno, 0, "", "cannot watch %s", dir);
+		return orlop_fail(err, errno, 0, "", "cannot watch %s: %s", dir, strerrordesc_np(errno));
 	return o->h->fd_watch(o->h, o->exit_fd, ORLOP_FD_READ, exits_readable, o, &o->exit_watch);
 }
 

@@ -74,9 +74,9 @@ static int sub_mount(const char *dir, const char *sub, const char *to, struct or
 	if (tree < 0 || fstat(at, &st))
 		return orlop_fail(err, errno, 0, "", "image volume: cannot mount subpath \"%s\"", sub);
 	if (S_ISDIR(st.st_mode) ? mkdir(to, 0755) && errno != EEXIST : (file = open(to, O_CREAT | O_RDONLY | O_CLOEXEC, 0644)) < 0)
-		return orlop_fail(err, errno, 0, "", "cannot make %s", to);
+		return orlop_fail(err, errno, 0, "", "cannot make %s: %s", to, strerrordesc_np(errno));
 	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH))
-		return orlop_fail(err, errno, 0, "", "cannot mount at %s", to);
+		return orlop_fail(err, errno, 0, "", "cannot mount at %s: %s", to, strerrordesc_np(errno));
 	return 0;
 }
 
@@ -88,7 +88,7 @@ static int one_mount(const char *root, const char *dir, const struct ojson *laye
 	int e = 0;
 
 	if (mkdir(to, 0755) && errno != EEXIST)
-		return orlop_fail(err, errno, 0, "", "cannot make %s", to);
+		return orlop_fail(err, errno, 0, "", "cannot make %s: %s", to, strerrordesc_np(errno));
 	if (mapped) {
 		e = layers_map(root, dir, layers, userns, n, err);
 		if (e)

@@ -110,12 +110,12 @@ static int root_share(struct oci *o, struct orlop_error *err)
 	if (slash && slash != parent)
 		*slash = '\0';
 	if (stat(o->root, &a) || stat(parent, &b))
-		return orlop_fail(err, errno, 0, "", "cannot stat %s", o->root);
+		return orlop_fail(err, errno, 0, "", "cannot stat %s: %s", o->root, strerrordesc_np(errno));
 	/* a bind of itself has the same device: ask for the mount by changing it */
 	if (mount(NULL, o->root, NULL, MS_SHARED, NULL)) {
 		if (mount(o->root, o->root, NULL, MS_BIND, NULL) ||
 		    mount(NULL, o->root, NULL, MS_SHARED, NULL))
-			return orlop_fail(err, errno, 0, "", "cannot make %s a shared mount", o->root);
+			return orlop_fail(err, errno, 0, "", "cannot make %s a shared mount: %s", o->root, strerrordesc_np(errno));
 	}
 	return 0;
 }

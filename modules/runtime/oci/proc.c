@@ -273,7 +273,7 @@ int proc_here(const struct oci *o, const struct handler *rt, int shelter, const 
 	int e = 0;
 
 	if (out && pipe2(pipefd, O_CLOEXEC))
-		return orlop_fail(err, errno, 0, "", "pipe for %s", argv[0]);
+		return orlop_fail(err, errno, 0, "", "pipe for %s: %s", argv[0], strerrordesc_np(errno));
 	if (out)
 		(void)fcntl(pipefd[0], F_SETFL, O_NONBLOCK);
 	if (shelter >= 0 && !shelter_enter(shelter, &home)) {

@@ -39,7 +39,7 @@ static int idmap_at(const char *from, const char *to, int ns, struct orlop_error
 		return orlop_fail(err, errno, 0, "", "user namespaces: this filesystem cannot map owners of %s (needs Linux 5.19): %s",
 				  from, strerrordesc_np(errno));
 	if ((mkdir(to, 0700) && errno != EEXIST) || syscall(SYS_move_mount, tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH))
-		return orlop_fail(err, errno, 0, "", "cannot mount at %s", to);
+		return orlop_fail(err, errno, 0, "", "cannot mount at %s: %s", to, strerrordesc_np(errno));
 	return 0;
 }
 
@@ -75,10 +75,10 @@ int layers_map(const char *root, const char *dir, const struct ojson *layers, co
 	char from[4096];
 	char to[4096];
 	size_t i;
-	int e = ns < 0 ? orlop_fail(err, errno, 0, "", "open %s", userns) : 0;
+	int e = ns < 0 ? orlop_fail(err, errno, 0, "", "open %s: %s", userns, strerrordesc_np(errno)) : 0;
 
 	if (!e && make_dir(dir, "low", 0700, to, sizeof(to)))
-		e = orlop_fail(err, errno, 0, "", "cannot make %s", to);
+		e = orlop_fail(err, errno, 0, "", "cannot make %s: %s", to, strerrordesc_np(errno));
 	for (i = 0; i < n && !e; i++) {
 		layer_path(root, dir, layers, i, false, from, sizeof(from));
 		layer_path(root, dir, layers, i, true, to, sizeof(to));
@@ -105,10 +105,10 @@ int rootfs_mount(const char *root, const char *dir, const char *rw, const struct
 	if (make_dir(dir, "rootfs", 0755, merged, sizeof(merged)) ||
 	    make_dir(rw, "upper", 0755, upper, sizeof(upper)) ||
 	    make_dir(rw, "work", 0700, work, sizeof(work)))
-		return orlop_fail(err, errno, 0, "", "cannot make directories in %s and %s", dir, rw);
+		return orlop_fail(err, errno, 0, "", "cannot make directories in %s and %s: %s", dir, rw, strerrordesc_np(errno));
 	if (userns) {
 		if (chown(upper, uid, gid) || chown(work, uid, gid))
-			return orlop_fail(err, errno, 0, "", "cannot give %s away", upper);
+			return orlop_fail(err, errno, 0, "", "cannot give %s away: %s", upper, strerrordesc_np(errno));
 		e = layers_map(root, dir, layers, userns, n, err);
 		if (e)
 			return e;
@@ -183,10 +183,10 @@ static int pin_one(const char *dir, const char *kind, struct orlop_error *err)
 	snprintf(src, sizeof(src), "/proc/thread-self/ns/%s", kind);
 	fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return orlop_fail(err, errno, 0, "", "cannot make %s", path);
+		return orlop_fail(err, errno, 0, "", "cannot make %s: %s", path, strerrordesc_np(errno));
 	close(fd);
 	if (mount(src, path, NULL, MS_BIND, NULL))
-		return orlop_fail(err, errno, 0, "", "cannot pin a namespace at %s", path);
+		return orlop_fail(err, errno, 0, "", "cannot pin a namespace at %s: %s", path, strerrordesc_np(errno));
 	return 0;
 }
 
@@ -211,9 +211,9 @@ int ns_pin(const char *dir, const char *hostname, bool net, bool ipc, struct orl
 	if (home_net < 0 || home_ipc < 0 || home_uts < 0)
 		return orlop_fail(err, errno, 0, "", "cannot open own namespaces");
 	if (make_dir(dir, "ns", 0700, path, sizeof(path)))
-		return orlop_fail(err, errno, 0, "", "cannot make %s", path);
+		return orlop_fail(err, errno, 0, "", "cannot make %s: %s", path, strerrordesc_np(errno));
 	if (unshare(flags))
-		return orlop_fail(err, errno, 0, "", "cannot make namespaces for %s", dir);
+		return orlop_fail(err, errno, 0, "", "cannot make namespaces for %s: %s", dir, strerrordesc_np(errno));
 	e = sethostname(hostname, strlen(hostname)) ? -errno : 0;
 	if (e)
 		orlop_fail(err, -e, 0, "", "cannot set host name \"%s\"", hostname);
@@ -254,6 +254,6 @@ int shm_mount(const char *dir, uint32_t uid, uint32_t gid, struct orlop_error *e
 	snprintf(opt, sizeof(opt), "mode=1777,size=65536k,uid=%u,gid=%u", uid, gid);
 	if (make_dir(dir, "shm", 0755, path, sizeof(path)) ||
 	    mount("shm", path, "tmpfs", MS_NOEXEC | MS_NOSUID | MS_NODEV, opt))
-		return orlop_fail(err, errno, 0, "", "cannot mount %s", path);
+		return orlop_fail(err, errno, 0, "", "cannot mount %s: %s", path, strerrordesc_np(errno));
 	return 0;
 }

@@ -367,7 +367,7 @@ static int dir_open(struct oci *o, const char *name, DIR **ret, struct orlop_err
 	if (e)
 		return orlop_fail(err, -e, 0, "", "cannot make %s/%s", o->root, name);
 	*ret = opendir(dir);
-	return *ret ? 0 : orlop_fail(err, errno, 0, "", "cannot read %s", dir);
+	return *ret ? 0 : orlop_fail(err, errno, 0, "", "cannot read %s: %s", dir, strerrordesc_np(errno));
 }
 
 static int load_kept(struct oci *o, const char *name, int (*load)(struct oci *o, const char *id, const struct ojson *j),

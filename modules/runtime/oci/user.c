@@ -184,7 +184,7 @@ int user_find(const char *rootfs, const char *image_user, const struct ojson *sc
 
 	memset(ret, 0, sizeof(*ret));
 	if (root < 0)
-		return orlop_fail(err, errno, 0, "", "open %s", rootfs);
+		return orlop_fail(err, errno, 0, "", "open %s: %s", rootfs, strerrordesc_np(errno));
 	(void)read_in_root(root, "etc/passwd", &passwd);
 	(void)read_in_root(root, "etc/group", &groups);
 	e = user_resolve(&passwd, &groups, name ? name : image_user ? image_user : "", sc, ret, err);

@@ -12,6 +12,7 @@
 
 #include "base/ohash.h"
 
+#define NO_DATABASE	"%s is not a database of orlop; restore a snapshot, or name another path"
 #define DB_FORMAT	2u
 #define DB_FORMAT_OLDEST 1u	/* that can be read */
 
@@ -198,7 +199,7 @@ static int db_tables(struct db *db, enum how how, struct orlop_error *err)
 	}
 	mdb_txn_abort(txn);
 	if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE)
-		return orlop_fail(err, EINVAL, 0, "", "%s is not a database of orlop", db->path);
+		return orlop_fail(err, EINVAL, 0, "", NO_DATABASE, db->path);
 	if (rc)
 		return db_fail(err, rc, db->path);
 	return orlop_fail(err, ENOTSUP, 0, "",
@@ -227,7 +228,9 @@ static int db_check_size(struct db *db, enum how how, struct orlop_error *err)
 	if (how == READ)
 		return 0;	/* a fault there is the reader's: a process for that alone */
 	/* unwritten pages read as zeros then, which LMDB takes for damage and not for a page */
-	return ftruncate(fd, (off_t)want) ? orlop_fail(err, errno, 0, "", "%s", db->path) : 0;
+	if (ftruncate(fd, (off_t)want))
+		return orlop_fail(err, errno, 0, "", "%s: %s", db->path, strerrordesc_np(errno));
+	return 0;
 }
 
 static int env_open(struct db *db, const char *path, size_t map_bytes, enum how how,
@@ -250,7 +253,7 @@ static int env_open(struct db *db, const char *path, size_t map_bytes, enum how 
 		rc = mdb_env_stat(db->env, &st);
 	if (rc) {
 		e = rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH
-			? orlop_fail(err, EINVAL, 0, "", "%s is not a database of orlop", path)
+			? orlop_fail(err, EINVAL, 0, "", NO_DATABASE, path)
 			: db_fail(err, rc, path);
 		db_close(db);
 		return e;
@@ -298,7 +301,7 @@ static int db_make(const char *path, size_t map_bytes, struct orlop_error *err)
 	if (!e) {
 		db_close(&db);
 		if (rename(tmp, path))
-			e = orlop_fail(err, errno, 0, "", "rename %s", tmp);
+			e = orlop_fail(err, errno, 0, "", "rename %s: %s", tmp, strerrordesc_np(errno));
 		else if ((e = db_sync_dir(path)))
 			e = orlop_fail(err, -e, 0, "", "sync the directory of %s", path);
 	}
@@ -313,9 +316,9 @@ static int open_existing(struct db *db, const char *path, size_t map_bytes, enum
 
 	memset(db, 0, sizeof(*db));
 	if (stat(path, &st))
-		return orlop_fail(err, errno, 0, "", "%s", path);
+		return orlop_fail(err, errno, 0, "", "%s: %s", path, strerrordesc_np(errno));
 	if (!S_ISREG(st.st_mode) || !st.st_size)
-		return orlop_fail(err, EINVAL, 0, "", "%s is not a database of orlop", path);
+		return orlop_fail(err, EINVAL, 0, "", NO_DATABASE, path);
 	return env_open(db, path, map_bytes, how, err);
 }
 
@@ -341,7 +344,7 @@ int db_open(struct db *db, const char *path, size_t map_bytes, struct orlop_erro
 
 	if (stat(path, &st)) {
 		if (errno != ENOENT)
-			return orlop_fail(err, errno, 0, "", "%s", path);
+			return orlop_fail(err, errno, 0, "", "%s: %s", path, strerrordesc_np(errno));
 		e = db_make(path, map_bytes, err);
 		if (e)
 			return e;

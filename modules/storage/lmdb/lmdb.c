@@ -227,10 +227,10 @@ static int owner_take(struct lmdb *s, struct orlop_error *err)
 		return orlop_fail(err, ENAMETOOLONG, 0, "", "%.80s: path too long", s->path);
 	s->owner_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s->owner_fd < 0)
-		return orlop_fail(err, errno, 0, "", "open %s", name);
+		return orlop_fail(err, errno, 0, "", "open %s: %s", name, strerrordesc_np(errno));
 	if (flock(s->owner_fd, LOCK_EX | LOCK_NB)) {
 		if (errno != EWOULDBLOCK)
-			return orlop_fail(err, errno, 0, "", "lock %s", name);
+			return orlop_fail(err, errno, 0, "", "lock %s: %s", name, strerrordesc_np(errno));
 		n = pread(s->owner_fd, pid, sizeof(pid) - 1, 0);
 		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
 		return orlop_fail(err, EBUSY, 0, "", "%s is in use by process %s", s->path,

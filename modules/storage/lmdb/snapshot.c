@@ -221,7 +221,7 @@ static int restore_file(struct lmdb *s, int fd, uint64_t *ret_rev, struct orlop_
 		db_close(&db);
 		*ret_rev = r.head.rev;
 		if (!e && rename(tmp, s->path))
-			e = orlop_fail(err, errno, 0, "", "rename %s", tmp);
+			e = orlop_fail(err, errno, 0, "", "rename %s: %s", tmp, strerrordesc_np(errno));
 		else if (!e && (e = db_sync_dir(s->path)))
 			e = orlop_fail(err, -e, 0, "", "sync the directory of %s", s->path);
 	}
