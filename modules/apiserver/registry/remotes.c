@@ -50,9 +50,11 @@ struct known {
 	struct remote_docs *docs;
 	bool		ok;
 	bool		seen;
+	bool		due;		/* to be asked again: it changed meanwhile */
 	/* being asked */
 	struct ohttp_creq *creq;
-	struct remote_client *client;
+	struct reg_remote to;		/* its texts in mem */
+	struct oarena	mem;
 	struct obuf	body;
 	uint64_t	began;
 	int		status;
@@ -296,11 +298,16 @@ static void on_data(void *arg, struct ohttp_creq *q, const char *p, size_t len)
 static void asked_end(struct known *x)
 {
 	x->creq = NULL;
-	reg_remote_release(x->client);
-	x->client = NULL;
+	reg_remote_release(x->to.client);
+	x->to = (struct reg_remote){ .addr = NULL };
+	oarena_done(&x->mem);
+	oarena_init(&x->mem, 0);
 	obuf_done(&x->body);
 	obuf_init(&x->body);
 }
+
+static int send_it(struct known *x);
+static void ask(struct known *x, const struct ojson *spec);
 
 static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 {
@@ -308,7 +315,12 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 	struct ojson *list = NULL;
 	char gv[560], text[700];
 
-	(void)q;
+	if (err && x->to.n_others && !ohttp_creq_sent(q)) {	/* nobody at that endpoint: the next */
+		x->to.addr = *x->to.others++;
+		x->to.n_others--;
+		if (send_it(x) == 0)
+			return;
+	}
 	snprintf(gv, sizeof(gv), "%s/%s", x->group, x->version);
 	if (err)
 		snprintf(text, sizeof(text), "failing or missing response from https://%s/apis/%s: %s", x->name, gv, why);
@@ -322,15 +334,17 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 	asked_end(x);
 	if (text[0] == '\0') {
 		succeeded(x, list);
-		return;
+	} else {
+		ojson_unref(list);
+		failed(x, "FailedDiscoveryCheck", text);
 	}
-	ojson_unref(list);
-	failed(x, "FailedDiscoveryCheck", text);
+	if (x->due)
+		ask(x, x->spec);
 }
 
 static const struct ohttp_client_ops ops = { .head = on_head, .data = on_data, .end = on_end };
 
-static void ask(struct known *x, const struct ojson *spec)
+static int send_it(struct known *x)
 {
 	static const struct ohttp_header hdr[] = {
 		{ { "Accept", 6 }, { "application/json", 16 } },
@@ -339,29 +353,29 @@ static void ask(struct known *x, const struct ojson *spec)
 		{ { "X-Remote-Group", 14 }, { "system:masters", 14 } },
 	};
 	struct ohttp_client_request q = { .method = "GET", .headers = hdr, .n_headers = sizeof(hdr) / sizeof(hdr[0]), .timeout_ns = ANSWER_NS };
-	struct reg_remote to = { .addr = NULL };
-	struct oarena mem;
-	const char *why;
-	int e = -ENOMEM;
 
-	oarena_init(&mem, 0);
-	why = place(x->r, spec, &mem, &to);
+	q.addr = x->to.addr;
+	q.tls_name = q.host = x->to.name;
+	q.target = oarena_printf(&x->mem, "/apis/%s/%s", x->group, x->version);
+	x->status = 0;
+	return q.target ? ohttp_client_send(x->to.http, &q, &ops, x, &x->creq) : -ENOMEM;
+}
+
+static void ask(struct known *x, const struct ojson *spec)
+{
+	const char *why;
+
+	x->due = false;
+	why = place(x->r, spec, &x->mem, &x->to);
+
 	if (why) {
 		failed(x, strstr(why, "not found") ? "ServiceNotFound" : strstr(why, "has no port") ? "ServicePortError" :
 		       strstr(why, "endpoints") ? "MissingEndpoints" : "FailedDiscoveryCheck", why);
-		oarena_done(&mem);
+		asked_end(x);
 		return;
 	}
-	q.addr = to.addr;
-	q.tls_name = q.host = to.name;
-	q.target = oarena_printf(&mem, "/apis/%s/%s", x->group, x->version);
-	x->client = to.client;
-	x->status = 0;
 	x->began = x->r->sh->h->now_mono(x->r->sh->h);
-	if (q.target)
-		e = ohttp_client_send(to.http, &q, &ops, x, &x->creq);
-	oarena_done(&mem);
-	if (e < 0) {
+	if (send_it(x) < 0) {
 		asked_end(x);
 		failed(x, "FailedDiscoveryCheck", "it cannot be asked");
 	}
@@ -372,9 +386,8 @@ static void ask(struct known *x, const struct ojson *spec)
 static void known_free(struct known *x)
 {
 	ohttp_creq_cancel(x->creq);
-	reg_remote_release(x->client);
+	asked_end(x);
 	remote_docs_free(x->docs);
-	obuf_done(&x->body);
 	ojson_unref(x->list);
 	ojson_unref(x->spec);
 	omem_free(x->name);
@@ -391,6 +404,7 @@ static struct known *known_new(struct reg_remotes *r, struct orlop_bytes name, c
 		return NULL;
 	x->r = r;
 	obuf_init(&x->body);
+	oarena_init(&x->mem, 0);
 	x->name = omem_strndup(name.p, name.len);
 	x->group = omem_strdup(ojson_get_cstr(spec, "group", ""));
 	x->version = omem_strdup(ojson_get_cstr(spec, "version", ""));
@@ -428,11 +442,14 @@ static void look_at(struct reg_remotes *r, struct orlop_object *o, bool again)
 		failed(x, "FailedDiscoveryCheck", "no whole answer in time");
 	}
 	/* our own writes of its status are no news */
-	if (x->creq || (!again && x->spec && ojson_equal(x->spec, spec)))
+	if (again ? x->creq != NULL : x->spec && ojson_equal(x->spec, spec))
 		return;
 	ojson_unref(x->spec);
 	x->spec = ojson_ref(spec);
-	ask(x, spec);
+	if (x->creq)
+		x->due = true;
+	else
+		ask(x, spec);
 }
 
 static void forget_others(struct reg_remotes *r)
