@@ -22,7 +22,7 @@ from ctl import num, text  # noqa: E402
 UPDATE, REOPEN, EXEC_SYNC, FORWARD, STATS, EVENTS, I_LIST, I_STATUS, I_REMOVE, FS_INFO, IMPORT, SB_STATS = 14, 15, 16, 19, 20, 21, 22, 23, 25, 26, 27, 30
 IMAGE = "localhost/contract:1"
 MEMORY = ("run", "sandboxes", "containers")     # of runtime/oci: mounted as long as the machine runs
-CGROUP = "/orlop-contract-%d" % os.getpid()
+CGROUP = "/orlop-contract-" + os.urandom(4).hex()
 
 
 def image(path, tree=None, tag=None):
