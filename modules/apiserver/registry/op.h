@@ -112,6 +112,7 @@ struct reg_shard {
 	struct olist	watches;	/* all of this shard, by their second link */
 	struct orlop_timer *watch_timer;
 	uint64_t	watch_timer_at;	/* monotonic; when it fires, 0: unarmed */
+	struct boot_rbac *boot_rbac;	/* shard 0: while it goes on */
 	struct reg_expiry *expiry;	/* shard 0: events' end */
 	struct reg_evcache *evcache;
 	struct olist	hook_clients;	/* connections to webhooks */
