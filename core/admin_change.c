@@ -49,6 +49,9 @@ static int load_param(struct core_config_module *cm, struct orlop_bytes kv, stru
 	if (!eq || eq == text || strlen(text) != kv.len)
 		return orlop_fail(err, EINVAL, 400, "BadRequest", "parameter \"%.80s\": want NAME=VALUE", text);
 	*eq = '\0';
+	for (uint32_t i = 0; i < cm->n_params; i++)
+		if (strcmp(cm->params[i].name, text) == 0)
+			return orlop_fail(err, EINVAL, 400, "BadRequest", "parameter %.80s is given twice; give it once", text);
 	if (core_config_param_add(cm, text, eq + 1, 0, 0))
 		return orlop_fail(err, ENOMEM, 0, "", "out of memory");
 	return 0;

@@ -149,6 +149,8 @@ def refusals():
     for args, want in ((("module", "trace", "nobody"), "no module nobody is loaded"),
                        (("module", "stats", "nobody"), "no module nobody is loaded"),
                        (("module", "debug", "storage", "--log-level", "loud"), "there is no log level loud"),
+                       (("module", "load", "storage/memory", "a=1", "b=2", "a=3"), "parameter a is given twice"),
+                       (("module", "load", "storage/memory", "a=1"), "unknown parameter a; it has none"),
                        (("bus", "tap", "--link", "nobody"), "no module nobody is loaded"),
                        (("bus", "tap", "--op", "dance"), "there is no op dance"),
                        (("bus", "tap", "--trace", "xyz"), "not a trace id"),

@@ -253,7 +253,7 @@ static int make_dir(struct lmdb *s, struct orlop_error *err)
 	*slash = '\0';
 	e = ofile_mkdir_p(s->path, 0700);
 	*slash = '/';
-	return e ? orlop_fail(err, -e, 0, "", "cannot make the directory of %s", s->path) : 0;
+	return e ? orlop_fail(err, -e, 0, "", "cannot make the directory of %s: %s", s->path, strerrordesc_np(-e)) : 0;
 }
 
 static int history_check(int64_t history_s, struct orlop_error *err)
