@@ -105,6 +105,44 @@ void core_daemon_unlock(const char *dir, int fd)
 	(void)close(fd);
 }
 
+static void first_process(const sigset_t *all, pid_t child) __attribute__((noreturn));
+
+static void first_process(const sigset_t *all, pid_t child)
+{
+	for (;;) {
+		int sig = sigwaitinfo(all, NULL);
+		int status;
+		pid_t pid;
+
+		if (sig > 0 && sig != SIGCHLD)
+			(void)kill(child, sig);
+		while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+			if (pid == child)
+				_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+	}
+}
+
+int core_daemon_first(void)
+{
+	sigset_t all;
+	sigset_t was;
+	pid_t pid;
+	int e;
+
+	if (getpid() != 1)
+		return 0;
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &was);
+	pid = fork();
+	e = errno;
+	if (pid > 0) {
+		(void)close_range(3, ~0u, 0);	/* who waits for the daemon at the other end of one sees its end */
+		first_process(&all, pid);
+	}
+	(void)sigprocmask(SIG_SETMASK, &was, NULL);
+	return pid < 0 ? -e : 0;
+}
+
 int core_daemon_background(int *ret_fd)
 {
 	int fds[2];

@@ -23,6 +23,14 @@ void core_daemon_unlock(const char *dir, int fd);
  */
 int core_daemon_background(int *ret_fd);
 
+/*
+ * core_daemon_first - the first process of a container stays that alone, and the daemon goes on in its child
+ *
+ * It reaps what others leave behind, the monitors of containers for example, which nobody else does there; it hands signals on, and
+ * ends as its child does. Called before any thread exists; does nothing in any other process. 0 in the child, or -errno.
+ */
+int core_daemon_first(void);
+
 /* Writes "READY\n" to @fd and closes it (-1: nothing); tells @notify ($NOTIFY_SOCKET, may be NULL). */
 void core_daemon_ready(int fd, const char *notify);
 void core_daemon_notify(const char *notify, const char *text);

@@ -405,6 +405,11 @@ int main(int argc, char **argv)
 
 	if (r)
 		return r == 1 ? 0 : 2;
+	r = o.foreground ? core_daemon_first() : 0;
+	if (r) {
+		fprintf(stderr, "orlopd: cannot start a process: %s\n", strerrordesc_np(-r));
+		return 1;
+	}
 	if (core_config_read(o.config, &cfg, &err)) {
 		fprintf(stderr, "orlopd: %s\n", err.msg);
 		return 1;

@@ -129,9 +129,37 @@ spec:
     resources:
       requests:
         memory: 900Ti
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: scripts
+data:
+  run: |
+    #!/no/such/shell
+    echo hello
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: noreader
+spec:
+  restartPolicy: Never
+  volumes:
+  - name: scripts
+    configMap: { name: scripts, defaultMode: 0755 }
+  containers:
+  - name: main
+    image: localhost/hello:1
+    command: [ /scripts/run ]
+    terminationMessagePolicy: FallbackToLogsOnError
+    volumeMounts: [ { name: scripts, mountPath: /scripts } ]
 END
 ok "a program that is not there" await '^nocommand +0/1 +(RunContainerError|CrashLoopBackOff|StartError|CreateContainerError) ' pod nocommand --no-headers
 says "an event names it" "/no/such/program" k describe pod nocommand
+ok "a script that nobody can read" await '^noreader +0/1 +Error ' pod noreader --no-headers
+is "was started, and says what is missing" "exec /scripts/run: no such file or directory" status noreader "$main_state.terminated.message"
+is "by runc's exit code" 255 status noreader "$main_state.terminated.exitCode"
 ok "a ConfigMap that is not there" await '^nomap +0/1 +CreateContainerConfigError ' pod nomap --no-headers
 says "the message names it" 'configmap "absent-map" not found' status nomap "$main_state.waiting.message"
 ok "a Secret that is not there keeps the pod waiting" await 'absent-secret' events --no-headers
