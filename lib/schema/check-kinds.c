@@ -134,6 +134,7 @@ OCHECK(job)
 				  "`selector` does not match template `labels`");
 	check_restart(c, &tp, ojson_get(spec, "template"));
 	check_indexed(c, &p, spec);
+	ocheck_job_policies(c, &p, spec);
 	if (old == NULL)
 		return;
 	if (!ojson_equal(selector, ojson_get(was, "selector")))
@@ -263,6 +264,8 @@ OCHECK(cron_job)
 	else if (oget_is(spec, "timeZone", "Local") || oget_is(spec, "timeZone", "local"))
 		ocheck_invalid_at(c, &p, spec, "timeZone", "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
 	check_restart(c, &tp, OJSON_AT(spec, "jobTemplate", "spec", "template"));
+	check_indexed(c, &jsp, OJSON_AT(spec, "jobTemplate", "spec"));
+	ocheck_job_policies(c, &jsp, OJSON_AT(spec, "jobTemplate", "spec"));
 }
 
 /* ---- scheduling ---- */
@@ -356,6 +359,20 @@ static bool from_outside(struct ojson *metrics)
 	return false;
 }
 
+static void check_tolerances(struct ocheck *c, const struct opath *at, struct ojson *behavior)
+{
+	static const char *const ways[] = { "scaleUp", "scaleDown" };
+	struct opath bp = opath_child(at, "behavior");
+
+	for (size_t i = 0; i < 2; i++) {
+		struct opath p = opath_child(&bp, ways[i]);
+		struct oquantity q;
+
+		if (ocheck_quantity(OJSON_AT(behavior, ways[i], "tolerance"), &q) && oquantity_sign(&q) < 0)
+			ocheck_invalid_at(c, &p, ojson_get(behavior, ways[i]), "tolerance", "must be greater than or equal to 0");
+	}
+}
+
 OCHECK(autoscaler)
 {
 	struct ojson *spec = ojson_get(v, "spec");
@@ -375,6 +392,7 @@ OCHECK(autoscaler)
 		ocheck_forbidden(c, &mp, "must specify at least one Object or External metric to support scaling to zero replicas");
 	if (oget_int(spec, "maxReplicas") < oget_int(spec, "minReplicas"))
 		ocheck_invalid_at(c, &p, spec, "maxReplicas", "must be greater than or equal to `minReplicas`");
+	check_tolerances(c, &p, ojson_get(spec, "behavior"));
 	OJSON_FOREACH_ELEM(i, m, ojson_get(spec, "metrics")) {
 		struct opath ip = opath_index(&mp, i);
 		const char *member = metric_member(oget_text(m, "type"));

@@ -31,6 +31,8 @@ void ocheck_required(struct ocheck *c, const struct opath *at, const char *detai
 void ocheck_forbidden(struct ocheck *c, const struct opath *at, const char *detail);
 void ocheck_invalid(struct ocheck *c, const struct opath *at, const struct ojson *v, const char *detail);
 void ocheck_invalid_text(struct ocheck *c, const struct opath *at, struct orlop_bytes v, const char *detail);
+/* without the value */
+void ocheck_invalid_bare(struct ocheck *c, const struct opath *at, const char *detail);
 void ocheck_duplicate(struct ocheck *c, const struct opath *at, const struct ojson *v);
 void ocheck_duplicate_why(struct ocheck *c, const struct opath *at, const struct ojson *v, const char *detail);
 void ocheck_duplicate_text(struct ocheck *c, const struct opath *at, const char *text);
@@ -62,6 +64,8 @@ void ocheck_workload(struct ocheck *c, const struct opath *at, struct ojson *spe
 void ocheck_counts(struct ocheck *c, const struct opath *at, struct ojson *status, const char *const *parts);
 int64_t ocheck_int_or_percent(struct ocheck *c, const struct opath *at, struct ojson *v);
 
+/* Rules of a Job for the failure and success of its pods (check-job.c). */
+void ocheck_job_policies(struct ocheck *c, const struct opath *at, struct ojson *spec);
 /* Rules between the parts of a pod (check-podrules.c). */
 void ocheck_pod_rules(struct ocheck *c, const struct opath *at, struct ojson *spec);
 

@@ -95,6 +95,15 @@ void ocheck_invalid_text(struct ocheck *c, const struct opath *at, struct orlop_
 	report(c, at, "FieldValueInvalid", &b);
 }
 
+void ocheck_invalid_bare(struct ocheck *c, const struct opath *at, const char *detail)
+{
+	struct obuf b = OBUF_INIT;
+
+	obuf_puts(&b, "Invalid value");
+	put_detail(&b, detail);
+	report(c, at, "FieldValueInvalid", &b);
+}
+
 void ocheck_duplicate(struct ocheck *c, const struct opath *at, const struct ojson *v)
 {
 	struct obuf b = OBUF_INIT;

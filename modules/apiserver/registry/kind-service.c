@@ -72,6 +72,27 @@ static int keep_ports(struct reg_op *op, struct ojson *spec, const struct ojson 
 	return r;
 }
 
+/* Services have addresses of one family, IPv4; a headless one without a selector may name what it likes. */
+static void check_families(struct reg_op *op, const struct ojson *spec)
+{
+	const struct ojson *list = ojson_get_array(spec, "ipFamilies");
+	bool any = rb_is(ojson_get_bytes(spec, "clusterIP"), "None") && !ojson_count(ojson_get(spec, "selector"));
+
+	if (any)
+		return;
+	if (rb_is(ojson_get_bytes(spec, "ipFamilyPolicy"), "RequireDualStack"))
+		reg_cause(op, "FieldValueInvalid", "spec.ipFamilyPolicy",
+			  "Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services");
+	OJSON_FOREACH_ELEM(i, e, list) {
+		const char *at = oarena_printf(&op->arena, "spec.ipFamilies[%zu]", (size_t)i);
+
+		if (i > 0 && ojson_equal(e, ojson_index(list, 0)))
+			reg_cause(op, "FieldValueDuplicate", at ? at : "", "Duplicate value: \"%.*s\"", OB(ojson_bytes(e)));
+		else if (rb_is(ojson_bytes(e), "IPv6"))
+			reg_cause(op, "FieldValueInvalid", at ? at : "", "Invalid value: \"IPv6\": not configured on this cluster");
+	}
+}
+
 static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
 	struct ojson *spec = ojson_get(obj, "spec");
@@ -95,6 +116,7 @@ static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		}
 		return 0;
 	}
+	check_families(op, spec);
 	if (!ojson_get(spec, "ipFamilyPolicy")) {
 		r = ojson_set_cstr(spec, "ipFamilyPolicy", "SingleStack");
 		reg_dirty(op);
