@@ -40,6 +40,8 @@
 	X(extended_resource) X(device_claim) X(resource_claim) X(device_attribute) X(device) X(resource_slice) \
 	/* check-apiservice.c */ \
 	X(api_service) \
+	/* check-flow.c */ \
+	X(flow_schema) X(priority_level) \
 	/* check-rbac.c */ \
 	X(role) X(cluster_role) X(role_binding)
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env -S python3 -B
 # run: timeout=60
-"""Rules of Jobs, Services and autoscalers that came after Kubernetes 1.20 (what is older is recorded: tests/oracle)."""
+"""Rules of Jobs, Services, autoscalers and flows of requests that came after Kubernetes 1.20 (what is older is recorded: tests/oracle)."""
 from rig import Api, Daemon, Tap, group
 
 t = Tap()
 d = Daemon().start()
 api = Api(d)
-I, Q, N, D = ("FieldValue" + x for x in ("Invalid", "Required", "NotSupported", "Duplicate"))
+I, Q, N, D, F = ("FieldValue" + x for x in ("Invalid", "Required", "NotSupported", "Duplicate", "Forbidden"))
 POD = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
 NS = "/namespaces/default/"
 
@@ -66,6 +66,49 @@ services = [
 ]
 
 
+def rule(**r):
+    return {"rules": [dict({"subjects": [{"kind": "User", "user": {"name": "*"}}], "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["/x/*"]}]}, **r)]}
+
+
+def resources(**r):
+    return rule(resourceRules=[dict({"verbs": ["get"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"]}, **r)])
+
+
+R, O, S = "rules[0].resourceRules[0]", "rules[0].nonResourceRules[0]", "rules[0].subjects[0]"
+flows = [
+    ("a flow", rule(), []),
+    ("of resources", resources(), []),
+    ("the first of all", {"matchingPrecedence": 1}, [(I, "matchingPrecedence", "Invalid value: 1: only the schema named 'exempt' may have matchingPrecedence 1")]),
+    ("the last", {"matchingPrecedence": 10001}, [(I, "matchingPrecedence", "Invalid value: 10001: must not be greater than 10000")]),
+    ("of no level", {"priorityLevelConfiguration": {"name": ""}}, [(Q, "priorityLevelConfiguration.name", "Required value: must reference a priority level")]),
+    ("of nobody", rule(subjects=[]), [(Q, "rules[0].subjects", "Required value: subjects must contain at least one value")]),
+    ("of nothing", rule(nonResourceRules=[]), [(Q, "rules[0]", "Required value: at least one of resourceRules and nonResourceRules has to be non-empty")]),
+    ("of an odd kind", rule(subjects=[{"kind": "Odd"}]), [(N, S + ".kind", 'Unsupported value: "Odd": supported values: "Group", "ServiceAccount", "User"')]),
+    ("of another kind", rule(subjects=[{"kind": "User", "group": {"name": "x"}}]),
+     [(Q, S + ".user", "Required value: user is required when subject kind is 'User'"), (F, S + ".group", "Forbidden: group is forbidden when subject kind is not 'Group'")]),
+    ("of an account of nowhere", rule(subjects=[{"kind": "ServiceAccount", "serviceAccount": {"name": "*", "namespace": ""}}]),
+     [(Q, S + ".serviceAccount.namespace", "Required value: must specify namespace for service account")]),
+    ("all and some verbs", resources(verbs=["*", "get"]), [(I, R + ".verbs", 'Invalid value: ["*","get"]: if \'*\' is present, must not specify other verbs')]),
+    ("odd verbs", resources(verbs=["odd"]), [(N, R + ".verbs", None)]),
+    ("no namespace", resources(namespaces=[]), [(Q, R + ".namespaces", "Required value: resource rules that are not cluster scoped must supply at least one namespace")]),
+    ("of the cluster", resources(namespaces=[], clusterScope=True), []),
+    ("an odd namespace", resources(namespaces=["A_"]), [(I, R + ".namespaces[0]", None)]),
+] + [("path " + path, rule(nonResourceRules=[{"verbs": ["get"], "nonResourceURLs": [path]}]), [(I, O + ".nonResourceURLs[0]", 'Invalid value: "%s": %s' % (path, why))])
+     for path, why in (("x", "must start with slash"), ("/a b", "must not contain white-space"), ("/a//b", "must not contain double slash"), ("/a*", "wildcard can only do suffix matching"))]
+LIMIT = "limited.limitResponse.queuing"
+QUEUES = lambda **q: {"limited": {"limitResponse": {"type": "Queue", "queuing": q}}}
+levels = [
+    ("a level", {"limited": {"limitResponse": {"type": "Reject"}}}, []),
+    ("with queues", QUEUES(), []),
+    ("without a word", {}, [(Q, "limited", "Required value: must not be empty when type is Limited")]),
+    ("that is exempt by another name", {"type": "Exempt"}, [(I, "type", 'Invalid value: "Exempt": type must be \'Exempt\' if and only if name is \'exempt\'')]),
+    ("queues for nobody", {"limited": {"limitResponse": {"type": "Reject", "queuing": {}}}}, [(F, LIMIT, "Forbidden: must be nil if limited.limitResponse.type is not Limited")]),
+    ("no queues", {"limited": {"limitResponse": {"type": "Queue"}}}, [(Q, LIMIT, "Required value: must not be empty if limited.limitResponse.type is Limited")]),
+    ("more hands than queues", QUEUES(queues=4, handSize=5), [(I, LIMIT + ".handSize", "Invalid value: 5: should not be greater than queues (4)")]),
+    ("no length", QUEUES(queueLengthLimit=-1), [(I, LIMIT + ".queueLengthLimit", "Invalid value: -1: must be positive")]),
+]
+
+
 def compare(what, a, prefix, want):
     if not want:
         return t.eq(a.status, 201, what) or print("# %s" % a)
@@ -93,7 +136,15 @@ def autoscaler():
     compare("a tolerance below zero", a, "spec.", [(I, "behavior.scaleDown.tolerance", 'Invalid value: "-1": must be greater than or equal to 0')])
 
 
-for g in (all_jobs, all_services, autoscaler):
+def all_flows():
+    path = "/apis/flowcontrol.apiserver.k8s.io/v1/%s?dryRun=All"
+    for what, spec, want in flows:
+        compare("a schema: " + what, api.post(path % "flowschemas", {"metadata": {"name": "f"}, "spec": dict({"priorityLevelConfiguration": {"name": "l"}}, **spec)}), "spec.", want)
+    for what, spec, want in levels:
+        compare("a level: " + what, api.post(path % "prioritylevelconfigurations", {"metadata": {"name": "l"}, "spec": dict({"type": "Limited"}, **spec)}), "spec.", want)
+
+
+for g in (all_flows, all_jobs, all_services, autoscaler):
     group(t, g)
 t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
 t.eq(d.stop(), 0, "and ends well")
