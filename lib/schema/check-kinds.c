@@ -27,6 +27,7 @@ OCHECK(stateful_set)
 	static const char *const parts[] = { "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", NULL };
 	struct ojson *spec = ojson_get(v, "spec"), *strategy = ojson_get(spec, "updateStrategy");
 	struct opath p = opath_child(at, "spec"), sp = opath_child(&p, "updateStrategy");
+	struct opath rp = opath_child(&sp, "rollingUpdate"), up = opath_child(&rp, "maxUnavailable");
 	struct ojson *policy = ojson_get(spec, "podManagementPolicy");
 
 	if (is_status(c)) {
@@ -41,6 +42,9 @@ OCHECK(stateful_set)
 		ocheck_invalid(c, &sp, strategy, "must be 'RollingUpdate' or 'OnDelete'");
 	if (oget_is(strategy, "type", "OnDelete") && ojson_has(strategy, "rollingUpdate"))
 		ocheck_invalid_at(c, &sp, strategy, "rollingUpdate", "only allowed for updateStrategy 'RollingUpdate'");
+	if (OJSON_AT(strategy, "rollingUpdate", "maxUnavailable") != NULL &&
+	    ocheck_int_or_percent(c, &up, OJSON_AT(strategy, "rollingUpdate", "maxUnavailable")) == 0)
+		ocheck_invalid(c, &up, OJSON_AT(strategy, "rollingUpdate", "maxUnavailable"), "cannot be 0");
 	ocheck_workload(c, &p, spec, "empty selector is invalid for statefulset");
 	if (old != NULL && !ocheck_equal_but(spec, ojson_get(old, "spec"), may_change))
 		ocheck_forbidden(c, &p, "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");

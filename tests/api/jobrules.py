@@ -130,6 +130,18 @@ def all_services():
         compare(what, api.post("/api/v1" + NS + "services?dryRun=All", {"metadata": {"name": "s"}, "spec": dict({"ports": [{"port": 80}]}, **spec)}), "spec.", want)
 
 
+def others():
+    a = api.post("/api/v1/nodes?dryRun=All", {"metadata": {"name": "n"}, "spec": {"podCIDRs": ["10.0.0.0/24", "10.1.0.0/24"]}})
+    compare("a node with two ranges of a family", a, "spec.", [(I, "podCIDRs", 'Invalid value: ["10.0.0.0/24","10.1.0.0/24"]: may specify no more than one CIDR for each IP family')])
+    a = api.post("/api/v1/nodes?dryRun=All", {"metadata": {"name": "n"}, "spec": {"podCIDRs": ["10.0.0.0/24", "2001:db8::/64"]}})
+    compare("and one of each", a, "", [])
+    for n, want in ((0, [(I, "updateStrategy.rollingUpdate.maxUnavailable", "Invalid value: 0: cannot be 0")]), (1, [])):
+        a = api.post("/apis/apps/v1" + NS + "statefulsets?dryRun=All", {"metadata": {"name": "s"}, "spec": {
+            "serviceName": "s", "selector": {"matchLabels": {"a": "b"}}, "updateStrategy": {"rollingUpdate": {"maxUnavailable": n}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}})
+        compare("%d of a stateful set unavailable" % n, a, "spec.", want)
+
+
 def autoscaler():
     a = api.post("/apis/autoscaling/v2" + NS + "horizontalpodautoscalers?dryRun=All", {"metadata": {"name": "h"}, "spec": {
         "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}, "maxReplicas": 3, "behavior": {"scaleDown": {"tolerance": "-1"}}}})
@@ -144,7 +156,7 @@ def all_flows():
         compare("a level: " + what, api.post(path % "prioritylevelconfigurations", {"metadata": {"name": "l"}, "spec": dict({"type": "Limited"}, **spec)}), "spec.", want)
 
 
-for g in (all_flows, all_jobs, all_services, autoscaler):
+for g in (all_flows, all_jobs, all_services, others, autoscaler):
     group(t, g)
 t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
 t.eq(d.stop(), 0, "and ends well")
