@@ -115,6 +115,14 @@ static void check_csi(struct ocheck *c, const struct opath *at, struct ojson *v)
 	}
 }
 
+static bool has_source(struct ojson *spec)
+{
+	for (const char *const *t = ocheck_volume_sources; *t != NULL; t++)
+		if (ojson_get(spec, *t) != NULL)
+			return true;
+	return false;
+}
+
 /* One source, no more; the first one counts. */
 OCHECK(volume_source)
 {
@@ -131,9 +139,9 @@ OCHECK(volume_source)
 		else
 			first = *t;
 	}
-	if (first == NULL) {
-		ocheck_required(c, at, "must specify a volume type");
-	} else if (strcmp(first, "csi") == 0) {
+	if (first == NULL)
+		return;		/* said where upstream says it: behind what is wrong with the capacity */
+	if (strcmp(first, "csi") == 0) {
 		check_csi(c, &cp, ojson_get(v, "csi"));
 	} else if (strcmp(first, "local") == 0) {
 		if (oget_empty(ojson_get(v, "local"), "path"))
@@ -162,6 +170,8 @@ OCHECK(persistent_volume)
 		ocheck_not_supported(c, &cp, capacity, storage_only, 1);
 	check_capacity(c, &cp, capacity);
 	check_storage(c, &cp, capacity);
+	if (!has_source(spec))
+		ocheck_required(c, &p, "must specify a volume type");
 	if (oget_is(ojson_get(spec, "hostPath"), "path", "/") && oget_is(spec, "persistentVolumeReclaimPolicy", "Recycle"))
 		ocheck_forbidden_at(c, &p, "persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
 	if (old != NULL) {
@@ -381,7 +391,8 @@ OCHECK(volume_attachment)
 {
 	static const char one[] = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
 	struct opath p = opath_child(at, "spec"), ap = opath_child(&p, "attacher"), sp = opath_child(&p, "source");
-	struct opath np = opath_child(&p, "nodeName"), vp = opath_child(&sp, "persistentVolumeName");
+	struct opath np = opath_child(&p, "nodeName"), vp = opath_child(&sp, "persistentVolumeName"),
+		     ip = opath_child(&sp, "inlineVolumeSpec");
 	struct ojson *spec = ojson_get(v, "spec"), *source = ojson_get(spec, "source");
 	bool named = ojson_has(source, "persistentVolumeName"), inlined = ojson_has(source, "inlineVolumeSpec");
 
@@ -389,6 +400,8 @@ OCHECK(volume_attachment)
 		return;
 	if (oget_empty(spec, "attacher"))
 		ocheck_required(c, &ap, "");
+	if (inlined && !has_source(ojson_get(source, "inlineVolumeSpec")))
+		ocheck_required(c, &ip, "must specify a volume type");
 	if (!named && !inlined)
 		ocheck_required(c, &sp, one);
 	else if (named && inlined)

@@ -79,7 +79,7 @@ container = {
     "env": [{"name": "A", "value": ""}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             {"name": "D", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k", "optional": False}}}],
     "resources": {"requests": {"cpu": "10m", "memory": "1Gi"}, "limits": {"cpu": 2}},
-    "livenessProbe": probe, "readinessProbe": {"exec": {"command": ["true"]}}, "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
+    "livenessProbe": probe, "readinessProbe": {"exec": {"command": ["true"]}}, "lifecycle": {"preStop": {"sleep": {"seconds": 0}}},
     "volumeMounts": [{"name": "e", "mountPath": "/e", "readOnly": True}],
     "securityContext": {"runAsUser": 0, "capabilities": {"add": ["NET_ADMIN"]}, "allowPrivilegeEscalation": False}}
 pod = {
