@@ -172,6 +172,7 @@ enum {
 	OSCHEMA_S_GENERATION_META = 1 << 9,	/* annotations count for the generation as well (Deployment) */
 	OSCHEMA_S_LAZY		= 1 << 10,	/* writes may be acknowledged before the sync (of leases: those of nodes) */
 	OSCHEMA_S_VERSIONED	= 1 << 11,	/* records say in which version they are (custom resources) */
+	OSCHEMA_S_STATUS_AT_BIRTH = 1 << 12,	/* with STATUS: a create may set it (nodes) */
 };
 
 /* A selectable field: name as the client writes it, path as it is found. */

@@ -399,6 +399,7 @@ static const struct {
 	{ "virtual", OSCHEMA_S_VIRTUAL }, { "orphan", OSCHEMA_S_ORPHAN },
 	{ "no-gc", OSCHEMA_S_NO_GC }, { "deleted-body", OSCHEMA_S_DELETED_BODY },
 	{ "generation-meta", OSCHEMA_S_GENERATION_META }, { "lazy", OSCHEMA_S_LAZY },
+	{ "status-at-birth", OSCHEMA_S_STATUS_AT_BIRTH },
 };
 
 static void resource_line(struct parser *ps)

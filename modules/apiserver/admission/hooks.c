@@ -57,7 +57,8 @@ static int keep_parts(struct reg_op *op, struct ojson **obj, const struct ojson 
 
 	if (op->rq.sub.len)
 		return write_only_part(op, obj, from);
-	if (!(op->w->k->res->flags & OSCHEMA_S_STATUS))
+	if (!(op->w->k->res->flags & OSCHEMA_S_STATUS) ||
+	    (!op->w->old && (op->w->k->res->flags & OSCHEMA_S_STATUS_AT_BIRTH)))
 		return 0;
 	if (status)
 		return ojson_set(*obj, "status", ojson_ref(status));

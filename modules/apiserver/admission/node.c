@@ -2,7 +2,8 @@
  * node.c - admission TaintNodesByCondition, and what upstream's node lifecycle controller adds to it.
  *
  * A new node is tainted not-ready:NoSchedule. Upstream's controller takes the taint away when the
- * node says Ready; here the write that says so does it, so that no controller has to run.
+ * node says Ready; here the write that says so does it, be it the one that makes the node, so that
+ * no controller has to run.
  */
 #include "admission.h"
 

@@ -184,7 +184,7 @@ static int system_fields(struct reg_op *op, struct ojson *in, struct ojson *meta
 		r = ojson_set_cstr(meta, "creationTimestamp", reg_now(op));
 	if (r == 0 && (res->flags & OSCHEMA_S_GENERATION))
 		r = ojson_set_i64(meta, "generation", 1);
-	if (res->flags & OSCHEMA_S_STATUS)
+	if ((res->flags & (OSCHEMA_S_STATUS | OSCHEMA_S_STATUS_AT_BIRTH)) == OSCHEMA_S_STATUS)
 		ojson_del(in, "status");
 	return r;
 }

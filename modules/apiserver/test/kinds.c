@@ -300,6 +300,16 @@ static void test_others(struct rig *r)
 	is_str(rig_at_path(r, "spec.taints.0.key"), "node.kubernetes.io/not-ready", "not ready");
 	is_int(rig_do(r, "merge-patch nodes - n1 status", "", "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}"), 200, "ready");
 	is_str(rig_at_path(r, "spec.taints"), NULL, "no taint any more");
+	is_int(rig_do(r, "create nodes", "", "{\"metadata\":{\"name\":\"n2\"},\"status\":{\"capacity\":{\"cpu\":\"2\"},"
+		      "\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}"), 201, "a node that is ready from the start");
+	is_str(rig_at_path(r, "status.allocatable.cpu"), "2", "with a status");
+	is_str(rig_at_path(r, "spec.taints"), NULL, "and without the taint");
+	is_int(rig_do(r, "merge-patch nodes - n2", "", "{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"status\":{\"capacity\":{\"cpu\":\"3\"}}}"), 200, "but later");
+	is_str(rig_at_path(r, "status.capacity.cpu"), "2", "only status changes that");
+	is_int(rig_do(r, "create nodes", "", "{\"metadata\":{\"name\":\"n3\"},\"status\":{\"capacity\":{\"cpu\":\"-1\",\"pods\":\"1500m\"}}}"), 422, "no such amounts");
+	ok(strstr(r->body, "status.capacity.cpu: Invalid value: \\\"-1\\\": must be greater than or equal to 0") != NULL &&
+	   strstr(r->body, "status.capacity.pods: Invalid value: \\\"1500m\\\": must be an integer") != NULL, "says which: %s", r->body);
+	is_int(rig_do(r, "merge-patch nodes - n2 status", "", "{\"status\":{\"allocatable\":{\"x.y/z\":\"500m\"}}}"), 422, "nor later");
 	is_int(rig_do(r, "update leases.coordination.k8s.io kube-node-lease n1", "", "{\"metadata\":{\"name\":\"n1\"},\"spec\":{\"holderIdentity\":\"n1\",\"leaseDurationSeconds\":40}}"), 201, "PUT creates a lease");
 	is_int(rig_do(r, "update leases.coordination.k8s.io kube-node-lease n1", "", "{\"metadata\":{\"name\":\"n1\"},\"spec\":{\"holderIdentity\":\"n1\",\"leaseDurationSeconds\":41}}"), 422, "then it needs the version");
 }
