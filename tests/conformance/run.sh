@@ -1,14 +1,9 @@
 #!/bin/sh
 # run: timeout=3600 alone
-# Upstream's own end-to-end specs (specs.txt), on an all-in-one. The suite is not part of this project; where it is:
-#   ORLOP_CONFORMANCE         a program: PROGRAM KUBECONFIG --from FILE --out DIR -j N --retry N, which runs the specs of FILE, one a
-#                             line, and writes DIR/results.tsv: passed|failed|timeout, seconds, attempt, why, spec
-#   ORLOP_CONFORMANCE_IMAGES  a folder of archives with the images that they name
-#   ORLOP_CONFORMANCE_JOBS    so many at a time (2)
-#   ORLOP_CONFORMANCE_OUT     keep the logs there
+# Upstream's own end-to-end specs (specs.txt), on an all-in-one. lib.sh says where the suite comes from.
 . "$(dirname "$0")/../e2e/lib.sh"
-[ -n "$ORLOP_CONFORMANCE" ] || skip_all "upstream's suite is not given (ORLOP_CONFORMANCE)"
-[ -x "$ORLOP_CONFORMANCE" ] || skip_all "$ORLOP_CONFORMANCE is no program"
+. "$(dirname "$0")/lib.sh"
+need_suite
 need conmon runtime skopeo kubectl
 
 # shellcheck disable=SC2317 # by ok
@@ -27,18 +22,8 @@ ok "the node is ready" await ' Ready ' nodes --no-headers || finish
 ok "no images are collected" "$orlop" module replace --data-dir "$dir" kubelet image_gc_high_threshold=100 \
 	'eviction_hard=memory.available<100Mi'
 ok "images" images
-# Clients of 1.20 wait for the token of each namespace's account.
-ok "accounts have Secrets" "$orlop" module set --data-dir "$dir" controllers/serviceaccount token_secrets=true
-results=${ORLOP_CONFORMANCE_OUT:-$tmp/results}
-"$ORLOP_CONFORMANCE" "$dir/admin.kubeconfig" --from "$srcdir/tests/conformance/specs.txt" --out "$results" \
-	-j "${ORLOP_CONFORMANCE_JOBS:-2}" --retry 1 > "$tmp/run.log" 2>&1
-# The last word on each counts.
-grep -v '^#' "$srcdir/tests/conformance/specs.txt" > "$tmp/specs"
-while read -r spec; do
-	awk -F '\t' -v s="$spec" '{ t = $5; sub(/ +$/, "", t) } t == s { l = $0 } END { print l }' "$results/results.tsv" > "$out" 2> /dev/null
-	grep -q '^passed' "$out"
-	result "$(echo "$spec" | tr -d '#')" $?
-done < "$tmp/specs"
+old_accounts
+suite specs
 ok "down --wipe" "$orlop" down --wipe --data-dir "$dir"
 ok "nothing is left" no_traces "$bridge" "$cgroups"
 finish
