@@ -93,6 +93,72 @@ static void check_families(struct reg_op *op, const struct ojson *spec)
 	}
 }
 
+static bool is_balanced(const struct ojson *spec)
+{
+	return rb_is(ojson_get_bytes(spec, "type"), "LoadBalancer");
+}
+
+/* Does traffic come from outside of the cluster? */
+static bool has_outside(const struct ojson *spec)
+{
+	struct orlop_bytes type = ojson_get_bytes(spec, "type");
+
+	return is_balanced(spec) || rb_is(type, "NodePort") ||
+	       (!rb_is(type, "ExternalName") && ojson_count(ojson_get_array(spec, "externalIPs")));
+}
+
+static bool has_health_port(const struct ojson *spec)
+{
+	return is_balanced(spec) && rb_is(ojson_get_bytes(spec, "externalTrafficPolicy"), "Local");
+}
+
+/* Has @spec no node port that @was did not have? */
+static bool no_new_ports(const struct ojson *spec, const struct ojson *was)
+{
+	OJSON_FOREACH_ELEM(i, p, ojson_get_array(spec, "ports")) {
+		int64_t port = ojson_get_i64(p, "nodePort", 0);
+		bool found = port == 0;
+
+		OJSON_FOREACH_ELEM(j, q, ojson_get_array(was, "ports"))
+			found = found || ojson_get_i64(q, "nodePort", 0) == port;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static void drop_same(struct reg_op *op, struct ojson *spec, const struct ojson *was, const char *key)
+{
+	if (!ojson_has(spec, key) || !ojson_equal(ojson_get(spec, key), ojson_get(was, key)))
+		return;
+	ojson_del(spec, key);
+	reg_dirty(op);
+}
+
+/*
+ * What the type no longer has is given back, unless it was changed at the same time: then it is for validation to say
+ * that it may not be there.
+ */
+static void give_back(struct reg_op *op, struct ojson *spec, const struct ojson *was)
+{
+	bool health = has_health_port(was) && !has_health_port(spec);
+
+	if (wants_ports(was) && !wants_ports(spec) && no_new_ports(spec, was))
+		OJSON_FOREACH_ELEM(i, p, ojson_get_array(spec, "ports"))
+			if (ojson_has(p, "nodePort")) {
+				ojson_del(p, "nodePort");
+				reg_dirty(op);
+			}
+	if (has_outside(was) && !has_outside(spec))
+		drop_same(op, spec, was, "externalTrafficPolicy");
+	if (health)
+		drop_same(op, spec, was, "healthCheckNodePort");
+	if (is_balanced(was) && !is_balanced(spec)) {
+		drop_same(op, spec, was, "allocateLoadBalancerNodePorts");
+		drop_same(op, spec, was, "loadBalancerClass");
+	}
+}
+
 static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
 	struct ojson *spec = ojson_get(obj, "spec");
@@ -113,6 +179,7 @@ static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 			ojson_del(spec, "ipFamilies");
 			ojson_del(spec, "ipFamilyPolicy");
 			reg_dirty(op);
+			give_back(op, spec, was);
 		}
 		return 0;
 	}
@@ -157,14 +224,8 @@ static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 	}
 	if (r == 0 && was && wants_ports(spec) && wants_ports(was))
 		r = keep_ports(op, spec, was);
-	if (r == 0 && was && !wants_ports(spec))	/* back to ClusterIP: ports are given back */
-		OJSON_FOREACH_ELEM(i, p, ojson_get_array(spec, "ports"))
-			if (wants_ports(was) && ojson_has(p, "nodePort"))
-				ojson_del(p, "nodePort");
-	/* and so is a policy for traffic that does not come any more, unless it was changed at the same time */
-	if (r == 0 && was && !wants_ports(spec) && wants_ports(was) &&
-	    ojson_equal(ojson_get(spec, "externalTrafficPolicy"), ojson_get(was, "externalTrafficPolicy")))
-		ojson_del(spec, "externalTrafficPolicy");
+	if (r == 0 && was)
+		give_back(op, spec, was);
 	return r ? reg_failed(op, r, NULL) : 0;
 }
 

@@ -127,6 +127,18 @@ static void test_service(struct rig *r)
 	is_str(rig_at_path(r, "spec.clusterIP"), ip, "the same");
 	is_int(rig_do(r, "update services default n1", "", SVC("n1", "\"type\":\"ClusterIP\",")), 200, "NodePort to ClusterIP");
 	is_int(rig_do(r, "create services default", "", "{\"metadata\":{\"name\":\"n2\"},\"spec\":{\"type\":\"NodePort\",\"ports\":[{\"port\":1,\"nodePort\":30001}]}}"), 201, "gives the port back");
+	is_int(rig_do(r, "merge-patch services default n2", "", "{\"spec\":{\"type\":\"ExternalName\",\"externalName\":\"x.example\"}}"), 200, "NodePort to ExternalName");
+	is_str(rig_at_path(r, "spec.ports.0.nodePort"), NULL, "without its port");
+	is_str(rig_at_path(r, "spec.externalTrafficPolicy"), NULL, "the policy");
+	is_str(rig_at_path(r, "spec.clusterIP"), NULL, "and the address");
+	is_int(rig_do(r, "create services default", "", "{\"metadata\":{\"name\":\"n4\"},\"spec\":{\"type\":\"NodePort\",\"ports\":[{\"port\":1,\"nodePort\":30001}]}}"), 201, "which are given back");
+	is_int(rig_do(r, "merge-patch services default n4", "", "{\"spec\":{\"type\":\"ClusterIP\",\"ports\":[{\"port\":1,\"nodePort\":30002}]}}"), 422, "a new port is not");
+	is_int(rig_do(r, "merge-patch services default n4", "", "{\"spec\":{\"type\":\"ClusterIP\",\"externalTrafficPolicy\":\"Local\"}}"), 422, "nor a new policy");
+	is_int(rig_do(r, "merge-patch services default n4", "", "{\"spec\":{\"type\":\"LoadBalancer\",\"loadBalancerClass\":\"a.b/c\",\"allocateLoadBalancerNodePorts\":false}}"), 200, "to LoadBalancer");
+	is_int(rig_do(r, "merge-patch services default n4", "", "{\"spec\":{\"type\":\"ExternalName\",\"externalName\":\"x.example\"}}"), 200, "from there");
+	is_str(rig_at_path(r, "spec.loadBalancerClass"), NULL, "without its class");
+	is_str(rig_at_path(r, "spec.allocateLoadBalancerNodePorts"), NULL, "and choice");
+	is_int(rig_do(r, "delete services default n4", "", ""), 200, "gone");
 }
 
 static void test_namespace(struct rig *r)
