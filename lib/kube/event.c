@@ -1,6 +1,7 @@
 /*
  * event.c - recording Events: same object, reason and message within ten minutes are one Event whose
  * count grows, as upstream's recorder does, and of what happens too often less is told (correlate.c); names end in the time in hex.
+ * Nobody waits for an event: where much is to be done they are told behind it.
  */
 #include "kube/correlate.h"
 #include "kube/okube.h"
@@ -18,6 +19,17 @@
 #define SAME_FOR	(10 * OTIME_MINUTE)
 #define REMEMBERED	256u
 #define COMBINED	"(combined from similar events): "
+#define WAIT_NS		100000000ull
+#define WAITS_MAX	5u		/* of them while it is busy */
+#define WAITING_MAX	1024u
+
+/* An event, or the count of one, that waits to be told. */
+struct waiting {
+	struct olist	node;
+	struct ojson	*body;
+	char		*ns;
+	char		*name;		/* of the one that is counted; NULL: a new one */
+};
 
 struct seen {
 	struct olist	node;
@@ -35,7 +47,92 @@ struct okube_recorder {
 	struct olist	seen;		/* newest first */
 	uint32_t	n_seen;
 	struct ocorrelate often;
+	struct olist	waiting;	/* oldest first */
+	uint32_t	n_waiting;
+	uint32_t	n_waits;
+	struct orlop_timer *timer;	/* NULL: nothing waits */
+	bool		(*busy)(void *arg);
+	void		*busy_arg;
 };
+
+static void send_now(struct okube_recorder *r, const char *ns, const char *name, const struct ojson *body)
+{
+	struct orlop_bytes in = { ns, strlen(ns) };
+
+	if (name)
+		(void)okube_patch(r->h, "events", in, (struct orlop_bytes){ name, strlen(name) }, NULL, OKUBE_MERGE_PATCH, body, NULL, NULL);
+	else
+		(void)okube_create(r->h, "events", in, body, NULL, NULL);
+}
+
+static void waiting_free(struct waiting *w)
+{
+	ojson_unref(w->body);
+	omem_free(w->ns);
+	omem_free(w->name);
+	omem_free(w);
+}
+
+static struct waiting *waiting_new(const char *ns, const char *name, struct ojson *body)
+{
+	struct waiting *w = OMEM_NEW(struct waiting);
+
+	if (!w)
+		return NULL;
+	w->body = ojson_ref(body);
+	w->ns = omem_strdup(ns);
+	w->name = name ? omem_strdup(name) : NULL;
+	if (w->ns && (w->name || !name))
+		return w;
+	waiting_free(w);
+	return NULL;
+}
+
+void okube_recorder_flush(struct okube_recorder *r)
+{
+	while (!olist_empty(&r->waiting)) {
+		struct waiting *w = OLIST_ENTRY(olist_shift(&r->waiting), struct waiting, node);
+
+		send_now(r, w->ns, w->name, w->body);
+		waiting_free(w);
+	}
+	r->n_waiting = 0;
+	r->n_waits = 0;
+	if (r->timer)
+		r->h->timer_clear(r->timer);
+}
+
+static void waited(void *arg)
+{
+	struct okube_recorder *r = arg;
+
+	if (++r->n_waits < WAITS_MAX && r->busy(r->busy_arg))
+		r->h->timer_set(r->timer, WAIT_NS, 0);
+	else
+		okube_recorder_flush(r);
+}
+
+int okube_recorder_gather(struct okube_recorder *r, bool (*busy)(void *arg), void *arg)
+{
+	r->busy = busy;
+	r->busy_arg = arg;
+	return r->h->timer_new(r->h, waited, r, &r->timer);
+}
+
+/* @name NULL: a new one. In their order. */
+static void tell(struct okube_recorder *r, const char *ns, const char *name, struct ojson *body)
+{
+	struct waiting *w = r->timer && r->n_waiting < WAITING_MAX ? waiting_new(ns, name, body) : NULL;
+
+	if (!w) {
+		okube_recorder_flush(r);
+		send_now(r, ns, name, body);
+		return;
+	}
+	if (!r->n_waiting++)
+		r->h->timer_set(r->timer, WAIT_NS, 0);
+	olist_append(&r->waiting, &w->node);
+}
 
 static void seen_free(struct okube_recorder *r, struct seen *s)
 {
@@ -56,6 +153,7 @@ int okube_recorder_new(const struct orlop_host *h, const char *component, const 
 		return -ENOMEM;
 	r->h = h;
 	olist_init(&r->seen);
+	olist_init(&r->waiting);
 	ocorrelate_init(&r->often);
 	r->component = omem_strdup(component);
 	r->host = omem_strdup(host ? host : "");
@@ -73,6 +171,9 @@ void okube_recorder_free(struct okube_recorder *r)
 		return;
 	while (!olist_empty(&r->seen))
 		seen_free(r, OLIST_ENTRY(olist_first(&r->seen), struct seen, node));
+	while (!olist_empty(&r->waiting))
+		waiting_free(OLIST_ENTRY(olist_shift(&r->waiting), struct waiting, node));
+	r->h->timer_free(r->timer);
 	ocorrelate_done(&r->often);
 	omem_free(r->component);
 	omem_free(r->host);
@@ -122,9 +223,7 @@ static void event_count(struct okube_recorder *r, struct seen *s, const char *ti
 	(void)ojson_set_cstr(p, "lastTimestamp", time);
 	if (message)
 		(void)ojson_set_cstr(p, "message", message);
-	(void)okube_patch(r->h, "events", (struct orlop_bytes){ s->ns, strlen(s->ns) },
-			  (struct orlop_bytes){ s->name, strlen(s->name) }, NULL, OKUBE_MERGE_PATCH, p, NULL,
-			  NULL);
+	tell(r, s->ns, s->name, p);
 	ojson_unref(p);
 }
 
@@ -201,7 +300,7 @@ void okube_event(struct okube_recorder *r, const char *api_version, const char *
 	(void)ojson_set_cstr(ev, "type", type);
 	(void)ojson_set_cstr(ev, "reportingComponent", r->component);
 	(void)ojson_set_cstr(ev, "reportingInstance", r->host);
-	(void)okube_create(r->h, "events", (struct orlop_bytes){ s->ns, strlen(s->ns) }, ev, NULL, NULL);
+	tell(r, s->ns, NULL, ev);
 	ojson_unref(ev);
 out:
 	obuf_done(&key);

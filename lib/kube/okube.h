@@ -110,6 +110,13 @@ struct okube_recorder;
 int okube_recorder_new(const struct orlop_host *h, const char *component, const char *host,
 		       struct okube_recorder **ret);
 void okube_recorder_free(struct okube_recorder *r);	/* accepts NULL */
+/*
+ * From now on its events wait a tenth of a second, and as long as @busy, but at most half a second: what they tell of
+ * goes first. Their times are those of when they happened. 0 or -ENOMEM.
+ */
+int okube_recorder_gather(struct okube_recorder *r, bool (*busy)(void *arg), void *arg);
+/* Those that wait are told now. */
+void okube_recorder_flush(struct okube_recorder *r);
 /* @obj: tree with metadata; @type "Normal" or "Warning"; @field_path e.g. spec.containers{web} or NULL */
 void okube_event(struct okube_recorder *r, const char *api_version, const char *kind,
 		 const struct ojson *obj, const char *field_path, const char *type, const char *reason,

@@ -289,6 +289,7 @@ static int kubelet_init(const struct orlop_host *h, void **ret_ctx, struct orlop
 	k->idx_node = -1;
 	omap_init(&k->pods);
 	olist_init(&k->end_waits);
+	olist_init(&k->turns);
 	omap_init(&k->unknown);
 	k->root = h->param(h, "root");
 	k->log_dir = h->param(h, "log_dir");
@@ -309,7 +310,8 @@ static int kubelet_init(const struct orlop_host *h, void **ret_ctx, struct orlop
 		e = orlop_fail(err, EINVAL, 0, "", "root = \"%s\": must be an absolute path", k->root);
 	else if ((e = ofile_mkdir_p(k->root, 0750)))
 		orlop_fail(err, -e, 0, "", "root = \"%s\": cannot be made", k->root);
-	else if ((e = h->timer_new(h, look_again, k, &k->missed)) || (e = node_init(k)) || (e = k->limits ? evict_init(k) : -ENOMEM) || (e = okube_recorder_new(h, "kubelet", k->node_name, &k->events)))
+	else if ((e = h->timer_new(h, look_again, k, &k->missed)) || (e = node_init(k)) || (e = k->limits ? evict_init(k) : -ENOMEM) || (e = okube_recorder_new(h, "kubelet", k->node_name, &k->events)) ||
+		 (e = okube_recorder_gather(k->events, turn_busy, k)))
 		orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (e) {
 		kubelet_fini(k);
@@ -354,6 +356,7 @@ static int kubelet_stop(void *ctx, struct orlop_error *err)
 	struct kubelet *k = ctx;
 
 	(void)err;
+	okube_recorder_flush(k->events);
 	k->stopping = true;
 	shutdown_stop(k);
 	stats_stop(k);

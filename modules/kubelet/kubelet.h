@@ -192,6 +192,9 @@ struct pod {
 	bool		disruption;	/* the condition DisruptionTarget tells of it */
 	uint8_t		td_done;	/* enum td_task */
 	uint8_t		td_busy;
+	struct olist	turn;		/* in the kubelet's turns: it waits (turn.c) */
+	bool		turn_called;	/* it is next */
+	int64_t		turn_ns;	/* wall: it waits since then; 0 */
 	uint32_t	td_left;	/* containers being removed */
 	int64_t		td_retry_ns;	/* wall: something failed, not before; 0 */
 	bool		final_sent;
@@ -245,6 +248,9 @@ struct kubelet {
 	uint32_t	adopt_left;
 	bool		ending;		/* sessions end, too: nobody takes over */
 	uint32_t	n_changing;	/* requests under way that make or remove something */
+	uint32_t	n_crowding;	/* those of them that pods wait for (turn.c) */
+	int64_t		answered_ns;	/* wall: when one of them was answered last */
+	struct olist	turns;		/* pods that wait until there are fewer */
 	struct orlop_request *poll;
 	struct orlop_timer *poll_timer;
 	struct orlop_timer *adopt_timer;
@@ -325,6 +331,17 @@ struct ojson *rt_id(const char *key, const char *value);
 /* Runtime events begin (and go on for life). */
 void rt_events_start(struct kubelet *k);
 void rt_events_stop(struct kubelet *k);
+
+/* ---- turn.c ---------------------------------------------------------------------------------------------- */
+
+/* May it begin something? False: it will be kicked when it may. */
+bool turn_is(struct pod *p);
+/* It does not wait any more. */
+void turn_forget(struct pod *p);
+/* There may be room for the next. */
+void turn_next(struct kubelet *k);
+/* Pods are being begun. */
+bool turn_busy(void *arg);
 
 /* ---- adopt.c ------------------------------------------------------------------------------------------ */
 

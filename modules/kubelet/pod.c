@@ -86,6 +86,7 @@ void pod_free(struct pod *p)
 {
 	uint32_t i;
 
+	turn_forget(p);
 	for (i = 0; i < p->n_ctrs; i++)
 		ctr_free(p->ctrs[i]);
 	tokens_free(p);
@@ -123,6 +124,7 @@ void pod_forget(struct pod *p)
 	if (omap_get_cstr(&p->k->pods, p->uid) == p)
 		omap_del(&p->k->pods, p->uid, strlen(p->uid));
 	p->k->h->timer_clear(p->timer);
+	turn_forget(p);
 	if (p->is_static)
 		mirror_forget(p);
 	pod_unref(p);
@@ -158,6 +160,7 @@ static struct pod *pod_new(struct kubelet *k, const char *uid, const char *ns, c
 	p->k = k;
 	p->refs = 1;
 	olist_init(&p->tokens);
+	olist_init(&p->turn);
 	omap_init(&p->refs_map);
 	p->uid = omem_strdup(uid);
 	p->ns = omem_strdup(ns);
@@ -471,6 +474,7 @@ static void sync_posted(void *arg)
 	p->kicked = false;
 	if (!p->done && !p->k->stopping)
 		pod_sync(p);
+	turn_next(p->k);
 	pod_unref(p);
 }
 

@@ -1,8 +1,8 @@
 /*
  * report.c - telling the API what has become of a pod: only what changed, one patch at a time.
  *
- * What nobody waits for (an id, an address before anything runs, that a new generation was seen) goes with the next news
- * if there is any soon: a pod that begins and ends quickly is told of three times, not six.
+ * What nobody waits for (that its containers are being made, an id, an address before anything runs, that a new generation
+ * was seen) goes with the next news if there is any soon: a pod that begins and ends quickly is told of twice, not six times.
  */
 #include "kubelet.h"
 
@@ -15,6 +15,8 @@
 
 /* As long as upstream may take to notice that a sandbox is there. */
 #define DETAIL_NS	(int64_t)NS_PER_S
+/* Most pods run by then: that they are begun need not be told of them. */
+#define BEGIN_NS	(int64_t)(NS_PER_S / 4)
 
 static void answered(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
 {
@@ -167,16 +169,38 @@ static bool same_news(const struct ojson *a, const struct ojson *b)
 	return true;
 }
 
+/* Nothing was told of it yet, and there is nothing to tell but that its containers are being made. */
+static bool is_beginning(const struct pod *p, const struct ojson *st)
+{
+	static const char *const lists[] = { "initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses" };
+	size_t i;
+
+	if (p->sent || ojson_get(ojson_get(p->obj, "status"), "startTime") || !ojson_string_is(ojson_get(st, "phase"), "Pending") ||
+	    ojson_get(st, "reason") || ojson_get(st, "message"))
+		return false;
+	for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		OJSON_FOREACH_ELEM(k, c, ojson_get(st, lists[i])) {
+			const struct ojson *w = OJSON_AT(c, "state", "waiting");
+
+			if (!w || ojson_get(w, "message") || (!ojson_string_is(ojson_get(w, "reason"), "ContainerCreating") &&
+							      !ojson_string_is(ojson_get(w, "reason"), "PodInitializing")))
+				return false;
+		}
+	}
+	return true;
+}
+
 /* True: @st says nothing that cannot wait a moment. The last status does not wait. */
 static bool can_wait(struct pod *p, const struct ojson *st, const struct status_input *in)
 {
+	bool first = is_beginning(p, st);
 	int64_t until;
 
-	if (in->final || !p->sent || !same_news(p->sent, st))
+	if (in->final || !(first || (p->sent && same_news(p->sent, st))))
 		return false;
 	if (!p->detail_ns || p->detail_ns > in->now_ns)
 		p->detail_ns = in->now_ns;
-	until = p->detail_ns + DETAIL_NS;
+	until = p->detail_ns + (first ? BEGIN_NS : DETAIL_NS);
 	if (until <= in->now_ns)
 		return false;
 	pod_wake_at(p, until);

@@ -18,6 +18,7 @@ struct rt_req {
 	void		*arg;
 	int		status;		/* it could not be sent */
 	bool		changes;	/* who comes after us must not find it half done */
+	bool		crowds;		/* pods wait for their turn while there are many of these */
 };
 
 static bool op_changes(const char *to, uint32_t op)
@@ -38,6 +39,9 @@ static void answered(void *arg, int32_t status, const struct orlop_msg *msg, con
 	if (flags & ORLOP_REPLY_MORE)
 		return;
 	r->k->n_changing -= r->changes;
+	r->k->n_crowding -= r->crowds;
+	if (r->crowds)
+		r->k->answered_ns = kubelet_now(r->k);
 	snprintf(why, sizeof(why), "%s", err && err->msg[0] ? err->msg : status == -ECONNRESET ?
 		 "the runtime went away" : status < 0 ? strerrordesc_np(-status) : "");
 	if (status >= 0) {
@@ -46,6 +50,7 @@ static void answered(void *arg, int32_t status, const struct orlop_msg *msg, con
 			(void)ojson_parse(text.p, text.len, &res, NULL);
 	}
 	r->fn(r->arg, status, res, msg, why);
+	turn_next(r->k);
 	omem_free(r);
 }
 
@@ -54,7 +59,9 @@ static void not_sent(void *arg)
 	struct rt_req *r = arg;
 
 	r->k->n_changing -= r->changes;
+	r->k->n_crowding -= r->crowds;
 	r->fn(r->arg, r->status, NULL, NULL, "the request could not be sent");
+	turn_next(r->k);
 	omem_free(r);
 }
 
@@ -74,7 +81,10 @@ static void send_it(struct kubelet *k, const char *to, uint32_t op, uint64_t key
 	r->arg = arg;
 	r->status = w->err;
 	r->changes = op_changes(to, op);
+	/* links that go together go at once, however many they are */
+	r->crowds = r->changes && (strcmp(to, "cni") != 0 || op == ORLOP_CNI_ADD);
 	k->n_changing += r->changes;
+	k->n_crowding += r->crowds;
 	if (!r->status) {
 		s.msg = orlop_msgw_msg(w);
 		r->status = k->h->request(k->h, &s, answered, r, NULL);

@@ -322,7 +322,7 @@ void sandbox_sync(struct pod *p)
 		pod_wake_at(p, kubelet_now(p->k) + (int64_t)NS_PER_S / 10);
 		return;
 	}
-	if (!qos_pod_ready(p))
+	if (!qos_pod_ready(p) || !turn_is(p))
 		return;		/* its answer kicks */
 	make(p);
 	if (p->sb == SB_NONE)

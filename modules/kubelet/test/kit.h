@@ -64,6 +64,11 @@ struct kit {
 	const char	*cni_error;
 	const char	*cni_del_error;
 	const char	*sandbox_error;
+	bool		hold;		/* sandboxes are made when the test says so */
+	struct orlop_call *held[KIT_MAX];
+	struct ojson	*held_out[KIT_MAX];
+	int		n_held;
+	int		n_let_go;
 	int		start_lost;	/* no answer to the next start: 1 it had not begun, 2 it had */
 	bool		slow_stop;	/* containers do not end when asked */
 	struct orlop_call *stops[KIT_MAX];
@@ -292,6 +297,11 @@ static void kit_runtime(void *arg, const struct orlop_req *req, struct orlop_cal
 		(void)ojson_set_cstr(out, "podSandboxId", kit.s[kit.n_s].id);
 		kit_log("run_sandbox", ojson_cstr(OJSON_AT(r, "config", "metadata", "name"), ""));
 		kit.n_s++;
+		if (kit.hold) {
+			kit.held_out[kit.n_held] = out;
+			kit.held[kit.n_held++] = call;
+			break;
+		}
 		kit_reply(call, out, "/run/netns/x");
 		break;
 	case ORLOP_RUNTIME_SANDBOX_STATUS:
@@ -391,6 +401,14 @@ static void kit_runtime(void *arg, const struct orlop_req *req, struct orlop_cal
 		break;
 	}
 	ojson_unref(r);
+}
+
+/* One sandbox that is held is made. */
+static KIT_UNUSED void kit_let_go(void)
+{
+	int i = kit.n_let_go++;
+
+	kit_reply(kit.held[i], kit.held_out[i], "/run/netns/x");
 }
 
 static void kit_cni(void *arg, const struct orlop_req *req, struct orlop_call *call)

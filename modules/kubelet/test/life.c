@@ -198,7 +198,7 @@ static void test_details(void)
 	kit_load();
 	fakehost_put(kit.fh, "pods", "default", "web", web);
 	kit_run(100);
-	is_int(fakehost_api_count(kit.fh, "pods/status"), 2, "two statuses: Pending and Running");
+	is_int(fakehost_api_count(kit.fh, "pods/status"), 1, "one status: that it is begun need not be told of what runs at once");
 	fakehost_api_clear(kit.fh);
 	kit.slow_stop = true;
 	fakehost_put(kit.fh, "pods", "default", "web",
@@ -245,6 +245,51 @@ static void test_delete_again(void)
 	is_int(fakehost_api_count(kit.fh, "delete pods default/web"), 1, "and the object");
 	fakehost_delete(kit.fh, "pods", "default", "web");
 	kit_run(100);
+	kit_end();
+}
+
+/* Many at once: some begin, each that is through lets another begin; when nothing moves, all do. */
+static void test_turns(void)
+{
+	int room = 4 * (int)sysconf(_SC_NPROCESSORS_ONLN);
+	char name[8];
+	int i;
+
+	if (room < 8)
+		room = 8;
+	if (room > 32)
+		room = 32;
+	kit_begin();
+	kit_load();
+	kit.hold = true;
+	for (i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		fakehost_put(kit.fh, "pods", "default", name, web);
+	}
+	kit_run(100);
+	is_int(kit.n_held, room, "of many pods some begin");
+	is_int(fakehost_api_count(kit.fh, "pods/status"), 0, "which need not be told at once,");
+	is_int(fakehost_api_count(kit.fh, "create events"), 0, "nor what happens, while they do");
+	kit_run(300);
+	ok(fakehost_api_count(kit.fh, "ContainerCreating") > 0, "but soon");
+	kit_run(400);
+	ok(fakehost_api_count(kit.fh, "create events") > 0, "at most half a second later");
+	kit_let_go();
+	kit_run(100);
+	is_int(kit_count("start web"), 1, "one that has its sandbox goes on to its end,");
+	is_int(kit.n_held, room + 1, "and lets another begin");
+	fakehost_put(kit.fh, "pods", "default", "p39",
+		     "{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:01:00Z\",\"deletionGracePeriodSeconds\":7},"
+		     "\"spec\":{\"nodeName\":\"n1\",\"containers\":[{\"name\":\"web\",\"image\":\"hello:1\"}]}}");
+	fakehost_delete(kit.fh, "pods", "default", "p38");
+	kit_run(100);
+	is_int(kit.n_held, room + 1, "those that are deleted before it was their turn wait for nothing");
+	kit_run(2500);
+	is_int(kit.n_held, 38, "when nothing is answered any more all others begin");
+	while (kit.n_let_go < kit.n_held)
+		kit_let_go();
+	kit_run(1000);
+	is_int(kit_count("start web"), 38, "and run");
 	kit_end();
 }
 
@@ -463,6 +508,7 @@ int main(void)
 	test_delete();
 	test_details();
 	test_delete_again();
+	test_turns();
 	test_vanished();
 	test_restart();
 	test_unanswered();

@@ -133,7 +133,7 @@ int main(void)
 		     "{\"subsets\":[{\"addresses\":[{\"ip\":\"192.0.2.9\"}],\"ports\":[{\"port\":6443}]}]}");
 	kit_load();
 	fakehost_put(kit.fh, "pods", "default", "web", pod);
-	kit_run(100);
+	kit_run(400);
 	is_str(kit_get("web", "status.phase"), "Pending", "a missing ConfigMap keeps a pod waiting");
 	is_str(kit_get("web", "status.containerStatuses.0.state.waiting.reason"), "ContainerCreating", "ContainerCreating");
 	is_int(fakehost_api_count(kit.fh, "MountVolume.SetUp failed for volume \\\"cm\\\" : configmap \\\"c1\\\" not found"), 1, "event FailedMount");
