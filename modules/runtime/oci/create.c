@@ -22,6 +22,7 @@
 #include "base/omem.h"
 
 #define LOOK_NS		1000000000ull
+#define POINTS_BELOW	32u		/* an image of many layers has no room for one more in a mount's options */
 
 /* A container on its way into being. Texts are copies for the worker. */
 struct create_job {
@@ -310,6 +311,34 @@ static int conmon_start(struct create_job *j)
 	return e == -EIO ? 0 : e;	/* it ended badly: what it has said, or not, tells */
 }
 
+static bool is_mounted(const struct ojson *container, const char *at)
+{
+	OJSON_FOREACH_ELEM(i, m, ojson_get(container, "mounts"))
+		if (!strcmp(ojson_get_cstr(m, "containerPath", ""), at))
+			return true;
+	return false;
+}
+
+/* Below the image's layers what will be mounted on, so that it need not be made in each container's own. */
+static int points_add(struct ojson **layers, const struct ojson *container)
+{
+	bool etc = is_mounted(container, "/etc/hosts") && is_mounted(container, "/etc/resolv.conf");
+	struct ojson *list;
+	int e;
+
+	if (ojson_count(*layers) >= POINTS_BELOW)
+		return 0;
+	list = ojson_new_array();
+	if (!list)
+		return -ENOMEM;
+	e = ojson_append_cstr(list, etc ? POINTS_ETC : POINTS);
+	OJSON_FOREACH_ELEM(i, l, *layers)
+		e = e ? e : ojson_append(list, ojson_ref(l));
+	ojson_unref(*layers);
+	*layers = list;
+	return e;
+}
+
 static void create_work(void *arg)
 {
 	struct create_job *j = arg;
@@ -334,6 +363,8 @@ static void create_work(void *arg)
 		e = parse_text(j->sandbox, &sandbox);
 	if (!e)
 		e = parse_text(j->volumes, &volumes);
+	if (!e)
+		e = points_add(&layers, container);
 	if (e) {
 		j->result = orlop_fail(&j->err, -e, 0, "", "cannot prepare %s", j->dir);
 		return;

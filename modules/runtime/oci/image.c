@@ -4,6 +4,7 @@
  *   images/HEX.json   one image: config, tags, digests, layers (directory names), size
  *   l/NAME            an unpacked layer; NAME is the first 24 hex digits of its diffID
  *   l/empty           for images without layers
+ *   l/.points…        below all of them: what is mounted on (rootfs.c)
  */
 #include "oci.h"
 
@@ -143,6 +144,9 @@ int images_load(struct oci *o, struct orlop_error *err)
 		e = ofile_mkdir_p(tmp, 0700);
 	if (e)
 		return orlop_fail(err, -e, 0, "", "cannot make directories under %s", o->root);
+	e = points_make(o->root, err);
+	if (e)
+		return e;
 	dp = opendir(dir);
 	while (dp && (d = readdir(dp))) {
 		size_t len = strlen(d->d_name);

@@ -237,7 +237,7 @@ int sandbox_save(struct oci *o, const struct sandbox *s);
 int container_save(struct oci *o, const struct container *c);
 /* The same where the change has happened anyway: a failure is logged, a restart would find the state before. */
 void container_note(struct oci *o, const struct container *c);
-/* That it was started, and when: in memory, for it ends with the machine. */
+/* That it was started, and when. */
 void container_note_start(struct oci *o, const struct container *c);
 void sandbox_free(struct sandbox *s);
 void container_free(struct container *c);
@@ -322,6 +322,10 @@ int64_t oom_lowest(uint64_t caps);
 int rootfs_mount(const char *root, const char *dir, const char *rw, const struct ojson *layers, const char *userns, uint32_t uid, uint32_t gid,
 		 struct orlop_error *err);
 void rootfs_unmount(const char *dir);
+/* Layers in root/l that have nothing but what is mounted on: /proc, /sys, /dev; and with them /etc/hosts, /etc/resolv.conf. */
+#define POINTS		".points"
+#define POINTS_ETC	".points-etc"
+int points_make(const char *root, struct orlop_error *err);
 /* The @n layers with their owners mapped into @userns, at DIR/low/I, until an overlay is made of them. An image without any has an empty one. */
 int layers_map(const char *root, const char *dir, const struct ojson *layers, const char *userns, size_t n, struct orlop_error *err);
 void layers_unmap(const char *dir, size_t n);

@@ -54,6 +54,44 @@ static void layer_path(const char *root, const char *dir, const struct ojson *la
 		snprintf(path, size, "%s/l/%s", root, ojson_cstr(ojson_index(layers, i), ""));
 }
 
+static int points_in(const char *root, const char *name, bool etc)
+{
+	static const char *const dirs[] = { "proc", "sys", "dev" };
+	static const char *const files[] = { "hosts", "resolv.conf" };
+	char path[4096];
+	size_t i;
+	int e;
+
+	snprintf(path, sizeof(path), "%s/l/%s", root, name);
+	e = ofile_mkdir_p(path, 0755);
+	for (i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && !e; i++) {
+		snprintf(path, sizeof(path), "%s/l/%s/%s", root, name, dirs[i]);
+		e = mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
+	}
+	snprintf(path, sizeof(path), "%s/l/%s/etc", root, name);
+	if (!e && etc)
+		e = mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
+	for (i = 0; i < sizeof(files) / sizeof(files[0]) && etc && !e; i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/l/%s/etc/%s", root, name, files[i]);
+		fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
+		e = fd < 0 ? -errno : 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	return e;
+}
+
+int points_make(const char *root, struct orlop_error *err)
+{
+	int e = points_in(root, POINTS, false);
+
+	if (!e)
+		e = points_in(root, POINTS_ETC, true);
+	return e ? orlop_fail(err, -e, 0, "", "cannot make %s/l/%s", root, POINTS) : 0;
+}
+
 /* The overlay keeps what it was made of: the copies need no name any more. */
 void layers_unmap(const char *dir, size_t n)
 {

@@ -1,9 +1,9 @@
 /*
  * state.c - what is remembered on disk about sandboxes and containers, and finding it again.
  *
- * State files are written as a whole and renamed. After a restart the truth is: exit file there →
- * exited; process of the noted start time there → running; otherwise → exited with 255 and the reason
- * Unknown, as containerd says of containers whose end nobody saw.
+ * State files are written as a whole and renamed; when a container was started is a second line, added to its file.
+ * After a restart the truth is: exit file there → exited; process of the noted start time there → running; otherwise →
+ * exited with 255 and the reason Unknown, as containerd says of containers whose end nobody saw.
  */
 #include "oci.h"
 
@@ -143,11 +143,12 @@ void container_note(struct oci *o, const struct container *c)
 
 void container_note_start(struct oci *o, const struct container *c)
 {
-	cleanup_free char *path = path_of(o, "rw/%s/started", c->id);
+	cleanup_free char *path = path_of(o, "kept/containers/%s.json", c->id);
+	cleanup_close int fd = path ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
 	char text[32];
-	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)c->started_ns);
+	int n = snprintf(text, sizeof(text), "\n%llu\n", (unsigned long long)c->started_ns);
 
-	if (!path || ofile_write(AT_FDCWD, path, text, (size_t)n, 0600))
+	if (fd < 0 || write(fd, text, (size_t)n) != n)
 		container_note(o, c);
 }
 
@@ -171,13 +172,11 @@ static uint64_t start_seen(struct oci *o, const struct container *c)
 static void start_load(struct oci *o, struct container *c)
 {
 	cleanup_free char *dir = path_of(o, "containers/%s", c->id);
-	cleanup_free char *path = path_of(o, "rw/%s/started", c->id);
-	cleanup_obuf struct obuf b = OBUF_INIT;
 
-	if (c->state != OCI_CREATED || c->start_error || !dir || !path)
+	if (c->state != OCI_CREATED || c->start_error || !dir)
 		return;
-	if (!ofile_read(AT_FDCWD, path, 32, &b) && b.len)
-		c->started_ns = strtoull(obuf_cstr(&b), NULL, 10);
+	if (c->started_ns)
+		;	/* noted */
 	else if (access(dir, F_OK))
 		c->started_ns = c->created_ns;	/* the machine went before the note was on disk */
 	else
@@ -191,14 +190,24 @@ static int load_json(int dirfd, const char *name, struct ojson **ret)
 	struct obuf b;
 	int e;
 
+	const char *line = NULL;
+	char *end;
+	uint64_t started;
+
 	obuf_init(&b);
 	e = ofile_read(dirfd, name, 4u << 20, &b);
-	if (!e)
-		e = ojson_parse(b.data, b.len, ret, NULL);
+	if (!e) {
+		line = b.len ? memchr(b.data, '\n', b.len) : NULL;
+		e = ojson_parse(b.data, line ? (size_t)(line - b.data) : b.len, ret, NULL);
+	}
 	if (!e && !ojson_get_object(*ret, "config")) {
 		ojson_unref(*ret);
 		e = -EINVAL;
 	}
+	/* container_note_start(); half a line is none */
+	started = !e && line ? strtoull(line + 1, &end, 10) : 0;
+	if (started && *end == '\n')
+		e = ojson_set_i64(*ret, "startedAt", (int64_t)started);
 	obuf_done(&b);
 	return e;
 }
