@@ -156,6 +156,9 @@ int ofile_mkdir_p(const char *path, mode_t mode)
 
 	if (copy == NULL)
 		return -ENOMEM;
+	/* mostly its parents are there */
+	if (mkdir(copy, mode) == 0)
+		return 0;
 	for (char *s = copy + 1; *copy != '\0'; s++) {
 		char saved = *s;
 

@@ -71,7 +71,7 @@ char *ctr_log_path(const struct ctr *c, uint32_t n)
 
 char *ctr_term_path(const struct ctr *c, uint32_t attempt)
 {
-	return omem_printf("%s/pods/%s/containers/%s/%u", c->pod->k->root, c->pod->uid, c->name, attempt);
+	return omem_printf("%s/pods/%s/%s.%u", c->pod->k->root, c->pod->uid, c->name, attempt);
 }
 
 bool ctr_alive(const struct ctr *c)
