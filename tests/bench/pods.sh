@@ -80,6 +80,7 @@ def measure(n, runs, many):
             names = ["p%d-%d-%d" % (n, k, i) for i in range(n)]
             made.append(all_at_once(pool, conns, names, "POST", "Running"))
             gone.append(all_at_once(pool, conns, names, "DELETE", "gone"))
+            time.sleep(0.8)     # events that wait, what is thrown away: none of it beside the floor
             floor_made.append(floor.ask("create", "%d%02d" % (n, k), n))
             floor_gone.append(floor.ask("delete", "%d%02d" % (n, k), n))
     say("pod create to Running" + many, made[1:], floor_made[1:])

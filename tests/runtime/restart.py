@@ -93,6 +93,8 @@ def machine_away(d):
     c = p.run("c", LOOP)
     was = times(rt.status(d.c, c))
     ok(was[0] < was[1], "it was started after it was made", was)
+    own = os.listdir("%s/oci/rw/%s/upper" % (d.root, c))
+    ok(not own, "nothing was made in its own layer to mount on", own)
     d.kill()
     d.start()
     ok(times(rt.status(d.c, c)) == was, "another daemon says the same", (was, rt.status(d.c, c)))
