@@ -117,25 +117,31 @@ static int on_open(struct core_feed_in *f, const struct core_feed_frame *h, stru
 static int on_object(struct core_feed_in *f, const struct core_feed_frame *h, struct orlop_bytes body)
 {
 	struct core_feed *feed = f->feeds[h->res];
+	bool past = h->flags & CORE_FEED_F_PAST;
 	struct orlop_bytes ns, name, record;
 	struct core_feed_key k;
 	char text[200];
+	uint64_t at = 0;
+	size_t head = sizeof(k) + (past ? sizeof(at) : 0);
 	int r;
 
-	if (body.len < sizeof(k))
+	if (body.len < head)
 		return -EPROTO;
 	memcpy(&k, body.p, sizeof(k));
-	if (body.len - sizeof(k) < (size_t)k.ns_len + k.name_len || k.name_len == 0 || h->rev == 0)
+	if (past)
+		memcpy(&at, body.p + sizeof(k), sizeof(at));
+	if (body.len - head < (size_t)k.ns_len + k.name_len || k.name_len == 0 || h->rev == 0 ||
+	    (past && !core_feed_past_begun(feed, at)))
 		return -EPROTO;
-	ns = (struct orlop_bytes){ body.p + sizeof(k), k.ns_len };
+	ns = (struct orlop_bytes){ body.p + head, k.ns_len };
 	name = (struct orlop_bytes){ ns.p + k.ns_len, k.name_len };
 	if (h->type == CORE_FEED_DEL) {
-		r = core_feed_del(feed, ns, name, h->rev);
+		r = past ? core_feed_past_del(feed, ns, name, at) : core_feed_del(feed, ns, name, h->rev);
 		return r == -EINVAL ? -EPROTO : r;
 	}
 	record.p = name.p + k.name_len;
 	record.len = (size_t)(body.p + body.len - record.p);
-	r = core_feed_set(feed, ns, name, record, h->rev);
+	r = past ? core_feed_past_put(feed, ns, name, record, h->rev, at) : core_feed_set(feed, ns, name, record, h->rev);
 	if (r != -EINVAL)
 		return r;
 	if (f->damaged++ == 0) {
@@ -149,19 +155,10 @@ static int on_object(struct core_feed_in *f, const struct core_feed_frame *h, st
 static int on_list(struct core_feed_in *f, const struct core_feed_frame *h)
 {
 	uint32_t flags = (h->flags & CORE_FEED_F_LOST ? ORLOP_FEED_LOST : 0) |
-		(h->flags & CORE_FEED_F_REPLAY ? CORE_FEED_REPLAY : 0);
+		(h->flags & CORE_FEED_F_ASK && f->io.ask ? CORE_FEED_ASK : 0);
 
 	f->joint[h->res] = h->flags & CORE_FEED_F_JOINT ? f->feeds[h->res] : NULL;
 	return core_feed_list_begin(f->feeds[h->res], flags);
-}
-
-static int on_commit(struct core_feed_in *f, const struct core_feed_frame *h)
-{
-	int r = core_feed_commit(f->feeds[h->res], h->rev);
-
-	if (r == 0 && h->flags & CORE_FEED_F_LIVE)
-		core_feed_replayed(f->feeds[h->res]);
-	return r;
 }
 
 /* 0; -ENOMEM, -EBUSY: nothing has happened; -EPROTO. */
@@ -191,7 +188,7 @@ static int frame_do(struct core_feed_in *f, const struct core_feed_frame *h, str
 		r = core_feed_list_end(f->feeds[h->res], h->rev);
 		break;
 	case CORE_FEED_COMMIT:
-		r = on_commit(f, h);
+		r = core_feed_commit(f->feeds[h->res], h->rev);
 		break;
 	case CORE_FEED_FAIL:
 		if (h->rev == ENOMEM || h->rev == ESTALE || h->rev == EMSGSIZE || h->rev > 4095)
@@ -199,10 +196,25 @@ static int frame_do(struct core_feed_in *f, const struct core_feed_frame *h, str
 		core_feed_fail(f->feeds[h->res], (int32_t)h->rev);
 		r = 0;
 		break;
+	case CORE_FEED_PAST:
+		r = core_feed_past_begin(f->feeds[h->res], h->rev);
+		break;
+	case CORE_FEED_PAST_END:
+		r = core_feed_past_end(f->feeds[h->res]);
+		break;
 	default:
 		return -EPROTO;
 	}
 	return r == 0 || r == -ENOMEM ? r : -EPROTO;
+}
+
+void core_feed_in_past(struct core_feed_in *f)
+{
+	uint64_t from, upto;
+
+	for (uint32_t i = 0; f->io.ask && i < f->n; i++)
+		if (core_feed_past_wanted(f->feeds[i], &from, &upto))
+			f->io.ask(f->io.ctx, i, from, upto);
 }
 
 /* ---- the stream ----------------------------------------------------------------------------------- */

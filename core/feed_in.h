@@ -16,6 +16,8 @@ struct core_feed_in_io {
 	void		(*ack)(void *ctx, uint64_t bytes);
 	/* Call core_feed_in_go() in a moment: memory is short, or a resource still has another feed. */
 	void		(*retry)(void *ctx);
+	/* Optional: what happened to resource number @res after @from, up to @upto, is wanted. */
+	void		(*ask)(void *ctx, uint32_t res, uint64_t from, uint64_t upto);
 	/* Optional: one line. */
 	void		(*log)(void *ctx, int32_t level, const char *event, const char *text);
 };
@@ -28,6 +30,8 @@ void core_feed_in_free(struct core_feed_in *f);
 
 /* Bytes of the stream, borrowed. 0, -EPROTO, -ENOMEM: neither goes on. */
 int core_feed_in_data(struct core_feed_in *f, const char *p, size_t len);
+/* A reader may want to know what happened before: asks. */
+void core_feed_in_past(struct core_feed_in *f);
 /* 0 or -EPROTO. */
 int core_feed_in_go(struct core_feed_in *f);
 

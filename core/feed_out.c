@@ -2,9 +2,8 @@
  * feed_out.c - this process's cache as frames for another: what, in which order, and how much; see feed_out.h.
  *
  * Round after round every resource is looked at: what its journal has behind our cursor goes out, cut to
- * what is wanted. One at a time is listed (a snapshot is held meanwhile). The first list goes back as
- * far as the journal does, so that the other side's journal knows as much as ours: the objects as they were
- * then, and what happened since.
+ * what is wanted. One at a time is listed (a snapshot is held meanwhile): the present, so that the other side
+ * is soon of use. What its journal knows more than that goes out when somebody there asks for it.
  */
 #include "feed_out.h"
 
@@ -162,13 +161,29 @@ static int res_look(struct core_feed_out *f, struct out_res *x)
 	return r;
 }
 
+/* The next whose past is asked for. */
+static struct out_res *past_next(struct core_feed_out *f)
+{
+	for (uint32_t i = 0; f->n_past && i < f->n; i++)
+		if (f->v[i]->past_upto)
+			return f->v[i];
+	f->n_past = 0;
+	return NULL;
+}
+
 /* 1: something was done; 0: there is nothing more; -ENOMEM. */
 static int step(struct core_feed_out *f)
 {
+	struct out_res *x;
 	int r;
 
 	if (f->busy) {
-		r = f->snap ? feed_list_send(f) : feed_run_send(f);
+		r = f->snap ? feed_list_send(f) : f->past ? feed_past_send(f) : feed_run_send(f);
+		return r ? r : 1;
+	}
+	x = past_next(f);
+	if (x) {
+		r = feed_past_begin(f, x);
 		return r ? r : 1;
 	}
 	if (f->at < f->n) {
@@ -260,6 +275,22 @@ void core_feed_out_acked(struct core_feed_out *f, uint64_t bytes)
 	turn(f);
 }
 
+void core_feed_out_past(struct core_feed_out *f, uint32_t res, uint64_t from, uint64_t upto)
+{
+	for (uint32_t i = 0; i < f->n; i++) {
+		struct out_res *x = f->v[i];
+
+		/* One that is about to be listed anew has no past: the list says so. */
+		if (!x->opened || x->num != res || x->past_upto || x->list || !upto)
+			continue;
+		x->past_from = from;
+		x->past_upto = upto;
+		f->n_past++;
+		turn(f);
+		return;
+	}
+}
+
 /* ---- life --------------------------------------------------------------------------------------------- */
 
 int core_feed_out_new(struct core_cache *c, void *loop, const char *owner, const struct core_feed_out_io *io,
@@ -314,6 +345,7 @@ void core_feed_out_want(struct core_feed_out *f, struct core_wants *take_wants)
 	feed_list_clear(f);
 	for (uint32_t i = 0; i < f->n; i++) {
 		f->v[i]->list = true;
+		f->v[i]->past_upto = 0;		/* its answer is the list */
 		feed_wants_clear(f->v[i]);
 		f->v[i]->repick = true;
 	}

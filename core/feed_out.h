@@ -15,6 +15,7 @@ struct core_feed_out;
 
 struct core_feed_out_io {
 	void		*ctx;
+	bool		past;		/* the other side may ask for what happened before: core_feed_out_past() */
 	/* One packet, of at most CORE_FEED_PACKET bytes. 0, -ENOMEM (later, with retry), else: there is nobody. */
 	int		(*send)(void *ctx, const char *p, size_t len);
 	/* Call core_feed_out_go() in a moment. */
@@ -31,6 +32,8 @@ void core_feed_out_want(struct core_feed_out *f, struct core_wants *take_wants);
 
 /* The cache has moved: send what may be sent. */
 void core_feed_out_go(struct core_feed_out *f);
+/* The other side asks for what happened to resource number @res after @from, up to @upto. */
+void core_feed_out_past(struct core_feed_out *f, uint32_t res, uint64_t from, uint64_t upto);
 /* The other side has taken so many bytes more. */
 void core_feed_out_acked(struct core_feed_out *f, uint64_t bytes);
 

@@ -1,6 +1,6 @@
 /*
  * feed_out_in.h - the inside of feed_out.h: feed_out.c (rounds), feed_send.c (changes and lists as frames),
- * feed_slice.c (what of a resource is wanted).
+ * feed_past.c (what happened before a list), feed_slice.c (what of a resource is wanted).
  */
 #ifndef CORE_FEED_OUT_IN_H
 #define CORE_FEED_OUT_IN_H
@@ -33,6 +33,8 @@ struct out_res {
 	int32_t		err;		/* as told */
 	uint64_t	cursor;
 	uint64_t	told;		/* revision of the last COMMIT or END */
+	uint64_t	past_from;	/* what happened after it up to past_upto is asked for; past_upto 0: nothing */
+	uint64_t	past_upto;
 	char		name[];
 };
 
@@ -43,7 +45,6 @@ struct out_run {
 	uint32_t	n;
 	uint32_t	at;
 	uint64_t	rev;		/* that they lead to */
-	bool		live;		/* they are a replay */
 	bool		late;		/* some of this revision were found by a list only */
 };
 
@@ -65,13 +66,14 @@ struct core_feed_out {
 	uint64_t	applied;	/* when it began */
 	uint64_t	progress;	/* told */
 
+	uint32_t	n_past;		/* resources whose past is asked for, at most */
 	struct out_res	*busy;		/* that run or list are about */
 	struct out_run	run;
 	struct orlop_snapshot *snap;	/* being listed */
 	struct orlop_iter *iter;
 	uint64_t	snap_rev;
-	uint64_t	list_rev;	/* of the list: before snap_rev if there is a replay */
-	struct omap	before;		/* keys that the replay is about */
+	bool		past;		/* the run is what happened before a list, from */
+	struct omap	before;		/* these states on: key → object or NULL, borrowed from the run */
 	uint32_t	before_at;
 
 	struct obuf	out;
@@ -89,11 +91,18 @@ bool feed_fields_number(struct out_res *x);
 /* feed_send.c */
 int feed_frame(struct core_feed_out *f, uint8_t type, uint8_t flags, const struct out_res *x, uint64_t rev);
 int feed_frame_open(struct core_feed_out *f, const struct out_res *x);
+int feed_frame_object(struct core_feed_out *f, uint8_t type, const struct out_res *x, const struct orlop_object *o,
+		      uint64_t rev, bool metadata, const uint64_t *past);
+int feed_change(struct core_feed_out *f, struct out_res *x, const struct orlop_change *e);
 void feed_run_clear(struct out_run *r);
 int32_t feed_run_read(struct out_run *r, struct orlop_resource *handle, uint64_t *cursor);
 int feed_run_send(struct core_feed_out *f);
 void feed_list_clear(struct core_feed_out *f);
 int feed_list_begin(struct core_feed_out *f, struct out_res *x);
 int feed_list_send(struct core_feed_out *f);
+
+/* feed_past.c */
+int feed_past_begin(struct core_feed_out *f, struct out_res *x);
+int feed_past_send(struct core_feed_out *f);
 
 #endif

@@ -11,7 +11,6 @@
 
 #define CHANGES		256u		/* read from a journal at once */
 #define CHANGES_MAX	(1u << 22)	/* of one journal */
-#define HIST_TRIES	3
 
 /* ---- frames --------------------------------------------------------------------------------------- */
 
@@ -51,8 +50,9 @@ int feed_frame_open(struct core_feed_out *f, const struct out_res *x)
 	return frame_end(f, at);
 }
 
-static int frame_object(struct core_feed_out *f, uint8_t type, const struct out_res *x,
-			const struct orlop_object *o, uint64_t rev, bool metadata)
+/* @past: of the past, with this revision; NULL: not. 0 or -ENOMEM. */
+int feed_frame_object(struct core_feed_out *f, uint8_t type, const struct out_res *x, const struct orlop_object *o,
+		      uint64_t rev, bool metadata, const uint64_t *past)
 {
 	struct core_feed_key k = { .ns_len = (uint16_t)o->ns.len, .name_len = (uint16_t)o->name.len };
 	size_t at;
@@ -60,8 +60,10 @@ static int frame_object(struct core_feed_out *f, uint8_t type, const struct out_
 	/* It does not travel: nothing of that size comes out of a storage. */
 	if (type == CORE_FEED_PUT && o->json.len > CORE_FEED_FRAME_MAX - (UINT32_C(4) << 20))
 		return 0;
-	at = frame_begin(f, type, 0, x->num, rev);
+	at = frame_begin(f, type, past ? CORE_FEED_F_PAST : 0, x->num, rev);
 	obuf_append(&f->out, &k, sizeof(k));
+	if (past)
+		obuf_append(&f->out, past, sizeof(*past));
 	obuf_append(&f->out, o->ns.p, o->ns.len);
 	obuf_append(&f->out, o->name.p, o->name.len);
 	if (type == CORE_FEED_PUT)
@@ -78,7 +80,7 @@ void feed_run_clear(struct out_run *r)
 		core_cache_object_unref(r->v[r->at].prev);
 	}
 	r->n = r->at = 0;
-	r->live = r->late = false;
+	r->late = false;
 	/* A long one is rare. */
 	if (r->cap > CHANGES) {
 		omem_free(r->v);
@@ -123,14 +125,15 @@ int32_t feed_run_read(struct out_run *r, struct orlop_resource *handle, uint64_t
 	}
 }
 
-static int change_send(struct core_feed_out *f, struct out_res *x, const struct orlop_change *e)
+int feed_change(struct core_feed_out *f, struct out_res *x, const struct orlop_change *e)
 {
 	enum slice is = e->type == ORLOP_CHANGE_DELETED ? SLICE_NONE : feed_slice(x, e->object);
+	const uint64_t *past = f->past ? &e->rev : NULL;
 
 	if (is != SLICE_NONE)
-		return frame_object(f, CORE_FEED_PUT, x, e->object, e->object->rev, is == SLICE_METADATA);
+		return feed_frame_object(f, CORE_FEED_PUT, x, e->object, e->object->rev, is == SLICE_METADATA, past);
 	/* It has left the slice, or is gone. */
-	return feed_slice(x, e->prev) ? frame_object(f, CORE_FEED_DEL, x, e->object, e->rev, false) : 0;
+	return feed_slice(x, e->prev) ? feed_frame_object(f, CORE_FEED_DEL, x, e->object, e->rev, false, past) : 0;
 }
 
 /* Some of what is to be sent; 0 or -ENOMEM. */
@@ -148,7 +151,7 @@ int feed_run_send(struct core_feed_out *f)
 
 		if (len - f->out_at >= CORE_FEED_PACKET)
 			return 0;
-		e = change_send(f, x, c);
+		e = feed_change(f, x, c);
 		/* What a list found late is of the list's revision, and before what came after it. */
 		if (e == 0 && late && last && r->at + 1 < r->n)
 			e = feed_frame(f, CORE_FEED_COMMIT, 0, x, c->rev);
@@ -161,7 +164,7 @@ int feed_run_send(struct core_feed_out *f)
 		core_cache_object_unref(c->prev);
 		r->at++;
 	}
-	e = feed_frame(f, CORE_FEED_COMMIT, r->live ? CORE_FEED_F_LIVE : 0, x, r->rev);
+	e = feed_frame(f, CORE_FEED_COMMIT, 0, x, r->rev);
 	if (e)
 		return e;
 	x->told = r->rev;
@@ -181,56 +184,9 @@ void feed_list_clear(struct core_feed_out *f)
 	f->iter = NULL;
 	f->snap = NULL;
 	f->before_at = 0;
+	f->past = false;
 	feed_run_clear(&f->run);
 	f->busy = NULL;
-}
-
-/* What happened before the snapshot, as far as it is known. 0: f->list_rev says since when; -ENOMEM. */
-static int history(struct core_feed_out *f, struct out_res *x)
-{
-	struct out_run *r = &f->run;
-
-	for (int i = 0; i < HIST_TRIES; i++) {
-		uint64_t oldest = core_cache_journal_oldest(x->handle);
-		uint64_t cursor = oldest;
-		int32_t n = 0;
-
-		f->list_rev = f->snap_rev;
-		if (oldest == 0 || oldest >= f->snap_rev)
-			return 0;
-		while (cursor < f->snap_rev && (n = feed_run_read(r, x->handle, &cursor)) > 0)
-			;
-		if (n == -ENOMEM)
-			return n;
-		if (n >= 0) {
-			/* What the snapshot does not have yet comes later. */
-			while (r->n && r->v[r->n - 1].rev > f->snap_rev) {
-				core_cache_object_unref(r->v[--r->n].object);
-				core_cache_object_unref(r->v[r->n].prev);
-			}
-			f->list_rev = oldest;
-			return 0;
-		}
-		feed_run_clear(r);	/* it moved on meanwhile */
-	}
-	return 0;
-}
-
-static struct orlop_bytes key_of(const struct orlop_object *o)
-{
-	return core_object_key(core_object_of(o));
-}
-
-static int before_note(struct core_feed_out *f)
-{
-	for (uint32_t i = 0; i < f->run.n; i++) {
-		struct orlop_bytes key = key_of(f->run.v[i].object);
-		int r = omap_add(&f->before, key.p, key.len, f->run.v[i].prev);
-
-		if (r && r != -EEXIST)
-			return r;
-	}
-	return 0;
 }
 
 /* 0; -ENOMEM: nothing has begun. */
@@ -241,17 +197,13 @@ int feed_list_begin(struct core_feed_out *f, struct out_res *x)
 
 	if (core_cache_snapshot_open(x->handle, &f->snap))
 		return -ENOMEM;
-	f->snap_rev = f->list_rev = core_cache_snapshot_rev(f->snap);
+	f->snap_rev = core_cache_snapshot_rev(f->snap);
 	x->joint = core_cache_joint(x->handle);
 	r = f->snap_rev ? 0 : -ENOMEM;	/* it is gone again */
-	if (r == 0 && !x->listed)
-		r = history(f, x);
-	if (r == 0)
-		r = before_note(f);
 	if (r == 0)
 		r = core_cache_iter_open(f->snap, NULL, &f->iter);
-	flags = (uint8_t)((x->listed ? CORE_FEED_F_LOST : 0) | (x->joint ? CORE_FEED_F_JOINT : 0) |
-			  (f->list_rev < f->snap_rev ? CORE_FEED_F_REPLAY : 0));
+	flags = (uint8_t)((x->listed ? CORE_FEED_F_LOST : f->io.past ? CORE_FEED_F_ASK : 0) |
+			  (x->joint ? CORE_FEED_F_JOINT : 0));
 	if (r == 0)
 		r = feed_frame(f, CORE_FEED_LIST, flags, x, 0);
 	if (r) {
@@ -263,58 +215,26 @@ int feed_list_begin(struct core_feed_out *f, struct out_res *x)
 	return 0;
 }
 
-static int list_put(struct core_feed_out *f, const struct orlop_object *o)
-{
-	enum slice is = feed_slice(f->busy, o);
-
-	return is == SLICE_NONE ? 0 :
-		frame_object(f, CORE_FEED_PUT, f->busy, o, o->rev, is == SLICE_METADATA);
-}
-
 /* Some of the list; -ENOMEM: it begins anew. */
 int feed_list_send(struct core_feed_out *f)
 {
 	struct out_res *x = f->busy;
-	struct omap_entry *e;
 	int r = 0;
 
 	while (r == 0 && f->out.len - f->out_at < CORE_FEED_PACKET) {
-		struct orlop_object *o = f->iter ? core_cache_iter_next(f->iter) : NULL;
+		struct orlop_object *o = core_cache_iter_next(f->iter);
+		enum slice is = o ? feed_slice(x, o) : SLICE_NONE;
 
-		if (o) {
-			struct orlop_bytes key = key_of(o);
-
-			if (!omap_has(&f->before, key.p, key.len))
-				r = list_put(f, o);
+		if (is != SLICE_NONE)
+			r = feed_frame_object(f, CORE_FEED_PUT, x, o, o->rev, is == SLICE_METADATA, NULL);
+		if (o)
 			continue;
-		}
-		core_cache_iter_close(f->iter);
-		f->iter = NULL;
-		e = omap_next(&f->before, &f->before_at);
-		if (e) {
-			/* As it was before what is known of it. */
-			if (e->value)
-				r = list_put(f, e->value);
-			continue;
-		}
-		r = feed_frame(f, CORE_FEED_END, 0, x, f->list_rev);
+		r = feed_frame(f, CORE_FEED_END, 0, x, f->snap_rev);
 		if (r)
 			break;
-		core_cache_snapshot_close(f->snap);
-		f->snap = NULL;
-		omap_done(&f->before);
-		omap_init(&f->before);
-		f->before_at = 0;
 		x->listed = true;
-		x->cursor = f->snap_rev;
-		x->told = f->list_rev;
-		if (f->list_rev < f->snap_rev) {
-			f->run.rev = f->snap_rev;
-			f->run.live = true;
-		} else {
-			feed_run_clear(&f->run);
-			f->busy = NULL;
-		}
+		x->cursor = x->told = f->snap_rev;
+		feed_list_clear(f);
 		return 0;
 	}
 	if (r) {

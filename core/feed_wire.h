@@ -6,7 +6,7 @@
  * stands between two COMMITs, or LIST and END, becomes visible at once.
  *
  *	OPEN  LIST PUT… END  (PUT|DEL)… COMMIT  (PUT|DEL)… COMMIT …
- *	OPEN  LIST(REPLAY) PUT… END  (PUT|DEL)… COMMIT … COMMIT(LIVE)	with what happened before
+ *	PAST  (PUT|DEL)…  PAST_END	between any of these groups: what happened before the LIST, for who asked
  */
 #ifndef CORE_FEED_WIRE_H
 #define CORE_FEED_WIRE_H
@@ -24,12 +24,15 @@ enum core_feed_type {
 	CORE_FEED_COMMIT,	/* up to @rev */
 	CORE_FEED_FAIL,		/* readers get errno @rev; 0: no longer */
 	CORE_FEED_PROGRESS,	/* all that are JOINT and whole are as of @rev */
+	CORE_FEED_PAST,		/* what happened after @rev follows, oldest first; 0: it is not known, nothing follows */
+	CORE_FEED_PAST_END,
 };
 
 #define CORE_FEED_F_LOST	0x01u	/* LIST: what happened before it is not known */
-#define CORE_FEED_F_REPLAY	0x02u	/* LIST: of the past, what happened since follows */
+#define CORE_FEED_F_ASK	0x02u	/* LIST: what happened before can be asked for */
 #define CORE_FEED_F_JOINT	0x04u	/* LIST: PROGRESS is about it */
-#define CORE_FEED_F_LIVE	0x08u	/* COMMIT: the end of a replay */
+/* PUT, DEL: of the past. Behind core_feed_key stands the revision of the change (u64), 0: so it was when that begins. */
+#define CORE_FEED_F_PAST	0x08u
 
 struct core_feed_frame {
 	uint32_t	len;	/* of all of it */

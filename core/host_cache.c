@@ -102,6 +102,21 @@ static void hook_moved(void *ctx)
 	(void)core_loop_post_node(c->main, &c->hc->moved, cache_moved, c);
 }
 
+static void cache_past(void *arg)
+{
+	struct core *c = arg;
+
+	if (c->up)
+		core_up_feed_past(c->up);
+}
+
+static void hook_past(void *ctx)
+{
+	struct core *c = ctx;
+
+	(void)core_loop_post_node(c->main, &c->hc->past, cache_past, c);
+}
+
 /* ---- the feeder's world --------------------------------------------------------------------------- */
 
 static void feeder_replied(void *arg, int32_t status, const struct orlop_msg *msg,
@@ -182,7 +197,7 @@ static struct orlop_bytes feeder_blob(const struct orlop_blob *b)
 int core_host_cache_new(struct core *c)
 {
 	struct core_cache_hooks hooks = { .ctx = c, .now = hook_now, .post = hook_post, .kick = hook_kick,
-					  .log = hook_log, .moved = hook_moved };
+					  .log = hook_log, .moved = hook_moved, .past = hook_past };
 	struct core_feeder_io io = { .ctx = c, .request = feeder_request, .cancel = feeder_cancel,
 				     .timer = feeder_timer, .blob_bytes = feeder_blob, .log = hook_log };
 	int r;

@@ -27,6 +27,7 @@ struct core_host_cache {
 	_Atomic uint64_t kick_at;	/* asked for by any thread; UINT64_MAX: not */
 	struct core_post kick;
 	struct core_post moved;
+	struct core_post past;
 	_Atomic uint32_t feeding;	/* feeds of other processes out of this cache */
 	_Atomic uint64_t moves;		/* of the cache, while there are some */
 	struct omap	held;		/* handle → struct held; core->lock */

@@ -87,6 +87,8 @@ void core_up_health(struct core_up *up, void (*fn)(void *arg, const char *instan
 uint32_t core_up_shards(const struct core_up *up);
 /* The module's file, mapped already; a use of it. */
 int core_up_image(struct core_up *up, struct core_image **ret);
+/* Somebody waits for what happened before this cache was fed. Main loop. */
+void core_up_feed_past(struct core_up *up);
 /* stop() was well; true: what comes next is for the parent to say. Main loop. */
 bool core_up_stopped(struct core_up *up);
 /* All that was asked of it is done, and @rev is how far its data has come. Main loop. */

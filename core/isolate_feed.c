@@ -147,7 +147,7 @@ void iso_feed_wants_tell(struct core_isolate *iso)
 
 void iso_feed_start(struct core_isolate *iso)
 {
-	const struct core_feed_out_io io = { .ctx = iso, .send = iso_send, .retry = iso_retry };
+	const struct core_feed_out_io io = { .ctx = iso, .past = true, .send = iso_send, .retry = iso_retry };
 	struct core_instance *inst = iso->inst;
 
 	if (says(inst->provides, "feed")) {
@@ -197,6 +197,9 @@ void iso_feed_mail(struct core_isolate *iso, struct core_iso_in *in)
 {
 	if (in->type == CORE_ISO_FEED)
 		on_feed(iso, in);
+	else if (iso->feed_out && in->type == CORE_ISO_PAST)
+		core_feed_out_past(iso->feed_out, (uint32_t)orlop_msg_u64(&in->msg, CORE_ISO_T_NUM, UINT32_MAX),
+				   orlop_msg_u64(&in->msg, CORE_ISO_T_REV, 0), orlop_msg_u64(&in->msg, CORE_ISO_T_UPTO, 0));
 	else if (iso->feed_out)
 		core_feed_out_acked(iso->feed_out, orlop_msg_u64(&in->msg, CORE_ISO_T_NUM, 0));
 }
@@ -220,6 +223,24 @@ static void up_ack(void *ctx, uint64_t bytes)
 	orlop_msgw_init(&w, NULL);
 	orlop_msgw_u64(&w, CORE_ISO_T_NUM, bytes);
 	core_up_say(ctx, CORE_ISO_FED, 0, &w);
+}
+
+static void up_ask(void *ctx, uint32_t res, uint64_t from, uint64_t upto)
+{
+	struct orlop_msgw w;
+
+	orlop_msgw_init(&w, NULL);
+	orlop_msgw_u64(&w, CORE_ISO_T_NUM, res);
+	orlop_msgw_u64(&w, CORE_ISO_T_REV, from);
+	orlop_msgw_u64(&w, CORE_ISO_T_UPTO, upto);
+	core_up_say(ctx, CORE_ISO_PAST, 0, &w);
+}
+
+/* A reader of the cache wants to know what happened before it was fed. Main loop. */
+void core_up_feed_past(struct core_up *up)
+{
+	if (up->feed_in)
+		core_feed_in_past(up->feed_in);
 }
 
 static void up_log(void *ctx, int32_t level, const char *event, const char *text)
@@ -287,7 +308,7 @@ int core_up_feed_start(struct core_up *up)
 
 static void up_on_feed(struct core_up *up, struct core_iso_in *in)
 {
-	const struct core_feed_in_io io = { .ctx = up, .ack = up_ack, .retry = up_retry, .log = up_log };
+	const struct core_feed_in_io io = { .ctx = up, .ack = up_ack, .retry = up_retry, .ask = up_ask, .log = up_log };
 	int r = timer_make(up);
 
 	if (r == 0 && !up->feed_in)

@@ -417,6 +417,7 @@ void iso_message(void *arg, struct core_iso_in *in)
 		break;
 	case CORE_ISO_FEED:
 	case CORE_ISO_FED:
+	case CORE_ISO_PAST:
 		iso_feed_mail(iso, in);
 		break;
 	case CORE_ISO_ASK_METRICS:

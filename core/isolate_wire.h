@@ -44,6 +44,7 @@ enum core_iso_type {
 	CORE_ISO_LEAD_DROP,	/* NUM */
 	CORE_ISO_UNLISTEN,	/* NAME address: no listener is left */
 	CORE_ISO_LAST,		/* REV: what it has come to, when nothing more is done; then EOF */
+	CORE_ISO_PAST,		/* of what it is fed: what happened to resource NUM after REV, up to UPTO, is wanted */
 	/* both ways: isolate_mail.h */
 	CORE_ISO_REQUEST = 80,	/* id */
 	CORE_ISO_CANCEL,	/* id of the request */
@@ -115,6 +116,7 @@ enum {
 	CORE_ISO_T_WANT,	/* message: NAME resource, VALUE namespace, FLAGS, MATCH…; repeated */
 	CORE_ISO_T_MATCH,	/* message: NUM 1: a label, NAME, VALUE; repeated */
 	CORE_ISO_T_FINISHING,
+	CORE_ISO_T_UPTO,
 };
 
 #define CORE_ISO_HAS_OPS	0x01u

@@ -208,6 +208,10 @@ struct orlop_host {
 	 * 0: nothing new, -ESTALE: the cursor fell out of the journal (list from a snapshot, take
 	 * its revision as cursor). Never splits a revision unless one alone exceeds @max, then
 	 * -EMSGSIZE. Any thread.
+	 *
+	 * A cursor that is older than what this process ever showed (a client's, who had it from the process
+	 * before this one) may meet -EAGAIN: what happened since is being fetched, a note comes when
+	 * the same cursor can be asked with again. Another negative number: the right to read was taken away.
 	 */
 	int32_t		(*journal_read)(struct orlop_resource *r, uint64_t *cursor,
 				struct orlop_change *ret, uint32_t max);

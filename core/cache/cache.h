@@ -45,6 +45,8 @@ struct core_cache_hooks {
 	void		(*log)(void *ctx, int32_t level, const char *event, const char *text);
 	/* Optional: something that can be read has moved, if only a revision. Often; see feed_out.h. */
 	void		(*moved)(void *ctx);
+	/* Optional: a reader waits for what happened before a feed's first list; see core_feed_past_wanted(). */
+	void		(*past)(void *ctx);
 };
 
 /* @hooks is copied. 0 or -ENOMEM. */

@@ -17,14 +17,7 @@
 #include "base/omem.h"
 #include "internal.h"
 
-#define FEED_KEY_MAX	512u		/* "ns/name": as much as a storage key takes */
 #define RECLAIM_COMMIT	1024u
-
-struct core_feed {
-	struct core_cache *c;
-	struct core_res	*res;
-	char		owner[];
-};
 
 /* ---- life --------------------------------------------------------------------------------------- */
 
@@ -40,7 +33,6 @@ static void own_begin(struct core_res *res)
 	atomic_store_explicit(&res->own, true, memory_order_release);
 	(void)pthread_mutex_unlock(&res->lock);
 	res->own_listing = false;
-	res->own_replaying = false;
 	res->own_torn = false;
 	core_res_live_update(res);
 }
@@ -92,10 +84,10 @@ void core_feed_close(struct core_feed *f)
 	res = f->res;
 	core_cache_begin(f->c);
 	/* What is not published cannot be taken back piece by piece; the next list makes it right. */
-	if (res->dirty || res->own_listing || res->own_replaying)
+	if (res->dirty || res->own_listing)
 		res->own_torn = true;
 	res->own_listing = false;
-	res->own_replaying = false;
+	core_past_lost(res);
 	res->feed = NULL;
 	core_cache_pause(f->c);
 	omem_free(f);
@@ -114,8 +106,8 @@ uint64_t core_feed_rev(const struct core_feed *f)
 
 /* ---- changes -------------------------------------------------------------------------------------- */
 
-static bool feed_key(char buf[FEED_KEY_MAX], struct orlop_bytes ns, struct orlop_bytes name,
-		     struct orlop_bytes *ret)
+bool core_feed_key(char buf[FEED_KEY_MAX], struct orlop_bytes ns, struct orlop_bytes name,
+		   struct orlop_bytes *ret)
 {
 	if (name.len == 0 || ns.len + name.len + 1 > FEED_KEY_MAX)
 		return false;
@@ -148,7 +140,7 @@ static int feed_set(struct core_feed *f, struct orlop_bytes ns, struct orlop_byt
 	struct orlop_bytes key;
 	int r = 0;
 
-	if (rev == 0 || !feed_key(buf, ns, name, &key))
+	if (rev == 0 || !core_feed_key(buf, ns, name, &key))
 		return -EINVAL;
 	core_cache_begin(f->c);
 	if ((always && !f->res->own_listing) || !known(f->res, key, rev)) {
@@ -183,7 +175,7 @@ int core_feed_del(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes
 	struct core_object *old;
 	int r = 0;
 
-	if (rev == 0 || !feed_key(buf, ns, name, &p.name))
+	if (rev == 0 || !core_feed_key(buf, ns, name, &p.name))
 		return -EINVAL;
 	core_cache_begin(f->c);
 	old = core_tree_get(res->root, &p, false);
@@ -211,7 +203,7 @@ static void revision_move(struct core_res *res, uint64_t rev)
 static int feed_publish(struct core_res *res, uint64_t rev, bool list)
 {
 	uint64_t base = atomic_load_explicit(&res->rev, memory_order_relaxed);
-	bool reset = !(res->own_fed || res->own_replaying) || (list && (res->own_lost || rev < base));
+	bool reset = !res->own_fed || (list && (res->own_lost || rev < base));
 	int r;
 
 	if (!list && rev < base)
@@ -231,8 +223,9 @@ static int feed_publish(struct core_res *res, uint64_t rev, bool list)
 			return r;
 	}
 	if (list) {
-		res->own_fed = res->own_fed || !res->own_replay;
-		res->own_replaying = !res->own_fed;
+		if (res->own_past && !res->own_fed)
+			core_past_open(res);
+		res->own_fed = true;
 		res->own_listing = false;
 		res->own_torn = false;
 		atomic_store_explicit(&res->err, 0, memory_order_release);
@@ -268,7 +261,7 @@ int core_feed_commit(struct core_feed *f, uint64_t rev)
 	int r = -EINVAL;
 
 	core_cache_begin(f->c);
-	if ((res->own_fed || res->own_replaying) && !res->own_listing && !res->own_torn)
+	if (res->own_fed && !res->own_listing && !res->own_torn)
 		r = feed_publish(res, rev, false);
 	feed_published(res, r);
 	return r;
@@ -282,8 +275,7 @@ int core_feed_list_begin(struct core_feed *f, uint32_t flags)
 	if (!res->own_listing)
 		res->own_lost = false;
 	res->own_listing = true;
-	res->own_replaying = false;
-	res->own_replay = (flags & CORE_FEED_REPLAY) != 0;
+	res->own_past = (flags & CORE_FEED_ASK) != 0;
 	if (flags & ORLOP_FEED_LOST)
 		res->own_lost = true;
 	res->mark = ++f->c->last_mark;
@@ -304,20 +296,6 @@ int core_feed_list_end(struct core_feed *f, uint64_t rev)
 	}
 	feed_published(res, r);
 	return r;
-}
-
-void core_feed_replayed(struct core_feed *f)
-{
-	struct core_res *res = f->res;
-
-	core_cache_begin(f->c);
-	if (res->own_replaying) {
-		res->own_replaying = false;
-		res->own_fed = true;
-		core_res_live_update(res);
-		core_wake_later(res);
-	}
-	feed_published(res, 0);
 }
 
 void core_feed_progress(struct core_cache *c, struct core_feed *const *v, uint32_t n, uint64_t rev)

@@ -29,17 +29,32 @@ int core_feed_put(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes
 int core_feed_del(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name, uint64_t rev);
 int core_feed_commit(struct core_feed *f, uint64_t rev);
 int core_feed_list_begin(struct core_feed *f, uint32_t flags);
-/* The first list is of the past: readers see nothing before core_feed_replayed(), and journals reach back to it. */
-#define CORE_FEED_REPLAY	0x80000000u
+/* Of the first list: what happened before it can be asked for; see below. */
+#define CORE_FEED_ASK		0x80000000u
 int core_feed_list_end(struct core_feed *f, uint64_t rev);
 void core_feed_fail(struct core_feed *f, int32_t err);
 
 /* As core_feed_put(), but outside a list it is a change even if its revision has gone back. */
 int core_feed_set(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name,
 		  struct orlop_bytes record, uint64_t rev);
-/* What was replayed has come to the present. */
-void core_feed_replayed(struct core_feed *f);
 /* Those of @v that are whole are as new as @rev: they move together, as what storage feeds does. */
 void core_feed_progress(struct core_cache *c, struct core_feed *const *v, uint32_t n, uint64_t rev);
+
+/*
+ * What happened before the first list, if somebody asks: a reader that comes with a cursor from then gets -EAGAIN,
+ * the hook past() runs, and who feeds is told here once what is wanted: all after *@ret_from, up to *@ret_upto,
+ * where the journal begins. It then says it oldest first, and readers are woken at the end of it: their cursor is
+ * either one of the journal's, or -ESTALE.
+ */
+bool core_feed_past_wanted(struct core_feed *f, uint64_t *ret_from, uint64_t *ret_upto);
+/* @from 0: it is not known any more, and nothing follows. Begins anew if it had begun. */
+int core_feed_past_begin(struct core_feed *f, uint64_t from);
+/* @at 0: so it was at the beginning; else so it became with revision @at. 0, -EINVAL, -ENOMEM: nothing has happened. */
+int core_feed_past_put(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name,
+		       struct orlop_bytes record, uint64_t rev, uint64_t at);
+int core_feed_past_del(struct core_feed *f, struct orlop_bytes ns, struct orlop_bytes name, uint64_t at);
+int core_feed_past_end(struct core_feed *f);
+/* Has it begun, and may a change with revision @at be said? */
+bool core_feed_past_begun(struct core_feed *f, uint64_t at);
 
 #endif

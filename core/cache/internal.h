@@ -77,6 +77,10 @@ struct journal {
 	uint64_t	total;		/* R: entries there have ever been */
 	uint64_t	max_bytes;	/* R */
 	uint64_t	max_ns;		/* R */
+	bool		past;		/* R: what was before oldest can be asked for: past.c */
+	uint64_t	past_lost;	/* R: … but not for cursors up to here */
+	uint64_t	past_want;	/* R: least cursor that somebody came with; 0: none */
+	uint64_t	past_sent;	/* R: … that is asked for; 0: none */
 	struct journal_entry *pend;	/* W: of the batch under way */
 	uint32_t	n_pend;
 	uint32_t	cap_pend;
@@ -107,6 +111,14 @@ uint32_t core_journal_trim(struct journal *j, uint64_t now_ns, struct journal_en
 struct journal_entry *core_journal_clear(struct journal *j, uint64_t oldest, uint32_t *ret_head,
 					 uint32_t *ret_n, uint32_t *ret_cap);
 void core_journal_unref(struct journal_entry *e, uint32_t n);
+/* Is @cursor older than the journal, and can what it misses be asked for? Then it is wanted. Under R. */
+bool core_journal_past(struct journal *j, uint64_t cursor);
+/*
+ * What happened after @from up to the oldest cursor, which must still be @upto: 0, the references are taken;
+ * -ENOMEM; -ESTALE, the journal does not reach back any more.
+ */
+int core_journal_prepend(struct journal *j, pthread_mutex_t *lock, const struct journal_entry *v, uint32_t n,
+			 uint64_t from, uint64_t upto);
 void core_journal_done(struct journal *j);
 /* Under R; @now: revision that the resource has been fed up to. */
 int32_t core_journal_copy(const struct journal *j, uint64_t now, uint64_t high, uint64_t *cursor,
@@ -147,12 +159,12 @@ struct core_res {
 	/* W: of its own feed */
 	struct core_feed *feed;		/* NULL: it was closed */
 	atomic_bool	own_fed;	/* its first list is in; W to write */
-	bool		own_replaying;	/* … but of the past: readers see nothing yet */
 	bool		own_listing;
-	bool		own_replay;	/* … of the past, if it is the first */
+	bool		own_past;	/* … and what was before it can be asked for */
 	bool		own_lost;	/* … whose end makes cursors stale */
 	bool		own_torn;	/* a feed ended midway: the next one lists first */
 	uint32_t	mark;		/* of its last list */
+	struct core_past *past;		/* what happened before its first list, as far as it has come */
 
 	/* W: the generation being made */
 	bool		dirty;
@@ -315,6 +327,24 @@ void core_gen_unref(struct core_res *res, struct core_gen *g);
 bool core_gen_reclaim(struct core_cache *c, uint32_t budget);
 /* Everything, without asking who holds it. */
 void core_gen_done(struct core_res *res);
+
+/* ---- feeds: feed.c, past.c ----------------------------------------------------------------------------- */
+
+#define FEED_KEY_MAX	512u		/* "ns/name": as much as a storage key takes */
+
+struct core_feed {
+	struct core_cache *c;
+	struct core_res	*res;
+	char		owner[];
+};
+
+/* False: there is no such object. */
+bool core_feed_key(char buf[FEED_KEY_MAX], struct orlop_bytes ns, struct orlop_bytes name,
+		   struct orlop_bytes *ret);
+/* The first list is in: what was before it can be asked for / nobody is there to ask any more. Under W. */
+void core_past_open(struct core_res *res);
+void core_past_lost(struct core_res *res);
+void core_past_done(struct core_res *res);	/* with the resource */
 
 /* ---- waking: wake.c ---------------------------------------------------------------------------------- */
 

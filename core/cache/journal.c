@@ -177,6 +177,7 @@ uint32_t core_journal_trim(struct journal *j, uint64_t now_ns, struct journal_en
 		if (entry_rev(e) > j->oldest && j->bytes <= j->max_bytes && age_ns <= j->max_ns)
 			break;
 		j->oldest = entry_rev(e);
+		j->past = false;
 		j->bytes -= entry_bytes(e);
 		ret[n++] = *e;
 		j->head = (j->head + 1) & (j->cap - 1);
@@ -233,7 +234,51 @@ struct journal_entry *core_journal_clear(struct journal *j, uint64_t oldest, uin
 	j->n = 0;
 	j->bytes = 0;
 	j->oldest = oldest;
+	j->past = false;
+	j->past_lost = j->past_want = j->past_sent = 0;
 	return ring;
+}
+
+bool core_journal_past(struct journal *j, uint64_t cursor)
+{
+	if (!j->past || cursor >= j->oldest || cursor <= j->past_lost)
+		return false;
+	if (!j->past_want || cursor < j->past_want)
+		j->past_want = cursor;
+	return true;
+}
+
+int core_journal_prepend(struct journal *j, pthread_mutex_t *lock, const struct journal_entry *v, uint32_t n,
+			 uint64_t from, uint64_t upto)
+{
+	struct journal_entry *ring, *old;
+	uint32_t cap = j->cap ? j->cap : RING_MIN;
+
+	if (n > (UINT32_C(1) << 30) - j->n)
+		return -ENOMEM;
+	while (cap < j->n + n)
+		cap *= 2;
+	ring = omem_alloc_array(cap, sizeof(*ring));
+	if (!ring)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		ring[i] = v[i];
+	(void)pthread_mutex_lock(lock);
+	if (!j->past || j->oldest != upto) {
+		(void)pthread_mutex_unlock(lock);
+		omem_free(ring);
+		return -ESTALE;
+	}
+	old = ring_replace(j, ring + n, cap);
+	j->ring = ring;
+	for (uint32_t i = 0; i < n; i++)
+		j->bytes += entry_bytes(&v[i]);
+	j->n += n;
+	j->total += n;
+	j->oldest = from;
+	(void)pthread_mutex_unlock(lock);
+	omem_free(old);
+	return 0;
 }
 
 void core_journal_done(struct journal *j)

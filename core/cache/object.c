@@ -199,6 +199,21 @@ int core_object_parse(struct orlop_bytes key, size_t ns_len, struct orlop_bytes 
 	return 0;
 }
 
+bool core_object_is(const struct core_object *o, struct orlop_bytes record, uint64_t rev)
+{
+	char rv[RV_MAX];
+	size_t rv_len = rv_format(rv, rev);
+	struct orlop_record rec;
+	const char *json;
+
+	if (o->pub.rev != rev || record_check(record, &rec) || rec.rv_off != o->rv_off ||
+	    rec.json_len + rv_len != o->pub.json.len)
+		return false;
+	json = record.p + rec.header_len + rec.index_len;
+	return memcmp(o->pub.json.p, json, rec.rv_off) == 0 &&
+	       memcmp(o->pub.json.p + rec.rv_off + rv_len, json + rec.rv_off, rec.json_len - rec.rv_off) == 0;
+}
+
 int core_object_restamp(const struct core_object *from, uint64_t rev, struct core_object **ret)
 {
 	size_t key_len = core_object_key(from).len;

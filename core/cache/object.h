@@ -59,6 +59,9 @@ static inline size_t core_object_size(const struct core_object *o)
 int core_object_parse(struct orlop_bytes key, size_t ns_len, struct orlop_bytes record, uint64_t rev,
 		      struct core_object **ret);
 
+/* Is it the object of this record and revision? */
+bool core_object_is(const struct core_object *o, struct orlop_bytes record, uint64_t rev);
+
 /* The same object with another revision: what a delete leaves. 0 or -ENOMEM. */
 int core_object_restamp(const struct core_object *o, uint64_t rev, struct core_object **ret);
 

@@ -64,6 +64,7 @@ int32_t core_cache_journal_read(struct orlop_resource *r, uint64_t *cursor,
 {
 	uint64_t applied = atomic_load_explicit(&r->c->applied, memory_order_acquire);
 	struct core_res *res = r->res;
+	bool past = false;
 	int32_t n;
 
 	(void)pthread_mutex_lock(&res->lock);
@@ -76,8 +77,14 @@ int32_t core_cache_journal_read(struct orlop_resource *r, uint64_t *cursor,
 				      ret, max);
 	else
 		n = *cursor ? -ESTALE : 0;
+	if (n == -ESTALE && !r->relist && core_res_readable(r))
+		past = core_journal_past(&res->journal, *cursor);
 	(void)pthread_mutex_unlock(&res->lock);
-	return n;
+	if (!past)
+		return n;
+	if (r->c->hooks.past)
+		r->c->hooks.past(r->c->hooks.ctx);
+	return -EAGAIN;
 }
 
 uint64_t core_cache_journal_oldest(struct orlop_resource *r)

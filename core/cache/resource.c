@@ -93,6 +93,7 @@ static void old_infos_put(struct resource_info *info)
 
 void core_res_free(struct core_res *res)
 {
+	core_past_done(res);
 	core_journal_done(&res->journal);
 	core_gen_done(res);
 	old_infos_put(res->old_infos);
@@ -348,7 +349,7 @@ static int res_register(struct core_res *res, struct resource_info *take_info)
 {
 	/* Its journal goes on over the registration. */
 	bool known = atomic_load_explicit(&res->own, memory_order_relaxed) ?
-		     res->own_fed || res->own_replaying :
+		     atomic_load_explicit(&res->own_fed, memory_order_relaxed) :
 		     res->c->replaying || atomic_load_explicit(&res->c->fed, memory_order_relaxed);
 	bool unfinished = core_res_unfinished(res);
 	uint64_t kept = res->kept;

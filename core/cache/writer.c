@@ -62,7 +62,7 @@ static bool journals(struct core_res *res)
 	struct core_cache *c = res->c;
 
 	if (atomic_load_explicit(&res->own, memory_order_relaxed))
-		return !(res->own_listing && res->own_lost) && (res->own_fed || res->own_replaying);
+		return !(res->own_listing && res->own_lost) && res->own_fed;
 	return !c->listing && (c->replaying || atomic_load_explicit(&c->fed, memory_order_relaxed));
 }
 
@@ -288,7 +288,7 @@ bool core_res_unfinished(const struct core_res *res)
 {
 	if (!atomic_load_explicit(&res->own, memory_order_relaxed))
 		return res->c->listing;
-	return res->own_listing || res->own_torn || res->own_replaying || res->dirty;
+	return res->own_listing || res->own_torn || res->dirty;
 }
 
 int core_res_publish(struct core_res *res, uint64_t rev, bool reset)

@@ -36,7 +36,7 @@ static void watch(struct watcher *w, const char *ns)
 			core_cache_object_unref(v[i].object);
 			core_cache_object_unref(v[i].prev);
 		}
-	if (n < 0)
+	if (n < 0 && n != -EAGAIN)
 		w->stale = true;
 }
 
@@ -88,10 +88,13 @@ static bool chance(uint64_t seed)
 			watch(&wb, NULL);
 			break;
 		default:
-			if (rnd(20) == 0 && wb.len == 0) {
-				/* Its process dies, before anybody there had read. */
+			if (rnd(3))
+				(void)asked();
+			if (rnd(20) == 0) {
+				/* Its process dies; who read there goes on with the cursor he has. */
 				pipe_end();
 				core_cache_close(wb.r);
+				(void)t_run(&P.lb);
 				core_cache_free(P.b);
 				P.b = t_cache(&P.lb, 0);
 				t_register(P.b, "pods", fields, NULL);
@@ -103,9 +106,11 @@ static bool chance(uint64_t seed)
 		if (rev_of(wb.r) > rev_of(wa.r))
 			P.broken++;
 	}
-	settle();
 	watch(&wa, ns);
-	watch(&wb, NULL);
+	for (int i = 0; i < 3; i++) {
+		settle();
+		watch(&wb, NULL);
+	}
 	good = !P.broken && !wa.stale && !wb.stale && strcmp(wa.said, wb.said) == 0 && rev_of(wb.r) == rev;
 	if (!good)
 		diag("seed %llu broken=%d stale=%d,%d rev=%llu of %llu\n%s\n%s", (unsigned long long)seed, P.broken, wa.stale,

@@ -95,6 +95,80 @@ static void test_restart(void)
 	end();
 }
 
+static int past(struct orlop_resource *r, uint64_t cursor)
+{
+	struct orlop_change v[8];
+	uint64_t at = cursor;
+	int32_t n = core_cache_journal_read(r, &at, v, 8);
+
+	for (int32_t i = 0; i < n; i++) {
+		core_cache_object_unref(v[i].object);
+		core_cache_object_unref(v[i].prev);
+	}
+	return n < 0 && at != cursor ? -EINVAL : n;
+}
+
+static int n_notes;
+
+static void on_note(void *arg, struct orlop_resource *r, uint64_t rev)
+{
+	(void)arg;
+	(void)r;
+	(void)rev;
+	n_notes++;
+}
+
+/* What happened before the first list comes when somebody asks, as far as it is needed. */
+static void test_past(void)
+{
+	struct orlop_resource *rb;
+	uint64_t cb;
+
+	begin("pods");
+	t_fed(P.a, 10);
+	for (uint64_t rev = 11; rev <= 16; rev++)
+		(void)t_change(P.a, rev % 2 ? "pods/d/a" : "pods/d/b", rev == 14 ? -1 : (int)rev, rev);
+	settle();
+	rb = t_open(P.b, &P.lb, "pods");
+	core_cache_watch(rb, on_note, NULL);
+	(void)t_run(&P.lb);
+	n_notes = 0;
+	is_int((int)core_cache_journal_oldest(rb), 16, "the journal begins with the present");
+	is_int(past(rb, 14), -EAGAIN, "who comes with less waits");
+	is_int(past(rb, 14), -EAGAIN, "and still does");
+	(void)asked();
+	core_feed_out_go(P.out);
+	is_int(past(rb, 15), -EAGAIN, "so does who comes meanwhile");
+	(void)t_change(P.a, "pods/d/c", 1, 17);
+	settle();
+	ok(n_notes > 0, "both are told");
+	is_int((int)core_cache_journal_oldest(rb), 14, "there is no more than was asked for");
+	is_int(past(rb, 14), 3, "all of it");
+	is_int(past(rb, 15), 2, "for both");
+	cb = 11;
+	is_str(changes(rb, &cb), "+b@12 =a@13 -b@14 =a@15 +b@16 +c@17", "and what was before that");
+	is_int((int)core_cache_journal_oldest(rb), 11, "as far");
+	is_int(past(rb, 9), -EAGAIN, "what nobody knows is asked for as well");
+	settle();
+	is_int(past(rb, 9), -ESTALE, "once");
+	is_int(P.lb.past, 0, "and no more");
+	is_int(past(rb, 8), -ESTALE, "nor what is older");
+	is_int(past(rb, 10), -EAGAIN, "but what is younger");
+	settle();
+	is_int(past(rb, 10), 7, "is known");
+	is_int(past(rb, 0), -ESTALE, "from nothing there is no way");
+	{
+		struct core_wants w = wants("pods;label=app=x");
+
+		core_feed_out_want(P.out, &w);
+	}
+	settle();
+	is_int(past(rb, 12), -ESTALE, "a list anew has no past");
+	is_int(P.broken, 0, "all by the rules");
+	core_cache_close(rb);
+	end();
+}
+
 /* One that feeds comes again, to a cache that is read: its list is compared. */
 static void test_successor(void)
 {
@@ -465,6 +539,7 @@ int main(void)
 {
 	test_first();
 	test_restart();
+	test_past();
 	test_successor();
 	test_whole_revisions();
 	test_slices();

@@ -23,6 +23,11 @@ struct packet {
 	char		p[];
 };
 
+struct ask {
+	uint32_t	res;
+	uint64_t	from, upto;
+};
+
 static struct pipe {
 	struct t_loop	la, lb;
 	struct core_cache *a, *b;
@@ -32,6 +37,8 @@ static struct pipe {
 	size_t		queued;		/* bytes */
 	uint64_t	acks;		/* withheld */
 	bool		no_acks;
+	struct ask	asks[16];	/* on their way back */
+	int		n_asks;
 	int		retry_out, retry_in;
 	int		broken;
 } P;
@@ -66,6 +73,30 @@ static inline void p_ack(void *ctx, uint64_t bytes)
 {
 	(void)ctx;
 	P.acks += bytes;
+}
+
+static inline void p_ask(void *ctx, uint32_t res, uint64_t from, uint64_t upto)
+{
+	(void)ctx;
+	if (P.n_asks == 16)
+		otap_bail_out("it asks without end");
+	P.asks[P.n_asks++] = (struct ask){ res, from, upto };
+}
+
+/* What readers there asked for arrives. */
+static inline bool asked(void)
+{
+	int n;
+
+	if (P.lb.past) {
+		P.lb.past = 0;
+		core_feed_in_past(P.in);
+	}
+	n = P.n_asks;
+	P.n_asks = 0;
+	for (int i = 0; i < n; i++)
+		core_feed_out_past(P.out, P.asks[i].res, P.asks[i].from, P.asks[i].upto);
+	return n > 0;
 }
 
 /* Delivers @n packets, or all; false: there was none. */
@@ -108,6 +139,7 @@ static inline void settle(void)
 	while (more) {
 		more = deliver(-1);
 		more = acked() || more;
+		more = asked() || more;
 		if (P.retry_out) {
 			P.retry_out = 0;
 			core_feed_out_go(P.out);
@@ -143,7 +175,7 @@ static inline struct core_wants wants(const char *text)
 
 static inline void out_begin(const char *text)
 {
-	const struct core_feed_out_io io = { .send = p_send, .retry = p_retry_out };
+	const struct core_feed_out_io io = { .past = true, .send = p_send, .retry = p_retry_out };
 	struct core_wants w = wants(text);
 
 	if (core_feed_out_new(P.a, &P.la, "test", &io, &P.out))
@@ -153,7 +185,7 @@ static inline void out_begin(const char *text)
 
 static inline void in_begin(void)
 {
-	const struct core_feed_in_io io = { .ack = p_ack, .retry = p_retry_in };
+	const struct core_feed_in_io io = { .ack = p_ack, .retry = p_retry_in, .ask = p_ask };
 
 	if (core_feed_in_new(P.b, "test", &io, &P.in))
 		otap_bail_out("no memory");
@@ -174,6 +206,7 @@ static inline void pipe_end(void)
 	P.tail = &P.first;
 	P.queued = 0;
 	P.acks = 0;
+	P.n_asks = 0;
 	P.retry_in = P.retry_out = 0;
 }
 
@@ -204,7 +237,7 @@ static inline void end(void)
 
 /* ---- looking -------------------------------------------------------------------------------------- */
 
-/* The changes after *@cursor: "+a@5 =b@6 -c@7"; or the error. */
+/* The changes after *@cursor, fetched if they must be: "+a@5 =b@6 -c@7"; or the error. */
 static inline const char *changes(struct orlop_resource *r, uint64_t *cursor)
 {
 	static char text[2][4096];
@@ -214,6 +247,10 @@ static inline const char *changes(struct orlop_resource *r, uint64_t *cursor)
 	int32_t n = core_cache_journal_read(r, cursor, v, 128);
 	size_t at = 0;
 
+	if (n == -EAGAIN) {
+		settle();
+		n = core_cache_journal_read(r, cursor, v, 128);
+	}
 	to[0] = '\0';
 	if (n < 0)
 		snprintf(to, sizeof(text[0]), "%s", strerrorname_np(-n));

@@ -65,7 +65,7 @@ static int op_changes(void *ctx, const struct orlop_req *req, struct orlop_call 
 	int32_t n;
 
 	(void)err;
-	if (from.len && !d->cursor)
+	if (from.len)
 		d->cursor = strtoull(from.p, NULL, 10);
 	n = d->h->journal_read(d->res, &d->cursor, v, 32);
 	if (n < 0)

@@ -11,5 +11,6 @@
 #include "../../core/cache/wake.c"
 #include "../../core/cache/resource.c"
 #include "../../core/cache/feed.c"
+#include "../../core/cache/past.c"
 #include "../../core/cache/cache.c"
 #include "../../core/wants.c"

@@ -96,6 +96,7 @@ struct t_loop {
 	uint64_t	noted[64];
 	int		n_noted;
 	int		refuse;		/* post fails */
+	int		past;		/* somebody asked for what happened before */
 	struct core_cache *c;
 };
 
@@ -195,10 +196,16 @@ static T_UNUSED void t_advance(struct t_loop *l, uint64_t until)
 	__atomic_store_n(&l->now, until, __ATOMIC_RELAXED);
 }
 
+static T_UNUSED void t_past(void *ctx)
+{
+	__atomic_add_fetch(&((struct t_loop *)ctx)->past, 1, __ATOMIC_RELAXED);
+}
+
 static T_UNUSED struct core_cache *t_cache(struct t_loop *l, int lossy)
 {
 	struct core_cache_hooks hooks = {
-		.ctx = l, .now = t_now, .post = t_post, .kick = t_kick, .note = lossy ? t_note : NULL,
+		.ctx = l, .now = t_now, .post = t_post, .kick = t_kick,
+		.note = lossy ? t_note : NULL, .past = t_past,
 	};
 
 	memset(l, 0, sizeof(*l));

@@ -190,7 +190,7 @@ static void batch_free(struct reg_watch *w)
 	w->batch = NULL;
 }
 
-/* Read the next changes. > 0, 0 nothing new, -ESTALE, -ENOMEM. */
+/* Read the next changes. > 0, 0 nothing new, -EAGAIN not yet (a note comes), -ESTALE, -ENOMEM. */
 static int32_t refill(struct reg_watch *w)
 {
 	struct orlop_resource *res = reg_open(w->sh, w->k);
@@ -268,10 +268,10 @@ int reg_watch_next(struct reg_watch *w, struct reg_event *ev)
 			w->ended = true;
 			return reg_event_expired(w, ev);
 		}
+		if (n == 0 || n == -EAGAIN)
+			break;
 		if (n < 0)
 			return n;
-		if (n == 0)
-			break;
 	}
 	now = w->sh->h->now_mono(w->sh->h);
 	if (w->ending || now >= w->end_at) {
