@@ -152,13 +152,13 @@ static int use_ca(struct otls_ctx *c, SSL_CTX *ssl, struct orlop_error *err)
 	return 0;
 }
 
+/* @arg: the settings may be gone before a connection; not NULL: h2 is offered, too. */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen,
 		       const unsigned char *in, unsigned int inlen, void *arg)
 {
 	static const unsigned char both[] = "\x02h2\x08http/1.1";
-	struct otls_ctx *c = arg;
-	const unsigned char *offer = c->h2 ? both : both + 3;
-	unsigned int len = c->h2 ? sizeof(both) - 1 : sizeof(both) - 4;
+	const unsigned char *offer = arg ? both : both + 3;
+	unsigned int len = arg ? sizeof(both) - 1 : sizeof(both) - 4;
 	unsigned char *p;
 
 	(void)ssl;
@@ -199,7 +199,7 @@ static int build(struct otls_ctx *c, SSL_CTX **ret, struct orlop_error *err)
 	if (r == 0 && (c->ca_path || c->ca_pem))
 		r = use_ca(c, ssl, err);
 	if (r == 0 && c->server) {
-		SSL_CTX_set_alpn_select_cb(ssl, select_alpn, c);
+		SSL_CTX_set_alpn_select_cb(ssl, select_alpn, c->h2 ? ssl : NULL);
 		if (c->ca_path || c->ca_pem)
 			SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, accept_and_remember);
 	} else if (r == 0) {
@@ -262,6 +262,31 @@ int otls_server_new(const struct otls_config *cfg, struct otls_ctx **ret, struct
 int otls_client_new(const struct otls_config *cfg, struct otls_ctx **ret, struct orlop_error *err)
 {
 	return ctx_new(cfg, 0, ret, err);
+}
+
+int otls_ctx_share(const struct otls_ctx *from, struct otls_ctx **ret)
+{
+	struct otls_ctx *c = OMEM_NEW(struct otls_ctx);
+
+	if (!c)
+		return -ENOMEM;
+	*c = *from;
+	if (!SSL_CTX_up_ref(from->ssl))
+		c->ssl = NULL;
+	c->cert_path = omem_strdup(from->cert_path);
+	c->key_path = omem_strdup(from->key_path);
+	c->ca_path = omem_strdup(from->ca_path);
+	c->ca_pem = from->ca_pem ? omem_strndup(from->ca_pem, from->ca_pem_len) : NULL;
+	c->cert_pem = from->cert_pem ? omem_strndup(from->cert_pem, from->cert_pem_len) : NULL;
+	c->key_pem = from->key_pem ? omem_strndup(from->key_pem, from->key_pem_len) : NULL;
+	if (!c->ssl || !c->cert_path != !from->cert_path || !c->key_path != !from->key_path ||
+	    !c->ca_path != !from->ca_path || !c->ca_pem != !from->ca_pem || !c->cert_pem != !from->cert_pem ||
+	    !c->key_pem != !from->key_pem) {
+		otls_ctx_free(c);
+		return -ENOMEM;
+	}
+	*ret = c;
+	return 0;
 }
 
 int otls_ctx_is_server(const struct otls_ctx *c)

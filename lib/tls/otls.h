@@ -44,6 +44,11 @@ struct otls_peer {
 
 int otls_server_new(const struct otls_config *cfg, struct otls_ctx **ret, struct orlop_error *err);
 int otls_client_new(const struct otls_config *cfg, struct otls_ctx **ret, struct orlop_error *err);
+/*
+ * Another one of the same settings that shares what was made of the files, until either takes up changed ones: for another
+ * thread's connections. Making it anew costs a millisecond. 0 or -ENOMEM.
+ */
+int otls_ctx_share(const struct otls_ctx *from, struct otls_ctx **ret);
 void otls_ctx_free(struct otls_ctx *c);		/* connections keep what they need; accepts NULL */
 int otls_ctx_is_server(const struct otls_ctx *c);
 

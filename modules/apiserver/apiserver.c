@@ -91,6 +91,8 @@ static void apis_fini(void *ctx)
 	if (!a)
 		return;
 	registry_free(a->rg);
+	otls_ctx_free(a->tls);
+	otls_ctx_free(a->kubelet_tls);
 	opki_key_free(a->sa_key);
 	omap_done(&a->tokens);
 	oarena_done(&a->arena);
@@ -172,6 +174,31 @@ static int auth_config(struct apis *a, const char **ret, struct orlop_error *err
 	return r || *ret ? r : orlop_fail(err, ENOMEM, 0, "", "no memory");
 }
 
+/* Once for all shards: half of what a start takes is this. */
+static int make_tls(struct apis *a, struct orlop_error *err)
+{
+	const struct orlop_host *h = a->h;
+	const char *ca = h->param(h, "client_ca");
+	const char *kca = h->param(h, "kubelet_ca");
+	const char *kcert = h->param(h, "kubelet_cert");
+	struct otls_config cfg = {
+		.cert_path = h->param(h, "cert"),
+		.key_path = h->param(h, "key"),
+		.ca_path = ca[0] ? ca : NULL,
+		.min_version = strcmp(h->param(h, "tls_min"), "1.2") == 0 ? 12 : 13,
+		.h2 = 1,
+	};
+	struct otls_config kcfg = {
+		.cert_path = kcert[0] ? kcert : NULL,
+		.key_path = kcert[0] ? h->param(h, "kubelet_key") : NULL,
+		.ca_path = kca,
+		.min_version = 12,
+	};
+	int r = otls_server_new(&cfg, &a->tls, err);
+
+	return r == 0 && kca[0] ? otls_client_new(&kcfg, &a->kubelet_tls, err) : r;
+}
+
 static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct apis *a = OMEM_NEW(struct apis);
@@ -230,6 +257,8 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 	if (r == 0)
 		r = auth_config(a, &cfg.auth_config, err);
 	if (r == 0)
+		r = make_tls(a, err);
+	if (r == 0)
 		r = registry_new(&cfg, &a->rg, err);
 	if (r == 0)
 		r = registry_register(a->rg, h, err);
@@ -267,32 +296,15 @@ static void shard_free(struct ashard *sh)
 	omem_free(sh);
 }
 
-static int make_tls(struct ashard *sh, struct orlop_error *err)
+static int share_tls(struct ashard *sh, struct orlop_error *err)
 {
-	const struct orlop_host *h = sh->h;
-	const char *ca = h->param(h, "client_ca");
-	const char *kca = h->param(h, "kubelet_ca");
-	const char *kcert = h->param(h, "kubelet_cert");
-	struct otls_config cfg = {
-		.cert_path = h->param(h, "cert"),
-		.key_path = h->param(h, "key"),
-		.ca_path = ca[0] ? ca : NULL,
-		.min_version = strcmp(h->param(h, "tls_min"), "1.2") == 0 ? 12 : 13,
-		.h2 = 1,
-	};
-	struct otls_config kcfg = {
-		.cert_path = kcert[0] ? kcert : NULL,
-		.key_path = kcert[0] ? h->param(h, "kubelet_key") : NULL,
-		.ca_path = kca,
-		.min_version = 12,
-	};
-	int r = otls_server_new(&cfg, &sh->tls, err);
+	struct apis *a = sh->a;
 
-	if (r == 0 && kca[0])
-		r = otls_client_new(&kcfg, &sh->kubelet_tls, err);
-	if (r == 0 && kca[0] && ohttp_client_new(h, sh->kubelet_tls, &sh->kubelet) < 0)
-		r = orlop_fail(err, ENOMEM, 0, "", "no memory");
-	return r;
+	if (otls_ctx_share(a->tls, &sh->tls) < 0 ||
+	    (a->kubelet_tls && (otls_ctx_share(a->kubelet_tls, &sh->kubelet_tls) < 0 ||
+				ohttp_client_new(sh->h, sh->kubelet_tls, &sh->kubelet) < 0)))
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	return 0;
 }
 
 static void reload(struct ashard *sh, struct otls_ctx *tls)
@@ -366,7 +378,7 @@ static int apis_shard_init(void *ctx, uint32_t shard, const struct orlop_host *h
 	omap_init(&sh->docs);
 	r = reg_shard_new(a->rg, h, &sh->reg, err);
 	if (r == 0)
-		r = make_tls(sh, err);
+		r = share_tls(sh, err);
 	if (r == 0 && (h->timer_new(h, front_sweep, sh, &sh->timer) < 0 ||
 		       h->timer_new(h, chores, sh, &sh->chores) < 0))
 		r = orlop_fail(err, ENOMEM, 0, "", "no memory");

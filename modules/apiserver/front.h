@@ -62,6 +62,8 @@ struct apis {
 	_Atomic uint64_t		delay_ns;	/* between /readyz's no and the end */
 	uint16_t		own_ports[2];	/* at which we listen, and are said to: no kubelets are there */
 	uint32_t		n_serving;	/* shards whose server is up; shard 0's loop only */
+	struct otls_ctx		*tls;		/* as made at the start, of which each shard has a share; so */
+	struct otls_ctx		*kubelet_tls;	/* this; NULL: kubelets are not asked */
 	bool			booted;
 	char			boot_error[100];
 };

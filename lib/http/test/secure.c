@@ -98,7 +98,7 @@ static struct otls_ctx *make_tls(void)
 	struct opki_key *ca_key = NULL, *bad_key = NULL;
 	struct opki_cert *ca = NULL, *bad_ca = NULL;
 	struct obuf b = OBUF_INIT;
-	struct otls_ctx *tls = NULL;
+	struct otls_ctx *tls = NULL, *first = NULL;
 	char crt[128], key[128], cap[128];
 
 	if (opki_key_new(&ca_key) || opki_cert_new(&ca_spec, ca_key, NULL, NULL, &ca) ||
@@ -114,13 +114,18 @@ static struct otls_ctx *make_tls(void)
 	snprintf(crt, sizeof(crt), "%s/srv.crt", dir);
 	snprintf(key, sizeof(key), "%s/srv.key", dir);
 	if (otls_server_new(&(struct otls_config){ .cert_path = crt, .key_path = key, .ca_path = cap, .h2 = 1 },
-			    &tls, &err) < 0)
+			    &first, &err) < 0)
 		otap_bail_out(err.msg);
+	is_int(otls_ctx_share(first, &tls), 0, "a share of it");
+	ok(otls_ctx_is_server(tls), "is one like it");
 	ok(otls_server_new(&(struct otls_config){ .cert_path = "/none", .key_path = key }, &(struct otls_ctx *){ NULL },
 			   &err) < 0 && strstr(err.msg, "/none"), "a missing certificate is named: %s", err.msg);
 	is_int(otls_reload_if_changed(tls, &err), 0, "nothing to reload");
 	(void)opki_issue_files(dir, "srv", &srv_spec, ca, ca_key, &err);
-	is_int(otls_reload_if_changed(tls, &err), 1, "a new certificate is taken up");
+	is_int(otls_reload_if_changed(first, &err), 1, "a new certificate is taken up");
+	is_int(otls_reload_if_changed(first, &err), 0, "once");
+	is_int(otls_reload_if_changed(tls, &err), 1, "by each share");
+	otls_ctx_free(first);
 	opki_key_free(ca_key);
 	opki_key_free(bad_key);
 	opki_cert_free(ca);
