@@ -3,6 +3,7 @@
  *
  * As upstream does it: what is missing is made; of what is there, rules and subjects that are missing are
  * added, and nothing is taken away. An object whose annotation says autoupdate "false" is left alone.
+ * Where none is missing nobody waits for it: they are looked at when the API server serves, some at a time.
  * The form of the policy's text is described in auth/policy.c.
  */
 #include "kinds.h"
@@ -20,6 +21,7 @@
 #define AUTOUPDATE	"rbac.authorization.kubernetes.io/autoupdate"
 #define AGGREGATE	"rbac.authorization.k8s.io/aggregate-to-"
 #define AT_ONCE		16u
+#define SLICE		8u	/* compared before others have their turn */
 
 struct boot_rbac {
 	struct reg_shard *sh;
@@ -28,6 +30,7 @@ struct boot_rbac {
 	struct orlop_timer *timer;
 	const char	*at;		/* rest of the policy */
 	uint32_t	flying;
+	bool		behind;		/* done() was called already */
 	bool		running;
 	bool		failed;
 	char		what[300];
@@ -142,6 +145,44 @@ static void aggregation(struct ojson *obj, struct orlop_bytes w)
 	(void)ojson_append(l, sel);
 }
 
+static const char *resource_of(struct orlop_bytes kind, struct orlop_bytes full)
+{
+	bool in_ns = memchr(full.p, '/', full.len) != NULL;
+
+	if (rb_is(kind, "role"))
+		return in_ns ? "roles." RBAC_GROUP : "clusterroles." RBAC_GROUP;
+	return in_ns ? "rolebindings." RBAC_GROUP : "clusterrolebindings." RBAC_GROUP;
+}
+
+/* Is there an object of each name? */
+static bool all_there(struct reg_shard *sh, const char *at)
+{
+	bool all = true;
+
+	while (*at && all) {
+		size_t n = strcspn(at, "\n");
+		struct orlop_bytes line = { at, n }, kind, full, ns = RB0;
+		const char *resource, *slash;
+		struct orlop_object *o;
+
+		at += n + (at[n] == '\n');
+		if (!n || line.p[0] == '\t')
+			continue;
+		kind = word(&line);
+		full = word(&line);
+		resource = resource_of(kind, full);
+		slash = memchr(full.p, '/', full.len);
+		if (slash) {
+			ns = (struct orlop_bytes){ full.p, (size_t)(slash - full.p) };
+			full = (struct orlop_bytes){ slash + 1, full.len - ns.len - 1 };
+		}
+		o = reg_peek(sh, resource, ns, full);
+		all = o != NULL;
+		sh->h->object_unref(o);
+	}
+	return all;
+}
+
 /* The next object of the policy; NULL at its end. */
 static struct ojson *next_object(struct boot_rbac *b, const char **ret_resource)
 {
@@ -160,15 +201,13 @@ static struct ojson *next_object(struct boot_rbac *b, const char **ret_resource)
 		first = word(&line);
 		full = word(&line);
 		head(obj, full);
+		*ret_resource = resource_of(first, full);
 		if (rb_is(first, "role")) {
-			*ret_resource = memchr(full.p, '/', full.len) ? "roles." RBAC_GROUP : "clusterroles." RBAC_GROUP;
 			for (struct orlop_bytes w = word(&line); w.len; w = word(&line))
 				aggregation(obj, w);
 		} else {
 			struct ojson *ref = subject_of(word(&line));
 
-			*ret_resource = memchr(full.p, '/', full.len) ? "rolebindings." RBAC_GROUP :
-									"clusterrolebindings." RBAC_GROUP;
 			(void)ojson_set(obj, "roleRef", ref);
 			for (struct orlop_bytes w = word(&line); w.len; w = word(&line))
 				(void)ojson_append(ojson_ensure_array(obj, "subjects"), subject_of(w));
@@ -335,24 +374,36 @@ static void make(struct boot_rbac *b, const char *resource, struct ojson *take_w
 	reg_internal_call(b->sh, &rq, on_one, one);
 }
 
-static void finished(void *arg)
+void reg_boot_rbac_free(struct boot_rbac *b)
 {
-	struct boot_rbac *b = arg;
+	if (!b)
+		return;
+	b->sh->h->timer_free(b->timer);
+	omem_free(b);
+}
+
+static void finished(struct boot_rbac *b)
+{
 	reg_boot_fn done = b->done;
 	void *darg = b->arg;
-	bool failed = b->failed;
+	bool failed = b->failed, behind = b->behind;
 	char what[300];
 
 	memcpy(what, b->what, sizeof(what));
-	b->sh->h->timer_free(b->timer);
-	omem_free(b);
-	done(darg, failed ? -EIO : 0, what);
+	if (behind && failed)
+		OLOG(b->sh->h, WARN, "roles_not_updated", "reason=\"%s\" text=\"the next start tries again\"", what);
+	b->sh->boot_rbac = NULL;
+	reg_boot_rbac_free(b);
+	if (!behind)
+		done(darg, failed ? -EIO : 0, what);
 }
 
 static void go(struct boot_rbac *b)
 {
+	uint32_t n = 0;
+
 	b->running = true;
-	while (b->flying < AT_ONCE && *b->at && !b->failed) {
+	while (b->flying < AT_ONCE && *b->at && !b->failed && !(b->behind && n++ == SLICE)) {
 		const char *resource = NULL;
 		struct ojson *obj = next_object(b, &resource);
 
@@ -364,11 +415,21 @@ static void go(struct boot_rbac *b)
 		b->sh->h->timer_set(b->timer, 0, 0);	/* not below somebody's callback */
 }
 
+static void due(void *arg)
+{
+	struct boot_rbac *b = arg;
+
+	if (*b->at && !b->failed)
+		go(b);
+	else
+		finished(b);
+}
+
 void reg_boot_rbac(struct reg_shard *sh, reg_boot_fn done, void *arg)
 {
 	struct boot_rbac *b = OMEM_NEW(struct boot_rbac);
 
-	if (!b || sh->h->timer_new(sh->h, finished, b, &b->timer)) {
+	if (!b || sh->h->timer_new(sh->h, due, b, &b->timer)) {
 		omem_free(b);
 		done(arg, -ENOMEM, "out of memory");
 		return;
@@ -377,5 +438,12 @@ void reg_boot_rbac(struct reg_shard *sh, reg_boot_fn done, void *arg)
 	b->done = done;
 	b->arg = arg;
 	b->at = sh->rg->cfg.policy ? sh->rg->cfg.policy : "";
-	go(b);
+	b->behind = all_there(sh, b->at);
+	sh->boot_rbac = b;
+	if (!b->behind) {
+		go(b);
+		return;
+	}
+	sh->h->timer_set(b->timer, 0, 0);
+	done(arg, 0, "");
 }

@@ -3,7 +3,8 @@
  * and (boot-rbac.c) roles.
  *
  * One step after the other, each a plain request of the engine to itself; what is there already is
- * left alone, but for the address of the endpoint, which is kept right at every start.
+ * left alone and not even asked for, since a process that comes back after a crash is waited for; but for the address of
+ * the endpoint, which is kept right at every start.
  */
 #include "kinds.h"
 #include "op.h"
@@ -112,12 +113,39 @@ static void request(struct boot *b, enum reg_verb verb, const char *resource, co
 	request_in(b, verb, resource, "default", name, body);
 }
 
+static bool there(struct boot *b, const char *resource, const char *ns, const char *name)
+{
+	const struct reg_kind *k = reg_kind_named(b->sh->rg, resource);
+	struct orlop_object *o = k ? reg_peek(b->sh, resource, k->res->flags & OSCHEMA_S_NAMESPACED ? RB(ns) : RB0, RB(name)) : NULL;
+
+	b->sh->h->object_unref(o);
+	return o != NULL;
+}
+
+/* What this step makes is there. */
+static bool made(struct boot *b)
+{
+	switch (b->step) {
+	case STEP_AUTH:
+		return there(b, "configmaps", "kube-system", "extension-apiserver-authentication");
+	case STEP_SERVICE:
+		return there(b, "services", "default", "kubernetes");
+	case STEP_CLASSES:
+	case STEP_CLASSES + 1:
+		return there(b, "priorityclasses.scheduling.k8s.io", "", classes[b->step - STEP_CLASSES].name);
+	default:
+		return b->step < STEP_CLASSES && there(b, "namespaces", "", namespaces[b->step]);
+	}
+}
+
 static void next(struct boot *b)
 {
 	const struct reg_config *cfg = &b->sh->rg->cfg;
 	char ip[16];
 
 	service_first_ip(b->sh->rg, ip);
+	while (made(b))
+		b->step++;
 	switch (b->step) {
 	case STEP_AUTH:
 	case STEP_AUTH_AGAIN:	/* what was there may know another authority */

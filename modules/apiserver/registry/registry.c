@@ -224,6 +224,7 @@ void reg_shard_free(struct reg_shard *sh)
 {
 	if (!sh)
 		return;
+	reg_boot_rbac_free(sh->boot_rbac);
 	reg_expiry_free(sh->expiry);
 	reg_aggregate_free(sh->aggregate);
 	reg_apiservices_free(sh->apiservices);

@@ -39,6 +39,8 @@ void reg_apiservices_free(struct reg_apiservices *a);
 
 /* boot-rbac.c: the policy's roles and bindings */
 void reg_boot_rbac(struct reg_shard *sh, reg_boot_fn done, void *arg);
+struct boot_rbac;
+void reg_boot_rbac_free(struct boot_rbac *b);	/* what goes on behind done() ends; accepts NULL */
 
 void reg_evcache_free(struct reg_evcache *c);
 
