@@ -207,4 +207,8 @@ def main():
 if __name__ == "__main__":
     if not os.path.exists(os.path.join(BUILDDIR, "orlopd")):
         sys.exit("no orlopd in " + BUILDDIR)
-    main()
+    # The thread sanitizer takes the child of a clone that shares its memory for the parent.
+    if "thread" in os.environ.get("SANITIZERS", ""):
+        print("1..0 # SKIP the thread sanitizer does not know of processes that share memory")
+    else:
+        main()
