@@ -43,6 +43,14 @@ static void retry(void *ctx)
 	(void)ctx;
 }
 
+static void ask(void *ctx, uint32_t res, uint64_t from, uint64_t upto)
+{
+	(void)ctx;
+	(void)res;
+	if (!from || from >= upto)
+		abort();
+}
+
 static bool look(void *arg, const char *name)
 {
 	struct core_cache *c = arg;
@@ -74,6 +82,9 @@ static bool look(void *arg, const char *name)
 			core_cache_object_unref(v[n].object);
 			core_cache_object_unref(v[n].prev);
 		}
+	cursor = 1;	/* may be asked for */
+	if (core_cache_journal_read(r, &cursor, v, 0) > 0)
+		abort();
 	core_cache_close(r);
 	return true;
 }
@@ -83,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct core_cache_hooks hooks = { .now = now, .post = post, .kick = kick };
 	uint64_t acked = 0;
-	struct core_feed_in_io io = { .ctx = &acked, .ack = ack, .retry = retry };
+	struct core_feed_in_io io = { .ctx = &acked, .ack = ack, .retry = retry, .ask = ask };
 	size_t step = size ? data[0] % 64 * 3 + 1 : 1;
 	struct core_feed_in *f;
 	struct core_cache *c;
@@ -94,8 +105,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int turn = 0; turn < 2; turn++) {
 		if (core_feed_in_new(c, "fuzz", &io, &f))
 			break;
-		for (size_t at = 1; at < size && r == 0; at += step)
+		for (size_t at = 1; at < size && r == 0; at += step) {
 			r = core_feed_in_data(f, (const char *)data + at, size - at < step ? size - at : step);
+			if (size % 2) {
+				core_cache_names(c, look, c);
+				core_feed_in_past(f);
+			}
+		}
 		core_feed_in_free(f);
 		core_cache_names(c, look, c);
 		r = 0;

@@ -113,6 +113,7 @@ struct reg_shard {
 	struct olist	watches;	/* all of this shard, by their second link */
 	struct orlop_timer *watch_timer;
 	uint64_t	watch_timer_at;	/* monotonic; when it fires, 0: unarmed */
+	struct boot_rbac *boot_rbac;	/* shard 0: while it goes on */
 	struct orlop_change *spare;	/* a batch of BATCH_MIN that no watch uses now */
 	void		(*burst)(void *arg, bool begins);	/* may be NULL */
 	void		*burst_arg;
