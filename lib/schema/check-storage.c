@@ -131,9 +131,9 @@ OCHECK(volume_source)
 		else
 			first = *t;
 	}
-	if (first == NULL) {
-		ocheck_required(c, at, "must specify a volume type");
-	} else if (strcmp(first, "csi") == 0) {
+	if (first == NULL)
+		return;			/* said below, after what else is missing */
+	if (strcmp(first, "csi") == 0) {
 		check_csi(c, &cp, ojson_get(v, "csi"));
 	} else if (strcmp(first, "local") == 0) {
 		if (oget_empty(ojson_get(v, "local"), "path"))
@@ -143,6 +143,14 @@ OCHECK(volume_source)
 		if (ojson_get(v, "nodeAffinity") == NULL)
 			ocheck_required(c, &np, "Local volume requires node affinity");
 	}
+}
+
+static bool has_source(const struct ojson *spec)
+{
+	for (const char *const *t = ocheck_volume_sources; *t != NULL; t++)
+		if (ojson_get(spec, *t) != NULL)
+			return true;
+	return false;
 }
 
 OCHECK(persistent_volume)
@@ -162,6 +170,8 @@ OCHECK(persistent_volume)
 		ocheck_not_supported(c, &cp, capacity, storage_only, 1);
 	check_capacity(c, &cp, capacity);
 	check_storage(c, &cp, capacity);
+	if (!has_source(spec))
+		ocheck_required(c, &p, "must specify a volume type");
 	if (oget_is(ojson_get(spec, "hostPath"), "path", "/") && oget_is(spec, "persistentVolumeReclaimPolicy", "Recycle"))
 		ocheck_forbidden_at(c, &p, "persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
 	if (old != NULL) {
