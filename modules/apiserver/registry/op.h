@@ -117,7 +117,6 @@ struct reg_shard {
 	struct orlop_change *spare;	/* a batch of BATCH_MIN that no watch uses now */
 	void		(*burst)(void *arg, bool begins);	/* may be NULL */
 	void		*burst_arg;
-	struct boot_rbac *boot_rbac;	/* shard 0: while it goes on */
 	struct reg_expiry *expiry;	/* shard 0: events' end */
 	struct reg_evcache *evcache;
 	struct olist	hook_clients;	/* connections to webhooks */
