@@ -32,6 +32,8 @@ struct orlop_fdwatch {
 	bool		dead;
 	orlop_fd_fn	cb;
 	void		*arg;
+	void		(*gone)(void *arg, int32_t fd);	/* may be NULL */
+	void		*gone_arg;
 };
 
 static void fdent_event(uv_poll_t *poll, int status, int events);
@@ -175,6 +177,12 @@ void core_fd_update(struct orlop_fdwatch *w, uint32_t events)
 	fdent_update(w->ent, false);
 }
 
+void core_fd_on_unwatch(struct orlop_fdwatch *w, void (*fn)(void *arg, int32_t fd), void *arg)
+{
+	w->gone = fn;
+	w->gone_arg = arg;
+}
+
 void core_fd_unwatch(struct orlop_fdwatch *w)
 {
 	struct core_fdent *e;
@@ -185,6 +193,8 @@ void core_fd_unwatch(struct orlop_fdwatch *w)
 	olist_del(&w->held);
 	core_owner_dec(w->owner, CORE_HELD_FD);
 	w->dead = true;
+	if (w->gone)
+		w->gone(w->gone_arg, e->fd);
 	if (!e->busy) {
 		olist_del(&w->node);
 		omem_free(w);

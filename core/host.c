@@ -154,8 +154,11 @@ static int host_fd_watch(const struct orlop_host *h, int32_t fd, uint32_t events
 			 void *arg, struct orlop_fdwatch **ret)
 {
 	struct core_shard *s = core_shard_of(h);
+	int r = core_fd_watch(s->loop, &s->held, fd, events, cb, arg, ret);
 
-	return core_fd_watch(s->loop, &s->held, fd, events, cb, arg, ret);
+	if (r == 0 && s->inst->core->up)
+		core_up_keep(s->inst->core->up, *ret, fd);
+	return r;
 }
 
 static int host_listen(const struct orlop_host *h, const char *addr, orlop_accept_fn cb, void *arg,

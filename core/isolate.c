@@ -60,6 +60,7 @@ void iso_child_clear(struct core_isolate *iso)
 	if (iso->crash_fd >= 0)
 		(void)close(iso->crash_fd);
 	iso->crash_fd = -1;
+	iso_keep_end(iso);
 	iso_leads_drop(iso);
 	iso_feed_stop(iso);
 }

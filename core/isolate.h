@@ -85,6 +85,8 @@ void core_up_health(struct core_up *up, void (*fn)(void *arg, const char *instan
 		    const struct orlop_health *health), void *arg);
 /* Number of shards there is a link for. */
 uint32_t core_up_shards(const struct core_up *up);
+/* @fd is watched by @w from now on, perhaps for files. Any thread. */
+void core_up_keep(struct core_up *up, struct orlop_fdwatch *w, int32_t fd);
 /* The module's file, mapped already; a use of it. */
 int core_up_image(struct core_up *up, struct core_image **ret);
 /* Somebody waits for what happened before this cache was fed. Main loop. */

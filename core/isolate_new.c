@@ -20,6 +20,7 @@
 #include "isolate_proxy.h"
 #include "loader.h"
 #include "spawn.h"
+#include "work.h"
 
 /* The instance's own health(): what was told last, and a question for next time. */
 static void proxy_health(void *ctx, struct orlop_health *h)
@@ -139,6 +140,8 @@ static int isolates_make(struct core *c)
 	olist_init(&c->isolates->list);
 	r = core_timer_new(c->main, NULL, iso_tick, c->isolates, &c->isolates->timer);
 	if (r == 0)
+		r = core_workq_new(c->workers, 2, &c->isolates->closers);
+	if (r == 0)
 		r = iso_resources_watch(c->isolates);
 	if (r)
 		core_isolates_free(c);		/* the next one makes all of it */
@@ -151,6 +154,9 @@ void core_isolates_free(struct core *c)
 		return;
 	core_timer_free(c->isolates->timer);
 	core_cache_close(c->isolates->resources);
+	while (c->isolates->closers && core_workq_pending(c->isolates->closers))
+		(void)usleep(200);
+	core_workq_free(c->isolates->closers);
 	omem_free(c->isolates);
 	c->isolates = NULL;
 }

@@ -40,6 +40,8 @@ struct iso_lead {
 	struct orlop_lead *lead;
 };
 
+#define ISO_KEPT_MAX	8u	/* watches of files; of more the kernel lets go while it ends */
+
 struct core_isolate {
 	struct olist	node;		/* core->isolates */
 	struct core	*core;
@@ -58,6 +60,9 @@ struct core_isolate {
 	struct core_iso_chan *chan;
 	int		metrics_fd;
 	int		crash_fd;	/* its last words */
+	uint64_t	kept_ids[ISO_KEPT_MAX];	/* isolate_keep.c */
+	int		kept[ISO_KEPT_MAX];
+	uint32_t	n_kept;
 	void		*words;		/* of its metrics, mapped read-only */
 	uint32_t	words_used;
 	bool		go;		/* life->start() was called */
@@ -120,6 +125,7 @@ struct core_isolates {
 	uint64_t	armed_ns;	/* 0: not */
 	uint64_t	look_ns;	/* when to look who is alive */
 	struct orlop_resource *resources;
+	struct core_workq *closers;	/* isolate_keep.c */
 };
 
 #define ISO_WORDS	32768u		/* of metrics: 256 KiB, sparse */
@@ -173,6 +179,10 @@ void iso_feed_go(struct core_isolate *iso);		/* what is new, if there may be any
 void iso_feed_wants(struct core_isolate *iso);		/* what it reads may have changed */
 void iso_feed_wants_tell(struct core_isolate *iso);	/* what others read may have; to one that feeds */
 void iso_feed_mail(struct core_isolate *iso, struct core_iso_in *in);
+
+/* isolate_keep.c: KEEP; and the child has ended. */
+void iso_keep(struct core_isolate *iso, struct core_iso_in *in);
+void iso_keep_end(struct core_isolate *iso);
 
 /* isolate_serve.c: what the child says. */
 void iso_message(void *arg, struct core_iso_in *in);

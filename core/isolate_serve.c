@@ -415,6 +415,9 @@ void iso_message(void *arg, struct core_iso_in *in)
 		if (iso->inst->rep)
 			core_replacing_revision(iso->inst, iso->rev);
 		break;
+	case CORE_ISO_KEEP:
+		iso_keep(iso, in);
+		break;
 	case CORE_ISO_FEED:
 	case CORE_ISO_FED:
 	case CORE_ISO_PAST:

@@ -45,6 +45,7 @@ enum core_iso_type {
 	CORE_ISO_UNLISTEN,	/* NAME address: no listener is left */
 	CORE_ISO_LAST,		/* REV: what it has come to, when nothing more is done; then EOF */
 	CORE_ISO_PAST,		/* of what it is fed: what happened to resource NUM after REV, up to UPTO, is wanted */
+	CORE_ISO_KEEP,		/* id (a number of its own): descriptor 0, a watch of files, is to be kept until it has ended; none: no longer */
 	/* both ways: isolate_mail.h */
 	CORE_ISO_REQUEST = 80,	/* id */
 	CORE_ISO_CANCEL,	/* id of the request */

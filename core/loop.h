@@ -164,6 +164,8 @@ int core_fd_watch(struct core_loop *l, struct core_owner *o, int32_t fd, uint32_
 		  orlop_fd_fn cb, void *arg, struct orlop_fdwatch **ret);
 void core_fd_update(struct orlop_fdwatch *w, uint32_t events);
 void core_fd_unwatch(struct orlop_fdwatch *w);		/* accepts NULL */
+/* @fn is told then, on the loop. */
+void core_fd_on_unwatch(struct orlop_fdwatch *w, void (*fn)(void *arg, int32_t fd), void *arg);
 
 /* Frees what an owner left behind on this loop (timers, watches); returns how many. */
 uint32_t core_loop_reclaim(struct core_owner *o);

@@ -12,6 +12,7 @@
 #include "cache/cache.h"
 #include "replace.h"
 #include "isolate_proxy.h"
+#include "work.h"
 #include "kit.h"
 #include "metrics.h"
 #include "net.h"
@@ -240,6 +241,48 @@ static void crash_report(void)
 	ok(found, "a crash report, though it may write no file");
 	obuf_done(&b);
 #endif
+}
+
+static int open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static bool closed(uint32_t want, int fds)
+{
+	return core_instance_find(c, "one")->iso->n_kept == want && !core_workq_pending(c->isolates->closers) &&
+		(!fds || open_fds() == fds);
+}
+
+/* What it watches of files is kept here while it lives, so that its end does not wait for the kernel's. */
+static void test_watches(void)
+{
+	struct kit_reply r;
+	struct kit_load l;
+	int before;
+
+	is_int(load("crasher", "one", NULL, NULL, &l), 0, "one");
+	is_int(kit_ask(c, "one", 1, "x", &r), 0, "answers");
+	ok(closed(0, 0), "it watches nothing");
+	before = open_fds();
+	is_int(kit_ask(c, "one", 15, NULL, &r), 0, "it watches files %s", r.text);
+	ok(kit_until(c->main, closed(1, before + 1)), "that is kept");
+	is_int(kit_ask(c, "one", 15, NULL, &r), 0, "no longer");
+	ok(kit_until(c->main, closed(0, before)), "nor is it");
+	is_int(kit_ask(c, "one", 15, NULL, &r), 0, "again");
+	ok(kit_until(c->main, closed(1, before + 1)), "kept");
+	(void)again_ms("one", 0, 0, "kill -9");
+	ok(kit_until(c->main, closed(0, before)), "let go");
+	is_int(kit_ask(c, "one", 15, NULL, &r), 0, "the next watches");
+	is_int(kit_unload(c, "one", &l), 0, "and is unloaded");
+	ok(kit_until(c->main, !core_workq_pending(c->isolates->closers) && open_fds() < before), "nothing stays");
 }
 
 static void test_crashes(void)
@@ -602,6 +645,7 @@ int main(void)
 	c = iso_core();
 	test_good();
 	test_crashes();
+	test_watches();
 	test_refusals();
 	test_listen();
 	test_lead();

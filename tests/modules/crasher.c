@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +28,8 @@ struct crasher {
 	struct orlop_lead *lead;
 	struct orlop_call *waits;	/* for leadership */
 	struct orlop_listener *listener;
+	struct orlop_fdwatch *watch;
+	int		watch_fd;
 	int		refuse;
 	char		text[64];
 };
@@ -269,6 +272,34 @@ static int op_lie(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 	return 0;
 }
 
+static void nothing(void *arg, int32_t fd, uint32_t events)
+{
+	(void)arg;
+	(void)fd;
+	(void)events;
+}
+
+/* 15: watches files, no longer when it is asked again. */
+static int op_watch(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
+{
+	struct crasher *c = ctx;
+	int r = 0;
+
+	(void)req;
+	if (c->watch) {
+		c->h->fd_unwatch(c->watch);
+		c->watch = NULL;
+		close(c->watch_fd);
+	} else {
+		c->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+		if (c->watch_fd < 0 || c->h->fd_watch(c->h, c->watch_fd, ORLOP_FD_READ, nothing, c, &c->watch))
+			r = orlop_fail(err, EIO, 0, "", "no inotify");
+	}
+	if (r == 0)
+		c->h->call_done(call, 0, NULL, NULL);
+	return r;
+}
+
 static int crasher_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct crasher *c = calloc(1, sizeof(*c));
@@ -323,6 +354,8 @@ static int crasher_stop(void *ctx, struct orlop_error *err)
 		crash();
 	c->h->lead_drop(c->lead);
 	c->h->listener_close(c->listener);
+	c->h->fd_unwatch(c->watch);
+	c->watch = NULL;
 	c->lead = NULL;
 	c->listener = NULL;
 	return 0;
@@ -365,9 +398,9 @@ static int crasher_stats(void *ctx, char *buf, size_t size)
 static const struct {
 	uint32_t	size;
 	uint32_t	reserved0;
-	orlop_op_fn	op[15];
+	orlop_op_fn	op[16];
 } crasher_ops = { sizeof(crasher_ops), 0, { NULL, op_echo, op_die, op_hang, op_exit, op_fail, op_probe, op_never,
-					    op_lead, op_log, op_log, op_metrics, op_health, op_listen, op_lie } };
+					    op_lead, op_log, op_log, op_metrics, op_health, op_listen, op_lie, op_watch } };
 
 static const struct orlop_param crasher_params[] = {
 	{ "at", ORLOP_PARAM_STRING, 0, "", "where to crash by itself" },
