@@ -232,7 +232,8 @@ for count in $ORLOP_BENCH_PODS; do
 	ours fill fill 50 "$count" "$pods" "$pod" > "$out" 2>&1 || fail "pods"
 	theirs fill fill 50 "$count" "$pods" "$pod" > "$out" 2>&1 || fail "pods of the peer"
 	pairs bytes_per_second 20 "list of $count pods" get 1 "$ORLOP_BENCH_SECONDS" "$pods"
-	pairs bytes_per_second 20 "list of $count pods, from the peer's cache" get 1 "$ORLOP_BENCH_SECONDS" "$pods?resourceVersion=0"
+	# As informers begin. Told, not judged: it is as fast as TLS and loopback carry bytes here.
+	pairs bytes_per_second 0 "list of $count pods, from the peer's cache" get 1 "$ORLOP_BENCH_SECONDS" "$pods?resourceVersion=0"
 	pairs bytes_per_second 0 "list of $count pods, protobuf" get-proto 1 "$ORLOP_BENCH_SECONDS" "$pods"
 done
 name="memory of $ORLOP_BENCH_CRDS CustomResourceDefinitions beyond their own bytes"
