@@ -271,7 +271,7 @@ static struct conn *conn_new(void)
 	const nghttp2_settings_entry iv = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW };
 	struct conn *c = calloc(1, sizeof(*c));
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
-	nghttp2_session_callbacks *cb;
+	nghttp2_session_callbacks *cb = NULL;
 
 	if (!c || nghttp2_session_callbacks_new(&cb))
 		die("memory");
