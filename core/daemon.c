@@ -139,6 +139,9 @@ int core_daemon_first(void)
 		(void)close_range(3, ~0u, 0);	/* who waits for the daemon at the other end of one sees its end */
 		first_process(&all, pid);
 	}
+	/* What a terminal or timeout(1) sends to our group comes once, handed on: the second SIGINT ends without order. */
+	if (pid == 0)
+		(void)setpgid(0, 0);
 	(void)sigprocmask(SIG_SETMASK, &was, NULL);
 	return pid < 0 ? -e : 0;
 }

@@ -311,7 +311,7 @@ static int host_feed_commit(struct orlop_feed *f, uint64_t rev)
 
 static int host_feed_list_begin(struct orlop_feed *f, uint32_t flags)
 {
-	return core_feed_list_begin(f->feed, flags);
+	return core_feed_list_begin(f->feed, flags & ORLOP_FEED_LOST);
 }
 
 static int host_feed_list_end(struct orlop_feed *f, uint64_t rev)

@@ -221,6 +221,8 @@ static int feed_publish(struct core_res *res, uint64_t rev, bool list)
 		r = core_res_publish(res, rev, reset);
 		if (r)
 			return r;
+		if (reset)
+			core_past_done(res);	/* one that was cut off: it has no journal to be put in front of */
 	}
 	if (list) {
 		if (res->own_past && !res->own_fed)

@@ -87,9 +87,9 @@ case ${SANITIZERS:-} in
 	says "$dir/log" "orlopd crashed: signal 11" && says "$dir/log" "module test/good 1.2 ABI $abi build-id"
 	ok "a crash names version and modules" ;;
 esac
-if unshare -pf --mount-proc true 2>/dev/null && command -v nsenter > /dev/null; then
+if unshare -pf --mount-proc true 2>/dev/null && command -v nsenter > /dev/null && command -v setsid > /dev/null; then
 	# in a container of its own: its first process
-	unshare -pf --mount-proc --kill-child "$orlopd" -f -c "$dir/good.conf" --ready-fd 3 3> "$dir/ready" 2> "$dir/log" &
+	unshare -pf --mount-proc --kill-child setsid "$orlopd" -f -c "$dir/good.conf" --ready-fd 3 3> "$dir/ready" 2> "$dir/log" &
 	pid=$!
 	pids=$pid
 	read -r word < "$dir/ready"; [ "$word" = READY ]; ok "as the first process of a container"
@@ -98,12 +98,12 @@ if unshare -pf --mount-proc true 2>/dev/null && command -v nsenter > /dev/null; 
 	[ "$(cat "$dir/data/orlopd.pid")" != 1 ]; ok "it is a child of that"
 	orphan=$(nsenter -t "$first" -p -m sh -c 'sleep 1000 > /dev/null & echo $!')
 	nsenter -t "$first" -p -m sh -c "kill $orphan; while [ -e /proc/$orphan ]; do :; done"; ok "which reaps what nobody else does"
-	kill -TERM "$first"
-	wait $pid; ok "and ends with it in order"
+	kill -TERM "-$first"
+	wait $pid; ok "and ends with it in order, also if all of its group are told"
 	says "$dir/log" "event=stopped code=0"; ok "as it says"
 	pids=
 else
-	for _ in 1 2 3 4 5; do n=$((n + 1)); echo "ok $n - as the first process of a container # SKIP needs root, unshare and nsenter"; done
+	for _ in 1 2 3 4 5; do n=$((n + 1)); echo "ok $n - as the first process of a container # SKIP needs root, unshare, nsenter and setsid"; done
 fi
 "$orlopd" -c "$dir/bad.conf" > "$dir/out" 2>&1; [ $? = 1 ] && says "$dir/out" "parameter number"
 ok "a failure in the background is told in the foreground"

@@ -102,6 +102,13 @@ void okube_recorder_flush(struct okube_recorder *r)
 		r->h->timer_clear(r->timer);
 }
 
+void okube_recorder_stop(struct okube_recorder *r)
+{
+	okube_recorder_flush(r);
+	r->h->timer_free(r->timer);
+	r->timer = NULL;
+}
+
 static void waited(void *arg)
 {
 	struct okube_recorder *r = arg;

@@ -117,6 +117,8 @@ void okube_recorder_free(struct okube_recorder *r);	/* accepts NULL */
 int okube_recorder_gather(struct okube_recorder *r, bool (*busy)(void *arg), void *arg);
 /* Those that wait are told now. */
 void okube_recorder_flush(struct okube_recorder *r);
+/* The same, and later ones wait no more: nobody may be there to tell them. */
+void okube_recorder_stop(struct okube_recorder *r);
 /* @obj: tree with metadata; @type "Normal" or "Warning"; @field_path e.g. spec.containers{web} or NULL */
 void okube_event(struct okube_recorder *r, const char *api_version, const char *kind,
 		 const struct ojson *obj, const char *field_path, const char *type, const char *reason,

@@ -356,7 +356,7 @@ static int kubelet_stop(void *ctx, struct orlop_error *err)
 	struct kubelet *k = ctx;
 
 	(void)err;
-	okube_recorder_flush(k->events);
+	okube_recorder_stop(k->events);		/* what is finished after this is told at once */
 	k->stopping = true;
 	shutdown_stop(k);
 	stats_stop(k);

@@ -170,9 +170,11 @@ static bool kill_listed(const char *list)
 		int pid = atoi(p);
 		int fd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 
-		ended |= fd < 0 && pid > 1;	/* it was quicker */
-		if (fd < 0)
+		if (fd < 0) {
+			/* it was quicker, or there is no descriptor left to wait with */
+			ended |= pid > 1 && (errno == ESRCH || !kill(pid, SIGKILL));
 			continue;
+		}
 		(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 		if (n < KILL_WAITED)
 			fds[n++] = (struct pollfd){ .fd = fd, .events = POLLIN };

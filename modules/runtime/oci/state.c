@@ -186,6 +186,7 @@ static void start_load(struct oci *o, struct container *c)
 		c->state = OCI_RUNNING;
 }
 
+/* @ret may be set on failure too. */
 static int load_json(int dirfd, const char *name, struct ojson **ret)
 {
 	struct obuf b;
@@ -201,14 +202,12 @@ static int load_json(int dirfd, const char *name, struct ojson **ret)
 		line = b.len ? memchr(b.data, '\n', b.len) : NULL;
 		e = ojson_parse(b.data, line ? (size_t)(line - b.data) : b.len, ret, NULL);
 	}
-	if (!e && !ojson_get_object(*ret, "config")) {
-		ojson_unref(*ret);
+	if (!e && !ojson_get_object(*ret, "config"))
 		e = -EINVAL;
-	}
 	/* container_note_start(); half a line is none */
 	started = !e && line ? strtoull(line + 1, &end, 10) : 0;
 	if (started && *end == '\n')
-		e = ojson_set_i64(*ret, "startedAt", (int64_t)started);
+		(void)ojson_set_i64(*ret, "startedAt", (int64_t)started);	/* else start_seen() */
 	obuf_done(&b);
 	return e;
 }
@@ -390,11 +389,16 @@ static int load_kept(struct oci *o, const char *name, int (*load)(struct oci *o,
 	while (!e && (d = readdir(dp))) {
 		cleanup_ojson struct ojson *j = NULL;
 		char id[OCI_ID_LEN + 1];
+		int r;
 
 		if (!id_ok(d->d_name, ".json"))
 			continue;
 		snprintf(id, sizeof(id), "%.*s", OCI_ID_LEN, d->d_name);
-		if (load_json(dirfd(dp), d->d_name, &j))
+		r = load_json(dirfd(dp), d->d_name, &j);
+		/* not damaged, and what it is about may run */
+		if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+			e = orlop_fail(err, -r, 0, "", "cannot read %s/%s: %s", name, d->d_name, strerrordesc_np(-r));
+		else if (r)
 			(void)unlinkat(dirfd(dp), d->d_name, 0);
 		else if (load(o, id, j))
 			e = orlop_fail(err, ENOMEM, 0, "", "cannot load %s/%s", name, d->d_name);
