@@ -2,6 +2,8 @@
 #include "front.h"
 
 #include <errno.h>
+#include <string.h>
+#include <strings.h>
 
 #define MAX_SEGMENTS 32
 
@@ -160,11 +162,10 @@ struct orlop_bytes query_get(struct oarena *a, struct orlop_bytes q, const char 
 	return none;
 }
 
-/* As Go's conversion of a query value to bool: present and neither "false" nor "0". */
+/* As upstream's conversion of a query value to bool: present, and neither "false", however that is written, nor "0". */
 bool query_true(struct oarena *a, struct orlop_bytes q, const char *key)
 {
 	struct orlop_bytes v = query_get(a, q, key);
 
-	return v.p && !bytes_is(v, "false") && !bytes_is(v, "0") && !bytes_is(v, "False") &&
-	       !bytes_is(v, "FALSE") && !bytes_is(v, "f");
+	return v.p && !bytes_is(v, "0") && (v.len != 5 || strncasecmp(v.p, "false", 5) != 0);
 }
