@@ -85,6 +85,7 @@ OCHECK(node)
 	struct opath whole = opath_child(NULL, "[]");	/* how upstream writes the path of nothing */
 	struct opath p = opath_child(at, "spec"), cp = opath_child(&p, "podCIDRs");
 	struct ojson *spec = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
+	size_t of_family[2] = { 0, 0 };
 
 	if (!c->update || otext_is(c->w->sub, "status"))
 		check_status(c, at, ojson_get(v, "status"));
@@ -96,7 +97,11 @@ OCHECK(node)
 
 		if (oschema_format_check(OSCHEMA_FMT_CIDR, otext(e).p, otext(e).len) != NULL)
 			ocheck_invalid(c, &ip, ojson_get(spec, "podCIDRs"), "must be valid CIDR");
+		else
+			of_family[memchr(otext(e).p, ':', otext(e).len) != NULL]++;
 	}
+	if (of_family[0] > 1 || of_family[1] > 1)
+		ocheck_invalid(c, &cp, ojson_get(spec, "podCIDRs"), "may specify no more than one CIDR for each IP family");
 	if (!c->update)
 		return;
 	if (!oget_empty(was, "providerID") && !ojson_equal(ojson_get(spec, "providerID"), ojson_get(was, "providerID")))

@@ -300,7 +300,13 @@ def verbs():
                                {"apiGroups": ["sea.example"], "resources": ["fishes"], "verbs": ["list"], "resourceNames": ["one"]}]})
     for q, want, why in (("", 403, "no list of all"), ("?fieldSelector=metadata.name%3Done", 200, "a list of the one that may be"),
                          ("?fieldSelector=metadata.name%3Dtwo", 403, "not of another"), ("?fieldSelector=metadata.name!%3Done", 403, "nor of all but it"),
-                         ("?fieldSelector=metadata.name%3Done&watch=1", 403, "nor its watch")):
+                         ("?fieldSelector=metadata.name%3Done&watch=1", 403, "nor its watch"),
+                         ("?fieldSelector=metadata.name%3Done&w%61tch=1", 403, "however that is written"),
+                         ("?fieldSelector=metadata.name%3Done&watch=f", 403, "for all but two words are yes"),
+                         ("?fieldSelector=metadata.name%3Done&watch=fAlse", 200, "of which this is one"),
+                         ("?fieldSelector=metadata.name%3Done,metadata.namespace%3Da;b", 403, "nor with a selector that the other server would not see"),
+                         ("?fieldSelector=metadata.name%3Done,metadata.namespace%3D%zz", 403, "for one reason or another"),
+                         ("?field%53elector=&fieldSelector=metadata.name%3Done", 403, "or that is not the first")):
         t.eq(jane.get(all_ + q).status, want, why)
 
 

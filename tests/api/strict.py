@@ -87,7 +87,15 @@ def connected():
         t.eq((a.status, a.json["message"]), (400, "dryRun is not supported"), sub)
 
 
-for g in (bodies, patches, owners, unread, connected):
+def much():
+    """Of long warnings no more is said than a header can have; shorter than that they are as they are."""
+    long = lambda n, size: [("%03d" % i) + "\u00e4" * (size - 3) for i in range(n)]
+    for n, size, want, each in ((13, 290, 13, 306), (20, 300, 16, 256), (1, 200000, 1, 256)):
+        a = api.post(CM + "?" + DRY, dict(config_map("much"), **{k: 1 for k in long(n, size)}))
+        t.eq((a.status, [len(w.encode("latin-1").decode()) for w in warnings(a)]), (201, [each] * want), "%d of %d" % (n, size))
+
+
+for g in (bodies, patches, owners, unread, connected, much):
     group(t, g)
 t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
 t.eq(d.stop(), 0, "and ends well")

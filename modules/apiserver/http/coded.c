@@ -16,7 +16,7 @@
 #include <zlib.h>
 
 #define PIECE		(16u * 1024)
-#define PAGE_MAX	(64u << 20)	/* inflated: the loop waits while it is made */
+#define PAGE_MAX	(64u << 20)	/* inflated, with the links as they become: the loop waits while it is made */
 #define GZIP		(15 + 16)
 
 struct coded {
@@ -114,7 +114,8 @@ static int change(struct coded *c, struct links *l, const char *p, size_t len, s
 		return -EFBIG;
 	obuf_reset(&c->page);
 	links_feed(l, p, len, &c->page);
-	r = obuf_err(&c->page);
+	c->total += c->page.len > len ? c->page.len - len : 0;	/* many short links become long ones */
+	r = c->total > PAGE_MAX ? -EFBIG : obuf_err(&c->page);
 	return r ? r : put(c, c->page.data, c->page.len, Z_NO_FLUSH, out);
 }
 

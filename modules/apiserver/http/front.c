@@ -189,14 +189,34 @@ static void release_answer(void *arg)
 	reg_answer_free(arg);
 }
 
-/* "warning text" with its quotes escaped, in the arena. */
-static const char *warning(struct front *f, const char *text)
+/* Characters of all warnings; of more than that, no more of each one: upstream's. HTTP/2 has no room for all that some would be. */
+#define WARNINGS_MAX	4096u
+#define WARNING_MAX	256u
+
+static bool begins_char(char c)
+{
+	return ((unsigned char)c & 0xc0) != 0x80;
+}
+
+static size_t chars(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += begins_char(*text);
+	return n;
+}
+
+/* "warning text" with its quotes escaped, at most @max characters of it, in the arena. */
+static const char *warning(struct front *f, const char *text, size_t max)
 {
 	struct obuf b = OBUF_INIT;
 	char *out;
 
 	obuf_puts(&b, "299 - \"");
 	for (; *text; text++) {
+		if (begins_char(*text) && max-- == 0)
+			break;
 		if (*text == '"' || *text == '\\')
 			obuf_putc(&b, '\\');
 		obuf_putc(&b, (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text);
@@ -207,6 +227,24 @@ static const char *warning(struct front *f, const char *text)
 	out = oarena_strndup(&f->arena, obuf_cstr(&b), b.len);
 	obuf_done(&b);
 	return out ? out : "299 - \"\"";
+}
+
+/* At most @room of them into @hdr; how many. */
+static size_t put_warnings(struct front *f, const struct reg_answer *a, struct ohttp_header *hdr, size_t room)
+{
+	size_t all = 0, said = 0, n = 0;
+
+	for (uint32_t i = 0; i < a->n_warnings; i++)
+		all += chars(a->warnings[i]);
+	for (uint32_t i = 0; i < a->n_warnings && n < room && said < WARNINGS_MAX; i++) {
+		size_t len = chars(a->warnings[i]);
+
+		if (all > WARNINGS_MAX && len > WARNING_MAX)
+			len = WARNING_MAX;
+		said += len;
+		hdr[n++] = ohttp_header_cstr("Warning", warning(f, a->warnings[i], len));
+	}
+	return n;
 }
 
 /* The answer as YAML. 0 or -errno. */
@@ -286,8 +324,7 @@ void front_answer(struct front *f, struct reg_answer *a)
 		snprintf(retry, sizeof(retry), "%u", a->retry_after_s);
 		hdr[n++] = ohttp_header_cstr("Retry-After", retry);
 	}
-	for (uint32_t i = 0; i < a->n_warnings && n < 28; i++)
-		hdr[n++] = ohttp_header_cstr("Warning", warning(f, a->warnings[i]));
+	n += put_warnings(f, a, hdr + n, 28 - n);
 	if ((f->pretty || f->accept.yaml) && !a->proto) {
 		reply_rewritten(f, a, hdr, n);
 		reg_answer_free(a);

@@ -2,6 +2,8 @@
 #include "front.h"
 
 #include <errno.h>
+#include <string.h>
+#include <strings.h>
 
 #define MAX_SEGMENTS 32
 
@@ -111,40 +113,59 @@ int route_parse(const struct oschema *s, struct oarena *a, struct orlop_bytes pa
 	return 0;
 }
 
+/* Is @k, as it was sent, this key? */
+static bool is_key(struct orlop_bytes k, const char *key, size_t len)
+{
+	char text[100];
+	long n;
+
+	if (k.len == len)
+		return memcmp(k.p, key, len) == 0;
+	if (k.len < len || k.len > sizeof(text) || !memchr(k.p, '%', k.len))
+		return false;
+	n = ohttp_unescape(k, true, text);
+	return n >= 0 && (size_t)n == len && memcmp(text, key, len) == 0;
+}
+
+/* The first of that name. As Go reads a query: a pair that has a semicolon or a broken escape is not there. */
 struct orlop_bytes query_get(struct oarena *a, struct orlop_bytes q, const char *key)
 {
 	struct orlop_bytes none = { NULL, 0 };
 	size_t len = strlen(key);
-	size_t at = 0;
+	size_t end;
 
-	while (at < q.len) {
-		const char *amp = memchr(q.p + at, '&', q.len - at);
-		size_t end = amp ? (size_t)(amp - q.p) : q.len;
+	for (size_t at = 0; at < q.len; at = end + 1) {
+		const char *amp = memchr(q.p + at, '&', q.len - at), *eq;
+		struct orlop_bytes k = { q.p + at, 0 }, v = { NULL, 0 };
+		char *out;
+		long n;
 
-		if (end - at >= len && memcmp(q.p + at, key, len) == 0 &&
-		    (end - at == len || q.p[at + len] == '=')) {
-			size_t from = end - at == len ? end : at + len + 1;
-			char *out = oarena_alloc(a, end - from + 1);
-			long n;
-
-			if (!out)
-				return none;
-			n = ohttp_unescape((struct orlop_bytes){ q.p + from, end - from }, true, out);
-			if (n < 0)
-				return none;
-			out[n] = '\0';
-			return (struct orlop_bytes){ out, (size_t)n };
-		}
-		at = end + 1;
+		end = amp ? (size_t)(amp - q.p) : q.len;
+		k.len = end - at;
+		eq = k.len ? memchr(k.p, '=', k.len) : NULL;
+		if (!k.len || memchr(k.p, ';', k.len))
+			continue;
+		v.p = eq ? eq + 1 : k.p + k.len;
+		v.len = (size_t)(q.p + end - v.p);
+		k.len = eq ? (size_t)(eq - k.p) : k.len;
+		if (!is_key(k, key, len))
+			continue;
+		out = oarena_alloc(a, v.len + 1);
+		if (!out)
+			return none;
+		n = ohttp_unescape(v, true, out);
+		if (n < 0)
+			continue;
+		out[n] = '\0';
+		return (struct orlop_bytes){ out, (size_t)n };
 	}
 	return none;
 }
 
-/* As Go's conversion of a query value to bool: present and neither "false" nor "0". */
+/* As upstream's conversion of a query value to bool: present, and neither "false", however that is written, nor "0". */
 bool query_true(struct oarena *a, struct orlop_bytes q, const char *key)
 {
 	struct orlop_bytes v = query_get(a, q, key);
 
-	return v.p && !bytes_is(v, "false") && !bytes_is(v, "0") && !bytes_is(v, "False") &&
-	       !bytes_is(v, "FALSE") && !bytes_is(v, "f");
+	return v.p && !bytes_is(v, "0") && (v.len != 5 || strncasecmp(v.p, "false", 5) != 0);
 }

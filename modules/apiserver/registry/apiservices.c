@@ -249,10 +249,13 @@ static void mend(struct reg_apiservices *a, struct ojson *obj, const struct want
 	if (r == 0 && *w->group == '\0')
 		ojson_del(spec, "group");
 	if (r || ojson_equal(ojson_get(obj, "spec"), spec)) {
+		a->failed = a->failed || r;
 		ojson_unref(spec);
 		return;
 	}
-	if (ojson_set(obj, "spec", spec) == 0 && ojson_write(obj, 0, &b) == 0)
+	if (ojson_set(obj, "spec", spec) || ojson_write(obj, 0, &b))
+		a->failed = true;
+	else
 		request(a, REG_UPDATE, ojson_get_bytes(ojson_get(obj, "metadata"), "name"), (struct orlop_bytes){ b.data, b.len });
 	obuf_done(&b);
 }
@@ -291,7 +294,7 @@ static void look_at(struct reg_apiservices *a, struct orlop_object *o, bool at_s
 		else
 			request(a, REG_DELETE, o->name, RB0);
 	}
-	if (a->open == open)
+	if (a->open == open && !a->failed)
 		remember(a, o, w != NULL);
 }
 

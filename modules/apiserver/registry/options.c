@@ -264,24 +264,36 @@ static void check_delete(struct reg_op *op)
 		o->grace_s = 1;
 }
 
+/* Go, and with it other servers of the API, does not see a pair with a semicolon or a broken escape in it. */
+static bool is_seen(struct orlop_bytes pair)
+{
+	for (size_t i = 0; i < pair.len; i++)
+		if (pair.p[i] == ';' ||
+		    (pair.p[i] == '%' && (i + 2 >= pair.len || hex_digit(pair.p[i + 1]) < 0 || hex_digit(pair.p[i + 2]) < 0)))
+			return false;
+	return true;
+}
+
 /* The next pair of a query, decoded, and what is behind it: 1, 0 at the end, -ENOMEM. */
 static int next_option(struct oarena *a, struct orlop_bytes *rest, struct orlop_bytes *k, struct orlop_bytes *v)
 {
-	const char *amp = rest->len ? memchr(rest->p, '&', rest->len) : NULL;
-	size_t n = amp ? (size_t)(amp - rest->p) : rest->len;
-	const char *eq = n ? memchr(rest->p, '=', n) : NULL;
-	size_t at = eq ? (size_t)(eq - rest->p) : n;
+	while (rest->len) {
+		const char *amp = memchr(rest->p, '&', rest->len);
+		struct orlop_bytes pair = { rest->p, amp ? (size_t)(amp - rest->p) : rest->len };
+		const char *eq = pair.len ? memchr(pair.p, '=', pair.len) : NULL;
+		size_t at = eq ? (size_t)(eq - pair.p) : pair.len;
 
-	if (!rest->len)
-		return 0;
-	*k = reg_url_decode(a, (struct orlop_bytes){ rest->p, at });
-	*v = (struct orlop_bytes){ "", 0 };
-	if (eq)
-		*v = reg_url_decode(a, (struct orlop_bytes){ eq + 1, n - at - 1 });
-	n += amp != NULL;
-	rest->p += n;
-	rest->len -= n;
-	return k->p && v->p ? 1 : -ENOMEM;
+		rest->p += pair.len + (amp != NULL);
+		rest->len -= pair.len + (amp != NULL);
+		if (!is_seen(pair))
+			continue;
+		*k = reg_url_decode(a, (struct orlop_bytes){ pair.p, at });
+		*v = (struct orlop_bytes){ "", 0 };
+		if (eq)
+			*v = reg_url_decode(a, (struct orlop_bytes){ eq + 1, pair.len - at - 1 });
+		return k->p && v->p ? 1 : -ENOMEM;
+	}
+	return 0;
 }
 
 struct orlop_bytes reg_query_fields(struct oarena *a, struct orlop_bytes query)

@@ -19,6 +19,7 @@
 #define ANSWER_MAX	(8u << 20)
 #define KEPT_MAX	(3u << 20)	/* of v2, of one group version */
 #define NAME_MAX_LEN	256u
+#define PATH_MAX_LEN	1000u
 #define REFS		"#/definitions/"
 #define REFS_LEN	14u
 
@@ -36,6 +37,7 @@ struct remote_docs {
 	struct remote_client *client;
 	struct obuf	body;
 	char		*etag;
+	uint64_t	began;
 	int		status;
 };
 
@@ -88,11 +90,12 @@ const char *remote_docs_v3(const struct remote_docs *d)
 
 /* ---- what of it is kept ------------------------------------------------------------------------------------------- */
 
-/* The address of its document, if it is below /openapi/v3/ and plain: it stands in our index. */
-static void keep_v3(struct remote_docs *d, const struct ojson *index)
+/* The address of its document, if it is below /openapi/v3/ and plain: it stands in our index. 0 or -ENOMEM. */
+static int keep_v3(struct remote_docs *d, const struct ojson *index)
 {
 	char key[600], want[640];
 	const char *url;
+	char *text;
 	bool plain;
 
 	snprintf(key, sizeof(key), "apis/%s/%s", d->group, d->version);
@@ -102,10 +105,14 @@ static void keep_v3(struct remote_docs *d, const struct ojson *index)
 	for (const char *p = url; *p; p++)
 		plain = plain && *p > ' ' && *p < 0x7f && *p != '"' && *p != '\\';
 	if (plain ? d->v3 && !strcmp(d->v3, url) : !d->v3)
-		return;
+		return 0;
+	text = plain ? omem_strdup(url) : NULL;
+	if (plain && !text)
+		return -ENOMEM;
 	omem_free(d->v3);
-	d->v3 = plain ? omem_strdup(url) : NULL;
+	d->v3 = text;
 	d->sh->remote_generation++;
+	return 0;
 }
 
 /* Names stand in protobuf as they are, and in JSON. */
@@ -115,6 +122,15 @@ static bool is_name(const char *p, size_t n)
 		if ((unsigned char)p[i] <= ' ' || p[i] == 0x7f || strchr("\"\\/", p[i]))
 			return false;
 	return n > 0 && n < NAME_MAX_LEN;
+}
+
+/* So do paths. */
+static bool is_path(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)p[i] <= ' ' || p[i] == 0x7f || p[i] == '"' || p[i] == '\\')
+			return false;
+	return n < PATH_MAX_LEN;
 }
 
 /* The definition that @v, a value of "$ref", names; len 0: none. */
@@ -161,8 +177,8 @@ static int filter_v2(struct remote_docs *d, const struct ojson *doc, struct obuf
 	int r = paths && kept && todo ? 0 : -ENOMEM;
 
 	OJSON_FOREACH(it, ojson_get_object(doc, "paths"))
-		if (r == 0 && it.key_len >= n && !memcmp(it.key, prefix, n) && ojson_is(it.value, OJSON_OBJECT) && it.key_len < 1000 &&
-		    !strpbrk(it.key, "\"\\ \n\t\r")) {
+		if (r == 0 && it.key_len >= n && !memcmp(it.key, prefix, n) && ojson_is(it.value, OJSON_OBJECT) &&
+		    is_path(it.key, it.key_len)) {
 			r = ojson_put_n(paths, it.key, it.key_len, ojson_ref(it.value));
 			if (r == 0)
 				r = need(it.value, all, kept, todo);
@@ -180,23 +196,30 @@ static int filter_v2(struct remote_docs *d, const struct ojson *doc, struct obuf
 	return r ? r : obuf_err(out);
 }
 
-static void keep_v2(struct remote_docs *d, const struct ojson *doc)
+/* 0 or -ENOMEM: what was kept stays. */
+static int keep_v2(struct remote_docs *d, const struct ojson *doc)
 {
-	struct obuf b = OBUF_INIT;
+	cleanup_obuf struct obuf b = OBUF_INIT;
 	size_t len = 0;
 	char *text = NULL;
+	int r = doc ? filter_v2(d, doc, &b) : 0;
 
-	if (doc && filter_v2(d, doc, &b) == 0 && b.len <= KEPT_MAX)
+	if (r == -ENOMEM)
+		return r;
+	if (doc && r == 0 && b.len <= KEPT_MAX) {
 		text = obuf_steal(&b, &len);
-	obuf_done(&b);
+		if (!text)
+			return -ENOMEM;
+	}
 	if (text ? d->v2 && d->v2_len == len && !memcmp(d->v2, text, len) : !d->v2) {
 		omem_free(text);
-		return;
+		return 0;
 	}
 	omem_free(d->v2);
 	d->v2 = text;
 	d->v2_len = len;
 	d->sh->remote_generation++;
+	return 0;
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
@@ -230,7 +253,7 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 {
 	cleanup_ojson struct ojson *doc = NULL;
 	struct remote_docs *d = arg;
-	int which = d->which;
+	int which = d->which, r;
 
 	(void)q;
 	(void)why;
@@ -238,14 +261,10 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 		if (d->status == 200 &&
 		    (obuf_err(&d->body) || ojson_parse(d->body.data ? d->body.data : "", d->body.len, &doc, NULL)))
 			doc = NULL;
-		if (which == 0)
-			keep_v3(d, doc);
-		else
-			keep_v2(d, doc);
+		r = which ? keep_v2(d, doc) : keep_v3(d, doc);
+		/* without memory it is asked for again, as it is now */
 		omem_free(d->etags[which]);
-		d->etags[which] = doc ? d->etag : NULL;
-		if (doc)
-			d->etag = NULL;
+		d->etags[which] = r == 0 && doc ? TAKE(d->etag) : NULL;
 	}
 	asked_end(d);
 	if (which == 0 && !err) {
@@ -277,6 +296,7 @@ static void ask(struct remote_docs *d)
 		q.tls_name = q.host = to.name;
 		d->client = to.client;
 		d->status = 0;
+		d->began = d->sh->h->now_mono(d->sh->h);
 		if (ohttp_client_send(to.http, &q, &ops, d, &d->creq) < 0)
 			asked_end(d);
 	}
@@ -285,6 +305,11 @@ static void ask(struct remote_docs *d)
 
 void remote_docs_ask(struct remote_docs *d)
 {
+	/* the time of a request ends with the head of its answer */
+	if (d->creq && d->sh->h->now_mono(d->sh->h) - d->began > 2 * ANSWER_NS) {
+		ohttp_creq_cancel(d->creq);
+		asked_end(d);
+	}
 	if (d->creq)
 		return;
 	d->which = 0;
@@ -293,37 +318,30 @@ void remote_docs_ask(struct remote_docs *d)
 
 /* ---- into our document -------------------------------------------------------------------------------------------- */
 
-/* Has @text, members with commas between them, one of that name, and is it @value? */
-static bool member_is(struct orlop_bytes text, const char *name, struct orlop_bytes value, bool *ret_same)
+/* Definitions that are in our document already. */
+struct taken {
+	const struct ojson *ours;	/* by their names, or NULL */
+	const struct remote_names *theirs;	/* of other servers, or NULL */
+};
+
+/* Is there a definition of that name already, and is it the same? @text: @v, written. */
+static bool is_taken(const struct taken *t, const char *name, const struct ojson *v, struct orlop_bytes text, bool *ret_same)
 {
-	char key[NAME_MAX_LEN + 20];
-	size_t n = (size_t)snprintf(key, sizeof(key), "\"%s\":", name);
-	const char *at = text.len ? memmem(text.p, text.len, key, n) : NULL;
+	const struct ojson *our = t->ours ? ojson_get(t->ours, name) : NULL;
+	size_t at = !our && t->theirs ? (size_t)(uintptr_t)omap_get_cstr(&t->theirs->at, name) : 0;
 
-	if (!at)
-		return false;
-	at += n;
-	*ret_same = (size_t)(text.p + text.len - at) >= value.len && !memcmp(at, value.p, value.len);
-	return true;
-}
-
-/* Is there a definition of that name already? */
-static bool is_taken(const struct ojson *ours, struct orlop_bytes theirs, const char *name, const struct ojson *v, struct orlop_bytes text, bool *ret_same)
-{
-	const struct ojson *our = ours ? ojson_get(ours, name) : NULL;
-
-	if (!our)
-		return member_is(theirs, name, text, ret_same);
-	*ret_same = ojson_equal(our, v);
-	return true;
+	if (our)
+		*ret_same = ojson_equal(our, v);
+	else if (at)
+		*ret_same = t->theirs->text.len - at >= text.len && !memcmp(t->theirs->text.data + at, text.p, text.len);
+	return our || at;
 }
 
 /*
  * Names for those whose names are taken by others: into @names, by what they are called now (@as, or as they stand). What is there
  * already as it is goes into @same.
  */
-static int choose_names(const struct ojson *defs, const struct ojson *as, const struct ojson *ours, struct orlop_bytes theirs, struct ojson *names,
-			struct ojson *same)
+static int choose_names(const struct ojson *defs, const struct ojson *as, const struct taken *t, struct ojson *names, struct ojson *same)
 {
 	int r = 0;
 
@@ -337,7 +355,8 @@ static int choose_names(const struct ojson *defs, const struct ojson *as, const 
 			r = ojson_write(it.value, 0, &text);
 		for (unsigned int i = 1; r == 0 && i < 100 && taken && !equal; i++) {
 			snprintf(name, sizeof(name), i == 1 ? "%s" : "%s_v%u", is, i);
-			taken = is_taken(ours, theirs, name, it.value, (struct orlop_bytes){ obuf_cstr(&text), text.len }, &equal);
+			taken = is_taken(t, name, it.value, (struct orlop_bytes){ obuf_cstr(&text), text.len }, &equal) ||
+				(i > 1 && ojson_has(defs, name));
 		}
 		if (r == 0 && strcmp(name, is) != 0)
 			r = ojson_set_cstr(names, is, name);
@@ -380,6 +399,15 @@ static int put_member(struct obuf *out, const char *key, const struct ojson *v)
 	return ojson_write(v, 0, out);
 }
 
+static int put_definition(struct remote_names *to, const char *name, const struct ojson *v)
+{
+	/* behind the name, its quotes and the colon; a comma if it is not the first */
+	size_t at = to->text.len + (to->text.len > 0) + strlen(name) + 3;
+	int r = put_member(&to->text, name, v);
+
+	return r ? r : omap_put_cstr(&to->at, name, (void *)(uintptr_t)at);
+}
+
 /* Those of @defs that @ours has, too: the rest of a large document is not made a tree. */
 static int ours_of(const struct ojson *defs, struct orlop_bytes document, struct ojson *ours)
 {
@@ -401,10 +429,11 @@ static int ours_of(const struct ojson *defs, struct orlop_bytes document, struct
 	return r == -ENOMEM ? r : 0;
 }
 
-int remote_docs_v2(const struct remote_docs *d, struct orlop_bytes document, struct obuf *paths, struct obuf *definitions)
+int remote_docs_v2(const struct remote_docs *d, struct orlop_bytes document, struct obuf *paths, struct remote_names *definitions)
 {
 	cleanup_ojson struct ojson *doc = NULL, *ours = ojson_new_object(), *same = ojson_new_object();
 	cleanup_ojson struct ojson *first = ojson_new_object(), *second = ojson_new_object();
+	const struct taken by_us = { .ours = ours }, by_them = { .theirs = definitions };
 	struct ojson *defs;
 	int r = ours && same && first && second ? 0 : -ENOMEM;
 
@@ -417,11 +446,11 @@ int remote_docs_v2(const struct remote_docs *d, struct orlop_bytes document, str
 	if (r == 0)
 		r = ours_of(defs, document, ours);
 	if (r == 0)
-		r = choose_names(defs, NULL, ours, RB0, first, same);
+		r = choose_names(defs, NULL, &by_us, first, same);
 	if (r == 0)
 		r = rename_refs(doc, first);
 	if (r == 0)
-		r = choose_names(defs, first, NULL, (struct orlop_bytes){ obuf_cstr(definitions), definitions->len }, second, same);
+		r = choose_names(defs, first, &by_them, second, same);
 	if (r == 0)
 		r = rename_refs(doc, second);
 	OJSON_FOREACH(it, ojson_get(doc, "paths"))
@@ -431,7 +460,7 @@ int remote_docs_v2(const struct remote_docs *d, struct orlop_bytes document, str
 		const char *name = ojson_get_cstr(first, it.key, it.key);
 
 		if (r == 0 && !ojson_has(same, it.key))
-			r = put_member(definitions, ojson_get_cstr(second, name, name), it.value);
+			r = put_definition(definitions, ojson_get_cstr(second, name, name), it.value);
 	}
 	return r;
 }

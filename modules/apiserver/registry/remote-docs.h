@@ -5,8 +5,15 @@
 #include "remotes.h"
 
 #include "base/obuf.h"
+#include "base/omap.h"
 
 struct remote_docs;
+
+/* Definitions of several of them, as members with commas between them, and where in that each name's value begins. */
+struct remote_names {
+	struct obuf	text;
+	struct omap	at;
+};
 
 /* NULL without memory. */
 struct remote_docs *remote_docs_new(struct reg_shard *sh, const char *group, const char *version);
@@ -22,6 +29,6 @@ const char *remote_docs_v3(const struct remote_docs *d);
  * Its paths and definitions of v2, appended as members with commas between them. A definition whose name another one has in @document
  * (ours, v2, JSON) or in @definitions (other servers') is left out if it is the same, and renamed if not. 0 or -ENOMEM.
  */
-int remote_docs_v2(const struct remote_docs *d, struct orlop_bytes document, struct obuf *paths, struct obuf *definitions);
+int remote_docs_v2(const struct remote_docs *d, struct orlop_bytes document, struct obuf *paths, struct remote_names *definitions);
 
 #endif

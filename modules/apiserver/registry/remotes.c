@@ -602,11 +602,16 @@ bool reg_remotes_have_docs(struct reg_shard *sh)
 
 int reg_remotes_openapi_v2(struct reg_shard *sh, struct orlop_bytes document, struct obuf *paths, struct obuf *definitions)
 {
+	struct remote_names theirs = { OBUF_INIT, OMAP_INIT };
 	int r = 0;
 
 	if (sh->remotes)
 		OMAP_FOREACH(&sh->remotes->known, e)
 			if (r == 0)
-				r = remote_docs_v2(((struct known *)e->value)->docs, document, paths, definitions);
-	return r ? r : obuf_err(paths) || obuf_err(definitions) ? -ENOMEM : 0;
+				r = remote_docs_v2(((struct known *)e->value)->docs, document, paths, &theirs);
+	obuf_append(definitions, theirs.text.data, theirs.text.len);
+	r = r ? r : obuf_err(&theirs.text) || obuf_err(paths) || obuf_err(definitions) ? -ENOMEM : 0;
+	obuf_done(&theirs.text);
+	omap_done(&theirs.at);
+	return r;
 }

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A small body can be wrong in very many places; more than anybody reads are not kept. */
+#define CAUSES_MAX	500u
+
 static const char *keep(struct reg_op *op, struct orlop_bytes b)
 {
 	return b.len ? rb_dup(&op->arena, b) : "";
@@ -205,7 +208,7 @@ int reg_expired(struct reg_op *op, const char *fmt, ...)
 
 void reg_cause(struct reg_op *op, const char *reason, const char *field, const char *fmt, ...)
 {
-	struct reg_cause *c = oarena_zalloc(&op->arena, sizeof(*c));
+	struct reg_cause *c = op->n_causes < CAUSES_MAX ? oarena_zalloc(&op->arena, sizeof(*c)) : NULL;
 	struct obuf b = OBUF_INIT;
 	va_list ap;
 

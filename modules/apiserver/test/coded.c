@@ -32,9 +32,11 @@ static const char *unpack(const struct obuf *b, int bits, char *out, size_t max)
 	return r == Z_STREAM_END && !z.avail_in ? out : "not whole";
 }
 
+static const char *prefix = "/P";
+
 static int through(struct orlop_bytes encoding, const char *p, size_t len, size_t piece, struct obuf *out)
 {
-	struct links *l = links_new((struct orlop_bytes){ "/P", 2 }, "b:80", (struct orlop_bytes){ "h", 1 });
+	struct links *l = links_new((struct orlop_bytes){ prefix, strlen(prefix) }, "b:80", (struct orlop_bytes){ "h", 1 });
 	struct coded *c = coded_new(encoding);
 	int r = 0;
 
@@ -107,11 +109,40 @@ static void bomb(void)
 	obuf_done(&out);
 }
 
+/* So does a little that its links make much of. */
+static void many_links(void)
+{
+	static const char link[] = "<a href=\"/\">";
+	size_t one = sizeof(link) - 1, size = one * 100000;
+	char *page = malloc(size), *packed = malloc(1u << 20), far[1001];
+	struct obuf out = OBUF_INIT;
+	size_t n;
+
+	memset(far, 'p', sizeof(far));
+	far[0] = '/';
+	far[1000] = '\0';
+	if (!page || !packed) {
+		otap_skip("not enough memory", 1);
+	} else {
+		for (size_t i = 0; i < size; i += one)
+			memcpy(page + i, link, one);
+		n = pack(page, size, 31, packed, 1u << 20);
+		is_int(through(gzip, packed, n, 16384, &out), 0, "many links");
+		prefix = far;
+		is_int(through(gzip, packed, n, 16384, &out), -EFBIG, "that become 100 MB are no page");
+		prefix = "/P";
+	}
+	free(page);
+	free(packed);
+	obuf_done(&out);
+}
+
 int main(void)
 {
 	ok(coded_is(gzip) && coded_is(deflated) && !coded_is((struct orlop_bytes){ "br", 2 }), "which can be read");
 	pages();
 	members();
 	bomb();
+	many_links();
 	return done_testing();
 }

@@ -96,6 +96,23 @@ static void test_pod(struct rig *r)
 
 #define SVC(name, more) "{\"metadata\":{\"name\":\"" name "\"},\"spec\":{" more "\"ports\":[{\"port\":80}]}}"
 
+/* Not more is said than anybody reads. */
+static void test_many_causes(struct rig *r)
+{
+	struct obuf b = OBUF_INIT;
+	unsigned int n = 0;
+
+	obuf_puts(&b, "{\"metadata\":{\"name\":\"v6\"},\"spec\":{\"ports\":[{\"port\":80}],\"ipFamilies\":[\"IPv6\"");
+	for (unsigned int i = 0; i < 5000; i++)
+		obuf_puts(&b, ",\"IPv6\"");
+	obuf_puts(&b, "]}}");
+	is_int(rig_do(r, "create services default", "", obuf_cstr(&b)), 422, "5001 families");
+	for (const char *p = r->body; (p = strstr(p, "\"reason\":\"FieldValue")) != NULL; p++)
+		n++;
+	ok(n > 100 && n < 1000, "are told with %u causes", n);
+	obuf_done(&b);
+}
+
 static void test_service(struct rig *r)
 {
 	char ip[64], body[256];
@@ -112,6 +129,7 @@ static void test_service(struct rig *r)
 	is_int(rig_do(r, "create services default", "", body), 422, "taken address");
 	ok(strstr(r->body, "provided IP is already allocated") != NULL, "says so");
 	is_int(rig_do(r, "create services default", "", SVC("t", "\"clusterIP\":\"10.0.0.1\",")), 422, "foreign address");
+	test_many_causes(r);
 	is_int(rig_do(r, "create services default", "", SVC("h", "\"clusterIP\":\"None\",")), 201, "headless");
 	is_str(rig_at_path(r, "spec.clusterIPs.0"), "None", "clusterIPs");
 	is_int(rig_do(r, "create services default", "", "{\"metadata\":{\"name\":\"e\"},\"spec\":{\"type\":\"ExternalName\",\"externalName\":\"x.example\"}}"), 201, "ExternalName");
