@@ -7,6 +7,7 @@
  * so any number of instances live in one process.
  *
  * Change list of the ABI, newest first. Members are only ever appended.
+ *   1.1  journal_read of a process that has begun again may answer -EAGAIN to a cursor from before (host.h)
  *   1.1  the class kubelet has an op: ended (kubelet.h)
  *   1.1  an orderly end: orlop_module.finishing, orlop_host.ending
  *   1.1  runtime: sandbox_stats
