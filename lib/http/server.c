@@ -446,7 +446,7 @@ void ohttp_server_release(struct ohttp_server *s)
 {
 	struct olist *l;
 
-	if (--s->held)
+	if (!s->held || --s->held)
 		return;
 	while ((l = olist_shift(&s->due)) != NULL) {
 		struct oconn *c = OLIST_ENTRY(l, struct oconn, due);

@@ -252,7 +252,7 @@ static void test_delete_again(void)
 static void test_turns(void)
 {
 	int room = 4 * (int)sysconf(_SC_NPROCESSORS_ONLN);
-	char name[8];
+	char name[16];
 	int i;
 
 	if (room < 8)
