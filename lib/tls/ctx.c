@@ -13,6 +13,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <sys/stat.h>
 
 #define MAX_PEM (1024 * 1024)
@@ -139,6 +140,8 @@ static int use_ca(struct otls_ctx *c, SSL_CTX *ssl, struct orlop_error *err)
 
 		if (!x)
 			break;
+		/* What the library notes of it on first use it notes now: threads share it. */
+		(void)X509_check_purpose(x, -1, 0);
 		if (X509_STORE_add_cert(store, x) == 1)
 			n++;
 		if (c->server)

@@ -158,12 +158,22 @@ writing, broken = in_threads(N_WRITERS, lambda i: writers[i].run(i))
 watching, broken2 = in_threads(N_WATCHERS, lambda i: watchers[i].run(i))
 restarts = []
 seen_rv = [start_rv]
+
+
+def follow():
+    """Of the history that is kept an end like these skips almost half: each watcher has been told something since the last."""
+    end = time.monotonic() + 30 * FACTOR
+    while not all(w.rv and w.rv >= seen_rv[-1] for w in watchers) and time.monotonic() < end:
+        acks.acquire(timeout=1)
+
+
 for kill in range(N_KILLS):
     # after a random number of acknowledged writes, at any moment within the next
     for _ in range(rnd.randrange(1, 150)):
         if not acks.acquire(timeout=20 * FACTOR):
             t.ok(False, "writers go on after kill %d" % kill, d.log()[-3000:])
             t.done()
+    follow()
     select.select([], [], [], rnd.random() * 0.004)
     up.clear()
     d.kill9()

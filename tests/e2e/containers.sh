@@ -55,7 +55,8 @@ pod crashes Always 'echo life; exit 3' > /dev/null
 ok "one that crashes waits longer and longer: CrashLoopBackOff" await '^crashes +0/1 +CrashLoopBackOff +[1-9]' pod crashes --no-headers
 is "why it ended is told" 3 status crashes .containerStatuses[0].lastState.terminated.exitCode
 says "the log of the life before" life k logs crashes --previous
-says "an event says so" "Back-off restarting failed container" k describe pod crashes
+ok "an event says so" await " BackOff +pod/crashes +Back-off restarting failed container" events --no-headers
+says "and describe" "Back-off restarting failed container" k describe pod crashes
 
 pod onfailure OnFailure 'test -e /tmp/x || exit 0' > /dev/null
 ok "OnFailure and exit 0: Completed" await '^onfailure +0/1 +Completed +0 ' pod onfailure --no-headers
@@ -156,7 +157,7 @@ spec:
     volumeMounts: [ { name: scripts, mountPath: /scripts } ]
 END
 ok "a program that is not there" await '^nocommand +0/1 +(RunContainerError|CrashLoopBackOff|StartError|CreateContainerError) ' pod nocommand --no-headers
-says "an event names it" "/no/such/program" k describe pod nocommand
+ok "an event names it" await "/no/such/program" events --no-headers
 ok "a script that nobody can read" await '^noreader +0/1 +Error ' pod noreader --no-headers
 is "was started, and says what is missing" "exec /scripts/run: no such file or directory" status noreader "$main_state.terminated.message"
 is "by runc's exit code" 255 status noreader "$main_state.terminated.exitCode"

@@ -48,7 +48,7 @@ ok "rolled out" settled 3
 is "three pods are ready" 3 count
 ok "each serves its page at its own address" pages 1
 says "describe deployment" "3 desired | 3 updated | 3 total | 3 available" k describe deployment hello
-says "events tell the story" "Created" k get events --field-selector involvedObject.kind=Pod
+ok "events tell the story" await " Created +pod/" events --no-headers
 
 k scale deployment/hello --replicas=5 > /dev/null
 ok "scale up" settled 5

@@ -269,10 +269,12 @@ single_pod()
 	fi
 	kn run none --image=localhost:1/none:1 > /dev/null
 	ok "an image that nobody has" await_ns '^none +0/1 +(ErrImagePull|ImagePullBackOff) ' pod none --no-headers
+	ok "that is an event" await_ns ' Failed +pod/none +Failed to pull image' events --no-headers
 	matches "and why" 'Failed .*Failed to pull image "localhost:1/none:1"' kn describe pod none
 	kn run bad --image=localhost/hello:1 --command -- sh -c 'echo broken; exit 3' > /dev/null
 	ok "one that ends at once is started ever later" await_ns '^bad +0/1 +CrashLoopBackOff ' pod bad --no-headers
 	matches "its exit code" '^ +Exit Code: +3$' kn describe pod bad
+	ok "that is an event" await_ns ' BackOff +pod/bad +Back-off' events --no-headers
 	matches "Back-off in its events" 'BackOff .*Back-off restarting failed container' kn describe pod bad
 	says "delete several" 'pod "bad"' kn delete pod bad none
 	says "delete" 'pod "single"' kn delete pod single
@@ -421,6 +423,7 @@ one_node()
 	ok "the Deployment is back" rolled 3
 	fails "what was alone is not" "not found" kn get pod alone
 
+	ok "an event of an end" await_ns ' Killing +pod/web-' events --no-headers
 	matches "get events" ' Killing +pod/web-[a-z0-9-]+ +Stopping container hello' kn get events
 	says "get events --field-selector" "ScalingReplicaSet" kn get events --field-selector=reason=ScalingReplicaSet
 	ok "get events --sort-by" kn get events --sort-by=.metadata.creationTimestamp

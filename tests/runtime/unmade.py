@@ -22,7 +22,7 @@ case " $* " in *" create "*) ;; *) exec "$REAL" "$@" ;; esac
 for id; do :; done
 case $(cat "$DIR/how") in
 killed)	echo "$id" > "$DIR/began"; "$REAL" "$@" && rm -f "$ROOT/run/$id/status" "$ROOT/run/$id/state.json"; kill -9 $$ ;;
-alone)	kill -9 $PPID; echo "$id" > "$DIR/began"; until [ -e "$DIR/go" ]; do sleep 0.05; done; exec "$REAL" "$@" ;;
+alone)	echo "$id" > "$DIR/began"; kill -9 $PPID; until [ -e "$DIR/go" ]; do sleep 0.05; done; exec "$REAL" "$@" ;;
 waits)	echo "$id" > "$DIR/began"; until [ -e "$DIR/go" ]; do sleep 0.05; done; exec "$REAL" "$@" ;;
 esac
 exec "$REAL" "$@"
