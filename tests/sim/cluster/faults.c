@@ -150,12 +150,19 @@ static void end(struct member *m)
 	down(m, between_ms(m->c, 2000, 10000));
 }
 
-/* For ever. Somebody deletes its Node, before or after its pods have been evicted. */
+/*
+ * For ever. Somebody deletes its Node, before or after its pods have been evicted, and looks much later whether that was heard:
+ * as long as it is there nobody may say that its pods have ended.
+ */
 static void node_delete(void *arg)
 {
 	struct member *m = arg;
+	const struct version *v = truth_get(m->c, "nodes", "", m->name);
 
+	if (!v || !v->obj)
+		return;
 	ledger_send(m->c, NULL, "delete", "nodes", NULL, m->name, NULL, NULL, NULL, NULL, NULL);
+	(void)sim_after(m->c->w, 300 * SIM_S, node_delete, m);
 }
 
 static void kill_node(struct faults *f, struct member *m)

@@ -97,19 +97,6 @@ void objects_version(struct cluster *c, const struct version *v)
 		namespace_gone(c, v);
 }
 
-/* On its way out, on a node that died and whose Node is still there: nobody may say that it has ended. */
-static bool is_stuck(struct cluster *c, const struct version *v)
-{
-	const char *name = cj_text(v->obj, "spec.nodeName");
-	const struct version *node = truth_get(c, "nodes", "", name);
-	uint32_t i;
-
-	for (i = 0; i < c->n_members; i++)
-		if (c->members[i].dead && !strcmp(c->members[i].name, name))
-			return !version_alive(v) && node && node->obj;
-	return false;
-}
-
 /* Whoever has owners has one that is there. */
 void objects_end(struct cluster *c)
 {
@@ -126,7 +113,7 @@ void objects_end(struct cluster *c)
 			n++;
 			there += truth_uid(c, ojson_get_cstr(o, "uid", "")) != NULL;
 		}
-		if (n && !there && !(strcmp(v->resource, "pods") == 0 && is_stuck(c, v)))
+		if (n && !there)
 			snprintf(c->unsettled, sizeof(c->unsettled), "%s is an orphan: none of its %u owners is there", v->key, n);
 	}
 }
