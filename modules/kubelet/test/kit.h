@@ -467,6 +467,7 @@ static KIT_UNUSED void kit_begin(void)
 	fakehost_param(kit.fh, "root", path[0]);
 	fakehost_param(kit.fh, "cgroups_per_qos", "false");
 	fakehost_param(kit.fh, "log_dir", path[1]);
+	fakehost_param(kit.fh, "eviction_hard", "");	/* how full this machine's disk is does not matter */
 	fakehost_resource(kit.fh, "pods", 1, "spec.nodeName", "status.phase", NULL);
 	fakehost_resource(kit.fh, "services", 1, NULL);
 	fakehost_resource(kit.fh, "runtimeclasses.node.k8s.io", 0, NULL);
