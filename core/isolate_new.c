@@ -154,8 +154,8 @@ void core_isolates_free(struct core *c)
 		return;
 	core_timer_free(c->isolates->timer);
 	core_cache_close(c->isolates->resources);
-	while (c->isolates->closers && core_workq_pending(c->isolates->closers))
-		(void)usleep(200);
+	if (c->isolates->closers)
+		core_workq_wait(c->isolates->closers);
 	core_workq_free(c->isolates->closers);
 	omem_free(c->isolates);
 	c->isolates = NULL;

@@ -54,6 +54,7 @@ struct worker {
 struct core_workers {
 	pthread_mutex_t	lock;
 	pthread_cond_t	wake;
+	pthread_cond_t	empty;		/* a queue is */
 	struct olist	queues;		/* with a ready job and room */
 	struct olist	threads;	/* running */
 	struct olist	finished;	/* ended by themselves, to be joined */
@@ -74,6 +75,7 @@ int core_workers_new(uint32_t max_threads, struct core_workers **ret)
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&w->wake, &attr);
+	(void)pthread_cond_init(&w->empty, NULL);
 	(void)pthread_condattr_destroy(&attr);
 	olist_init(&w->queues);
 	olist_init(&w->threads);
@@ -108,6 +110,7 @@ void core_workers_free(struct core_workers *w)
 	pthread_mutex_unlock(&w->lock);
 	workers_join(&w->finished);
 	pthread_cond_destroy(&w->wake);
+	pthread_cond_destroy(&w->empty);
 	pthread_mutex_destroy(&w->lock);
 	omem_free(w);
 }
@@ -147,6 +150,14 @@ void core_workq_free(struct core_workq *q)
 	omem_free(q);
 }
 
+void core_workq_wait(struct core_workq *q)
+{
+	pthread_mutex_lock(&q->w->lock);
+	while (q->pending)
+		pthread_cond_wait(&q->w->empty, &q->w->lock);
+	pthread_mutex_unlock(&q->w->lock);
+}
+
 uint32_t core_workq_pending(struct core_workq *q)
 {
 	uint32_t n;
@@ -184,7 +195,8 @@ static void job_finish(struct job *j)
 	struct strand *s = j->strand;
 
 	q->running--;
-	q->pending--;
+	if (--q->pending == 0)
+		pthread_cond_broadcast(&q->w->empty);
 	if (s) {
 		struct olist *n = olist_shift(&s->waiting);
 

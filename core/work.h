@@ -19,6 +19,7 @@ uint32_t core_workers_threads(struct core_workers *w);	/* alive now */
 int core_workq_new(struct core_workers *w, uint32_t limit, struct core_workq **ret);
 void core_workq_free(struct core_workq *q);		/* empty; accepts NULL */
 uint32_t core_workq_pending(struct core_workq *q);	/* queued and running */
+void core_workq_wait(struct core_workq *q);		/* until all of them have run; what is to be done then may not be yet */
 
 /* Any thread. @o (may be NULL) counts it until done has returned. 0, -ENOMEM, then neither is called. */
 int core_work(struct core_workq *q, struct core_loop *l, struct core_owner *o, uint64_t key,
