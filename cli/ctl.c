@@ -6,6 +6,7 @@
 #include <orlop/runtime.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -134,6 +135,13 @@ static int send_fd(struct ctl *c, uint32_t op, struct orlop_msgw *w, int fd, str
 int ctl_send(struct ctl *c, uint32_t op, struct orlop_msgw *w, struct orlop_error *err)
 {
 	return send_fd(c, op, w, -1, err);
+}
+
+int ctl_wait(struct ctl *c, int timeout_ms)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+
+	return poll(&p, 1, timeout_ms) != 0;
 }
 
 int ctl_recv(struct ctl *c, struct obuf *ret, struct orlop_error *err)

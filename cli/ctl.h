@@ -24,6 +24,8 @@ void ctl_close(struct ctl *c);
 
 /* @w: the message, borrowed; NULL: an empty one. */
 int ctl_send(struct ctl *c, uint32_t op, struct orlop_msgw *w, struct orlop_error *err);
+/* Until an answer is there, at most so long: 1, 0 if it is not. */
+int ctl_wait(struct ctl *c, int timeout_ms);
 /* The answer's fields into @ret. Negative: as the daemon answered, its reason in @err. */
 int ctl_recv(struct ctl *c, struct obuf *ret, struct orlop_error *err);
 /* The same for a frame of a stream: 1 if others follow, 0 if it was the last. */

@@ -15,6 +15,9 @@
 
 #include "base/ocleanup.h"
 
+#define FIRST_WORD_MS	2000	/* to say what is being waited for */
+#define NEXT_WORD_MS	10000
+
 /* What all of these have in common. */
 struct module_cmd {
 	const char	*dir;
@@ -77,6 +80,26 @@ static void print_list(const char *what, const struct ojson *list)
 	putchar('\n');
 }
 
+/* "pods;create" "pods;delete" become "pods;create;delete", as its author wrote it. */
+static void print_asks(struct ojson *asks)
+{
+	const char *last = "";
+	size_t n = 0;
+
+	if (!asks)
+		return;		/* whatever its user may */
+	printf("%-10s%s", "asks", ojson_count(asks) ? "" : " nothing");
+	OJSON_FOREACH(it, asks) {
+		const char *semi = strchr(it.key, ';');
+		bool more = semi && n == (size_t)(semi - it.key) && strncmp(it.key, last, n) == 0;
+
+		printf("%s%s", more ? "" : " ", more ? semi : it.key);
+		last = it.key;
+		n = semi ? (size_t)(semi - it.key) : 0;
+	}
+	putchar('\n');
+}
+
 static void print_info(const struct ojson *j)
 {
 	static const char *const columns[] = { "PARAMETER", "TYPE", "VALUE", "LIVE", "MEANING", NULL };
@@ -91,6 +114,7 @@ static void print_info(const struct ojson *j)
 	print_list("provides", ojson_get(j, "provides"));
 	print_list("needs", ojson_get(j, "needs"));
 	print_list("reads", ojson_get(j, "reads"));
+	print_asks(ojson_get(j, "asks"));
 	if (!ojson_count(ojson_get(j, "parameters")))
 		return;
 	putchar('\n');
@@ -137,12 +161,43 @@ static void put_isolation(struct orlop_msgw *w, const struct module_cmd *m)
 		orlop_msgw_str(w, ORLOP_ADMIN_T_ISOLATION, m->isolated ? "process" : "none");
 }
 
+/* What is not ready yet, and why: on stderr, for who waits for it. */
+static void say_waits(const char *path)
+{
+	struct ctl c = { .fd = -1 };
+	cleanup_ojson struct ojson *j = NULL;
+
+	if (ctl_open(path, &c, NULL) == 0 && ctl_json(&c, ORLOP_ADMIN_MODULE_LIST, NULL, &j, NULL) == 0)
+		OJSON_FOREACH_ELEM(i, e, j) {
+			const char *state = ojson_get_cstr(e, "state", "");
+
+			if (!strcmp(state, "loaded") || !strcmp(state, "starting"))
+				fprintf(stderr, "orlop: %s is not ready: %s (start_timeout_s); waiting, Ctrl-C takes it back out\n",
+					ojson_get_cstr(e, "name", "?"), ojson_get_cstr(e, "text", ""));
+		}
+	ctl_close(&c);
+}
+
+/* ctl_call() for what may take as long as a module takes to start. */
+static int call_patient(struct module_cmd *m, uint32_t op, struct orlop_msgw *w, struct obuf *ret, struct orlop_error *err)
+{
+	int r = ctl_send(&m->c, op, w, err);
+	int wait_ms = FIRST_WORD_MS;
+
+	if (r)
+		return r;
+	for (; !ctl_wait(&m->c, wait_ms); wait_ms = NEXT_WORD_MS)
+		say_waits(m->c.path);
+	return ctl_recv(&m->c, ret, err);
+}
+
 /* Sends @w, prints the answer as it is or hands it out. */
 static int change(struct module_cmd *m, uint32_t op, struct orlop_msgw *w, struct ojson **ret, struct orlop_error *err)
 {
 	struct obuf answer = OBUF_INIT;
 	struct orlop_bytes text;
-	int r = ctl_call(&m->c, op, w, &answer, err);
+	int r = op == ORLOP_ADMIN_MODULE_REPLACE ? call_patient(m, op, w, &answer, err) :
+		ctl_call(&m->c, op, w, &answer, err);
 
 	if (r == 0) {
 		text = ctl_field(&answer, ORLOP_ADMIN_T_JSON);
@@ -240,7 +295,7 @@ int cmd_module_load(const struct command *cmd, int argc, char **argv)
 		for (int i = 1; i < m.n; i++)
 			orlop_msgw_str(&w, ORLOP_ADMIN_T_PARAM, argv[1 + i]);
 		put_isolation(&w, &m);
-		r = ctl_call(&m.c, ORLOP_ADMIN_MODULE_LOAD, &w, &answer, &err);
+		r = call_patient(&m, ORLOP_ADMIN_MODULE_LOAD, &w, &answer, &err);
 		orlop_msgw_done(&w);
 	}
 	if (r == 0) {

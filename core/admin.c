@@ -16,6 +16,7 @@
 #include <orlop/inline/msg.h>
 
 #include "admin_in.h"
+#include "asks.h"
 #include "base/ocleanup.h"
 #include "bus/bus.h"
 #include "cache/cache.h"
@@ -64,7 +65,9 @@ static void put_list(struct obuf *b, const char *key, char **list)
 void admin_put_module_head(struct obuf *b, struct core_instance *inst)
 {
 	struct orlop_health health = inst->health;
+	char waits[160];
 
+	core_loader_waits(inst, waits, sizeof(waits));
 	if (inst->state == CORE_READY)
 		core_instance_health(inst, &health);
 	put_text(b, "name", inst->name);
@@ -78,7 +81,7 @@ void admin_put_module_head(struct obuf *b, struct core_instance *inst)
 		put_num(b, "stallUs", inst->stall_ns / 1000);
 	put_key(b, "healthy");
 	obuf_puts(b, inst->state == CORE_READY && health.ok ? "true" : "false");
-	put_text(b, "text", inst->state == CORE_FAILED || inst->retired ? inst->why : health.text);
+	put_text(b, "text", inst->state == CORE_FAILED || inst->retired ? inst->why : waits[0] ? waits : health.text);
 	if (inst->iso)
 		core_isolate_put(inst, b);
 }
@@ -285,6 +288,10 @@ static int op_info(void *ctx, const struct orlop_req *req, struct orlop_call *ca
 	put_list(&b, "provides", inst->provides);
 	put_list(&b, "needs", inst->needs);
 	put_list(&b, "reads", inst->reads);
+	if (inst->asks) {
+		put_key(&b, "asks");
+		core_asks_put(inst->asks, &b);
+	}
 	put_params(&b, inst);
 	core_look_held(&b, inst);
 	obuf_putc(&b, '}');
@@ -474,7 +481,7 @@ static int op_stop(void *ctx, const struct orlop_req *req, struct orlop_call *ca
 	(void)req;
 	(void)err;
 	core_call_done(call, 0, NULL, NULL);
-	(void)core_loop_post(c->main, stop_later, c);
+	(void)core_loop_post_node(c->main, &c->end_post, stop_later, c);
 	return 0;
 }
 

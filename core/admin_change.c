@@ -38,6 +38,14 @@ static void load_done(void *arg, int status, struct core_instance *inst, const s
 	omem_free(p);
 }
 
+/* Who asked has hung up, or waits no longer: nobody would know that it is there. */
+static void load_given_up(void *arg)
+{
+	struct pending *p = arg;
+
+	core_loader_give_up(p->core, load_done, p);
+}
+
 /* "k=v" into the configuration of a module; "name=" and others alike are parameters. */
 static int load_param(struct core_config_module *cm, struct orlop_bytes kv, struct orlop_error *err)
 {
@@ -111,8 +119,10 @@ int admin_op_load(void *ctx, const struct orlop_req *req, struct orlop_call *cal
 		e = get_isolation(c, req, &cm, err);
 	if (e == 0)
 		e = core_loader_plan(c, &cm, 1, err);
-	if (e == 0)
+	if (e == 0) {
+		core_call_on_cancel(call, load_given_up, p);	/* before: it may be done at once, and with it the call */
 		e = core_loader_load(c, &cm, load_done, p, err);
+	}
 	core_config_module_done(&cm);
 	if (e)
 		omem_free(p);
@@ -140,8 +150,10 @@ int admin_op_replace(void *ctx, const struct orlop_req *req, struct orlop_call *
 		e = get_isolation(c, req, &cm, err);
 	if (e == 0 && !(p = admin_pending_new(c, call)))
 		e = orlop_fail(err, ENOMEM, 0, "", "out of memory");
-	if (e == 0)
+	if (e == 0) {
+		core_call_on_cancel(call, load_given_up, p);	/* before: one that refuses to stop ends it at once */
 		e = core_loader_replace(c, name, &cm, load_done, p, err);
+	}
 	core_config_module_done(&cm);
 	if (e)
 		omem_free(p);

@@ -7,7 +7,7 @@
  *	control    = "/run/orlop/orlop.sock";	# unix socket for `orlop`, default: data_dir/orlop.sock
  *	loops      = 0;				# most loops, 0: one per processor
  *	start_timeout_s = 60;			# for a module to become ready
- *	hang_timeout_s = 10;			# for the loops of an isolated module that has work
+ *	hang_timeout_s = 10;			# for loops to turn
  *	stop_timeout_s = 30;			# for a module to finish its work when it is unloaded
  *	drain_timeout_s = 600;			# for exec sessions and the like of a module that was replaced
  *	end_timeout_s = 20;			# for requests under way when a module or the daemon ends
@@ -72,7 +72,7 @@ struct core_config {
 	char		*control;
 	int32_t		log_level;
 	uint32_t	loops;
-	uint64_t	hang_timeout_ns;	/* for the loops of an isolated module that has work */
+	uint64_t	hang_timeout_ns;	/* for loops to turn: isolate_question.c, watchdog.c */
 	char		*exe;		/* tests: the program of isolated modules; NULL: this one */
 	struct core_up	*up;		/* of the process of an isolated module; else NULL */
 	uint64_t	start_timeout_ns;

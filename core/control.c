@@ -11,6 +11,7 @@
 #include "admin.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -54,6 +55,7 @@ struct conn {
 	struct obuf	out;
 	size_t		sent;
 	bool		asked;		/* a request is under way */
+	struct orlop_request *patient;	/* one that ends when its asker hangs up; else NULL */
 	bool		gone;		/* closed while it was */
 	struct core_tap	*tap;		/* a stream: anything that comes now ends it */
 	int32_t		fds[ORLOP_MSG_MAX_FDS];	/* came with the request */
@@ -182,6 +184,7 @@ static void conn_replied(void *arg, int32_t status, const struct orlop_msg *msg,
 	if (flags & ORLOP_REPLY_MORE)
 		return;
 	c->asked = false;
+	c->patient = NULL;
 	if (c->gone)
 		conn_free(c);
 	else
@@ -268,6 +271,7 @@ static void conn_ask(struct conn *c, uint32_t len)
 	struct orlop_send send = { .size = sizeof(send), .to = "core", .timeout_ns = REQUEST_NS };
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	uint64_t timeout;
+	bool patient;
 	int r;
 
 	send.op = get_u32(c->in.data + 4);
@@ -281,13 +285,16 @@ static void conn_ask(struct conn *c, uint32_t len)
 		conn_tap(c, &send.msg);
 		return;
 	}
+	patient = send.op == ORLOP_ADMIN_MODULE_LOAD || send.op == ORLOP_ADMIN_MODULE_REPLACE;
+	if (patient)
+		send.timeout_ns = REQUEST_MAX_NS;	/* start_timeout_s is the limit */
 	timeout = orlop_msg_u64(&send.msg, ORLOP_ADMIN_T_TIMEOUT_NS, 0);
 	if (timeout)
 		send.timeout_ns = timeout < REQUEST_MAX_NS ? timeout : REQUEST_MAX_NS;
-	core_fd_update(c->watch, 0);
+	core_fd_update(c->watch, patient ? ORLOP_FD_READ : 0);
 	c->asked = true;
 	c->n_fds = 0;		/* taken, also if it fails */
-	r = core_link_request(core->self->shards[0].link, &send, conn_replied, c, NULL);
+	r = core_link_request(core->self->shards[0].link, &send, conn_replied, c, patient ? &c->patient : NULL);
 	obuf_splice(&c->in, 0, 8 + len, NULL, 0);
 	if (r) {
 		c->asked = false;
@@ -396,13 +403,35 @@ static void conn_write(struct conn *c)
 	conn_look(c);
 }
 
+/* While a module is being loaded: whoever asked for it and hangs up (Ctrl-C) does not want it any more. */
+static void conn_hangs_up(struct conn *c)
+{
+	struct orlop_request *r = c->patient;
+	struct pollfd p = { .fd = c->fd };
+	char b;
+	ssize_t n = recv(c->fd, &b, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0 || poll(&p, 1, 0) != 1 || !(p.revents & (POLLHUP | POLLERR))) {
+		/* Another request, which waits; or it says no more, and listens. */
+		core_fd_update(c->watch, 0);
+		return;
+	}
+	conn_close(c);
+	core_request_cancel(r);
+}
+
 static void conn_event(void *arg, int32_t fd, uint32_t events)
 {
 	struct conn *c = arg;
 
 	(void)fd;
-	if (c->asked)
+	if (c->asked) {
+		if (c->patient)
+			conn_hangs_up(c);
 		return;
+	}
 	if (c->tap && (events & ORLOP_FD_READ)) {
 		conn_close(c);		/* the end, or a request that nobody can answer now */
 		return;

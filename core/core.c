@@ -80,40 +80,38 @@ void core_instance_health(struct core_instance *inst, struct orlop_health *ret)
 	*ret = h;
 }
 
-struct failure {
-	struct core_instance *inst;
-	char		reason[256];
-};
-
 static void instance_failed(void *arg)
 {
-	struct failure *f = arg;
-	struct core_instance *inst = f->inst;
+	struct core_instance *inst = arg;
 	struct core *c = inst->core;
+	char reason[sizeof(inst->fail_reason)];
 	char why[400];
 
+	memcpy(reason, inst->fail_reason, sizeof(reason));
+	atomic_store(&inst->failing, false);
 	if (inst->state == CORE_STARTING && inst->job && inst->job->pending == 0 && !inst->job->status) {
-		(void)orlop_fail(&inst->job->err, EIO, 0, "", "%s", f->reason);
+		(void)orlop_fail(&inst->job->err, EIO, 0, "", "%s", reason);
 		core_life_failed(inst, -EIO, NULL);
 	} else if (inst->state == CORE_READY) {
-		(void)snprintf(why, sizeof(why), "module %s failed: %s", inst->name, f->reason);
+		(void)snprintf(why, sizeof(why), "module %s failed: %s", inst->name, reason);
 		core_log_text(c->log, "core", ORLOP_LOG_ERR, "module_failed", why);
 		if (c->end)
 			c->end(c->end_arg, why);
 	}
-	omem_free(f);
 }
 
+/* Takes no memory: what a module cannot go on for may be the want of it. */
 void core_loader_failed(struct core_instance *inst, const char *reason)
 {
-	struct failure *f = OMEM_NEW(struct failure);
+	struct core_owner *o = &inst->shards[0].held;
 
-	if (!f)
-		return;
-	f->inst = inst;
-	(void)snprintf(f->reason, sizeof(f->reason), "%s", reason ? reason : "no reason given");
-	if (core_loop_post_owned(inst->core->main, &inst->shards[0].held, instance_failed, f))
-		omem_free(f);
+	if (atomic_exchange(&inst->failing, true))
+		return;		/* the first reason is on its way */
+	(void)snprintf(inst->fail_reason, sizeof(inst->fail_reason), "%s", reason ? reason : "no reason given");
+	core_owner_inc(o, CORE_HELD_POST);
+	inst->fail.owner = o;
+	if (core_loop_post_node(inst->core->main, &inst->fail, instance_failed, inst))
+		core_owner_dec(o, CORE_HELD_POST);
 }
 
 static void bus_log(void *arg, int32_t level, const char *event, const char *text)

@@ -70,6 +70,7 @@ struct core_shard {
 	struct core_owner held;		/* counts of all it has open */
 	atomic_bool	closing;	/* post, request … answer -ECANCELED */
 	struct core_link *link;		/* opened on the loop before init/shard_init */
+	bool		linked;		/* the main loop knows that it is open, and that nobody closes it now */
 	/*
 	 * The one step of loading or unloading that is posted for this shard, to its loop or back;
 	 * here so that it needs no memory when there is none.
@@ -114,6 +115,7 @@ struct core_instance {
 	char		**provides;	/* NULL-terminated, or NULL */
 	char		**needs;
 	char		**reads;	/* "pods", "deployments.apps;metadata", "*" */
+	struct core_asks *asks;		/* of the API: asks.h; NULL: whatever its user may */
 	struct core_param *params;	/* n = mod.n_params */
 	struct core_param_old *old_values; /* texts that somebody may still read: param.c */
 	struct core_workq *work;	/* host->work() */
@@ -132,6 +134,9 @@ struct core_instance {
 	uint64_t	stall_ns;	/* requests waited so long when it took over; 0: it did not */
 	bool		stuck;		/* CORE_FAILED: unloading it did not end; may be tried again */
 	struct core_post ready;		/* ready() on its way to the main loop */
+	struct core_post fail;		/* fail(), too, with its reason while failing */
+	atomic_bool	failing;
+	char		fail_reason[256];
 	struct orlop_health health;	/* as last seen; core->lock */
 	atomic_bool	health_asked;	/* a refresh is under way */
 	struct core_isolate *iso;	/* isolate.h: it lives in a process of its own; else NULL */
@@ -167,6 +172,7 @@ struct core {
 	/* Asked to end: by the control socket, or because a module cannot go on (@reason). Main loop. */
 	void		(*end)(void *arg, const char *reason);
 	void		*end_arg;
+	struct core_post end_post;	/* asked by the control socket */
 	pthread_mutex_t	lead_lock;	/* guards leads */
 	struct olist	leads;
 	uint64_t	last_token;

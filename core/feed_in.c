@@ -24,6 +24,7 @@ struct core_feed_in {
 	size_t		at;		/* the next frame in it */
 	bool		stalled;
 	bool		said;		/* why it is stalled */
+	bool		unasked;	/* what a reader wants to know could not be asked for */
 	uint64_t	untold;		/* bytes taken and not acknowledged */
 	uint64_t	damaged;
 	struct core_feed **feeds;	/* by number */
@@ -212,9 +213,15 @@ void core_feed_in_past(struct core_feed_in *f)
 {
 	uint64_t from, upto;
 
+	f->unasked = false;
 	for (uint32_t i = 0; f->io.ask && i < f->n; i++)
-		if (core_feed_past_wanted(f->feeds[i], &from, &upto))
-			f->io.ask(f->io.ctx, i, from, upto);
+		if (core_feed_past_wanted(f->feeds[i], &from, &upto) &&
+		    f->io.ask(f->io.ctx, i, from, upto) == -ENOMEM) {
+			core_feed_past_unsaid(f->feeds[i]);
+			f->unasked = true;
+		}
+	if (f->unasked)
+		f->io.retry(f->io.ctx);
 }
 
 /* ---- the stream ----------------------------------------------------------------------------------- */
@@ -223,8 +230,10 @@ static void tell(struct core_feed_in *f)
 {
 	if (f->stalled || f->untold < CORE_FEED_WINDOW / 4)
 		return;
-	f->io.ack(f->io.ctx, f->untold);
-	f->untold = 0;
+	if (f->io.ack(f->io.ctx, f->untold) == -ENOMEM)
+		f->io.retry(f->io.ctx);
+	else
+		f->untold = 0;
 }
 
 int core_feed_in_go(struct core_feed_in *f)
@@ -261,6 +270,8 @@ int core_feed_in_go(struct core_feed_in *f)
 		f->at = 0;
 	}
 	tell(f);
+	if (f->unasked)
+		core_feed_in_past(f);
 	return 0;
 }
 

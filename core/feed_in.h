@@ -12,12 +12,12 @@ struct core_feed_in;
 
 struct core_feed_in_io {
 	void		*ctx;
-	/* So many bytes more have been taken. */
-	void		(*ack)(void *ctx, uint64_t bytes);
+	/* So many bytes more have been taken. -ENOMEM: it could not be said, and is once more; else 0. */
+	int		(*ack)(void *ctx, uint64_t bytes);
 	/* Call core_feed_in_go() in a moment: memory is short, or a resource still has another feed. */
 	void		(*retry)(void *ctx);
-	/* Optional: what happened to resource number @res after @from, up to @upto, is wanted. */
-	void		(*ask)(void *ctx, uint32_t res, uint64_t from, uint64_t upto);
+	/* Optional: what happened to resource number @res after @from, up to @upto, is wanted. Returns as ack(). */
+	int		(*ask)(void *ctx, uint32_t res, uint64_t from, uint64_t upto);
 	/* Optional: one line. */
 	void		(*log)(void *ctx, int32_t level, const char *event, const char *text);
 };

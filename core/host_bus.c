@@ -4,9 +4,15 @@
 #include "host.h"
 
 #include <errno.h>
+#include <string.h>
 
+#include <orlop/inline/error.h>
+
+#include "asks.h"
 #include "bus/bus.h"
+#include "bus/parcel.h"
 #include "isolate.h"
+#include "log.h"
 
 static int host_blob_new(const struct orlop_host *h, const void *p, size_t len,
 			 struct orlop_blob **ret)
@@ -25,7 +31,16 @@ static int host_blob_take(const struct orlop_host *h, void *take_p, size_t len,
 static int host_request(const struct orlop_host *h, const struct orlop_send *send, orlop_reply_fn cb,
 			void *arg, struct orlop_request **ret)
 {
-	return core_link_request(core_shard_of(h)->link, send, cb, arg, ret);
+	struct core_shard *s = core_shard_of(h);
+	struct orlop_error err = ORLOP_ERROR_INIT;
+
+	if (s->inst->asks && send->to && strcmp(send->to, "api") == 0 &&
+	    core_asks_may(s->inst->asks, s->inst->name, send->op, &send->msg, &err)) {
+		CLOG(s->inst->core, WARN, "module_forbidden", "why=\"%s\"", err.msg);
+		core_msg_close_fds(&send->msg);
+		return -EACCES;
+	}
+	return core_link_request(s->link, send, cb, arg, ret);
 }
 
 static int host_publish(const struct orlop_host *h, const char *topic, const struct orlop_msg *msg)

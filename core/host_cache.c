@@ -279,9 +279,11 @@ static int host_resource_open(const struct orlop_host *h, const char *name,
 	int r;
 
 	*ret = NULL;
-	if (!may_read(s->inst, name))
+	if (!may_read(s->inst, name)) {
+		CLOG(c, WARN, "module_forbidden", "why=\"module %s may not read %s\"", s->inst->name, name);
 		return orlop_fail(err, EACCES, 403, "Forbidden", "module %s may not read %s: its modinfo "
 				  "does not say reads=%s", s->inst->name, name, name);
+	}
 	held = OMEM_NEW(struct held);
 	if (!held)
 		return orlop_fail(err, ENOMEM, 0, "", "open resource %s: out of memory", name);

@@ -8,6 +8,7 @@
 
 #include <orlop/inline/error.h>
 
+#include "asks.h"
 #include "base/omem.h"
 #include "bus/bus.h"
 #include "config.h"
@@ -61,7 +62,8 @@ static int instance_names(struct core_instance *inst, const struct core_modinfo 
 	inst->provides = list_copy(info->provides);
 	inst->needs = list_copy(info->needs);
 	inst->reads = list_copy(info->reads);
-	if (!inst->name || !inst->user || !inst->provides || !inst->needs || !inst->reads)
+	if (!inst->name || !inst->user || !inst->provides || !inst->needs || !inst->reads ||
+	    (info->asks && core_asks_parse(info->asks, &inst->asks, NULL)))
 		return -ENOMEM;
 	inst->who.size = sizeof(inst->who);
 	inst->who.user.p = inst->user;
@@ -154,6 +156,7 @@ void core_instance_free(struct core_instance *inst)
 	list_free(inst->provides);
 	list_free(inst->needs);
 	list_free(inst->reads);
+	core_asks_free(inst->asks);
 	omem_free(inst);
 }
 

@@ -241,6 +241,12 @@ void iso_lost(struct core_isolate *iso, const char *why)
 		(void)core_child_kill(iso->child, SIGKILL);
 }
 
+void iso_say(struct core_isolate *iso, uint32_t type, const struct orlop_msgw *w)
+{
+	if (iso->chan && core_iso_send(iso->chan, type, 0, w, 0) == -ENOMEM)
+		iso_lost(iso, "no memory to talk to it");
+}
+
 void iso_refused(struct core_isolate *iso, int status, struct orlop_error *err)
 {
 	if (iso->was_up) {
@@ -342,6 +348,7 @@ int iso_spawn(struct core_isolate *iso, struct orlop_error *err)
 
 	iso->ended_by_us = false;
 	iso->why[0] = '\0';
+	iso->spawned_ns = core_now_mono();
 	iso->requests_pinged = iso->requests_asked = 0;
 	r = words_make(iso);
 	if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) < 0)
@@ -381,7 +388,7 @@ static void init_send(struct core_isolate *iso)
 	iso->state = ISO_STARTING;
 	iso_resources_send(iso);
 	iso_feed_start(iso);
-	(void)core_iso_send(iso->chan, CORE_ISO_INIT, 0, NULL, 0);
+	iso_say(iso, CORE_ISO_INIT, NULL);
 }
 
 void iso_mapped(struct core_isolate *iso)
@@ -568,7 +575,7 @@ static void life_hold(struct core_instance *inst, bool on)
 		return;
 	orlop_msgw_init(&w, NULL);
 	orlop_msgw_u64(&w, CORE_ISO_T_NUM, on);
-	(void)core_iso_send(iso->chan, CORE_ISO_HOLD, 0, &w, 0);
+	iso_say(iso, CORE_ISO_HOLD, &w);
 	orlop_msgw_done(&w);
 }
 

@@ -22,15 +22,27 @@
 
 /* ---- talking ------------------------------------------------------------------------------------------ */
 
-/* One message of what @w has. It may be lost only if the parent is. */
+void core_up_no_memory(struct core_up *up)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct orlop_msgw w;
+
+	(void)orlop_fail(&err, ENOMEM, 0, "", "no memory to talk to the parent core");
+	orlop_msgw_init(&w, NULL);
+	core_iso_put_status(&w, -ENOMEM, &err);
+	(void)core_iso_put(up->ctl, CORE_ISO_FAILED, 0, &w);
+	_exit(1);
+}
+
+/* One message of what @w has. It may be lost only if the parent is, or if it is of those that nobody waits for. */
 void core_up_say(struct core_up *up, uint32_t type, uint64_t id, struct orlop_msgw *w)
 {
-	if (up->chan)
-		(void)core_iso_send(up->chan, type, id, w, 0);
-	else
-		(void)core_iso_put(up->ctl, type, id, w);
+	int r = up->chan ? core_iso_send(up->chan, type, id, w, 0) : core_iso_put(up->ctl, type, id, w);
+
 	if (w)
 		orlop_msgw_done(w);
+	if (r == -ENOMEM && type != CORE_ISO_METRIC && type != CORE_ISO_KEEP && type != CORE_ISO_UNLISTEN)
+		core_up_no_memory(up);
 }
 
 void core_up_say_status(struct core_up *up, uint32_t type, uint64_t id, int status, const struct orlop_error *err)

@@ -52,16 +52,21 @@ static void iso_retry(void *ctx)
 	core_timer_set(((struct core_isolate *)ctx)->feed_timer, RETRY_NS, 0);
 }
 
-static void iso_ack(void *ctx, uint64_t bytes)
+static int say_fed(struct core_iso_chan *chan, uint64_t bytes)
 {
-	struct core_isolate *iso = ctx;
 	struct orlop_msgw w;
+	int r;
 
 	orlop_msgw_init(&w, NULL);
 	orlop_msgw_u64(&w, CORE_ISO_T_NUM, bytes);
-	if (iso->chan && core_iso_send(iso->chan, CORE_ISO_FED, 0, &w, 0) == -ENOMEM)
-		iso_lost(iso, "no memory to answer it");
+	r = chan ? core_iso_send(chan, CORE_ISO_FED, 0, &w, 0) : 0;
 	orlop_msgw_done(&w);
+	return r;
+}
+
+static int iso_ack(void *ctx, uint64_t bytes)
+{
+	return say_fed(((struct core_isolate *)ctx)->chan, bytes);
 }
 
 static void iso_log(void *ctx, int32_t level, const char *event, const char *text)
@@ -140,7 +145,7 @@ void iso_feed_wants_tell(struct core_isolate *iso)
 		orlop_msgw_init(&w, NULL);
 		core_iso_put_wants(&w, &l);
 	}
-	(void)core_iso_send(iso->chan, CORE_ISO_WANTS, 0, &w, 0);
+	iso_say(iso, CORE_ISO_WANTS, &w);
 	orlop_msgw_done(&w);
 	core_wants_done(&l);
 }
@@ -216,24 +221,24 @@ static void up_retry(void *ctx)
 	core_timer_set(((struct core_up *)ctx)->feed_timer, RETRY_NS, 0);
 }
 
-static void up_ack(void *ctx, uint64_t bytes)
+static int up_ack(void *ctx, uint64_t bytes)
 {
-	struct orlop_msgw w;
-
-	orlop_msgw_init(&w, NULL);
-	orlop_msgw_u64(&w, CORE_ISO_T_NUM, bytes);
-	core_up_say(ctx, CORE_ISO_FED, 0, &w);
+	return say_fed(((struct core_up *)ctx)->chan, bytes);
 }
 
-static void up_ask(void *ctx, uint32_t res, uint64_t from, uint64_t upto)
+static int up_ask(void *ctx, uint32_t res, uint64_t from, uint64_t upto)
 {
+	struct core_up *up = ctx;
 	struct orlop_msgw w;
+	int r;
 
 	orlop_msgw_init(&w, NULL);
 	orlop_msgw_u64(&w, CORE_ISO_T_NUM, res);
 	orlop_msgw_u64(&w, CORE_ISO_T_REV, from);
 	orlop_msgw_u64(&w, CORE_ISO_T_UPTO, upto);
-	core_up_say(ctx, CORE_ISO_PAST, 0, &w);
+	r = core_iso_send(up->chan, CORE_ISO_PAST, 0, &w, 0);
+	orlop_msgw_done(&w);
+	return r;
 }
 
 /* A reader of the cache wants to know what happened before it was fed. Main loop. */

@@ -103,6 +103,7 @@ struct core_isolate {
 
 	struct orlop_timer *timer;	/* the next start, or the end of patience */
 	uint64_t	t0;		/* of this start, or of the crash before it */
+	uint64_t	spawned_ns;	/* when this child was started */
 	uint64_t	up_ns;		/* since when it is up */
 	uint64_t	backoff_ns;
 	uint32_t	restarts;
@@ -112,6 +113,7 @@ struct core_isolate {
 	uint64_t	got;		/* it ever got */
 	uint64_t	requests_pinged; /* requests it had got when it last answered a ping */
 	uint64_t	requests_asked;
+	uint64_t	heard_ns;	/* when it last answered a ping */
 	uint64_t	lines;		/* of log in this second */
 	uint64_t	lines_at;
 	uint64_t	lines_lost;
@@ -138,6 +140,8 @@ void iso_mapped(struct core_isolate *iso);		/* DESCRIBE was understood */
 void iso_ready(struct core_isolate *iso);
 /* The channel or the bus have ended, or it said that it cannot go on: the child's end follows. */
 void iso_lost(struct core_isolate *iso, const char *why);
+/* Says what it cannot do without: for want of memory it is ended instead, and the next one is told anew. */
+void iso_say(struct core_isolate *iso, uint32_t type, const struct orlop_msgw *w);
 void iso_refused(struct core_isolate *iso, int status, struct orlop_error *err);	/* FAILED before READY */
 
 /* isolate_new.c */

@@ -15,6 +15,8 @@
 #include "loader.h"
 #include "log.h"
 
+#define IDLE_TIMES	3u	/* the hang timeout: so often a process that nobody asks anything is asked whether it lives */
+
 /* ---- questions, and their end ---------------------------------------------------------------------------- */
 
 void iso_asks_arm(struct core_isolates *all)
@@ -250,16 +252,25 @@ int core_isolate_refresh(struct core *c, orlop_cb fn, void *arg)
 
 /* ---- is it alive? ------------------------------------------------------------------------------------------------ */
 
+/* In stop() or on its way out, it has stop_timeout_s, which others look after. */
+static bool ends(const struct core_isolate *iso)
+{
+	return iso->stop_asked || (iso->closing && !iso->quieting);
+}
+
 static void ping_answered(void *arg, int status, const char *text, const struct orlop_error *err)
 {
 	struct core_isolate *iso = arg;
 
 	(void)text;
 	(void)err;
-	if (status == 0)
+	if (status == 0) {
 		iso->requests_pinged = iso->requests_asked;
-	else if (status == -ETIMEDOUT)
-		iso_lost(iso, "hangs: its loops did not turn while requests were open");
+		iso->heard_ns = core_now_mono();
+	} else if (status == -ETIMEDOUT && !ends(iso)) {
+		iso_lost(iso, iso->open ? "hangs: its loops did not turn while requests were open" :
+			 "hangs: its loops do not turn");
+	}
 }
 
 bool iso_asked(struct core_isolate *iso, uint32_t type)
@@ -271,12 +282,17 @@ bool iso_asked(struct core_isolate *iso, uint32_t type)
 }
 
 /*
- * Asks a child whether its loops turn, but only while something waits for it that has come since it
- * last said so: one that has nothing to do is left alone.
+ * Asks a child whether its loops turn: soon while something waits for it that has come since it last said so, else
+ * seldom, so that an idle machine sleeps. All are asked in the same turn of the loop.
  */
-static void alive_look(struct core_isolate *iso)
+static void alive_look(struct core_isolate *iso, uint64_t now)
 {
-	if (iso->state != ISO_UP || iso_asked(iso, CORE_ISO_PING) || iso->open == 0 || iso->got == iso->requests_pinged)
+	uint64_t heard = iso->heard_ns > iso->up_ns ? iso->heard_ns : iso->up_ns;
+	bool seldom = now - heard >= IDLE_TIMES * iso->core->config->hang_timeout_ns;
+
+	if (iso->state != ISO_UP || ends(iso) || iso_asked(iso, CORE_ISO_PING))
+		return;
+	if (!seldom && (iso->open == 0 || iso->got == iso->requests_pinged))
 		return;
 	iso->requests_asked = iso->got;
 	(void)iso_ask(iso, CORE_ISO_PING, NULL, iso->core->config->hang_timeout_ns, ping_answered, iso);
@@ -298,8 +314,23 @@ static void link_seen(void *arg, const struct core_link_stats *s)
 	}
 }
 
-static void alive_look_all(struct core_isolates *all)
+/* One that is started anew has nobody who waits for it with patience of his own: the loader has for the first. */
+static void start_look(struct core_isolate *iso, uint64_t now)
 {
+	uint64_t most = iso->core->config->start_timeout_ns;
+	char why[80];
+
+	if (!iso->was_up || !iso->child || iso->closing || iso->state == ISO_UP || now - iso->spawned_ns < most)
+		return;
+	(void)snprintf(why, sizeof(why), "is not ready after %llu s", (unsigned long long)(most / UINT64_C(1000000000)));
+	iso_lost(iso, why);
+}
+
+/* @late: we were away ourselves; who has become ready meanwhile has not been heard yet. */
+static void alive_look_all(struct core_isolates *all, bool late)
+{
+	uint64_t now = core_now_mono();
+
 	OLIST_FOREACH(n, &all->list) {
 		struct core_isolate *iso = OLIST_ENTRY(n, struct core_isolate, node);
 
@@ -307,8 +338,11 @@ static void alive_look_all(struct core_isolates *all)
 		iso->got = 0;
 	}
 	core_bus_stats(all->core->bus, link_seen, all);
-	OLIST_FOREACH(n, &all->list)
-		alive_look(OLIST_ENTRY(n, struct core_isolate, node));
+	OLIST_FOREACH(n, &all->list) {
+		alive_look(OLIST_ENTRY(n, struct core_isolate, node), now);
+		if (!late)
+			start_look(OLIST_ENTRY(n, struct core_isolate, node), now);
+	}
 }
 
 /* The timer of all: overdue answers, and whether who has work is alive. */
@@ -316,6 +350,9 @@ void iso_tick(void *arg)
 {
 	struct core_isolates *all = arg;
 	uint64_t now = core_now_mono();
+	uint64_t wait = all->core->config->hang_timeout_ns / 4;
+	/* We were away ourselves (stopped, starved): what came meanwhile is not read yet. */
+	bool late = all->armed_ns && now - all->armed_ns > wait;
 	struct orlop_error err = ORLOP_ERROR_INIT;
 
 	all->armed_ns = 0;
@@ -325,6 +362,8 @@ void iso_tick(void *arg)
 		OLIST_FOREACH_SAFE(k, next, &iso->asks) {
 			struct iso_ask *a = OLIST_ENTRY(k, struct iso_ask, node);
 
+			if (late && a->type == CORE_ISO_PING && a->until_ns < now + wait)
+				a->until_ns = now + wait;
 			if (a->until_ns > now)
 				continue;
 			olist_del(&a->node);
@@ -336,8 +375,8 @@ void iso_tick(void *arg)
 		}
 	}
 	if (now >= all->look_ns) {
-		alive_look_all(all);
-		all->look_ns = now + all->core->config->hang_timeout_ns / 4;
+		alive_look_all(all, late);
+		all->look_ns = now + wait;
 	}
 	iso_asks_arm(all);
 }

@@ -14,12 +14,14 @@
 
 #include <orlop/inline/error.h>
 
+#include "asks.h"
 #include "base/omem.h"
 #include "bus/bus.h"
 #include "cache/cache.h"
 #include "host.h"
 #include "isolate_mail.h"
 #include "loader.h"
+#include "log.h"
 
 #define OPS_MAX		128u
 #define REQUESTS_MAX	8192u	/* of one child */
@@ -331,6 +333,30 @@ static bool may_ask(const struct core_isolate *iso, const struct core_iso_got *g
 	return false;
 }
 
+static bool is_name(const char *name, const char *to)
+{
+	size_t n = name ? strlen(name) : 0;
+
+	return n && strncmp(to, name, n) == 0 && (to[n] == '\0' || to[n] == '/');
+}
+
+/* Does the API answer there, under whatever name? */
+static bool is_api(struct core *c, const char *to)
+{
+	bool is = is_name("api", to) || is_name("apiserver", to) || is_name("uplink", to);
+
+	OLIST_FOREACH(n, &c->instances) {
+		const struct core_instance *inst = OLIST_ENTRY(n, struct core_instance, node);
+
+		if (is || !acts_for_others(inst))
+			continue;
+		is = is_name(inst->name, to) || is_name(inst->class_name, to) || is_name(inst->class_slash, to);
+		for (char **p = inst->provides; !is && *p; p++)
+			is = is_name(*p, to);
+	}
+	return is;
+}
+
 static bool name_allowed(struct core_isolate *iso, const char *to)
 {
 	if (omap_has(&iso->asked, to, strlen(to)))
@@ -343,6 +369,8 @@ static void on_request(struct core_isolate *iso, struct core_iso_got *g)
 {
 	struct orlop_send send = { .size = sizeof(send), .op = g->mail.op, .to = g->to, .key = g->mail.key,
 				   .trace = g->mail.trace, .timeout_ns = UINT64_MAX };
+	const struct orlop_msg none = { .size = sizeof(none) };
+	struct orlop_error err = ORLOP_ERROR_INIT;
 	struct iso_req *q;
 	int r;
 
@@ -356,6 +384,12 @@ static void on_request(struct core_isolate *iso, struct core_iso_got *g)
 	}
 	if (!may_ask(iso, g)) {
 		refuse(iso, g->id, -EACCES, "its modinfo does not say needs=storage");
+		return;
+	}
+	if (iso->inst->asks && is_api(iso->inst->core, g->to) &&
+	    core_asks_may(iso->inst->asks, iso->inst->name, g->mail.op, g->mail.msg ? &g->msg : &none, &err)) {
+		CLOG(iso->inst->core, WARN, "module_forbidden", "why=\"%s\"", err.msg);
+		refuse(iso, g->id, -EACCES, err.msg);
 		return;
 	}
 	if (omap_count(&iso->req_ids) >= REQUESTS_MAX) {

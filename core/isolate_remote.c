@@ -274,7 +274,8 @@ static void on_request(struct core_up *up, struct core_iso_got *g)
 	}
 	if (r) {
 		refusal.status = r == -ENOMEM && up->inst ? r : -ECONNRESET;
-		(void)core_iso_mail_send(up->chan, CORE_ISO_ANSWER, g->id, &refusal);
+		if (core_iso_mail_send(up->chan, CORE_ISO_ANSWER, g->id, &refusal) == -ENOMEM)
+			core_up_no_memory(up);
 		omem_free(k);
 	}
 }
@@ -296,6 +297,8 @@ void core_up_mail(struct core_up *up, struct core_iso_in *in)
 		return;
 	}
 	r = core_iso_mail_get(in, NULL, &g);
+	if (r == -ENOMEM)
+		core_up_no_memory(up);
 	if (r) {
 		core_logf(up->core->log, "core", ORLOP_LOG_ERR, "mail_lost", "errno=%d", -r);
 		_exit(1);

@@ -117,7 +117,7 @@ static void send_one(void *arg, const struct orlop_resource_info *info)
 
 	orlop_msgw_init(&w, NULL);
 	put_info(&w, info);
-	(void)core_iso_send(iso->chan, CORE_ISO_RESOURCE, 0, &w, 0);
+	iso_say(iso, CORE_ISO_RESOURCE, &w);
 	orlop_msgw_done(&w);
 }
 
@@ -130,7 +130,7 @@ void iso_resources_send(struct core_isolate *iso)
 	core_cache_list(iso->core->cache, send_one, iso);
 	orlop_msgw_init(&w, NULL);
 	orlop_msgw_u64(&w, CORE_ISO_T_NUM, 1);
-	(void)core_iso_send(iso->chan, CORE_ISO_RESOURCE, 0, &w, 0);
+	iso_say(iso, CORE_ISO_RESOURCE, &w);
 	orlop_msgw_done(&w);
 }
 

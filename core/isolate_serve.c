@@ -153,7 +153,7 @@ static void lead_told(void *arg, int32_t gained, uint64_t token)
 	orlop_msgw_init(&w, NULL);
 	orlop_msgw_u64(&w, CORE_ISO_T_NUM, l->id);
 	orlop_msgw_u64(&w, CORE_ISO_T_REV, gained ? token : 0);
-	(void)core_iso_send(l->iso->chan, CORE_ISO_LED, 0, &w, 0);
+	iso_say(l->iso, CORE_ISO_LED, &w);
 	orlop_msgw_done(&w);
 }
 
@@ -171,14 +171,22 @@ static void on_lead(struct core_isolate *iso, struct core_iso_in *in)
 {
 	const struct orlop_host *h = &iso->inst->shards[0].host;
 	cleanup_free char *name = core_iso_str(&in->msg, CORE_ISO_T_NAME);
-	struct iso_lead *l = name && iso->n_leads < LEADS_MAX ? OMEM_NEW(struct iso_lead) : NULL;
+	struct iso_lead *l = OMEM_NEW(struct iso_lead);
+	int r = l && name ? 0 : -ENOMEM;
 
-	if (!l)
-		return;		/* it waits for ever, as if another had it */
-	l->iso = iso;
-	l->id = orlop_msg_u64(&in->msg, CORE_ISO_T_NUM, 0);
-	if (h->lead(h, name, lead_told, l, &l->lead)) {
+	if (iso->n_leads >= LEADS_MAX) {
 		omem_free(l);
+		return;		/* it waits for ever, as if another had it */
+	}
+	if (r == 0) {
+		l->iso = iso;
+		l->id = orlop_msg_u64(&in->msg, CORE_ISO_T_NUM, 0);
+		r = h->lead(h, name, lead_told, l, &l->lead);
+	}
+	if (r) {
+		omem_free(l);
+		if (r == -ENOMEM)
+			iso_lost(iso, "no memory for what it wants to lead");
 		return;
 	}
 	olist_append(&iso->leads, &l->node);

@@ -56,6 +56,8 @@ void core_up_resource(struct core_up *up, struct core_iso_in *in);	/* main loop 
 
 /* isolate_ask.c; any thread. One message of what @w has (NULL: nothing), which is done with then. */
 void core_up_say(struct core_up *up, uint32_t type, uint64_t id, struct orlop_msgw *w);
+/* What this side or the other waits for cannot be told for want of memory: a process anew is better. Does not return. */
+void core_up_no_memory(struct core_up *up) __attribute__((noreturn));
 void core_up_say_status(struct core_up *up, uint32_t type, uint64_t id, int status,
 			const struct orlop_error *err);
 /* Asks and waits; @ret_fd: the descriptor that came, -1: none; may be NULL. */

@@ -32,6 +32,9 @@ struct orlop_lead {
 	uint64_t	token;		/* 0: waits; core->lead_lock */
 	_Atomic uint32_t refs;		/* the module's, and one for a post under way */
 	bool		dropped;	/* on the shard's loop */
+	uint64_t	told;		/* the token that the module knows of; there, too */
+	struct core_post post;		/* lead_tell() */
+	bool		telling;	/* it is queued; core->lead_lock */
 	/* asked at the address "lead"; all on the main loop */
 	bool		asking;
 	struct orlop_request *req;	/* NULL: none is under way */
@@ -46,22 +49,42 @@ static void lead_unref(struct orlop_lead *l)
 	omem_free(l);
 }
 
-static void lead_gained(void *arg)
+/* On the shard's loop: what holds now, if that is not what was told last. */
+static void lead_tell(void *arg)
 {
 	struct orlop_lead *l = arg;
+	struct core *c = l->shard->inst->core;
+	uint64_t token;
 
-	if (!l->dropped)
-		l->cb(l->arg, 1, l->token);
+	pthread_mutex_lock(&c->lead_lock);
+	l->telling = false;
+	token = l->token;
+	pthread_mutex_unlock(&c->lead_lock);
+	if (!l->dropped && l->told && token != l->told) {
+		l->told = 0;
+		l->cb(l->arg, 0, 0);
+	}
+	if (!l->dropped && token && token != l->told) {
+		l->told = token;
+		l->cb(l->arg, 1, token);
+	}
 	lead_unref(l);
 }
 
-static void lead_lost(void *arg)
+/* Takes no memory: who is not told that he lost would lead on, and who is not told that he leads keeps others from it. Lock held. */
+static void lead_tell_later(struct orlop_lead *l)
 {
-	struct orlop_lead *l = arg;
-
-	if (!l->dropped)
-		l->cb(l->arg, 0, 0);
-	lead_unref(l);
+	if (l->telling)
+		return;
+	l->telling = true;
+	atomic_fetch_add(&l->refs, 1);
+	core_owner_inc(&l->shard->held, CORE_HELD_POST);
+	l->post.owner = &l->shard->held;
+	if (core_loop_post_node(l->shard->loop, &l->post, lead_tell, l)) {
+		core_owner_dec(&l->shard->held, CORE_HELD_POST);
+		l->telling = false;
+		atomic_fetch_sub(&l->refs, 1);
+	}
 }
 
 void core_lead_told(struct core *c, uint64_t id, uint64_t token)
@@ -73,9 +96,7 @@ void core_lead_told(struct core *c, uint64_t id, uint64_t token)
 		if (l->id != id)
 			continue;
 		l->token = token;
-		atomic_fetch_add(&l->refs, 1);
-		if (core_loop_post_owned(l->shard->loop, &l->shard->held, token ? lead_gained : lead_lost, l))
-			atomic_fetch_sub(&l->refs, 1);
+		lead_tell_later(l);
 		break;
 	}
 	pthread_mutex_unlock(&c->lead_lock);
@@ -97,9 +118,7 @@ static void lead_grant(struct core *c, const char *name)
 			return;
 		c->last_token = now > c->last_token ? now : c->last_token + 1;
 		l->token = c->last_token;
-		atomic_fetch_add(&l->refs, 1);
-		if (core_loop_post_owned(l->shard->loop, &l->shard->held, lead_gained, l))
-			atomic_fetch_sub(&l->refs, 1);
+		lead_tell_later(l);
 		return;
 	}
 }

@@ -264,6 +264,7 @@ static void shard_reported(void *arg)
 	struct core_shard *s = arg;
 	struct core_loader_job *job = s->inst->job;
 
+	s->linked = s->link != NULL;
 	if (s->err.err && !job->err.err)
 		job->err = s->err;
 	else
@@ -350,7 +351,7 @@ static void load_late(void *arg)
 {
 	struct core_instance *inst = arg;
 	struct core_loader_job *job = inst->job;
-	uint64_t s = inst->core->config->start_timeout_ns / UINT64_C(1000000000);
+	uint64_t s = job->limit_ns / UINT64_C(1000000000);
 	const char *need = missing_need(inst);
 	int r;
 
@@ -363,6 +364,40 @@ static void load_late(void *arg)
 	/* A shard that hangs in shard_init: it will report, or never; then nothing can be undone. */
 	if (job->pending == 0)
 		load_fail(inst, r);
+}
+
+void core_loader_give_up(struct core *c, core_loaded_fn fn, void *arg)
+{
+	OLIST_FOREACH(n, &c->instances) {
+		struct core_instance *inst = OLIST_ENTRY(n, struct core_instance, node);
+		struct core_loader_job *job = inst->job;
+
+		if (!job || job->status || job->err.err || (inst->state != CORE_LOADED && inst->state != CORE_STARTING))
+			continue;
+		if ((job->fn == fn && job->arg == arg) || core_replacing_for(inst, fn, arg)) {
+			(void)orlop_fail(&job->err, ECANCELED, 0, "", "given up before it was ready");
+			CLOG(c, INFO, "module_given_up", "name=%s", inst->name);
+			if (job->pending == 0)
+				load_fail(inst, -ECANCELED);
+			return;
+		}
+	}
+}
+
+void core_loader_waits(const struct core_instance *inst, char *buf, size_t size)
+{
+	const char *need = missing_need(inst);
+	unsigned long long since, most;
+
+	buf[0] = '\0';
+	if (!inst->job || (inst->state != CORE_LOADED && inst->state != CORE_STARTING))
+		return;
+	since = (core_now_mono() - inst->job->t0) / UINT64_C(1000000000);
+	most = inst->job->limit_ns / UINT64_C(1000000000);
+	if (inst->state == CORE_LOADED && need)
+		(void)snprintf(buf, size, "waits for \"%s\", %llu s of at most %llu", need, since, most);
+	else
+		(void)snprintf(buf, size, "has not called ready(), %llu s of at most %llu", since, most);
 }
 
 void core_loader_serves(struct core_instance *inst)
@@ -455,7 +490,8 @@ int core_loader_begin(struct core_instance *inst, struct core_instance *after, c
 	job->err.size = sizeof(job->err);
 	job->t0 = core_now_mono();
 	inst->job = job;
-	core_timer_set(job->deadline, c->config->start_timeout_ns, 0);
+	job->limit_ns = c->config->start_timeout_ns;
+	core_timer_set(job->deadline, job->limit_ns, 0);
 	pthread_mutex_lock(&c->lock);
 	olist_push(after ? &after->node : c->instances.prev, &inst->node);
 	pthread_mutex_unlock(&c->lock);

@@ -119,6 +119,10 @@ int core_loader_begin(struct core_instance *inst, struct core_instance *after, c
 		      void *arg, struct orlop_error *err);
 /* It serves from now on: its job ends well. */
 void core_loader_serves(struct core_instance *inst);
+/* Who asked with @fn and @arg, for a load or a replacement, waits no longer: what is not ready yet is taken back out. */
+void core_loader_give_up(struct core *c, core_loaded_fn fn, void *arg);
+/* What an instance that is not ready waits for, for people; "" if it is. */
+void core_loader_waits(const struct core_instance *inst, char *buf, size_t size);
 /* Frees what core_loader_make() made. */
 void core_loader_unmake(struct core_instance *inst);
 /* Does it want that address? */
@@ -131,6 +135,8 @@ struct core_instance *core_unload_dependent(struct core_instance *inst, struct c
 /* replacing.c: loader's news of an instance that is part of a replacement. */
 void core_replacing_ready(struct core_instance *inst);
 void core_replacing_leaves(struct core_instance *inst);	/* about to be freed */
+/* Is @inst the new one, not ready yet, of a replacement that was asked for so? */
+bool core_replacing_for(const struct core_instance *inst, core_loaded_fn fn, const void *arg);
 /* How far the data of the old one has got when nothing more can be written. */
 void core_replacing_revision(struct core_instance *inst, uint64_t rev);
 void core_replacing_stopped(struct core_instance *inst, int r, struct orlop_error *err);
@@ -152,6 +158,7 @@ struct core_loader_job {
 	struct orlop_error err;
 	uint32_t	pending;	/* shards that have not reported */
 	struct orlop_timer *deadline;
+	uint64_t	limit_ns;	/* it has so long from t0 */
 	uint64_t	t0;
 };
 

@@ -20,6 +20,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <orlop/inline/log.h>
+
 #include "base/obuf.h"
 #include "base/omap.h"
 #include "base/omem.h"
@@ -317,7 +319,7 @@ void core_logf(struct core_log *l, const char *module, int32_t level, const char
 	if (!core_log_enabled(l, module, level))
 		return;
 	va_start(ap, fmt);
-	(void)vsnprintf(buf, sizeof(buf), fmt, ap);
+	orlop_log_format(buf, sizeof(buf), fmt, &ap);
 	va_end(ap);
 	core_log_write(l, module, level, event, buf);
 }

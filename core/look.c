@@ -40,9 +40,11 @@ void core_look_held(struct obuf *b, struct core_instance *inst)
 
 	for (uint32_t i = 0; i < inst->n_shards; i++) {
 		struct core_link_open_counts one = { 0, 0 };
+		const struct core_shard *s = &inst->shards[i];
 
-		if (inst->shards[i].link)
-			core_link_counts(inst->shards[i].link, &one);
+		/* The first one is opened and closed by this loop, the others by their own. */
+		if (i ? s->linked : s->link != NULL)
+			core_link_counts(s->link, &one);
 		open.calls += one.calls;
 		open.requests += one.requests;
 	}

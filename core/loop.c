@@ -179,6 +179,7 @@ void core_owner_leave(struct core_owner *o, uint64_t entered)
 
 	if (!o)
 		return;
+	atomic_store_explicit(&o->in_ns, 0, memory_order_relaxed);
 	ns = core_now_mono() - entered;
 	atomic_store_explicit(&o->busy_ns, atomic_load_explicit(&o->busy_ns, memory_order_relaxed) + ns,
 			      memory_order_relaxed);

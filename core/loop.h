@@ -43,6 +43,7 @@ struct core_owner {
 	_Atomic uint64_t busy_ns;
 	_Atomic uint64_t busy_max_ns;	/* the longest one */
 	_Atomic uint64_t n_busy;
+	_Atomic uint64_t in_ns;		/* since when it is in a callback (mono); 0: it is in none */
 	bool		listen_held;	/* its listeners get no connections: net.c; net->lock */
 };
 
@@ -70,9 +71,13 @@ static inline uint32_t core_owner_count(struct core_owner *o, enum core_held kin
 uint64_t core_now_mono(void);	/* ns */
 
 /* Around a callback of an owner (NULL: the core's own, not measured), which may free what it is about. */
-static inline uint64_t core_owner_enter(const struct core_owner *o)
+static inline uint64_t core_owner_enter(struct core_owner *o)
 {
-	return o ? core_now_mono() : 0;
+	uint64_t now = o ? core_now_mono() : 0;
+
+	if (o)
+		atomic_store_explicit(&o->in_ns, now, memory_order_relaxed);
+	return now;
 }
 
 void core_owner_leave(struct core_owner *o, uint64_t entered);

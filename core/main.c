@@ -21,6 +21,7 @@
 #include "isolate.h"
 #include "loader.h"
 #include "log.h"
+#include "watchdog.h"
 
 #define TRIM_NS		UINT64_C(60000000000)
 #define FLUSH_NS	UINT64_C(5000000000)
@@ -33,6 +34,7 @@ struct orlopd {
 	struct orlop_timer *trim;
 	struct orlop_timer *flush;	/* counts of repeated log lines */
 	struct orlop_timer *stop_by;
+	struct core_post load;		/* load_all() */
 	uint32_t	to_load;	/* modules of the configuration not ready yet */
 	bool		ending;
 	int		exit_code;
@@ -326,6 +328,7 @@ static int run(struct core_config *cfg, struct orlopd *d)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	cleanup_free char *dir = omem_strdup(cfg->data_dir);
+	struct core_watchdog *watchdog = NULL;
 	int lock = -1;
 	int r;
 
@@ -361,8 +364,10 @@ static int run(struct core_config *cfg, struct orlopd *d)
 		failed(d, &err);
 		d->exit_code = 1;
 	} else {
+		if (core_watchdog_start(d->core, &watchdog))
+			CLOG(d->core, WARN, "watchdog", "text=\"no thread for it: loops that hang are not told\"");
 		core_timer_set(d->flush, FLUSH_NS, 0);
-		(void)core_loop_post(d->core->main, load_all, d);
+		(void)core_loop_post_node(d->core->main, &d->load, load_all, d);
 		core_loop_run(d->core->main);
 		CLOG(d->core, INFO, "stopped", "code=%d", d->exit_code);
 	}
@@ -371,8 +376,10 @@ static int run(struct core_config *cfg, struct orlopd *d)
 	core_timer_free(d->trim);
 	core_timer_free(d->flush);
 	core_timer_free(d->stop_by);
+	core_watchdog_stop(watchdog);
 	core_crash_stop();
 	core_free(d->core);
+	core_watchdog_free(watchdog);
 	core_daemon_unlock(dir, lock);
 	return d->exit_code;
 }

@@ -17,6 +17,7 @@
 #include <orlop/inline/error.h>
 #include <orlop/module.h>
 
+#include "asks.h"
 #include "base/ocleanup.h"
 #include "base/oenc.h"
 #include "base/omem.h"
@@ -368,6 +369,22 @@ static int read_rights(const struct src *s, struct core_modinfo *m)
 	return 0;
 }
 
+/* What it may ask the API for. */
+static int read_asks(const struct src *s, struct core_modinfo *m)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct core_asks *a;
+	int r = split(s, "asks", value_of(m, "asks"), &m->asks);
+
+	if (r)
+		return r;
+	r = core_asks_parse(m->asks, &a, &err);
+	if (r)
+		return refuse(s, r == -ENOMEM ? ENOMEM : ENOEXEC, ".orlop.modinfo: %s", err.msg);
+	core_asks_free(a);
+	return 0;
+}
+
 static int read_strings(const struct src *s, struct core_modinfo *m)
 {
 	const char *abi = value_of(m, "abi");
@@ -389,6 +406,9 @@ static int read_strings(const struct src *s, struct core_modinfo *m)
 		return refuse(s, ENOEXEC, ".orlop.modinfo: version= is no version");
 	if (m->user && !word_ok(m->user, "._-:/@"))
 		return refuse(s, ENOEXEC, ".orlop.modinfo: user= is no name");
+	/* The core gives these, and the API trusts some of them as it trusts itself. */
+	if (m->user && (strncmp(m->user, "orlop:", 6) == 0 || strcmp(m->user, "system:apiserver") == 0))
+		return refuse(s, ENOEXEC, ".orlop.modinfo: user=%s: a name of that kind is not for a module to take", m->user);
 	if (!m->version)
 		m->version = "";
 	if (!m->license)
@@ -407,6 +427,8 @@ static int read_strings(const struct src *s, struct core_modinfo *m)
 			return refuse(s, r == -ENOMEM ? ENOMEM : ENOEXEC, ".orlop.modinfo: %s", err.msg);
 		omem_free(w);
 	}
+	if (r == 0 && value_of(m, "asks"))
+		r = read_asks(s, m);
 	if (r == 0)
 		r = read_rights(s, m);
 	return r;
@@ -466,6 +488,7 @@ void core_modinfo_done(struct core_modinfo *m)
 	omem_free(m->provides);
 	omem_free(m->needs);
 	omem_free(m->reads);
+	omem_free(m->asks);
 	memset(m, 0, sizeof(*m));
 }
 

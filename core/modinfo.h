@@ -28,6 +28,7 @@ struct core_modinfo {
 	char		**provides;	/* NULL-terminated, never NULL */
 	char		**needs;
 	char		**reads;
+	char		**asks;		/* NULL: it does not say */
 	struct core_rights rights;	/* in a process of its own */
 	char		build_id[65];	/* hex, "" if there is none */
 	bool		plain_libs;	/* needs nothing but the C library: may be unmapped */

@@ -76,6 +76,18 @@ void core_replace_begin(struct core_replace *r);
 void core_replace_event(struct core_replace *r, enum core_replace_event ev, int status,
 			struct orlop_error *err);
 
+/* ---- replace_check.c ---- */
+
+/* What the new instance is made from: its file and parameters; name as the old one's if that is configured. @ret: also of a failure. */
+int core_replace_config(const struct core_instance *old, const struct core_config_module *cm, struct core_config_module *ret);
+int core_replace_may(struct core *c, const char *name, struct core_instance **ret, struct orlop_error *err);
+/* Before anything of it is looked at: is it of the class? A new file of the old name is read here, too. */
+int core_replace_check_file(struct core_instance *old, const char *module, struct orlop_error *err);
+/* May @new stand where @old does? */
+int core_replace_check_pair(struct core_instance *old, struct core_instance *new, struct orlop_error *err);
+
+/* ---- replacing.c ---- */
+
 /*
  * core_loader_replace - a new instance takes the place of one that is ready
  *

@@ -108,6 +108,7 @@ static void begin_one(struct core_replacement *rp, struct core_instance *inst, s
 		core_loader_unmake(inst);
 		event(rp, CORE_REPLACE_FAILED, r, &err);
 	} else if ((rp->m.exclusive || rp->m.handover) && rp->core->config->start_timeout_ns > OPEN_NS) {
+		inst->job->limit_ns = OPEN_NS;
 		core_timer_set(inst->job->deadline, OPEN_NS, 0);
 	}
 	orlop_error_done(&err);
@@ -123,6 +124,14 @@ static void do_start(void *arg)
 void core_replacing_ready(struct core_instance *inst)
 {
 	event(inst->rep, CORE_REPLACE_READY, 0, NULL);
+}
+
+bool core_replacing_for(const struct core_instance *inst, core_loaded_fn fn, const void *arg)
+{
+	const struct core_replacement *rp = inst->rep;
+
+	return rp && inst == rp->new && rp->fn == fn && rp->arg == arg &&
+		(rp->m.state == CORE_REPLACE_S_STARTING || rp->m.state == CORE_REPLACE_S_OPENING);
 }
 
 static int do_fit(void *arg, struct orlop_error *err)
@@ -422,48 +431,11 @@ static const struct core_replace_ops rep_ops = {
 
 /* ---- the beginning ---------------------------------------------------------------------------------------- */
 
-/* The parameters of @inst that are not defaults, but for those that @cm has already. */
-static int params_carry(const struct core_instance *inst, struct core_config_module *cm)
-{
-	uint32_t given = cm->n_params;
-
-	for (uint32_t i = 0; i < inst->mod.n_params; i++) {
-		const struct core_param *p = &inst->params[i];
-		bool have = !p->given || !p->value;
-
-		for (uint32_t k = 0; k < given; k++)
-			have = have || strcmp(cm->params[k].name, p->def->name) == 0;
-		if (have)
-			continue;
-		if (core_config_param_add(cm, p->def->name, p->value, 0, 0))
-			return -ENOMEM;
-		cm->params[cm->n_params - 1].carried = true;
-	}
-	return 0;
-}
-
-/* What the new instance is made from: its file and parameters; name as the old one's if that is configured. */
-static int config_make(const struct core_instance *old, const struct core_config_module *cm,
-		       struct core_config_module *ret)
-{
-	*ret = (struct core_config_module){ .line = 0 };
-	ret->module = omem_strdup(cm && cm->module ? cm->module : old->image->path);
-	if (strcmp(old->name, old->class_slash) != 0)
-		ret->name = omem_strdup(old->name);
-	if (!ret->module || (strcmp(old->name, old->class_slash) != 0 && !ret->name))
-		return -ENOMEM;
-	for (uint32_t i = 0; cm && i < cm->n_params; i++)
-		if (core_config_param_copy(ret, &cm->params[i]))
-			return -ENOMEM;
-	ret->isolate = cm && cm->isolate_given ? cm->isolate : old->iso != NULL;
-	return params_carry(old, ret);
-}
-
 /* The same once more: file, name and parameters of @old. */
 static int remake(struct core_instance *old, struct core_instance **ret, struct orlop_error *err)
 {
 	struct core_config_module cm = { .line = 0 };
-	int r = config_make(old, NULL, &cm);
+	int r = core_replace_config(old, NULL, &cm);
 
 	if (r)
 		r = orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", old->name);
@@ -475,72 +447,6 @@ static int remake(struct core_instance *old, struct core_instance **ret, struct 
 		old->image->users++;
 	core_config_module_done(&cm);
 	return r;
-}
-
-static int may_replace(struct core *c, const char *name, struct core_instance **ret, struct orlop_error *err)
-{
-	struct core_instance *old = core_instance_find(c, name);
-
-	if (!old)
-		return orlop_fail(err, ENOENT, 404, "NotFound", "no module %s is loaded; `orlop module list` shows "
-				  "those that are", name);
-	if (!old->image)
-		return orlop_fail(err, EINVAL, 0, "", "%s is the core itself", name);
-	if (c->loader->stopping)
-		return orlop_fail(err, ECANCELED, 0, "", "module %s: the daemon is stopping", name);
-	if (old->rep)
-		return orlop_fail(err, EBUSY, 409, "Conflict", "module %s is being replaced already; wait until that "
-				  "is over", old->name);
-	if (old->state != CORE_READY || old->job)
-		return orlop_fail(err, EBUSY, 409, "Conflict", "module %s is %s; only one that is ready can be replaced",
-				  old->name, core_state_name(old->state));
-	*ret = old;
-	return 0;
-}
-
-/* Before anything of it is looked at: is it of the class? A new file of the old name is read here, too. */
-static int check_file(struct core_instance *old, const char *module, struct orlop_error *err)
-{
-	struct core_modinfo info;
-	char *path;
-	int r = core_loader_path(old->core, module, &path, err);
-
-	if (r)
-		return r;
-	r = core_image_info(path, &info, err);
-	if (r == 0) {
-		if (strcmp(info.class_name, old->class_name) != 0)
-			r = orlop_fail(err, EINVAL, 400, "BadRequest", "module %s is of class %s, %s of class %s: only "
-				       "one of the same class can take its place", old->name, old->class_name, path,
-				       info.class_name);
-		core_modinfo_done(&info);
-	}
-	omem_free(path);
-	return r;
-}
-
-/* May @new stand where @old does? */
-static int check_pair(struct core_instance *old, struct core_instance *new, struct orlop_error *err)
-{
-	struct core *c = old->core;
-	struct core_instance *other;
-	const char *need = "";
-
-	other = core_unload_dependent(old, new, &need);
-	if (other)
-		return orlop_fail(err, EINVAL, 409, "Conflict", "module %s needs \"%s\", which %s provides and %s does "
-				  "not; replace or unload %s first", other->name, need, old->name, new->image->path,
-				  other->name);
-	for (char **p = new->needs; p && *p; p++) {
-		other = core_loader_answerer(c, *p);
-		if (strcmp(*p, "core") != 0 && (!other || other == old))
-			return orlop_fail(err, ENOENT, 409, "Conflict", "%s needs \"%s\", and no module that runs "
-					  "provides it; load that first", new->image->path, *p);
-	}
-	other = core_instance_find(c, new->name);
-	if (other && other != old && strcmp(other->name, new->name) == 0)
-		return orlop_fail(err, EEXIST, 409, "AlreadyExists", "module %s is loaded already", new->name);
-	return 0;
 }
 
 static int rep_new(struct core_instance *old, struct core_instance *take_new, core_loaded_fn fn, void *arg,
@@ -580,19 +486,19 @@ int core_loader_replace(struct core *c, const char *name, const struct core_conf
 	struct core_replacement *rp = NULL;
 	int r;
 
-	r = may_replace(c, name, &old, err);
+	r = core_replace_may(c, name, &old, err);
 	if (r)
 		return r;
-	if (config_make(old, cm, &made))
+	if (core_replace_config(old, cm, &made))
 		r = orlop_fail(err, ENOMEM, 0, "", "module %s: out of memory", name);
 	else
-		r = check_file(old, made.module, err);
+		r = core_replace_check_file(old, made.module, err);
 	if (r == 0)
 		r = core_loader_make(c, &made, &new, err);
 	core_config_module_done(&made);
 	if (r)
 		return r;
-	r = check_pair(old, new, err);
+	r = core_replace_check_pair(old, new, err);
 	if (r) {
 		core_loader_unmake(new);
 		return r;

@@ -58,6 +58,8 @@ static void timer_fired(uv_timer_t *uv)
 		timer_arm(t);
 	}
 	atomic_fetch_add_explicit(&t->loop->n_fired, 1, memory_order_relaxed);
+	if (o)
+		atomic_store_explicit(&o->in_ns, now, memory_order_relaxed);
 	t->cb(t->arg);		/* may free t */
 	core_owner_leave(o, now);
 }

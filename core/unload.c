@@ -181,9 +181,11 @@ static void shard_drained(void *arg)
 		return;
 	}
 	job->pending = inst->n_shards - 1;
-	for (uint32_t i = 1; i < inst->n_shards; i++)
+	for (uint32_t i = 1; i < inst->n_shards; i++) {
+		inst->shards[i].linked = false;
 		(void)core_loop_post_node(inst->shards[i].loop, &inst->shards[i].step, shard_down,
 					  &inst->shards[i]);
+	}
 	if (job->pending == 0)
 		last_down(inst);
 }

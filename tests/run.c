@@ -7,7 +7,8 @@
  *
  *	run [-j jobs] [-n name] [-t seconds] [-v] test...
  *
- * A script may say in its first lines "# run: timeout=SECONDS alone".
+ * A script may say in its first lines "# run: timeout=SECONDS alone". Of several at a time those that run alone
+ * come last.
  * Exit status: 0 all passed, 1 something failed, 2 wrong use. TEST_TIMEOUT_FACTOR stretches timeouts.
  */
 #include <ctype.h>
@@ -299,6 +300,7 @@ static void read_needs(struct test *t)
 		if (s)
 			t->timeout_s = atoi(s + 8);
 		t->alone = strstr(p, "alone") != NULL;
+		break;
 	}
 	if (f)
 		fclose(f);
@@ -333,6 +335,22 @@ static void setup(struct test *t, char *path)
 		if (*p == '/')
 			*p = '-';
 	read_needs(t);
+}
+
+/* So that nobody waits for one to end, or to begin, beside whom nothing may run. */
+static void alone_last(struct test *tests, int n)
+{
+	struct test *sorted = calloc((size_t)n + 1, sizeof(*sorted));
+	int k = 0;
+
+	if (!sorted)
+		die("calloc");
+	for (int alone = 0; alone < 2; alone++)
+		for (int i = 0; i < n; i++)
+			if (tests[i].alone == (alone == 1))
+				sorted[k++] = tests[i];
+	memcpy(tests, sorted, (size_t)n * sizeof(*sorted));
+	free(sorted);
 }
 
 static void write_totals(int passed, int failed, int skipped)
@@ -381,6 +399,8 @@ int main(int argc, char **argv)
 		die("calloc");
 	for (int i = 0; i < n; i++)
 		setup(&tests[i], argv[optind + i]);
+	if (n_jobs > 1)
+		alone_last(tests, n);
 
 	while ((next < n && !interrupted) || running) {
 		int status;

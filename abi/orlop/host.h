@@ -162,7 +162,9 @@ struct orlop_host {
 
 	/*
 	 * Send a request. @cb is called on our loop until the one without ORLOP_REPLY_MORE, exactly
-	 * once for that. @ret (may be NULL) is valid until then. 0, -ENOMEM, -E2BIG, -ECANCELED.
+	 * once for that. @ret (may be NULL) is valid until then. 0, -ENOMEM, -E2BIG, -ECANCELED,
+	 * -EACCES if it asks the API for what the modinfo does not say (asks=); in a process of its
+	 * own the answer is -EACCES then.
 	 * A request to an address that is not there yet waits for it until its deadline.
 	 */
 	int		(*request)(const struct orlop_host *h, const struct orlop_send *send,

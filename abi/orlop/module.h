@@ -7,6 +7,7 @@
  * so any number of instances live in one process.
  *
  * Change list of the ABI, newest first. Members are only ever appended.
+ *   1.1  asks= of the modinfo: what a module may ask the API for
  *   1.1  journal_read of a process that has begun again may answer -EAGAIN to a cursor from before (host.h)
  *   1.1  the class kubelet has an op: ended (kubelet.h)
  *   1.1  an orderly end: orlop_module.finishing, orlop_host.ending
@@ -166,7 +167,10 @@ struct orlop_module {
  *                          parameter node_name or, if that is empty or there is none, the host
  *                          name. A condition whose parameter is empty does not count. Field and
  *                          label may be repeated, so may a resource: several slices.
- *   user=NAME              the API user it acts as
+ *   asks=RESOURCE[/SUBRESOURCE];VERB[;VERB…][,…]  what it may ask the address "api" for ("*": every
+ *                          resource, not their subresources); request() of anything else returns
+ *                          -EACCES, or that is the answer (host.h). Not there: whatever its user may
+ *   user=NAME              the API user it acts as; none that begins with "orlop:"
  * What it may do to the machine when it runs in a process of its own (isolation = "process"). What is
  * not declared is denied there, with EPERM or EACCES; in the daemon's process it is a promise:
  *   caps=NAME[,…]|*        capabilities it keeps ("net_admin"); default: none

@@ -47,6 +47,8 @@ void core_feed_progress(struct core_cache *c, struct core_feed *const *v, uint32
  * either one of the journal's, or -ESTALE.
  */
 bool core_feed_past_wanted(struct core_feed *f, uint64_t *ret_from, uint64_t *ret_upto);
+/* It could not be told to whom it concerns: it is wanted as before. */
+void core_feed_past_unsaid(struct core_feed *f);
 /* @from 0: it is not known any more, and nothing follows. Begins anew if it had begun. */
 int core_feed_past_begin(struct core_feed *f, uint64_t from);
 /* @at 0: so it was at the beginning; else so it became with revision @at. 0, -EINVAL, -ENOMEM: nothing has happened. */

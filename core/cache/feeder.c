@@ -27,8 +27,8 @@
 #define RETRY_MIN_NS	(UINT64_C(20) * 1000000)
 #define RETRY_MAX_NS	(UINT64_C(2000) * 1000000)
 /*
- * So many revisions of history are replayed at the start: what an unclean end skips (4096 with lmdb)
- * and as many again. 10,000 changes of 3 kB are 30 MB to read, about 50 ms.
+ * So many revisions of history are replayed at the start: what some dozens of unclean ends in a row skip (256 each with
+ * lmdb). 10,000 changes of 3 kB are 30 MB to read, about 50 ms.
  */
 #define REPLAY_REVS	10000u
 #define FIRST_KEY	"\""	/* behind '!': private keys are left out (record.h) */

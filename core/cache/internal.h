@@ -286,6 +286,18 @@ static inline bool core_res_readable(const struct orlop_resource *r)
 	return r->raw ? core_res_there(r->res) : atomic_load_explicit(&r->res->live, memory_order_acquire);
 }
 
+/* Descriptions: info.c. */
+int core_info_check(const struct orlop_resource_info *in, uint64_t *ret_kept, struct orlop_error *err);
+struct resource_info *core_info_copy(const struct orlop_resource_info *in, uint64_t kept);	/* NULL: no memory */
+bool core_info_same(const struct resource_info *a, const struct resource_info *b);	/* of two copies */
+void core_info_put(struct resource_info *info);		/* accepts NULL */
+void core_infos_put(struct resource_info *info);	/* it and all ->next */
+/* Number of the index of @field, or -ENOENT. */
+int32_t core_info_index(const struct orlop_resource_info *info, const char *field);
+/* As a stored record. */
+struct obuf;
+void core_info_record(const struct orlop_resource_info *info, struct obuf *b);
+
 /* Finds or makes. NULL: no memory. Takes C. */
 struct core_res *core_res_get(struct core_cache *c, struct orlop_bytes name);
 /* The first of all resources; on by ->next, which never changes. Takes C. */

@@ -85,6 +85,17 @@ bool core_feed_past_wanted(struct core_feed *f, uint64_t *ret_from, uint64_t *re
 	return is;
 }
 
+void core_feed_past_unsaid(struct core_feed *f)
+{
+	struct journal *j = &f->res->journal;
+
+	(void)pthread_mutex_lock(&f->res->lock);
+	if (!j->past_want || j->past_sent < j->past_want)
+		j->past_want = j->past_sent;
+	j->past_sent = 0;
+	(void)pthread_mutex_unlock(&f->res->lock);
+}
+
 /* The answer is here, whatever it says: who waits looks again. Under W. */
 static void past_answered(struct core_res *res, bool lost)
 {

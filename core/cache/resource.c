@@ -17,7 +17,6 @@
 #include "base/obuf.h"
 #include "base/omem.h"
 
-#define FIELDS_MAX	(INDEX_MAX - ORLOP_INDEX_FIRST_FIELD)
 #define SLOTS_MIN	32u
 
 /* ---- names -------------------------------------------------------------------------------------- */
@@ -75,198 +74,19 @@ struct core_res *core_res_first(struct core_cache *c)
 	return res;
 }
 
-static void info_put(struct resource_info *info)
-{
-	if (info && oref_put(&info->ref))
-		omem_free(info);
-}
-
-static void old_infos_put(struct resource_info *info)
-{
-	while (info) {
-		struct resource_info *next = info->next;
-
-		info_put(info);
-		info = next;
-	}
-}
-
 void core_res_free(struct core_res *res)
 {
 	core_past_done(res);
 	core_journal_done(&res->journal);
 	core_gen_done(res);
-	old_infos_put(res->old_infos);
-	info_put(res->info);
+	core_infos_put(res->old_infos);
+	core_info_put(res->info);
 	(void)pthread_mutex_destroy(&res->lock);
 	omem_free(res->name);
 	omem_free(res);
 }
 
-/* ---- descriptions --------------------------------------------------------------------------------- */
-
-/* Number of the index of @field, or -ENOENT. */
-static int32_t info_index(const struct orlop_resource_info *info, const char *field)
-{
-	if (strcmp(field, "labels") == 0)
-		return ORLOP_INDEX_LABELS;
-	if (strcmp(field, "owner") == 0)
-		return ORLOP_INDEX_OWNER;
-	if (strcmp(field, "uid") == 0)
-		return ORLOP_INDEX_UID;
-	for (uint32_t i = 0; i < info->n_fields; i++)
-		if (strcmp(field, info->fields[i]) == 0)
-			return (int32_t)(ORLOP_INDEX_FIRST_FIELD + i);
-	return -ENOENT;
-}
-
-static int info_check(const struct orlop_resource_info *in, uint64_t *ret_kept,
-		      struct orlop_error *err)
-{
-	*ret_kept = 0;
-	if (in->size < sizeof(*in))
-		return orlop_fail(err, EINVAL, 0, "", "resource description of %u bytes, need %zu",
-				  in->size, sizeof(*in));
-	if (!in->name || !*in->name || strchr(in->name, '/') || in->name[0] == '!')
-		return orlop_fail(err, EINVAL, 0, "", "resource \"%s\": not a resource's name",
-				  in->name ? in->name : "");
-	if (strcmp(in->name, "resources") == 0)
-		return orlop_fail(err, EINVAL, 0, "", "resource \"resources\" belongs to the core");
-	if (in->n_fields > FIELDS_MAX)
-		return orlop_fail(err, EINVAL, 0, "", "resource \"%s\": %u field indexes, at most %u",
-				  in->name, in->n_fields, FIELDS_MAX);
-	for (const char *const *f = in->indexed; f && *f; f++) {
-		int32_t n = info_index(in, *f);
-
-		if (n < 0)
-			return orlop_fail(err, EINVAL, 0, "",
-					  "resource \"%s\": indexed field \"%s\" is not one of its fields",
-					  in->name, *f);
-		*ret_kept |= UINT64_C(1) << n;
-	}
-	return 0;
-}
-
-static const char *text_put(char **at, const char *cstr)
-{
-	char *p = *at;
-	size_t n;
-
-	if (!cstr)
-		cstr = "";
-	n = strlen(cstr) + 1;
-	memcpy(p, cstr, n);
-	*at += n;
-	return p;
-}
-
-static size_t text_size(const char *cstr)
-{
-	return cstr ? strlen(cstr) + 1 : 1;
-}
-
-static struct resource_info *info_copy(const struct orlop_resource_info *in, uint64_t kept)
-{
-	size_t size = text_size(in->name) + text_size(in->group) + text_size(in->version) +
-		      text_size(in->kind) + text_size(in->plural) + text_size(in->prefix);
-	uint32_t n_indexed = 0;
-	struct resource_info *info;
-	const char **v;
-	char *p;
-
-	for (uint32_t i = 0; i < in->n_fields; i++)
-		size += text_size(in->fields[i]);
-	for (; in->indexed && in->indexed[n_indexed]; n_indexed++)
-		size += text_size(in->indexed[n_indexed]);
-	info = omem_zalloc(sizeof(*info) + (in->n_fields + n_indexed + 1) * sizeof(char *) + size);
-	if (!info)
-		return NULL;
-	oref_init(&info->ref);
-	info->kept = kept;
-	info->pub = *in;
-	info->pub.size = sizeof(info->pub);
-	v = (const char **)(void *)(info + 1);
-	p = (char *)(v + in->n_fields + n_indexed + 1);
-	info->pub.name = text_put(&p, in->name);
-	info->pub.group = text_put(&p, in->group);
-	info->pub.version = text_put(&p, in->version);
-	info->pub.kind = text_put(&p, in->kind);
-	info->pub.plural = text_put(&p, in->plural);
-	info->pub.prefix = text_put(&p, in->prefix);
-	info->pub.fields = v;
-	for (uint32_t i = 0; i < in->n_fields; i++)
-		*v++ = text_put(&p, in->fields[i]);
-	info->pub.indexed = v;
-	for (uint32_t i = 0; i < n_indexed; i++)
-		*v++ = text_put(&p, in->indexed[i]);
-	return info;
-}
-
-static bool texts_same(const char *const *a, const char *const *b, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (strcmp(a[i], b[i]) != 0)
-			return false;
-	return true;
-}
-
-/* Of two copies. */
-static bool info_same(const struct resource_info *a, const struct resource_info *b)
-{
-	const struct orlop_resource_info *x = &a->pub, *y = &b->pub;
-
-	return a->kept == b->kept && x->namespaced == y->namespaced && x->schema_gen == y->schema_gen &&
-	       x->journal_bytes == y->journal_bytes && x->journal_ns == y->journal_ns && x->n_fields == y->n_fields &&
-	       strcmp(x->group, y->group) == 0 && strcmp(x->version, y->version) == 0 && strcmp(x->kind, y->kind) == 0 &&
-	       strcmp(x->plural, y->plural) == 0 && strcmp(x->prefix, y->prefix) == 0 &&
-	       texts_same(x->fields, y->fields, x->n_fields);
-}
-
 /* ---- the resource "resources" ------------------------------------------------------------------------ */
-
-static void json_field(struct obuf *b, const char *name, const char *value)
-{
-	obuf_printf(b, ",\"%s\":", name);
-	obuf_put_json_cstr(b, value);
-}
-
-/* A description as a stored record. */
-static void info_record(const struct orlop_resource_info *info, struct obuf *b)
-{
-	static const char head[] = "\"metadata\":{";
-	struct orlop_record rec = {
-		.magic = ORLOP_RECORD_MAGIC,
-		.header_len = sizeof(rec),
-		.format = 1,
-		.rv_off = sizeof(head) - 1,
-	};
-
-	obuf_append(b, &rec, sizeof(rec));
-	obuf_puts(b, head);
-	obuf_puts(b, "\"name\":");
-	obuf_put_json_cstr(b, info->name);
-	obuf_putc(b, '}');
-	json_field(b, "group", info->group);
-	json_field(b, "version", info->version);
-	json_field(b, "kind", info->kind);
-	json_field(b, "plural", info->plural);
-	obuf_printf(b, ",\"namespaced\":%s,\"schemaGeneration\":%u,\"fields\":[",
-		    info->namespaced ? "true" : "false", info->schema_gen);
-	for (uint32_t i = 0; i < info->n_fields; i++) {
-		obuf_puts(b, i ? "," : "");
-		obuf_put_json_cstr(b, info->fields[i]);
-	}
-	obuf_puts(b, "],\"indexed\":[");
-	for (uint32_t i = 0; info->indexed[i]; i++) {
-		obuf_puts(b, i ? "," : "");
-		obuf_put_json_cstr(b, info->indexed[i]);
-	}
-	obuf_putc(b, ']');
-	if (obuf_err(b))
-		return;
-	rec.json_len = (uint32_t)(b->len - sizeof(rec));
-	memcpy(b->data, &rec, sizeof(rec));
-}
 
 /* Under W. A failure leaves "resources" behind, and the registration done. */
 static int local_change(struct core_cache *c, const char *name, const struct obuf *record)
@@ -327,7 +147,7 @@ static void res_describe(struct core_res *res, struct resource_info *take_info)
 		res->old_infos = res->info;
 	}
 	if (olist_empty(&res->handles)) {
-		old_infos_put(res->old_infos);
+		core_infos_put(res->old_infos);
 		res->old_infos = NULL;
 	}
 	res->info = take_info;
@@ -360,7 +180,7 @@ static int res_register(struct core_res *res, struct resource_info *take_info)
 	r = core_gen_prepare(res);
 	if (r) {
 		core_gen_keep(res, kept);
-		info_put(take_info);
+		core_info_put(take_info);
 		return r;
 	}
 	res_describe(res, take_info);
@@ -382,7 +202,7 @@ static bool is_registered(struct core_res *res, const struct resource_info *info
 	int n = snprintf(key, sizeof(key), "/%s", info->pub.name);
 	struct tree_probe p = { .name = { key, n > 0 && (size_t)n < sizeof(key) ? (size_t)n : 0 } };
 
-	return res->info && info_same(res->info, info) && core_tree_get(res->c->local->root, &p, false);
+	return res->info && core_info_same(res->info, info) && core_tree_get(res->c->local->root, &p, false);
 }
 
 static void woken(struct core_cache *c)
@@ -400,16 +220,16 @@ int core_cache_register(struct core_cache *c, const struct orlop_resource_info *
 	uint64_t kept;
 	int r;
 
-	r = info_check(in, &kept, err);
+	r = core_info_check(in, &kept, err);
 	if (r)
 		return r;
-	info = info_copy(in, kept);
+	info = core_info_copy(in, kept);
 	if (info)
 		res = core_res_get(c, (struct orlop_bytes){ in->name, strlen(in->name) });
 	if (res)
-		info_record(&info->pub, &record);
+		core_info_record(&info->pub, &record);
 	if (!res || obuf_err(&record)) {
-		info_put(info);
+		core_info_put(info);
 		obuf_done(&record);
 		return orlop_fail(err, ENOMEM, 0, "", "resource \"%s\": out of memory", in->name);
 	}
@@ -417,7 +237,7 @@ int core_cache_register(struct core_cache *c, const struct orlop_resource_info *
 	if (is_registered(res, info)) {
 		core_cache_pause(c);
 		obuf_done(&record);
-		info_put(info);
+		core_info_put(info);
 		return 0;
 	}
 	r = res_register(res, info);
@@ -438,9 +258,9 @@ bool core_cache_is_registered(struct core_cache *c, const struct orlop_resource_
 	uint64_t kept;
 	bool is = false;
 
-	if (info_check(in, &kept, NULL))
+	if (core_info_check(in, &kept, NULL))
 		return false;
-	info = info_copy(in, kept);
+	info = core_info_copy(in, kept);
 	(void)pthread_mutex_lock(&c->lock);
 	res = omap_get(&c->names, in->name, strlen(in->name));
 	(void)pthread_mutex_unlock(&c->lock);
@@ -449,7 +269,7 @@ bool core_cache_is_registered(struct core_cache *c, const struct orlop_resource_
 		is = is_registered(res, info);
 		core_cache_pause(c);
 	}
-	info_put(info);
+	core_info_put(info);
 	return is;
 }
 
@@ -496,7 +316,7 @@ void core_cache_list(struct core_cache *c,
 		(void)pthread_mutex_unlock(&res->lock);
 		if (info)
 			fn(arg, &info->pub);
-		info_put(info);
+		core_info_put(info);
 	}
 }
 
@@ -506,11 +326,11 @@ int core_registry_init(struct core_cache *c)
 		.size = sizeof(self), .name = "resources", .kind = "Resource", .plural = "resources",
 	};
 	struct core_res *res = core_res_get(c, (struct orlop_bytes){ "resources", 9 });
-	struct resource_info *info = info_copy(&self, 0);
+	struct resource_info *info = core_info_copy(&self, 0);
 	int r;
 
 	if (!res || !info) {
-		info_put(info);
+		core_info_put(info);
 		return -ENOMEM;
 	}
 	c->local = res;
@@ -616,7 +436,7 @@ void core_cache_close(struct orlop_resource *r)
 		r->res->old_infos = NULL;
 	}
 	(void)pthread_mutex_unlock(&r->res->lock);
-	old_infos_put(infos);
+	core_infos_put(infos);
 	core_wake_close(r);
 	if (oref_put(&r->ref))
 		omem_free(r);
@@ -628,7 +448,7 @@ int32_t core_cache_index(struct orlop_resource *r, const char *field)
 
 	(void)pthread_mutex_lock(&r->res->lock);
 	if (r->res->info)
-		n = info_index(&r->res->info->pub, field);
+		n = core_info_index(&r->res->info->pub, field);
 	(void)pthread_mutex_unlock(&r->res->lock);
 	return n;
 }

@@ -33,9 +33,10 @@ static void kick(void *ctx, uint64_t delay_ns)
 	(void)delay_ns;
 }
 
-static void ack(void *ctx, uint64_t bytes)
+static int ack(void *ctx, uint64_t bytes)
 {
 	*(uint64_t *)ctx += bytes;
+	return 0;
 }
 
 static void retry(void *ctx)
@@ -43,12 +44,13 @@ static void retry(void *ctx)
 	(void)ctx;
 }
 
-static void ask(void *ctx, uint32_t res, uint64_t from, uint64_t upto)
+static int ask(void *ctx, uint32_t res, uint64_t from, uint64_t upto)
 {
 	(void)ctx;
 	(void)res;
 	if (!from || from >= upto)
 		abort();
+	return 0;
 }
 
 static bool look(void *arg, const char *name)

@@ -92,6 +92,15 @@ static int ask(int fd, uint32_t op, const char *name, const char *param, struct 
 	return status;
 }
 
+static int n_starting(void)
+{
+	int n = 0;
+
+	OLIST_FOREACH(k, &c->instances)
+		n += OLIST_ENTRY(k, struct core_instance, node)->state == CORE_STARTING;
+	return n;
+}
+
 static void test_questions(void)
 {
 	struct obuf out = OBUF_INIT;
@@ -151,6 +160,69 @@ static void test_changes(void)
 	is_int(ask(fd, ORLOP_ADMIN_MODULE_UNLOAD, "test/swap", NULL, &out), 0, "unload %s", obuf_cstr(&out));
 	obuf_done(&out);
 	close(fd);
+}
+
+/* Sends a change of a module that never calls ready(), and waits until it is under way. */
+static int begin_never(uint32_t op, const char *name, const char *param)
+{
+	struct obuf b = OBUF_INIT;
+	struct orlop_msgw w;
+	struct orlop_msg m;
+	int fd = dial();
+
+	orlop_msgw_init(&w, NULL);
+	orlop_msgw_str(&w, ORLOP_ADMIN_T_NAME, name);
+	orlop_msgw_str(&w, ORLOP_ADMIN_T_PARAM, param);
+	m = orlop_msgw_msg(&w);
+	put_frame(&b, op, &m);
+	orlop_msgw_done(&w);
+	(void)!write(fd, b.data, b.len);
+	obuf_done(&b);
+	ok(kit_until(c->main, n_starting() == 1), "a module that never calls ready()");
+	return fd;
+}
+
+/* Who hangs up while a module is not ready takes it back out; one that was to be replaced serves on. */
+static void test_hang_up(void)
+{
+	struct obuf out = OBUF_INIT;
+	struct kit_load l;
+	char path[512];
+	const char *file = kit_module("badinit", path, sizeof(path));
+	int fd = begin_never(ORLOP_ADMIN_MODULE_LOAD, file, "at=ready");
+	int other = dial();
+
+	is_int(ask(other, ORLOP_ADMIN_MODULE_LIST, NULL, NULL, &out), 0, "list");
+	ok(strstr(obuf_cstr(&out), "has not called ready(), 0 s of at most 5"), "says what it waits for: %s", obuf_cstr(&out));
+	close(fd);
+	ok(kit_until(c->main, !core_instance_find(c, "test/badinit")), "it is taken out when its asker hangs up");
+	c->config->start_timeout_ns = KIT_SECOND;
+	fd = begin_never(ORLOP_ADMIN_MODULE_LOAD, file, "at=ready");
+	(void)shutdown(fd, SHUT_WR);
+	is_int(ask(other, ORLOP_ADMIN_MODULE_LIST, NULL, NULL, &out), 0, "list");
+	is_int(n_starting(), 1, "who says no more, and listens, still waits");
+	obuf_reset(&out);
+	ok(kit_until(c->main, !pull(fd, &out) || whole(&out)) && whole(&out), "and is answered");
+	is_int((int)u32(&out, 4), -ETIMEDOUT, "that it took too long");
+	close(fd);
+	c->config->start_timeout_ns = 5 * KIT_SECOND;
+	is_int(kit_load_as(c, "badinit", NULL, "at", "later", &l), 0, "one that runs %s", l.msg);
+	fd = begin_never(ORLOP_ADMIN_MODULE_REPLACE, "test/badinit", "at=ready");
+	close(fd);
+	ok(kit_until(c->main, !core_instance_find(c, "test/badinit")->rep), "what was to replace it is taken out, too");
+	is_int(kit_unload(c, "test/badinit", &l), 0, "it is as it was before %s", l.msg);
+	c->config->start_timeout_ns = 60 * KIT_SECOND;
+	is_int(kit_load(c, "exclusive", &l), 0, "one that is replaced by closing first %s", l.msg);
+	fd = begin_never(ORLOP_ADMIN_MODULE_REPLACE, "test/exclusive", "fail=never");
+	is_int(ask(other, ORLOP_ADMIN_MODULE_LIST, NULL, NULL, &out), 0, "list");
+	ok(strstr(obuf_cstr(&out), "has not called ready(), ") && strstr(obuf_cstr(&out), " s of at most 5\""),
+	   "has less time, because it is waited for: %s", obuf_cstr(&out));
+	close(fd);
+	c->config->start_timeout_ns = 5 * KIT_SECOND;
+	ok(kit_until(c->main, core_instance_find(c, "test/exclusive") && !core_instance_find(c, "test/exclusive")->rep), "given up");
+	is_int(kit_unload(c, "test/exclusive", &l), 0, "the old one is opened again %s", l.msg);
+	close(other);
+	obuf_done(&out);
 }
 
 static void test_forward(void)
@@ -241,6 +313,23 @@ static void test_rubbish(void)
 	obuf_done(&out);
 }
 
+/* A replacement that is over before its op returns. */
+static void test_refused(void)
+{
+	struct obuf out = OBUF_INIT;
+	char path[512];
+	int fd = dial();
+
+	is_int(ask(fd, ORLOP_ADMIN_MODULE_LOAD, kit_module("exclusive", path, sizeof(path)), "fail=stop", &out), 0,
+	       "one that refuses to stop");
+	is_int(ask(fd, ORLOP_ADMIN_MODULE_REPLACE, "test/exclusive", NULL, &out), -EBUSY, "and is replaced by closing first: %s",
+	       obuf_cstr(&out));
+	is_int(ask(fd, ORLOP_ADMIN_MODULE_LIST, NULL, NULL, &out), 0, "list");
+	ok(strstr(obuf_cstr(&out), "\"state\":\"ready\""), "it serves on");
+	obuf_done(&out);
+	close(fd);
+}
+
 int main(void)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
@@ -253,8 +342,10 @@ int main(void)
 	is_int(core_control_start(c, &err), 0, "the control socket %s", err.msg);
 	test_questions();
 	test_changes();
+	test_hang_up();
 	test_forward();
 	test_rubbish();
+	test_refused();
 	core_control_stop(c);
 	ok(kit_end(c), "the core ends");
 	(void)ofile_remove_tree(-100, dir);

@@ -119,16 +119,22 @@ static void on_note(void *arg, struct orlop_resource *r, uint64_t rev)
 }
 
 /* What happened before the first list comes when somebody asks, as far as it is needed. */
-static void test_past(void)
+/* Fed up to 10, and six changes since. */
+static void begin_with_past(void)
 {
-	struct orlop_resource *rb;
-	uint64_t cb;
-
 	begin("pods");
 	t_fed(P.a, 10);
 	for (uint64_t rev = 11; rev <= 16; rev++)
 		(void)t_change(P.a, rev % 2 ? "pods/d/a" : "pods/d/b", rev == 14 ? -1 : (int)rev, rev);
 	settle();
+}
+
+static void test_past(void)
+{
+	struct orlop_resource *rb;
+	uint64_t cb;
+
+	begin_with_past();
 	rb = t_open(P.b, &P.lb, "pods");
 	core_cache_watch(rb, on_note, NULL);
 	(void)t_run(&P.lb);
@@ -535,6 +541,72 @@ static void test_memory(void)
 	ok(all, "each of %ld allocations fails: it goes on, or says so", n - 1);
 }
 
+/* What cannot be said to the other side for want of memory is said later: nobody waits for ever. */
+static void test_mute(void)
+{
+	struct orlop_resource *rb;
+	char key[32];
+
+	begin("pods");
+	t_fed(P.a, 10);
+	for (uint64_t rev = 11; rev <= 16; rev++)
+		(void)t_change(P.a, "pods/d/a", (int)rev, rev);
+	settle();
+	rb = t_open(P.b, &P.lb, "pods");
+	P.mute = true;
+	is_int(past(rb, 12), -EAGAIN, "who comes with a cursor from before waits");
+	(void)t_run(&P.lb);
+	(void)asked();
+	ok(P.n_asks == 0 && P.retry_in > 0, "what he wants cannot be asked for");
+	is_int(past(rb, 14), -EAGAIN, "another comes");
+	P.retry_in = 0;
+	P.broken += core_feed_in_go(P.in) != 0;
+	ok(P.retry_in > 0, "nor now");
+	P.mute = false;
+	settle();
+	is_int(past(rb, 12), 4, "then it is");
+	is_int(past(rb, 14), 2, "for both");
+	P.mute = true;
+	for (uint64_t rev = 17; rev < 17 + 6000; rev++) {
+		snprintf(key, sizeof(key), "pods/d/p%llu", (unsigned long long)rev);
+		(void)t_change(P.a, key, 1, rev);
+		core_feed_out_go(P.out);
+		(void)deliver(-1);
+	}
+	P.mute = false;
+	settle();
+	is_int((int)rev_of(rb), 6016, "bytes taken are acknowledged as well: the stream goes on");
+	is_int(P.broken, 0, "all by the rules");
+	core_cache_close(rb);
+	end();
+}
+
+/* Each allocation of asking for the past, telling it and taking it in fails once. */
+static void test_past_memory(void)
+{
+	bool all = true;
+	long n = 0;
+
+	do {
+		struct orlop_resource *rb;
+		uint64_t cb = 11;
+
+		begin_with_past();
+		rb = t_open(P.b, &P.lb, "pods");
+		otap_fail_nth(++n);
+		(void)past(rb, 11);
+		settle();
+		otap_fail_nth(0);
+		settle();
+		if (past(rb, 11) == -EAGAIN)
+			settle();
+		all = all && (P.broken || strcmp(changes(rb, &cb), "+b@12 =a@13 -b@14 =a@15 +b@16") == 0);
+		core_cache_close(rb);
+		end();
+	} while (otap_faulted() && n < 2000);
+	ok(all, "each of %ld allocations of the past fails: it is told all the same", n - 1);
+}
+
 int main(void)
 {
 	test_first();
@@ -549,5 +621,7 @@ int main(void)
 	test_own();
 	test_rubbish();
 	test_memory();
+	test_mute();
+	test_past_memory();
 	return done_testing();
 }

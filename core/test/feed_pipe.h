@@ -37,6 +37,7 @@ static struct pipe {
 	size_t		queued;		/* bytes */
 	uint64_t	acks;		/* withheld */
 	bool		no_acks;
+	bool		mute;		/* no memory to say anything there */
 	struct ask	asks[16];	/* on their way back */
 	int		n_asks;
 	int		retry_out, retry_in;
@@ -69,18 +70,24 @@ static inline void p_retry_in(void *ctx)
 	P.retry_in++;
 }
 
-static inline void p_ack(void *ctx, uint64_t bytes)
+static inline int p_ack(void *ctx, uint64_t bytes)
 {
 	(void)ctx;
+	if (P.mute)
+		return -ENOMEM;
 	P.acks += bytes;
+	return 0;
 }
 
-static inline void p_ask(void *ctx, uint32_t res, uint64_t from, uint64_t upto)
+static inline int p_ask(void *ctx, uint32_t res, uint64_t from, uint64_t upto)
 {
 	(void)ctx;
+	if (P.mute)
+		return -ENOMEM;
 	if (P.n_asks == 16)
 		otap_bail_out("it asks without end");
 	P.asks[P.n_asks++] = (struct ask){ res, from, upto };
+	return 0;
 }
 
 /* What readers there asked for arrives. */

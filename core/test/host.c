@@ -2,10 +2,18 @@
 #include <orlop/admin.h>
 #include <orlop/cache.h>
 
+#define OTAP_FAULTS
 #include "kit.h"
 
 static struct core *c;
 static const struct orlop_host *h;
+static char why_ended[400];
+
+static void on_end(void *arg, const char *reason)
+{
+	(void)arg;
+	(void)snprintf(why_ended, sizeof(why_ended), "%s", reason);
+}
 
 static void test_small(void)
 {
@@ -83,8 +91,10 @@ static void test_lead(void)
 	is_int(h->lead(h, "other", led, &x, &lx), 0, "another name");
 	ok(kit_until(c->main, a.gained && x.gained), "the first has it, and the other name its own");
 	is_int(b.gained, 0, "the second waits");
+	otap_fail_nth(1);
 	h->lead_drop(la);
-	ok(kit_until(c->main, b.gained), "until the first drops it");
+	otap_fail_nth(0);
+	ok(kit_until(c->main, b.gained), "until the first drops it, also when there is no memory");
 	ok(a.token > 0 && b.token > a.token, "the token grows");
 	h->lead_drop(lb);
 	h->lead_drop(lx);
@@ -142,6 +152,14 @@ static void test_rest(void)
 	is_int(core_owner_count(&c->self->shards[0].held, CORE_HELD_RESOURCE), 0, "closed");
 
 	(void)kit_load(c, "good", &l);
+	c->end = on_end;
+	otap_fail_nth(1);
+	core_loader_failed(l.inst, "the disk is gone");
+	core_loader_failed(l.inst, "and the rest");
+	otap_fail_nth(0);
+	ok(kit_until(c->main, why_ended[0]), "a module that cannot go on ends the daemon, also when there is no memory");
+	is_str(why_ended, "module test/good failed: the disk is gone", "with the first reason");
+	c->end = NULL;
 	h->health_list(h, one_health, &health);
 	is_int(health, 1, "health of a module");
 	(void)h->thread_start(h, "health", health_elsewhere, &there, &t);

@@ -21,28 +21,6 @@ static struct core *c;
 static char dir[64];
 static char exe[PATH_MAX];
 
-static struct core *iso_core(void)
-{
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	struct core_config *cfg;
-	struct core *core;
-
-	if (core_config_new(&cfg))
-		otap_bail_out("no configuration");
-	cfg->loops = 2;
-	cfg->log_level = getenv("KIT_DEBUG") ? ORLOP_LOG_DEBUG : 0;
-	cfg->start_timeout_ns = 5 * KIT_SECOND;
-	cfg->stop_timeout_ns = 5 * KIT_SECOND;
-	cfg->hang_timeout_ns = KIT_SECOND / 2;
-	cfg->data_dir = omem_strdup(dir);
-	cfg->exe = omem_strdup(exe);
-	if (core_new(cfg, &core, &err)) {
-		diag("%s", err.msg);
-		otap_bail_out("no core");
-	}
-	return core;
-}
-
 static int load_given(const char *name, const char *as, const struct core_config_param *p, struct kit_load *l)
 {
 	struct core_config_module cm = { .isolate = true };
@@ -491,7 +469,7 @@ static void test_parent_dies(void)
 	if (pid == 0) {
 		struct kit_load l;
 
-		c = iso_core();
+		c = kit_iso_core(dir, exe);
 		(void)load("crasher", NULL, NULL, NULL, &l);
 		child = l.inst ? l.inst->iso->pid : -1;
 		(void)!write(fds[1], &child, sizeof(child));
@@ -642,7 +620,7 @@ int main(void)
 	test_parent_dies();
 	kit_settle();
 	fds = kit_fds();
-	c = iso_core();
+	c = kit_iso_core(dir, exe);
 	test_good();
 	test_crashes();
 	test_watches();

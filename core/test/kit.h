@@ -222,6 +222,29 @@ static KIT_UNUSED int kit_ask(struct core *c, const char *to, uint32_t op, const
 	return r->status;
 }
 
+/* A core that can have isolated modules: children are @exe, their sockets in @dir. */
+static KIT_UNUSED struct core *kit_iso_core(const char *dir, const char *exe)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct core_config *cfg;
+	struct core *core;
+
+	if (core_config_new(&cfg))
+		otap_bail_out("no configuration");
+	cfg->loops = 2;
+	cfg->log_level = getenv("KIT_DEBUG") ? ORLOP_LOG_DEBUG : 0;
+	cfg->start_timeout_ns = 5 * KIT_SECOND;
+	cfg->stop_timeout_ns = 5 * KIT_SECOND;
+	cfg->hang_timeout_ns = KIT_SECOND / 2;
+	cfg->data_dir = omem_strdup(dir);
+	cfg->exe = omem_strdup(exe);
+	if (core_new(cfg, &core, &err)) {
+		diag("%s", err.msg);
+		otap_bail_out("no core");
+	}
+	return core;
+}
+
 static KIT_UNUSED void kit_stopped(void *arg)
 {
 	*(int *)arg = 1;

@@ -44,6 +44,22 @@ static void one_line(struct core_log *l)
 	core_log_write(l, "a/b", ORLOP_LOG_INFO, "opened", "path=/x\nlevel=error forged\033[1m");
 }
 
+/* What is read back as logfmt is what was said. */
+static void values(struct core_log *l)
+{
+	char longer[2000];
+
+	core_logf(l, "a/b", ORLOP_LOG_INFO, "v1", "why=\"%s\" n=%d", "pods \"x\" is forbidden: C:\\ \" level=error", -3);
+	core_logf(l, "a/b", ORLOP_LOG_INFO, "v2", "path=%s other=%s a=%s/%s", "/with space", "plain=1", "b c", "d");
+	core_logf(l, "a/b", ORLOP_LOG_INFO, "v3", "some=\"%.*s\" few=%.3s 100%% x=%08llx z=%zu ld=%ld f=%.2f c=%c p=%p w=%*d", 4,
+		  "abcdef", "ghijkl", 0xabcull, (size_t)7, -8L, 1.5, 'q', NULL, 5, 42);
+	memset(longer, 'y', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	core_logf(l, "a/b", ORLOP_LOG_INFO, "v4", "why=\"%s\" lost=1", longer);
+	memset(longer, '"', sizeof(longer) - 1);
+	core_logf(l, "a/b", ORLOP_LOG_INFO, "v5", "why=%s", longer);
+}
+
 static void repeats(struct core_log *l)
 {
 	for (int i = 0; i < 100; i++) {
@@ -132,6 +148,13 @@ int main(void)
 	ok(strncmp(s, "time=20", 7) == 0, "begins with the time");
 	ok(strstr(s, " level=info module=a/b event=opened path=/x\\nlevel=error forged\\x1b[1m\n"),
 	   "control characters cannot forge a line: %s", s);
+	omem_free(s);
+	s = captured(values, l);
+	ok(strstr(s, " event=v1 why=\"pods \\\"x\\\" is forbidden: C:\\\\ \\\" level=error\" n=-3\n"), "a value in quotes is one: %s", s);
+	ok(strstr(s, " event=v2 path=\"/with space\" other=plain=1 a=b c/d\n"), "one that needs quotes gets them");
+	ok(strstr(s, " event=v3 some=\"abcd\" few=ghi 100% x=00000abc z=7 ld=-8 f=1.50 c=q p=(nil) w=   42\n"), "numbers as ever");
+	ok(strstr(s, "yyyy\"\n") && !strstr(s, "lost"), "what is cut is closed");
+	ok(strstr(s, "\\\"\\\"\"\n"), "and not in the middle of an escape");
 	omem_free(s);
 	s = captured(repeats, l);
 	is_int(lines(s, "event=retry"), 1, "a line that repeats is written once");

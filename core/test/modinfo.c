@@ -140,6 +140,17 @@ static void test_lies(void)
 	hostile("name is a path", sh.sh_offset + 8, "name=../", 8, "no valid name=");
 }
 
+/* What user= and asks= say is looked at before anything is done with it. */
+static void test_says(void)
+{
+	char *user = memmem(file.data, file.len, "user=test:good", 14);
+
+	if (!user)
+		otap_bail_out("good.so names no user");
+	hostile("one of the core's names", (size_t)(user - file.data), "user=orlop:any", 14, "not for a module to take");
+	hostile("a right that is none", (size_t)(user - file.data), "asks=pods;Get!", 14, "asks=pods;Get!: not RESOURCE");
+}
+
 int main(void)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
@@ -161,6 +172,7 @@ int main(void)
 			modinfo_at = (size_t)((char *)s - file.data);
 	}
 	test_good();
+	test_says();
 	test_truncated();
 	test_flipped();
 	test_lies();

@@ -97,7 +97,7 @@ static const struct orlop_param params[] = {
 };
 
 ORLOP_MODULE("census", "controllers", "0.1",
-	"license=Apache-2.0\0reads=*\0user=system:serviceaccount:kube-system:census",
+	"license=Apache-2.0\0reads=*\0asks=\0user=system:serviceaccount:kube-system:census",
 	.summary = "counts objects",
 	.license = "Apache-2.0",
 	.flags = ORLOP_MOD_UNLOADABLE,

@@ -183,7 +183,7 @@ long obase64_decode(enum obase64 kind, const char *p, size_t n, void *out, size_
 			goto bad;
 		goto tail;
 	}
-	at = n;
+	at = n - (size_t)have;		/* the group that is not whole */
 	if (have == 1 || (have > 1 && is_padded(kind)))
 		goto bad;
 tail:

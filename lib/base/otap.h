@@ -148,15 +148,18 @@ static OTAP_UNUSED int done_testing(void)
 }
 
 #ifdef OTAP_FAULTS
-static long otap_fault_at;
-static bool otap_fault_hit;
+#include <stdatomic.h>
+
+/* Other threads allocate, too. */
+static _Atomic long otap_fault_at;
+static atomic_bool otap_fault_hit;
 
 /* weak as in omem.h, which may be included later */
 bool omem_fault(size_t size) __attribute__((weak));
 bool omem_fault(size_t size)
 {
 	(void)size;
-	if (otap_fault_at == 0 || --otap_fault_at != 0)
+	if (otap_fault_at == 0 || atomic_fetch_sub(&otap_fault_at, 1) != 1)
 		return false;
 	otap_fault_hit = true;
 	return true;

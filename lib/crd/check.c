@@ -221,9 +221,9 @@ static void check_string(struct check *c, const struct ocrd_rules *u, const stru
 	struct orlop_bytes s = ojson_bytes(v);
 	int64_t n = runes(s);
 
-	if (u->max_len >= 0 && n > u->max_len)
+	if (u->max_len != OCRD_NO_COUNT && n > u->max_len)
 		say(c, "FieldValueTooLong", path, "Too long: may not be more than %lld bytes", (long long)u->max_len);
-	if (u->min_len >= 0 && n < u->min_len)
+	if (u->min_len != OCRD_NO_COUNT && n < u->min_len)
 		invalid(c, path, v, "%s in body should be at least %lld chars long", path, (long long)u->min_len);
 	if (u->re && ocrd_re_match(u->re, s, &c->steps) == 0)
 		invalid(c, path, v, "%s in body should match '%s'", path, u->pattern);
@@ -235,10 +235,10 @@ static void check_array(struct check *c, const struct ocrd_rules *u, const struc
 {
 	int64_t n = (int64_t)ojson_count(v);
 
-	if (u->max_items >= 0 && n > u->max_items)
+	if (u->max_items != OCRD_NO_COUNT && n > u->max_items)
 		say(c, "FieldValueTooMany", path, "Too many: %lld: must have at most %lld items", (long long)n,
 		    (long long)u->max_items);
-	if (u->min_items >= 0 && n < u->min_items)
+	if (u->min_items != OCRD_NO_COUNT && n < u->min_items)
 		invalid(c, path, v, "%s in body should have at least %lld items", path, (long long)u->min_items);
 }
 
@@ -247,10 +247,10 @@ static void check_object(struct check *c, const struct ocrd_rules *u, const stru
 	int64_t n = (int64_t)ojson_count(v);
 	char at[1024];
 
-	if (u->max_props >= 0 && n > u->max_props)
+	if (u->max_props != OCRD_NO_COUNT && n > u->max_props)
 		say(c, "FieldValueTooMany", path, "Too many: %lld: must have at most %lld items", (long long)n,
 		    (long long)u->max_props);
-	if (u->min_props >= 0 && n < u->min_props)
+	if (u->min_props != OCRD_NO_COUNT && n < u->min_props)
 		invalid(c, path, v, "%s in body should have at least %lld properties", path, (long long)u->min_props);
 	for (uint32_t i = 0; i < u->n_required; i++) {
 		if (ojson_has(v, u->required[i]))
@@ -436,6 +436,8 @@ static void node(struct check *c, const struct ocrd_node *n, const struct ojson 
 	if (!has_type(n, v)) {
 		say(c, "FieldValueTypeInvalid", path, "Invalid value: \"%s\": %s in body must be of type %s: \"%s\"",
 		    is_called(v), path, n->flags & OCRD_INT_OR_STRING ? "integer,string" : type_names[n->type], is_called(v));
+		if (v && u && u->n_enums)
+			check_enum(c, u, v, path);
 		return;
 	}
 	if (u && u->n_enums && (v || !(n->flags & OCRD_NULLABLE)))

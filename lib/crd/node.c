@@ -65,7 +65,7 @@ static int nodes(struct oarena *a, const struct ojson *arr, int depth, const str
 
 static int64_t count_of(const struct ojson *s, const char *key)
 {
-	return ojson_get_i64(s, key, -1);
+	return ojson_get_i64(s, key, OCRD_NO_COUNT);
 }
 
 static double number_of(const struct ojson *s, const char *key)

@@ -44,7 +44,9 @@ struct ocrd_prop {
 	const struct ocrd_node *node;
 };
 
-/* Numbers that are not given: NaN, -1. */
+#define OCRD_NO_COUNT	INT64_MIN
+
+/* Numbers that are not given: NaN, OCRD_NO_COUNT. */
 struct ocrd_rules {
 	double		min, max, multiple;
 	int64_t		min_len, max_len, min_items, max_items, min_props, max_props;
@@ -169,8 +171,11 @@ void ocrd_schema_v2(struct ojson *schema);	/* openapi-v2.c: a schema without wha
 int ocrd_validate(const struct ojson *crd, const struct ojson *old, ocrd_report_fn fn,
 		  void (*warn)(void *arg, const char *text), void *arg);
 
-/* structural.c: findings about one schema of a definition at @path. */
-void ocrd_structural(const struct ojson *schema, const char *path, bool root, ocrd_report_fn fn,
+/* The same of what a write of its status alone may change. */
+void ocrd_validate_status(const struct ojson *crd, ocrd_report_fn fn, void *arg);
+
+/* structural.c: findings about the schema of a version at @path; @status: the objects have a subresource for it. */
+void ocrd_structural(const struct ojson *schema, const char *path, bool status, ocrd_report_fn fn,
 		     void (*warn)(void *arg, const char *text), void *arg);
 
 #endif

@@ -53,6 +53,7 @@ struct ohttp_creq {
 	char				*addr;
 	char				*name;
 	uint64_t			timeout_ns;
+	uint64_t			connect_ns;
 	bool				upgrade;
 	bool				retried;
 	bool				sent;
@@ -323,8 +324,11 @@ static void on_ready(void *arg)
 	struct cconn *c = arg;
 
 	c->up = true;
-	if (c->req)
-		c->req->sent = true;
+	if (!c->req)
+		return;
+	c->req->sent = true;
+	if (c->req->connect_ns != c->req->timeout_ns && !c->in_body)
+		c->client->h->timer_set(c->timer, c->req->timeout_ns, 0);
 }
 
 static const struct ohttp_stream_ops conn_ops = {
@@ -353,7 +357,7 @@ static void send_request(struct cconn *c, struct ohttp_creq *r)
 	c->req = r;
 	r->conn = c;
 	r->sent = c->up;
-	c->client->h->timer_set(c->timer, r->timeout_ns, 0);
+	c->client->h->timer_set(c->timer, c->up ? r->timeout_ns : r->connect_ns, 0);
 	(void)ohttp_stream_write(c->stream, r->text.data, r->text.len);
 	if (r->paused)
 		ohttp_stream_pause(c->stream);
@@ -417,11 +421,11 @@ static int conn_open(struct ohttp_client *client, struct ohttp_creq *r)
 	c->name = omem_strdup(r->name);
 	if (!c->addr || !c->name || client->h->timer_new(client->h, on_timer, c, &c->timer) < 0)
 		goto fail;
-	client->h->timer_set(c->timer, r->timeout_ns, 0);
+	client->h->timer_set(c->timer, r->connect_ns, 0);
 	c->connecting = true;
 	c->req = r;
 	r->conn = c;
-	e = client->h->connect(client->h, r->addr, r->timeout_ns, on_connect, c);
+	e = client->h->connect(client->h, r->addr, r->connect_ns, on_connect, c);
 	if (e == 0)
 		return 0;
 	c->connecting = false;
@@ -534,6 +538,7 @@ int ohttp_client_send(struct ohttp_client *c, const struct ohttp_client_request 
 	r->addr = omem_strdup(q->addr);
 	r->name = q->tls_name ? omem_strdup(q->tls_name) : host_of(q->addr);
 	r->timeout_ns = q->timeout_ns ? q->timeout_ns : 30 * SECOND;
+	r->connect_ns = q->connect_ns && q->connect_ns < r->timeout_ns ? q->connect_ns : r->timeout_ns;
 	r->upgrade = q->upgrade;
 	obuf_printf(&r->text, "%s %s HTTP/1.1\r\nHost: %s\r\n", q->method, q->target,
 		    strncmp(host, "unix:", 5) == 0 ? "localhost" : host);

@@ -44,6 +44,7 @@ struct ohttp_client_request {
 	bool				upgrade;	/* never on a kept connection; 101 expected */
 	bool				has_body;	/* send Content-Length: 0 when the body is empty */
 	uint64_t			timeout_ns;	/* until the head is here; 0: 30 s */
+	uint64_t			connect_ns;	/* until there is a connection, TLS and all; 0: timeout_ns */
 };
 
 /* @tls NULL: plain; borrowed, must outlive the client. */

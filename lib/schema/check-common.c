@@ -41,8 +41,13 @@ void ocheck_annotations(struct ocheck *c, const struct opath *at, struct ojson *
 
 OCHECK(labels)
 {
+	uint32_t before = c->found;
+
 	(void)old;
 	ocheck_labels(c, at, v);
+	if (c->found > before && at->up != NULL && at->up->name != NULL && ostr_is(at->up->name, at->up->len, "selector") &&
+	    at->up->up != NULL && at->up->up->up == NULL)
+		c->bad_selector = true;
 }
 
 /* ---- metadata ---- */
@@ -197,6 +202,25 @@ static bool is_spec_selector(const struct opath *at)
 	return p != NULL && p->name != NULL && ostr_is(p->name, p->len, "selector") && p->up != NULL && p->up->up == NULL;
 }
 
+bool ocheck_found_in(const struct ocheck *c, const struct opath *at)
+{
+	struct obuf b = OBUF_INIT;
+	size_t n;
+	bool found = false;
+
+	if (c->found == 0 || c->err == NULL || c->err->causes == NULL)
+		return false;
+	opath_put(at, &b);
+	n = strlen(obuf_cstr(&b));
+	for (uint32_t i = 0; i < c->err->causes->n && !found; i++) {
+		const char *field = c->err->causes->v[i].field;
+
+		found = strncmp(field, obuf_cstr(&b), n) == 0 && (field[n] == '\0' || field[n] == '.' || field[n] == '[');
+	}
+	obuf_done(&b);
+	return found;
+}
+
 OCHECK(label_requirement)
 {
 	struct opath key = opath_child(at, "key");
@@ -256,5 +280,6 @@ OCHECK(namespace)
 					  "may only be 'Active' if `deletionTimestamp` is empty");
 		return;
 	}
-	check_finalizer_names(c, &p, OJSON_AT(v, "spec", "finalizers"), true);
+	/* only where they are taken off does upstream say which one it is */
+	check_finalizer_names(c, &p, OJSON_AT(v, "spec", "finalizers"), otext_is(c->w->sub, "finalize"));
 }

@@ -52,15 +52,21 @@ OCHECK(container)
 	}
 }
 
+const char *const ocheck_handlers[] = { "exec", "httpGet", "tcpSocket", "grpc", "sleep", NULL };
+
 static void check_handler(struct ocheck *c, const struct opath *at, struct ojson *v, const char *last)
 {
 	const char *keys[] = { "exec", "httpGet", "tcpSocket", last, NULL }, *second = NULL;
 	size_t n = count_of(v, keys, &second);
+	struct opath gp = opath_child(at, "httpGet"), hp = opath_child(&gp, "httpHeaders");
 
 	if (n == 0)
 		ocheck_required(c, at, "must specify a handler type");
 	if (n > 1)
 		ocheck_forbidden_at(c, at, second, "may not specify more than 1 handler type");
+	/* upstream does not say which header it is */
+	OJSON_FOREACH_ELEM(i, e, OJSON_AT(v, "httpGet", "httpHeaders"))
+		ocheck_format_text(c, &hp, oget_text(e, "name"), OSCHEMA_FMT_HEADER_NAME);
 }
 
 OCHECK(probe)
@@ -77,46 +83,23 @@ OCHECK(lifecycle_handler)
 
 /* ---- environment ---- */
 
-/* metadata.labels['key'] */
-static bool subscripted(struct orlop_bytes t, const char *field)
+static void check_name(struct ocheck *c, const struct opath *at, struct ojson *ref)
 {
-	return ostr_starts(t.p, t.len, field) && ostr_starts(t.p + strlen(field), t.len - strlen(field), "['") &&
-	       ostr_ends(t.p, t.len, "']") && t.len > strlen(field) + 4;
+	struct opath p = opath_child(at, "name");
+
+	ocheck_format_text(c, &p, oget_text(ref, "name"), OSCHEMA_FMT_DNS1123_SUBDOMAIN);
 }
 
-static void check_field_ref(struct ocheck *c, const struct opath *at, struct ojson *ref)
+/* A name, or what a generated one may begin with. */
+static void check_prefix(struct ocheck *c, const struct opath *at, struct ojson *ref)
 {
-	static const char *const known[] = {
-		"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName",
-		"spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
-	};
-	struct orlop_bytes path = oget_text(ref, "fieldPath");
-	struct opath p = opath_child(at, "fieldPath");
+	const char *whys[OSCHEMA_FORMAT_WHYS];
+	struct orlop_bytes name = oget_text(ref, "name");
+	struct opath p = opath_child(at, "name");
+	size_t n = oschema_format_whys_prefix(OSCHEMA_FMT_DNS1123_SUBDOMAIN, name.p, name.len, whys);
 
-	if (path.len == 0 || subscripted(path, "metadata.labels") || subscripted(path, "metadata.annotations"))
-		return;
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (otext_is(path, known[i]))
-			return;
-	ocheck_not_supported(c, &p, ojson_get(ref, "fieldPath"), known, sizeof(known) / sizeof(known[0]));
-}
-
-static void check_resource_ref(struct ocheck *c, const struct opath *at, struct ojson *ref)
-{
-	static const char *const known[] = {
-		"limits.cpu", "limits.ephemeral-storage", "limits.memory",
-		"requests.cpu", "requests.ephemeral-storage", "requests.memory",
-	};
-	struct orlop_bytes res = oget_text(ref, "resource");
-	struct opath p = opath_child(at, "resource");
-
-	if (res.len == 0 || ostr_starts(res.p, res.len, "limits.hugepages-") ||
-	    ostr_starts(res.p, res.len, "requests.hugepages-"))
-		return;
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (otext_is(res, known[i]))
-			return;
-	ocheck_not_supported(c, &p, ojson_get(ref, "resource"), known, sizeof(known) / sizeof(known[0]));
+	for (size_t i = 0; i < n; i++)
+		ocheck_invalid_text(c, &p, name, whys[i]);
 }
 
 OCHECK(env_var)
@@ -147,11 +130,11 @@ OCHECK(env_var)
 		if (ref == NULL)
 			continue;
 		if (i == 0)
-			check_field_ref(c, &rp, ref);
+			ocheck_field_ref(c, &rp, ref, false);
 		else if (i == 1)
-			check_resource_ref(c, &rp, ref);
-		else if (oget_empty(ref, "name"))
-			ocheck_required_at(c, &rp, "name", "");
+			ocheck_resource_ref(c, &rp, ref, false);
+		else
+			check_name(c, &rp, ref);
 	}
 }
 
@@ -166,25 +149,22 @@ OCHECK(env_from)
 	(void)old;
 	if (!oget_empty(v, "prefix"))
 		ocheck_format(c, &prefix, ojson_get(v, "prefix"), OSCHEMA_FMT_ENV_NAME);
+	/* upstream does not say which of the list it is */
 	if (n == 0)
-		ocheck_invalid_text(c, at, none, "must specify one of: `configMapRef` or `secretRef`");
+		ocheck_invalid_text(c, at->up, none, "must specify one of: `configMapRef` or `secretRef`");
 	else if (n > 1)
-		ocheck_invalid_text(c, at, none, "may not have more than one field specified at a time");
+		ocheck_invalid_text(c, at->up, none, "may not have more than one field specified at a time");
 	for (size_t i = 0; i < 2; i++) {
 		struct opath rp = opath_child(at, keys[i]);
 
 		if (ojson_has(v, keys[i]) && oget_empty(ojson_get(v, keys[i]), "name"))
 			ocheck_required_at(c, &rp, "name", "");
+		else if (ojson_has(v, keys[i]))
+			check_prefix(c, &rp, ojson_get(v, keys[i]));
 	}
 }
 
 /* ---- resources ---- */
-
-static bool standard_resource(struct orlop_bytes name)
-{
-	return otext_is(name, "cpu") || otext_is(name, "memory") || otext_is(name, "ephemeral-storage") ||
-	       ostr_starts(name.p, name.len, "hugepages-");
-}
 
 /* Kubernetes' own, which may be asked for without a limit. Names that nobody knows count as its own. */
 static bool may_overcommit(struct orlop_bytes name)
@@ -199,14 +179,13 @@ void ocheck_resource_list(struct ocheck *c, const struct opath *at, struct ojson
 		struct orlop_bytes name = { it.key, it.key_len };
 		struct opath p = opath_key(at, it.key);
 		struct oquantity q;
-		bool standard = standard_resource(name);
 
 		ocheck_container_resource(c, &p, name);
 		if (!ocheck_quantity(it.value, &q))
 			continue;
 		if (oquantity_sign(&q) < 0)
 			ocheck_invalid(c, &p, it.value, "must be greater than or equal to 0");
-		if (!standard && oquantity_milli(&q) % 1000 != 0)
+		if (ocheck_is_whole_resource(name) && oquantity_milli(&q) % 1000 != 0)
 			ocheck_invalid(c, &p, it.value, "must be an integer");
 	}
 }

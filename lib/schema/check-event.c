@@ -35,12 +35,12 @@ static void check_event_new(struct ocheck *c, const struct opath *at, struct ojs
 {
 	static const char *const unset[] = { "firstTimestamp", "lastTimestamp", "count", "source" };
 	struct opath tp = opath_child(at, "eventTime"), yp = opath_child(at, "type");
-	char why[200];
+	char why[1100];
 
 	check_event_series(c, at, ojson_get(v, "series"));
 	if (ojson_get(v, "eventTime") == NULL)
 		ocheck_required(c, &tp, "");
-	(void)snprintf(why, sizeof(why), "has invalid value: %.150s", ojson_get_cstr(v, "type", ""));
+	(void)snprintf(why, sizeof(why), "has invalid value: %.1000s", ojson_get_cstr(v, "type", ""));
 	if (!oget_is(v, "type", "Normal") && !oget_is(v, "type", "Warning"))
 		ocheck_invalid_text(c, &yp, (struct orlop_bytes){ "", 0 }, why);
 	for (size_t i = 0; i < sizeof(unset) / sizeof(unset[0]); i++) {

@@ -153,6 +153,32 @@ static void check_other_rule(struct ocheck *c, const struct opath *at, struct oj
 		}
 }
 
+/* What upstream calls mandatory is what it is. */
+#define ALL_RULES "\"resourceRules\":[{\"verbs\":[\"*\"],\"apiGroups\":[\"*\"],\"resources\":[\"*\"],\"clusterScope\":true,\"namespaces\":[\"*\"]}]," \
+	"\"nonResourceRules\":[{\"verbs\":[\"*\"],\"nonResourceURLs\":[\"*\"]}]}]}"
+#define OF_GROUP(name) "{\"kind\":\"Group\",\"group\":{\"name\":\"" name "\"}}"
+
+static const char *const fixed[][2] = {
+	{ "exempt", "{\"priorityLevelConfiguration\":{\"name\":\"exempt\"},\"matchingPrecedence\":1,\"rules\":[{\"subjects\":["
+		OF_GROUP("system:masters") "]," ALL_RULES },
+	{ "catch-all", "{\"priorityLevelConfiguration\":{\"name\":\"catch-all\"},\"matchingPrecedence\":10000,"
+		"\"distinguisherMethod\":{\"type\":\"ByUser\"},\"rules\":[{\"subjects\":["
+		OF_GROUP("system:unauthenticated") "," OF_GROUP("system:authenticated") "]," ALL_RULES },
+};
+static const char fixed_level[] = "{\"type\":\"Limited\",\"limited\":{\"nominalConcurrencyShares\":5,"
+	"\"limitResponse\":{\"type\":\"Reject\"},\"lendablePercent\":0}}";
+
+static void check_fixed(struct ocheck *c, const struct opath *at, struct ojson *spec, const char *name, const char *text)
+{
+	cleanup_ojson struct ojson *want = NULL;
+	char why[80];
+
+	(void)ojson_parse(text, strlen(text), &want, NULL);
+	(void)snprintf(why, sizeof(why), "spec of '%s' must equal the fixed value", name);
+	if (want && !ojson_equal(spec, want))
+		ocheck_invalid(c, at, spec, why);
+}
+
 OCHECK(flow_schema)
 {
 	struct ojson *spec = ojson_get(v, "spec");
@@ -197,6 +223,9 @@ OCHECK(flow_schema)
 			check_other_rule(c, &ip, one);
 		}
 	}
+	for (size_t i = 0; i < 2; i++)
+		if (oget_is(ojson_get(v, "metadata"), "name", fixed[i][0]))
+			check_fixed(c, &sp, spec, fixed[i][0], fixed[i][1]);
 }
 
 /* ---- priority levels ---- */
@@ -247,4 +276,6 @@ OCHECK(priority_level)
 		ocheck_required(c, &qp, "must not be empty if limited.limitResponse.type is Limited");
 	else if (oget_is(response, "type", "Queue"))
 		check_queues(c, &qp, ojson_get(response, "queuing"));
+	if (oget_is(ojson_get(v, "metadata"), "name", "catch-all"))
+		check_fixed(c, &sp, spec, "catch-all", fixed_level);
 }

@@ -5,6 +5,8 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
 
 #include "base/ocleanup.h"
 #include "quantity/oquantity.h"
@@ -123,6 +125,43 @@ static void check_indexed(struct ocheck *c, const struct opath *p, struct ojson 
 	}
 }
 
+static void check_label(struct ocheck *c, const struct opath *at, struct ojson *labels, const char *key, struct orlop_bytes want)
+{
+	struct opath p = opath_key(at, key);
+	char why[400];
+
+	(void)snprintf(why, sizeof(why), "must be '%.*s'", (int)want.len, want.p);
+	if (!ojson_has(labels, key))
+		ocheck_required(c, &p, why);
+	else if (!ostr_eq(oget_text(labels, key).p, oget_text(labels, key).len, want.p, want.len))
+		ocheck_invalid(c, &p, labels, why);
+}
+
+/* A selector that nobody chose finds the pods of this Job by labels made for it. */
+static void check_generated(struct ocheck *c, const struct opath *at, struct ojson *v)
+{
+	static const char *const keys[] = { "controller-uid", "batch.kubernetes.io/controller-uid", "job-name", "batch.kubernetes.io/job-name" };
+	struct ojson *meta = ojson_get(v, "metadata"), *spec = ojson_get(v, "spec"), *selector = ojson_get(spec, "selector");
+	struct opath tp = opath_child(at, "template"), mp = opath_child(&tp, "metadata"), lp = opath_child(&mp, "labels");
+	struct opath sp = opath_child(at, "selector");
+	cleanup_ojson struct ojson *expected = ojson_new_object();
+
+	if (oget_bool(spec, "manualSelector") || selector == NULL)
+		return;
+	for (size_t i = 0; i < 4; i++) {
+		struct orlop_bytes want = oget_text(meta, i < 2 ? "uid" : "name");
+
+		if (expected == NULL || ojson_set_string(expected, keys[i], want.p, want.len) != 0) {
+			c->lost = true;
+			return;
+		}
+		if (i % 2 == 0)
+			check_label(c, &lp, OJSON_AT(spec, "template", "metadata", "labels"), keys[i], want);
+	}
+	if (!c->bad_selector && !ocheck_selects(selector, expected))
+		ocheck_invalid(c, &sp, selector, "`selector` not auto-generated");
+}
+
 OCHECK(job)
 {
 	struct ojson *spec = ojson_get(v, "spec"), *was = ojson_get(old, "spec"), *selector = ojson_get(spec, "selector");
@@ -133,9 +172,10 @@ OCHECK(job)
 		return;
 	if (selector == NULL)
 		ocheck_required(c, &selp, "");
-	if (selector == NULL || !ocheck_selects(selector, OJSON_AT(spec, "template", "metadata", "labels")))
+	if (selector == NULL || (!c->bad_selector && !ocheck_selects(selector, OJSON_AT(spec, "template", "metadata", "labels"))))
 		ocheck_invalid_at(c, &mp, OJSON_AT(spec, "template", "metadata"), "labels",
 				  "`selector` does not match template `labels`");
+	check_generated(c, &p, v);
 	check_restart(c, &tp, ojson_get(spec, "template"));
 	check_indexed(c, &p, spec);
 	ocheck_job_policies(c, &p, spec);
@@ -248,11 +288,80 @@ static bool cron_ok(struct orlop_bytes t)
 	return at == t.len;
 }
 
+#define ZONES "/usr/share/zoneinfo"
+
+/* May it be the name of a time zone? Upstream's rule. */
+static bool is_zone_name(struct orlop_bytes name)
+{
+	for (size_t at = 0; at <= name.len;) {
+		const char *p = name.p + at, *slash = at < name.len ? memchr(p, '/', name.len - at) : NULL;
+		size_t n = slash ? (size_t)(slash - p) : name.len - at;
+
+		if (n == 0 || n > 14 || p[0] == '-' || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
+			return false;
+		for (size_t i = 0; i < n; i++)
+			if (!((p[i] >= 'a' && p[i] <= 'z') || (p[i] >= 'A' && p[i] <= 'Z') || (p[i] >= '0' && p[i] <= '9') ||
+			      (p[i] && strchr(".-_+", p[i]))))
+				return false;
+		at += n + 1;
+	}
+	return true;
+}
+
+/* In this machine's database, as far as it has one; some have not got the names of before. */
+static bool is_zone(const char *name)
+{
+	static const char *const before[] = { "US/", "Canada/", "Brazil/", "Chile/", "Mexico/", NULL };
+	char path[300];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), ZONES "/%s", name);
+	if (!strcmp(name, "UTC") || stat(ZONES "/Europe", &st) != 0 || (stat(path, &st) == 0 && S_ISREG(st.st_mode)))
+		return true;
+	for (const char *const *b = before; *b; b++)
+		if (!strncmp(name, *b, strlen(*b)))
+			return stat(ZONES "/US/Pacific", &st) != 0;
+	return !strchr(name, '/') && strlen(name) < 15 && stat(ZONES "/US/Pacific", &st) != 0;
+}
+
+static void check_zone(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	struct orlop_bytes name = oget_text(spec, "timeZone");
+	char why[160];
+
+	(void)snprintf(why, sizeof(why), "unknown time zone %.*s", (int)(name.len < 120 ? name.len : 120), name.p);
+	if (!is_zone_name(name))
+		ocheck_invalid_at(c, at, spec, "timeZone", why);
+	else if (name.len == 5 && !strncasecmp(name.p, "Local", 5))
+		ocheck_invalid_at(c, at, spec, "timeZone", "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+	else if (!is_zone(ojson_get_cstr(spec, "timeZone", "")))
+		ocheck_invalid_at(c, at, spec, "timeZone", why);
+}
+
+static void tell_schedule(struct ocheck *c, const struct opath *at, struct ojson *spec, struct orlop_bytes t)
+{
+	char words[400], why[500];
+	size_t n = 0, len = 0;
+
+	for (size_t i = 0; i < t.len && len < sizeof(words) - 2; i++) {
+		if (t.p[i] == ' ' || t.p[i] == '\t')
+			continue;
+		if (i == 0 || t.p[i - 1] == ' ' || t.p[i - 1] == '\t') {
+			if (n++ > 0)
+				words[len++] = ' ';
+		}
+		words[len++] = t.p[i];
+	}
+	(void)snprintf(why, sizeof(why), "expected exactly 5 fields, found %zu: [%.*s]", n, (int)len, words);
+	ocheck_invalid_at(c, at, spec, "schedule", n != 5 && t.p[0] != '@' ? why : "is no schedule of five fields");
+}
+
 OCHECK(cron_job)
 {
 	struct ojson *spec = ojson_get(v, "spec");
 	struct opath p = opath_child(at, "spec"), jp = opath_child(&p, "jobTemplate"), jsp = opath_child(&jp, "spec");
-	struct opath tp = opath_child(&jsp, "template"), mp = opath_child(at, "metadata");
+	struct opath tp = opath_child(&jsp, "template"), mp = opath_child(at, "metadata"), ms = opath_child(&jsp, "manualSelector");
+	static const char *const no_hand[] = { "nil", "false" };
 	struct orlop_bytes schedule = oget_text(spec, "schedule");
 
 	if (is_status(c))
@@ -262,14 +371,19 @@ OCHECK(cron_job)
 	if (schedule.len > 0 && (strstr(ojson_get_cstr(spec, "schedule", ""), "TZ") != NULL))
 		ocheck_invalid_at(c, &p, spec, "schedule", "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
 	else if (schedule.len > 0 && !cron_ok(schedule))
-		ocheck_invalid_at(c, &p, spec, "schedule", "is no schedule of five fields");
+		tell_schedule(c, &p, spec, schedule);
 	if (ojson_has(spec, "timeZone") && oget_empty(spec, "timeZone"))
 		ocheck_invalid_at(c, &p, spec, "timeZone", "timeZone must be nil or non-empty string");
-	else if (oget_is(spec, "timeZone", "Local") || oget_is(spec, "timeZone", "local"))
-		ocheck_invalid_at(c, &p, spec, "timeZone", "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+	else if (ojson_has(spec, "timeZone"))
+		check_zone(c, &p, spec);
 	check_restart(c, &tp, OJSON_AT(spec, "jobTemplate", "spec", "template"));
 	check_indexed(c, &jsp, OJSON_AT(spec, "jobTemplate", "spec"));
 	ocheck_job_policies(c, &jsp, OJSON_AT(spec, "jobTemplate", "spec"));
+	/* each job gets a selector of its own */
+	if (OJSON_AT(spec, "jobTemplate", "spec", "selector") != NULL)
+		ocheck_invalid_at(c, &jsp, OJSON_AT(spec, "jobTemplate", "spec"), "selector", "`selector` will be auto-generated");
+	if (oget_bool(OJSON_AT(spec, "jobTemplate", "spec"), "manualSelector"))
+		ocheck_not_supported(c, &ms, OJSON_AT(spec, "jobTemplate", "spec", "manualSelector"), no_hand, 2);
 }
 
 /* ---- scheduling ---- */
@@ -327,81 +441,5 @@ OCHECK(class_tolerations)
 		ojson_del(key, "tolerationSeconds");
 		if (oseen(&before, key, NULL))
 			ocheck_duplicate(c, &p, e);
-	}
-}
-
-/* ---- autoscalers ---- */
-
-/* The member that holds a metric of type @type: "Resource" is in "resource". */
-static const char *metric_member(struct orlop_bytes type)
-{
-	static const char *const names[][2] = {
-		{ "ContainerResource", "containerResource" }, { "External", "external" }, { "Object", "object" },
-		{ "Pods", "pods" }, { "Resource", "resource" },
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (otext_is(type, names[i][0]))
-			return names[i][1];
-	return NULL;
-}
-
-static void check_not_negative(struct ocheck *c, const struct opath *at, struct ojson *status, const char *key)
-{
-	struct opath p = opath_child(at, "status");
-
-	if (oget_int(status, key) < 0)
-		ocheck_invalid_at(c, &p, status, key, "must be greater than or equal to 0");
-}
-
-/* Is there a metric that says something when there are no pods? */
-static bool from_outside(struct ojson *metrics)
-{
-	OJSON_FOREACH_ELEM(i, m, metrics)
-		if (oget_is(m, "type", "Object") || oget_is(m, "type", "External"))
-			return true;
-	return false;
-}
-
-static void check_tolerances(struct ocheck *c, const struct opath *at, struct ojson *behavior)
-{
-	static const char *const ways[] = { "scaleUp", "scaleDown" };
-	struct opath bp = opath_child(at, "behavior");
-
-	for (size_t i = 0; i < 2; i++) {
-		struct opath p = opath_child(&bp, ways[i]);
-		struct oquantity q;
-
-		if (ocheck_quantity(OJSON_AT(behavior, ways[i], "tolerance"), &q) && oquantity_sign(&q) < 0)
-			ocheck_invalid_at(c, &p, ojson_get(behavior, ways[i]), "tolerance", "must be greater than or equal to 0");
-	}
-}
-
-OCHECK(autoscaler)
-{
-	struct ojson *spec = ojson_get(v, "spec");
-	struct opath p = opath_child(at, "spec"), mp = opath_child(&p, "metrics"), sp = opath_child(&p, "scaleTargetRef");
-	struct opath kp = opath_child(&sp, "kind"), np = opath_child(&sp, "name");
-	struct ojson *target = ojson_get(spec, "scaleTargetRef");
-
-	(void)old;
-	if (is_status(c)) {
-		check_not_negative(c, at, ojson_get(v, "status"), "currentReplicas");
-		check_not_negative(c, at, ojson_get(v, "status"), "desiredReplicas");
-		return;
-	}
-	ocheck_format(c, &kp, ojson_get(target, "kind"), OSCHEMA_FMT_PATH_SEGMENT);
-	ocheck_format(c, &np, ojson_get(target, "name"), OSCHEMA_FMT_PATH_SEGMENT);
-	if (ojson_has(spec, "minReplicas") && oget_int(spec, "minReplicas") == 0 && !from_outside(ojson_get(spec, "metrics")))
-		ocheck_forbidden(c, &mp, "must specify at least one Object or External metric to support scaling to zero replicas");
-	if (oget_int(spec, "maxReplicas") < oget_int(spec, "minReplicas"))
-		ocheck_invalid_at(c, &p, spec, "maxReplicas", "must be greater than or equal to `minReplicas`");
-	check_tolerances(c, &p, ojson_get(spec, "behavior"));
-	OJSON_FOREACH_ELEM(i, m, ojson_get(spec, "metrics")) {
-		struct opath ip = opath_index(&mp, i);
-		const char *member = metric_member(oget_text(m, "type"));
-
-		if (member != NULL && ojson_get(m, member) == NULL)
-			ocheck_required_at(c, &ip, member, "must populate information for the given metric source");
 	}
 }

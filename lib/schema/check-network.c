@@ -1,5 +1,5 @@
 /*
- * check-network.c - what ingresses, their classes and network policies must satisfy, and addresses of load balancers.
+ * check-network.c - what ingresses, their classes, network policies and addresses must satisfy.
  *
  * Source: the facts of upstream's validation, k8s.io/kubernetes/pkg/apis/{networking,core}/validation.
  */
@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ocleanup.h"
 #include "schema/check.h"
+#include "schema/seen.h"
 
 static const struct orlop_bytes none = { "", 0 };
 
@@ -30,6 +32,87 @@ void ocheck_balancer(struct ocheck *c, const struct opath *at, struct ojson *sta
 		if (oschema_format_check(OSCHEMA_FMT_IP, host.p, host.len) == NULL)
 			ocheck_invalid_text(c, &hp, host, "must be a DNS name, not an IP address");
 	}
+}
+
+/* Its name is the address, in the one form that it has. */
+OCHECK(ip_address)
+{
+	struct opath mp = opath_child(at, "metadata"), sp = opath_child(at, "spec");
+	const char *name = ojson_get_cstr(ojson_get(v, "metadata"), "name", "");
+	int family = strchr(name, ':') ? AF_INET6 : AF_INET;
+	char text[INET6_ADDRSTRLEN];
+	unsigned char a[16];
+
+	(void)old;
+	if (inet_pton(family, name, a) == 1 && inet_ntop(family, a, text, sizeof(text)) && strcmp(name, text) != 0)
+		ocheck_invalid_at(c, &mp, ojson_get(v, "metadata"), "name", "must be a canonical format IP address");
+	if (ojson_get(v, "spec") == NULL)
+		ocheck_required_at(c, &sp, "parentRef", "");
+}
+
+/* The canonical form of an address: which family, or 0. */
+static int canonical(const char *p, size_t n, char text[INET6_ADDRSTRLEN], unsigned char ret[16])
+{
+	char given[INET6_ADDRSTRLEN + 1];
+	int family;
+
+	if (n >= sizeof(given) || memchr(p, '\0', n) != NULL)
+		return 0;
+	memcpy(given, p, n);
+	given[n] = '\0';
+	family = inet_pton(AF_INET, given, ret) == 1 ? AF_INET : inet_pton(AF_INET6, given, ret) == 1 ? AF_INET6 : 0;
+	return family != 0 && inet_ntop(family, ret, text, INET6_ADDRSTRLEN) != NULL ? family : 0;
+}
+
+/* A range's address is its first, written as it should be. */
+static void check_range(struct ocheck *c, const struct opath *at, struct ojson *v)
+{
+	struct orlop_bytes t = otext(v);
+	const char *slash = memchr(t.p, '/', t.len);
+	char text[INET6_ADDRSTRLEN], why[160], whole[80];
+	unsigned char a[16];
+	int family = slash != NULL ? canonical(t.p, (size_t)(slash - t.p), text, a) : 0;
+	unsigned long bits = slash != NULL ? strtoul(slash + 1, NULL, 10) : 0;
+
+	if (family == 0 || bits > (family == AF_INET ? 32u : 128u))
+		return;		/* the format says it */
+	for (unsigned long i = bits; i < (family == AF_INET ? 32u : 128u); i++)
+		a[i / 8] &= (unsigned char)~(0x80u >> (i % 8));
+	(void)inet_ntop(family, a, text, sizeof(text));
+	(void)snprintf(whole, sizeof(whole), "%s/%lu", text, bits);
+	(void)snprintf(why, sizeof(why), "must be in canonical form (\"%s\")", whole);
+	if (!otext_is(t, whole))
+		ocheck_invalid(c, at, v, why);
+}
+
+/* One range, or one of each family. */
+OCHECK(service_cidr)
+{
+	struct opath sp = opath_child(at, "spec"), p = opath_child(&sp, "cidrs");
+	struct ojson *list = OJSON_AT(v, "spec", "cidrs");
+	cleanup_ojson struct ojson *shown = NULL;
+	size_t n = ojson_count(list);
+
+	if (old != NULL)
+		return;
+	if (n == 0) {
+		ocheck_required(c, &p, "at least one CIDR required");
+		return;
+	}
+	OJSON_FOREACH_ELEM(i, e, list) {
+		struct opath ip = opath_index(&p, i);
+
+		check_range(c, &ip, e);
+	}
+	if (n == 1 || (n == 2 && !strchr(ojson_cstr(ojson_index(list, 0), ""), ':') != !strchr(ojson_cstr(ojson_index(list, 1), ""), ':')))
+		return;
+	shown = ojson_new_object();	/* upstream shows its own form of the spec */
+	if (shown == NULL || ojson_set(shown, "CIDRs", ojson_ref(list))) {
+		c->lost = true;
+		return;
+	}
+	ocheck_invalid(c, &p, shown, n > 2 ? "may only hold up to 2 values" :
+		       "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64");
 }
 
 /* ---- ingresses ---- */
@@ -311,5 +394,53 @@ OCHECK(policy_types)
 
 		if (!ojson_string_is(e, types[0]) && !ojson_string_is(e, types[1]))
 			ocheck_not_supported(c, &p, e, types, 2);
+	}
+}
+
+/* The end of a range of ports. */
+OCHECK(network_policy_port)
+{
+	struct ojson *port = ojson_get(v, "port");
+	int64_t end = oget_int(v, "endPort");
+
+	(void)old;
+	if (!ojson_has(v, "endPort"))
+		return;
+	if (port == NULL) {
+		ocheck_invalid_at(c, at, v, "endPort", "may not be specified when `port` is not specified");
+	} else if (!ojson_is(port, OJSON_INT)) {
+		ocheck_invalid_at(c, at, v, "endPort", "may not be specified when `port` is non-numeric");
+	} else {
+		if (end < ojson_i64(port, 0))
+			ocheck_invalid_at(c, at, v, "endPort", "must be greater than or equal to `port`");
+		if (end < 1 || end > 65535)
+			ocheck_invalid_at(c, at, v, "endPort", "must be between 1 and 65535, inclusive");
+	}
+}
+
+/* Whom an endpoint is meant for: each once, and not too many. */
+OCHECK(endpoint_hints)
+{
+	static const struct { const char *key; unsigned int format; } lists[] = {
+		{ "forZones", OSCHEMA_FMT_LABEL_VALUE }, { "forNodes", OSCHEMA_FMT_DNS1123_SUBDOMAIN } };
+
+	(void)old;
+	for (size_t k = 0; k < 2; k++) {
+		struct opath p = opath_child(at, lists[k].key);
+		struct ojson *list = ojson_get(v, lists[k].key);
+		cleanup_oseen struct oseen before;
+
+		oseen_init(&before, &c->lost);
+		if (ojson_count(list) > 8) {
+			ocheck_too_many(c, &p, ojson_count(list), 8);
+			return;
+		}
+		OJSON_FOREACH_ELEM(i, e, list) {
+			struct opath ip = opath_index(&p, i), np = opath_child(&ip, "name");
+
+			if (oseen(&before, ojson_get(e, "name"), NULL))
+				ocheck_duplicate_text(c, &np, ojson_get_cstr(e, "name", ""));
+			ocheck_format(c, &np, ojson_get(e, "name"), lists[k].format);
+		}
 	}
 }

@@ -48,14 +48,6 @@ static bool same_node(struct ojson *spec, struct ojson *was, const char *const *
 	return ocheck_equal_but(spec, was, skip);
 }
 
-/* Pods, and what others than Kubernetes have named, are counted in whole. */
-static bool whole_resource(const char *name)
-{
-	const char *slash = strchr(name, '/');
-
-	return slash != NULL ? strstr(name, "kubernetes.io/") == NULL : strcmp(name, "pods") == 0;
-}
-
 static void check_amounts(struct ocheck *c, const struct opath *at, struct ojson *list)
 {
 	OJSON_FOREACH(it, list) {
@@ -66,15 +58,23 @@ static void check_amounts(struct ocheck *c, const struct opath *at, struct ojson
 			continue;
 		if (oquantity_sign(&q) < 0)
 			ocheck_invalid(c, &p, it.value, "must be greater than or equal to 0");
-		if (whole_resource(it.key) && oquantity_milli(&q) % 1000 != 0)
+		if (ocheck_is_whole_resource((struct orlop_bytes){ it.key, it.key_len }) && oquantity_milli(&q) % 1000 != 0)
 			ocheck_invalid(c, &p, it.value, "must be an integer");
 	}
 }
 
 static void check_status(struct ocheck *c, const struct opath *at, struct ojson *status)
 {
+	cleanup_oseen struct oseen before;
 	struct opath p = opath_child(at, "status"), cp = opath_child(&p, "capacity"), ap = opath_child(&p, "allocatable");
 
+	oseen_init(&before, &c->lost);
+	OJSON_FOREACH_ELEM(i, e, ojson_get(status, "addresses")) {
+		struct opath lp = opath_child(&p, "addresses"), ip = opath_index(&lp, i);
+
+		if (oseen(&before, ojson_get(e, "type"), ojson_get(e, "address")))
+			ocheck_duplicate(c, &ip, e);
+	}
 	check_amounts(c, &cp, ojson_get(status, "capacity"));
 	check_amounts(c, &ap, ojson_get(status, "allocatable"));
 }
@@ -92,7 +92,7 @@ OCHECK(node)
 	if (otext_is(c->w->sub, "status"))
 		return;
 	check_taints(c, at, ojson_get(spec, "taints"));
-	OJSON_FOREACH_ELEM(i, e, c->update ? NULL : ojson_get(spec, "podCIDRs")) {
+	OJSON_FOREACH_ELEM(i, e, ojson_get(spec, "podCIDRs")) {
 		struct opath ip = opath_index(&cp, i);
 
 		if (oschema_format_check(OSCHEMA_FMT_CIDR, otext(e).p, otext(e).len) != NULL)

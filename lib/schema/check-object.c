@@ -36,7 +36,9 @@ static void check_workload(struct ocheck *c, const struct opath *at, struct ojso
 				  "`selector` does not match template `labels`");
 	if (!oget_is(pod, "restartPolicy", "Always") && !oget_empty(pod, "restartPolicy"))
 		ocheck_not_supported(c, &rp, ojson_get(pod, "restartPolicy"), always_only, 1);
-	(void)snprintf(text, sizeof(text), "activeDeadlineSeconds in %s is not Supported", c->kind);
+	/* a Deployment's template is looked at as that of its ReplicaSet */
+	(void)snprintf(text, sizeof(text), "activeDeadlineSeconds in %s is not Supported",
+		       strcmp(c->kind, "Deployment") == 0 ? "ReplicaSet" : c->kind);
 	if (ojson_has(pod, "activeDeadlineSeconds"))
 		ocheck_forbidden_at(c, &sp, "activeDeadlineSeconds", text);
 }
@@ -48,13 +50,13 @@ void ocheck_workload(struct ocheck *c, const struct opath *at, struct ojson *spe
 
 	if (selector != NULL && empty)
 		ocheck_invalid_at(c, at, spec, "selector", if_empty);
-	if (c->bad_selector) {
-		ocheck_invalid_at(c, at, spec, "selector", "invalid label selector");
+	if (c->bad_selector && strcmp(c->kind, "DaemonSet") != 0) {
+		ocheck_invalid_at(c, at, spec, "selector", strcmp(c->kind, "StatefulSet") == 0 ? "" : "invalid label selector");
 		return;
 	}
 	/* no selector selects nothing, not even the template */
-	check_workload(c, at, spec, selector != NULL && (empty ||
-		       ocheck_selects(selector, OJSON_AT(spec, "template", "metadata", "labels"))));
+	check_workload(c, at, spec, c->bad_selector || (selector != NULL && (empty ||
+		       ocheck_selects(selector, OJSON_AT(spec, "template", "metadata", "labels")))));
 }
 
 /* An integer ≥ 0 or a percentage. Returns what 100 replicas would give, -1 if invalid. */
@@ -249,6 +251,8 @@ static void check_cluster_ips(struct ocheck *c, const struct opath *at, struct o
 	struct ojson *ips = ojson_get(spec, "clusterIPs"), *was = ojson_get(old, "clusterIPs");
 	struct orlop_bytes ip = oget_text(spec, "clusterIP"), type = oget_text(spec, "type");
 	bool external = otext_is(type, "ExternalName");
+	uint32_t before = c->found;
+	size_t family[2] = { 0, 0 };
 	char text[80];
 
 	if (external) {
@@ -265,9 +269,14 @@ static void check_cluster_ips(struct ocheck *c, const struct opath *at, struct o
 	OJSON_FOREACH_ELEM(i, e, ips) {
 		struct opath p = opath_index(&lp, i);
 
+		family[memchr(otext(e).p, ':', otext(e).len) != NULL]++;
 		if (!ojson_string_is(e, "None"))
 			ocheck_format(c, &p, e, OSCHEMA_FMT_IP);
+		else if (i == 0 && ojson_count(ips) > 1)
+			ocheck_invalid(c, &lp, ips, "'None' must be the first and only value");
 	}
+	if (c->found == before && family[0] + family[1] == 2 && family[0] != 1)
+		ocheck_invalid(c, &lp, ips, "may specify no more than one IP for each IP family");
 	if (ojson_count(ips) == 0 && ip.len > 0 && !otext_is(ip, "None"))
 		ocheck_format(c, &first, ojson_get(spec, "clusterIP"), OSCHEMA_FMT_IP);
 	if (otext_is(ip, "None") && (otext_is(type, "LoadBalancer") || otext_is(type, "NodePort"))) {
@@ -321,13 +330,28 @@ static void check_service_types(struct ocheck *c, const struct opath *at, struct
 	    oget_len(spec, "externalIPs") == 0)
 		ocheck_invalid_at(c, at, spec, "externalTrafficPolicy",
 				  "may only be set for externally-accessible services");
+	if (oget_int(spec, "healthCheckNodePort") < 0)
+		ocheck_invalid_at(c, at, spec, "healthCheckNodePort", "HealthCheckNodePort must be not less than 0");
 	if (oget_int(spec, "healthCheckNodePort") != 0 && !(lb && local))
 		ocheck_invalid_at(c, at, spec, "healthCheckNodePort", "may only be set when `type` is 'LoadBalancer' "
 				  "and `externalTrafficPolicy` is 'Local'");
 }
 
+static bool has_health_port(struct ojson *spec)
+{
+	return oget_is(spec, "type", "LoadBalancer") && oget_is(spec, "externalTrafficPolicy", "Local");
+}
+
+OCHECK(affinity_timeout)
+{
+	(void)old;
+	if (v != NULL && (ojson_i64(v, 0) <= 0 || ojson_i64(v, 0) > 86400))
+		ocheck_invalid(c, at, v, "must be greater than 0 and less than 86400");
+}
+
 OCHECK(service)
 {
+	static const char key[] = "healthCheckNodePort";
 	struct opath p = opath_child(at, "spec"), tp = opath_child(at, "status");
 	struct ojson *spec = ojson_get(v, "spec");
 
@@ -338,6 +362,23 @@ OCHECK(service)
 	check_service_ports(c, &p, spec);
 	check_cluster_ips(c, &p, spec, ojson_get(old, "spec"));
 	check_service_types(c, &p, spec);
+	if (old != NULL && has_health_port(spec) && has_health_port(ojson_get(old, "spec")) &&
+	    !ojson_equal(ojson_get(spec, key), OJSON_AT(old, "spec", key)))
+		ocheck_forbidden_at(c, &p, key, "field is immutable");
+}
+
+/* Whether it is an address and whether it is a special one are two questions to upstream; what is none is told twice. */
+static void check_no_address(struct ocheck *c, const struct opath *at, const char *key, struct ojson *subset)
+{
+	struct opath lp = opath_child(at, key);
+
+	OJSON_FOREACH_ELEM(i, e, ojson_get(subset, key)) {
+		struct opath p = opath_index(&lp, i);
+		struct orlop_bytes ip = oget_text(e, "ip");
+
+		if (oschema_format_check(OSCHEMA_FMT_IP, ip.p, ip.len) != NULL)
+			ocheck_invalid_at(c, &p, e, "ip", "must be a valid IP address");
+	}
 }
 
 OCHECK(endpoint_subset)
@@ -348,6 +389,8 @@ OCHECK(endpoint_subset)
 	(void)old;
 	if (oget_len(v, "addresses") == 0 && oget_len(v, "notReadyAddresses") == 0)
 		ocheck_required(c, at, "must specify `addresses` or `notReadyAddresses`");
+	check_no_address(c, at, "addresses", v);
+	check_no_address(c, at, "notReadyAddresses", v);
 	OJSON_FOREACH_ELEM(i, e, ports) {
 		struct opath p = opath_index(&pp, i), np = opath_child(&p, "name");
 

@@ -25,32 +25,32 @@ const char *const ocheck_volume_types[] = {
 
 OCHECK(volume)
 {
-	struct ojson *cm = ojson_get(v, "configMap");
+	const char *first = NULL;
 	struct opath cmp = opath_child(at, "configMap");
 	size_t n = 0;
 
 	(void)old;
-	for (const char *const *t = ocheck_volume_types; *t != NULL; t++)
+	for (const char *const *t = ocheck_volume_types; *t != NULL; t++) {
+		first = first == NULL && ojson_has(v, *t) ? *t : first;
 		if (ojson_has(v, *t) && n++ > 0)
-			ocheck_forbidden_at(c, at, strcmp(*t, "downwardAPI") == 0 ? "downwarAPI" : *t,
-					    "may not specify more than 1 volume type");
+			ocheck_forbidden_at(c, at, strcmp(*t, "downwardAPI") == 0 ? "downwarAPI" :
+					    strcmp(*t, "cephfs") == 0 ? "cephFS" : *t, "may not specify more than 1 volume type");
+	}
 	if (n == 0)
 		ocheck_required(c, at, "must specify a volume type");
-	if (cm != NULL && oget_empty(cm, "name"))
+	else if (strcmp(first, "iscsi") == 0)
+		ocheck_iscsi_name(c, at, v, ojson_get(v, "iscsi"));
+	else if (strcmp(first, "configMap") == 0 && oget_empty(ojson_get(v, "configMap"), "name"))
 		ocheck_required_at(c, &cmp, "name", "");
 }
 
 OCHECK(volume_projection)
 {
 	static const char *const named[] = { "secret", "configMap" };
-	size_t n = 0;
 
 	(void)old;
-	OJSON_FOREACH(it, v)
-		if (++n == 2)
-			ocheck_forbidden_at(c, at, it.key, "may not specify more than 1 volume type");
-	if (n == 0)
-		ocheck_required(c, at, "must specify a volume projection");
+	if (ojson_count(v) > 1)
+		ocheck_forbidden(c, at, "may not specify more than 1 volume type per source");
 	for (size_t i = 0; i < 2; i++) {
 		struct opath p = opath_child(at, named[i]);
 
@@ -81,6 +81,31 @@ OCHECK(token_seconds)
 
 /* ---- scheduling ---- */
 
+static bool is_field_requirement(const struct opath *at)
+{
+	return at->up != NULL && at->up->name != NULL && strcmp(at->up->name, "matchFields") == 0;
+}
+
+/* Of a node's fields only the name may be asked for. */
+static void check_field_requirement(struct ocheck *c, const struct opath *at, struct ojson *v)
+{
+	struct opath vp = opath_child(at, "values"), kp = opath_child(at, "key"), op = opath_child(at, "operator");
+
+	if (!oget_is(v, "operator", "In") && !oget_is(v, "operator", "NotIn"))
+		ocheck_invalid_text(c, &op, oget_text(v, "operator"), "not a valid selector operator");
+	else if (oget_len(v, "values") != 1)
+		ocheck_required(c, &vp, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
+	if (!oget_is(v, "key", "metadata.name")) {
+		ocheck_invalid_text(c, &kp, oget_text(v, "key"), "not a valid field selector key");
+		return;
+	}
+	OJSON_FOREACH_ELEM(i, e, ojson_get(v, "values")) {
+		struct opath p = opath_index(&vp, i);
+
+		ocheck_format(c, &p, e, OSCHEMA_FMT_DNS1123_SUBDOMAIN);
+	}
+}
+
 OCHECK(node_requirement)
 {
 	struct opath key = opath_child(at, "key");
@@ -88,6 +113,10 @@ OCHECK(node_requirement)
 	size_t n = oget_len(v, "values");
 
 	(void)old;
+	if (is_field_requirement(at)) {
+		check_field_requirement(c, at, v);
+		return;
+	}
 	if (otext_is(op, "In") || otext_is(op, "NotIn")) {
 		if (n == 0)
 			ocheck_required_at(c, at, "values", "must be specified when `operator` is 'In' or 'NotIn'");
@@ -105,17 +134,31 @@ OCHECK(node_requirement)
 	ocheck_format(c, &key, ojson_get(v, "key"), OSCHEMA_FMT_QUALIFIED_NAME);
 }
 
+/* Of several namespaces upstream does not say which one it is. */
+OCHECK(affinity_term)
+{
+	struct opath p = opath_child(at, "namespace"), kp = opath_child(at, "topologyKey");
+
+	(void)old;
+	if (oget_empty(v, "topologyKey"))
+		ocheck_required(c, &kp, "can not be empty");
+	ocheck_format_text(c, &kp, oget_text(v, "topologyKey"), OSCHEMA_FMT_QUALIFIED_NAME);
+	OJSON_FOREACH_ELEM(i, e, ojson_get(v, "namespaces"))
+		ocheck_format_text(c, &p, otext(e), OSCHEMA_FMT_DNS1123_LABEL);
+}
+
 OCHECK(toleration)
 {
 	static const char *const operators[] = { "Equal", "Exists" };
 	struct orlop_bytes op = oget_text(v, "operator"), value = oget_text(v, "value");
-	struct opath p = opath_child(at, "operator");
+	struct opath p = opath_child(at, "operator"), ep = opath_child(at, "effect");
+
 	(void)old;
 	if (oget_empty(v, "key") && !otext_is(op, "Exists"))
 		ocheck_invalid_text(c, &p, op, "operator must be Exists when `key` is empty, which "
 			       "means \"match all values and all keys\"");
 	if (ojson_has(v, "tolerationSeconds") && !oget_is(v, "effect", "NoExecute"))
-		ocheck_invalid_at(c, at, v, "effect", "effect must be 'NoExecute' when `tolerationSeconds` is set");
+		ocheck_invalid_text(c, &ep, oget_text(v, "effect"), "effect must be 'NoExecute' when `tolerationSeconds` is set");
 	if (op.len == 0 || otext_is(op, "Equal")) {
 		ocheck_format_text(c, &p, value, OSCHEMA_FMT_LABEL_VALUE);
 	} else if (otext_is(op, "Exists")) {
@@ -139,14 +182,17 @@ OCHECK(topology_spread)
 static void check_spread_unique(struct ocheck *c, const struct opath *at, struct ojson *list)
 {
 	static const char *const keys[] = { "topologyKey", "whenUnsatisfiable" };
-	cleanup_oseen struct oseen before;
 
-	oseen_init(&before, &c->lost);
+	/* upstream finds the first of two */
 	OJSON_FOREACH_ELEM(i, e, list) {
 		struct opath p = opath_index(at, i), pp = opath_child(&p, "{topologyKey, whenUnsatisfiable}");
+		bool again = false;
 		char text[400];
 
-		if (!oseen(&before, ojson_get(e, keys[0]), ojson_get(e, keys[1])))
+		OJSON_FOREACH_ELEM(j, f, list)
+			again = again || (j > i && ojson_equal(ojson_get(e, keys[0]), ojson_get(f, keys[0])) &&
+					  ojson_equal(ojson_get(e, keys[1]), ojson_get(f, keys[1])));
+		if (!again)
 			continue;
 		(void)snprintf(text, sizeof(text), "{%s, %s}", ojson_get_cstr(e, keys[0], ""), ojson_get_cstr(e, keys[1], ""));
 		ocheck_duplicate_text(c, &pp, text);
@@ -174,6 +220,16 @@ static void check_unique_names(struct ocheck *c, const struct opath *at, struct 
 	}
 }
 
+static void check_known(struct ocheck *c, const struct opath *at, struct ojson *mount, struct oseen *volumes)
+{
+	cleanup_ojson struct ojson *none = oget_empty(mount, "name") ? ojson_new_cstr("") : NULL;
+
+	if (none != NULL)
+		ocheck_not_found(c, at, none);
+	else if (!oseen_has(volumes, ojson_get(mount, "name")))
+		ocheck_not_found(c, at, ojson_get(mount, "name"));
+}
+
 static void check_mounts(struct ocheck *c, const struct opath *at, struct ojson *container, struct oseen *volumes)
 {
 	struct ojson *mounts = ojson_get(container, "volumeMounts");
@@ -182,11 +238,10 @@ static void check_mounts(struct ocheck *c, const struct opath *at, struct ojson 
 
 	oseen_init(&paths, &c->lost);
 	OJSON_FOREACH_ELEM(i, m, mounts) {
-		struct opath p = opath_index(&mp, i), np = opath_child(&p, "name");
-		struct orlop_bytes name = oget_text(m, "name");
+		static const char *const spreads[] = { "Bidirectional", "HostToContainer", "None" };
+		struct opath p = opath_index(&mp, i), np = opath_child(&p, "name"), pp = opath_child(&mp, "mountPropagation");
 
-		if (name.len > 0 && !oseen_has(volumes, ojson_get(m, "name")))
-			ocheck_not_found(c, &np, ojson_get(m, "name"));
+		check_known(c, &np, m, volumes);
 		if (memchr(oget_text(m, "mountPath").p, ':', oget_text(m, "mountPath").len) != NULL)
 			ocheck_invalid_at(c, &p, m, "mountPath", "must not contain ':'");
 		if (oseen(&paths, ojson_get(m, "mountPath"), NULL))
@@ -196,21 +251,23 @@ static void check_mounts(struct ocheck *c, const struct opath *at, struct ojson 
 		if (!oget_empty(m, "subPath") && !oget_empty(m, "subPathExpr"))
 			ocheck_invalid_at(c, &p, m, "subPathExpr", "subPathExpr and subPath are mutually exclusive");
 		ocheck_format(c, &ep, ojson_get(m, "subPathExpr"), OSCHEMA_FMT_LOCAL_PATH);
+		if (ojson_has(m, "mountPropagation") && !oget_is(m, "mountPropagation", spreads[0]) &&
+		    !oget_is(m, "mountPropagation", spreads[1]) && !oget_is(m, "mountPropagation", spreads[2]))
+			ocheck_not_supported(c, &pp, ojson_get(m, "mountPropagation"), spreads, 3);
 		if (oget_is(m, "mountPropagation", "Bidirectional") &&
 		    !oget_bool(ojson_get(container, "securityContext"), "privileged"))
 			ocheck_forbidden_at(c, &mp, "mountPropagation", "Bidirectional mount propagation is available "
 					    "only to privileged containers");
 		if (ojson_has(m, "recursiveReadOnly") && !oget_is(m, "recursiveReadOnly", "Disabled") &&
 		    !oget_bool(m, "readOnly"))
-			ocheck_forbidden_at(c, &p, "recursiveReadOnly", "may only be specified when readOnly is true");
+			ocheck_forbidden_at(c, &mp, "recursiveReadOnly", "may only be specified when readOnly is true");
 	}
 	struct opath dp = opath_child(at, "volumeDevices");
 
 	OJSON_FOREACH_ELEM(j, d, ojson_get(container, "volumeDevices")) {
 		struct opath p = opath_index(&dp, j), np = opath_child(&p, "name");
 
-		if (!oget_empty(d, "name") && !oseen_has(volumes, ojson_get(d, "name")))
-			ocheck_not_found(c, &np, ojson_get(d, "name"));
+		check_known(c, &np, d, volumes);
 	}
 }
 
@@ -326,10 +383,35 @@ static void check_ephemeral(struct ocheck *c, const struct opath *at, struct ojs
 
 /* ---- the pod's own fields ---- */
 
+/* A domain: as a host's name, but its parts may have underscores, and there may be a dot at its end. */
+static void check_search(struct ocheck *c, const struct opath *at, struct orlop_bytes t)
+{
+	const char *whys[OSCHEMA_FORMAT_WHYS];
+	char plain[256];
+	size_t n = t.len > 0 && t.p[t.len - 1] == '.' ? t.len - 1 : t.len, found;
+
+	if (otext_is(t, "."))
+		return;
+	if (n > 253)
+		ocheck_invalid_text(c, at, (struct orlop_bytes){ t.p, n }, "must be no more than 253 characters");
+	/* where there may be an underscore there may be a letter */
+	for (size_t i = 0; i < n && i < sizeof(plain); i++) {
+		bool first = i == 0 || t.p[i - 1] == '.', last = i + 1 == n || t.p[i + 1] == '.';
+
+		plain[i] = t.p[i] == '_' && !last ? (first || plain[i - 1] != '_' ? 'a' : '-') : t.p[i];
+	}
+	found = oschema_format_whys(OSCHEMA_FMT_DNS1123_SUBDOMAIN, plain, n < sizeof(plain) ? n : sizeof(plain), whys);
+	for (size_t i = 0; i < found; i++)
+		if (strstr(whys[i], "no more than") == NULL)
+			ocheck_invalid_text(c, at, (struct orlop_bytes){ t.p, n }, "a lowercase RFC 1123 subdomain must consist of lower "
+					    "case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric "
+					    "character");
+}
+
 static void check_dns(struct ocheck *c, const struct opath *at, struct ojson *spec)
 {
 	struct opath dp = opath_child(at, "dnsConfig"), np = opath_child(&dp, "nameservers");
-	struct opath sp = opath_child(&dp, "searches");
+	struct opath sp = opath_child(&dp, "searches"), op = opath_child(&dp, "options");
 	struct ojson *servers = OJSON_AT(spec, "dnsConfig", "nameservers");
 	struct ojson *searches = OJSON_AT(spec, "dnsConfig", "searches");
 
@@ -349,11 +431,23 @@ static void check_dns(struct ocheck *c, const struct opath *at, struct ojson *sp
 	}
 	if (ojson_count(searches) > 32)
 		ocheck_invalid(c, &sp, searches, "must not have more than 32 search paths");
+	OJSON_FOREACH_ELEM(j, e, searches) {
+		struct opath p = opath_index(&sp, j);
+
+		check_search(c, &p, otext(e));
+	}
+	OJSON_FOREACH_ELEM(k, e, OJSON_AT(spec, "dnsConfig", "options")) {
+		struct opath p = opath_index(&op, k);
+
+		if (oget_empty(e, "name"))
+			ocheck_required(c, &p, "must not be empty");
+	}
 }
 
 static void check_misc(struct ocheck *c, const struct opath *at, struct ojson *spec)
 {
-	struct opath pulls = opath_child(at, "imagePullSecrets"), hosts = opath_child(at, "hostAliases");
+	static const char *const host[][2] = { { "hostNetwork", "hostNetwork" }, { "hostPID", "HostPID" }, { "hostIPC", "HostIPC" } };
+	struct opath hosts = opath_child(at, "hostAliases");
 	/* where upstream has it inside */
 	struct opath security = opath_child(at, "securityContext"), share = opath_child(&security, "shareProcessNamespace");
 
@@ -363,16 +457,9 @@ static void check_misc(struct ocheck *c, const struct opath *at, struct ojson *s
 	if (oget_len(spec, "schedulingGates") > 0 && !oget_empty(spec, "nodeName"))
 		ocheck_forbidden_at(c, at, "nodeName",
 				    "cannot be set until all schedulingGates have been cleared");
-	if (ojson_has(spec, "hostUsers") && !oget_bool(spec, "hostUsers") &&
-	    (oget_bool(spec, "hostNetwork") || oget_bool(spec, "hostPID") || oget_bool(spec, "hostIPC")))
-		ocheck_forbidden_at(c, at, oget_bool(spec, "hostNetwork") ? "hostNetwork" :
-				    oget_bool(spec, "hostPID") ? "hostPID" : "hostIPC", "when `hostUsers` is false");
-	OJSON_FOREACH_ELEM(i, e, ojson_get(spec, "imagePullSecrets")) {
-		struct opath p = opath_index(&pulls, i);
-
-		if (oget_empty(e, "name"))
-			ocheck_required_at(c, &p, "name", "");
-	}
+	for (size_t i = 0; i < 3 && ojson_has(spec, "hostUsers") && !oget_bool(spec, "hostUsers"); i++)
+		if (oget_bool(spec, host[i][0]))
+			ocheck_forbidden_at(c, at, host[i][1], "when `pod.Spec.HostUsers` is false");
 	OJSON_FOREACH_ELEM(j, h, ojson_get(spec, "hostAliases")) {
 		struct opath p = opath_index(&hosts, j), np = opath_child(&p, "hostnames");
 
@@ -384,6 +471,26 @@ static void check_misc(struct ocheck *c, const struct opath *at, struct ojson *s
 	}
 }
 
+/* Has something been found in the volume? Mounts do not find it then. */
+static bool is_bad_volume(const struct ocheck *c, const struct opath *at, size_t n)
+{
+	struct opath vp = opath_child(at, "volumes"), p = opath_index(&vp, n);
+
+	return ocheck_found_in(c, &p);
+}
+
+static void check_preemption(struct ocheck *c, const struct opath *at, struct ojson *v)
+{
+	static const char *const policies[] = { "PreemptLowerPriority", "Never" };
+	struct opath p = opath_child(at, "preemptionPolicy");
+
+	if (ojson_has(v, "preemptionPolicy") && oget_empty(v, "preemptionPolicy"))
+		ocheck_required(c, &p, "");
+	else if (ojson_has(v, "preemptionPolicy") && !oget_is(v, "preemptionPolicy", policies[0]) &&
+		 !oget_is(v, "preemptionPolicy", policies[1]))
+		ocheck_not_supported(c, &p, ojson_get(v, "preemptionPolicy"), policies, 2);
+}
+
 OCHECK(pod_spec)
 {
 	struct opath spread = opath_child(at, "topologySpreadConstraints");
@@ -393,7 +500,8 @@ OCHECK(pod_spec)
 	(void)old;
 	oseen_init(&named, &c->lost);
 	OJSON_FOREACH_ELEM(n, e, ojson_get(v, "volumes"))
-		(void)oseen(&named, ojson_get(e, "name"), NULL);
+		if (!is_bad_volume(c, at, n))
+			(void)oseen(&named, ojson_get(e, "name"), NULL);
 	check_unique_names(c, at, v);
 	for (size_t l = 0; l < N_LISTS; l++) {
 		struct opath lp = opath_child(at, container_lists[l]);
@@ -414,187 +522,17 @@ OCHECK(pod_spec)
 	check_ephemeral(c, at, v);
 	check_dns(c, at, v);
 	check_misc(c, at, v);
+	check_preemption(c, at, v);
 	check_spread_unique(c, &spread, ojson_get(v, "topologySpreadConstraints"));
 	ocheck_pod_rules(c, at, v);
 }
 
 OCHECK(pod_template)
 {
-	struct opath meta = opath_child(at, "metadata");
-	struct opath labels = opath_child(&meta, "labels"), notes = opath_child(&meta, "annotations");
+	/* upstream does not say that these are in the metadata */
+	struct opath labels = opath_child(at, "labels"), notes = opath_child(at, "annotations");
 
 	(void)old;
 	ocheck_labels(c, &labels, OJSON_AT(v, "metadata", "labels"));
 	ocheck_annotations(c, &notes, OJSON_AT(v, "metadata", "annotations"));
-}
-
-/* ---- changes ---- */
-
-/* Are the lists equal but for some members of their elements? */
-static bool lists_equal_but(struct ojson *a, struct ojson *b, const char *const *skip)
-{
-	if (ojson_count(a) != ojson_count(b))
-		return false;
-	OJSON_FOREACH_ELEM(i, e, a)
-		if (!ocheck_equal_but(e, ojson_index(b, i), skip))
-			return false;
-	return true;
-}
-
-static void check_deadline(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
-{
-	struct ojson *is = ojson_get(v, "activeDeadlineSeconds"), *was = ojson_get(old, "activeDeadlineSeconds");
-
-	if (was == NULL || ojson_equal(is, was))
-		return;
-	if (is == NULL)
-		ocheck_invalid_at(c, at, v, "activeDeadlineSeconds",
-				  "must not update from a positive integer to nil value");
-	else if (ojson_i64(is, 0) > ojson_i64(was, 0))
-		ocheck_invalid_at(c, at, v, "activeDeadlineSeconds",
-				  "must be less than or equal to previous value");
-}
-
-/* Tolerations may be added, and given other seconds. */
-/* A toleration but for its seconds; NULL: no memory. */
-static struct ojson *without_seconds(const struct ojson *toleration)
-{
-	struct ojson *copy = NULL;
-
-	if (ojson_copy(toleration, &copy))
-		return NULL;
-	ojson_del(copy, "tolerationSeconds");
-	return copy;
-}
-
-static void check_toleration_change(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
-{
-	static const char *const skip[] = { "tolerationSeconds", NULL };
-	cleanup_oseen struct oseen all;
-
-	oseen_init(&all, &c->lost);
-	OJSON_FOREACH_ELEM(n, is, ojson_get(v, "tolerations")) {
-		cleanup_ojson struct ojson *k = without_seconds(is);
-
-		if (k)
-			(void)oseen(&all, k, NULL);
-	}
-	OJSON_FOREACH_ELEM(i, was, ojson_get(old, "tolerations")) {
-		cleanup_ojson struct ojson *k = without_seconds(was);
-		bool kept = k && oseen_has(&all, k);
-
-		/* written otherwise it may be the same */
-		OJSON_FOREACH_ELEM(j, is, kept ? NULL : ojson_get(v, "tolerations"))
-			kept = kept || ocheck_equal_but(was, is, skip);
-		if (!kept) {
-			ocheck_forbidden_at(c, at, "tolerations",
-					    "existing toleration can not be modified except its tolerationSeconds");
-			return;
-		}
-	}
-}
-
-static void check_main_update(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
-{
-	static const char *const image[] = { "image", NULL };
-	static const char *const may[] = { "containers", "initContainers", "activeDeadlineSeconds", "tolerations",
-					   "terminationGracePeriodSeconds", "schedulingGates", NULL };
-	static const char *const gated[] = { "containers", "initContainers", "activeDeadlineSeconds", "tolerations",
-					     "terminationGracePeriodSeconds", "schedulingGates", "nodeSelector",
-					     "affinity", "topologySpreadConstraints", NULL };
-	int64_t is = oget_int(v, "terminationGracePeriodSeconds");
-	int64_t was = oget_int(old, "terminationGracePeriodSeconds");
-	bool has_gates = oget_len(old, "schedulingGates") > 0;
-	cleanup_oseen struct oseen gates;
-
-	oseen_init(&gates, &c->lost);
-	if (oget_len(v, "containers") != oget_len(old, "containers")) {
-		ocheck_forbidden_at(c, at, "containers", "pod updates may not add or remove containers");
-		return;
-	}
-	if (oget_len(v, "initContainers") != oget_len(old, "initContainers")) {
-		ocheck_forbidden_at(c, at, "initContainers", "pod updates may not add or remove containers");
-		return;
-	}
-	check_deadline(c, at, v, old);
-	check_toleration_change(c, at, v, old);
-	OJSON_FOREACH_ELEM(k, o, ojson_get(old, "schedulingGates"))
-		(void)oseen(&gates, ojson_get(o, "name"), NULL);
-	OJSON_FOREACH_ELEM(i, g, ojson_get(v, "schedulingGates")) {
-		char text[400];
-
-		if (oseen_has(&gates, ojson_get(g, "name")))
-			continue;
-		(void)snprintf(text, sizeof(text), "only deletion is allowed, but found new scheduling gate '%s'",
-			       ojson_get_cstr(g, "name", ""));
-		ocheck_forbidden_at(c, at, "schedulingGates", text);
-	}
-	if (!ocheck_equal_but(v, old, has_gates ? gated : may) ||
-	    !lists_equal_but(ojson_get(v, "containers"), ojson_get(old, "containers"), image) ||
-	    !lists_equal_but(ojson_get(v, "initContainers"), ojson_get(old, "initContainers"), image) ||
-	    (is != was && !(was < 0 && is == 1)))
-		ocheck_forbidden(c, at, "pod updates may not change fields other than `spec.containers[*].image`,"
-				 "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
-				 "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
-				 "set to 1 if it was previously negative)");
-}
-
-static void check_ephemeral_update(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
-{
-	static const char *const skip[] = { "ephemeralContainers", NULL };
-	struct ojson *is = ojson_get(v, "ephemeralContainers");
-	cleanup_oseen struct oseen all, names;
-
-	oseen_init(&all, &c->lost);
-	oseen_init(&names, &c->lost);
-	OJSON_FOREACH_ELEM(k, e, is) {
-		(void)oseen(&all, e, NULL);
-		(void)oseen(&names, ojson_get(e, "name"), NULL);
-	}
-	if (!ocheck_equal_but(v, old, skip))
-		ocheck_forbidden(c, at, "only spec.ephemeralContainers may be changed through ephemeralcontainers");
-	OJSON_FOREACH_ELEM(i, was, ojson_get(old, "ephemeralContainers")) {
-		bool there = oseen_has(&names, ojson_get(was, "name"));
-		char text[400];
-
-		if (there && oseen_has(&all, was))
-			continue;
-		(void)snprintf(text, sizeof(text), "existing ephemeral containers \"%s\" may not be %s\n",
-			       ojson_get_cstr(was, "name", ""), there ? "changed" : "removed");
-		ocheck_forbidden_at(c, at, "ephemeralContainers", text);
-	}
-}
-
-static void check_resize(struct ocheck *c, const struct opath *at, struct ojson *v, struct ojson *old)
-{
-	static const char *const skip[] = { "containers", "initContainers", "resources", NULL };
-	static const char *const sized[] = { "resources", "resizePolicy", NULL };
-
-	if (!ocheck_equal_but(v, old, skip) ||
-	    !lists_equal_but(ojson_get(v, "containers"), ojson_get(old, "containers"), sized) ||
-	    !lists_equal_but(ojson_get(v, "initContainers"), ojson_get(old, "initContainers"), sized))
-		ocheck_forbidden(c, at, "only cpu and memory resources are mutable");
-}
-
-OCHECK(pod)
-{
-	struct opath spec = opath_child(at, "spec");
-	struct ojson *is = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
-
-	if (!c->update)
-		return;
-	if (otext_is(c->w->sub, "status")) {
-		struct opath status = opath_child(at, "status"), name = opath_child(&status, "nominatedNodeName");
-		struct ojson *n = OJSON_AT(v, "status", "nominatedNodeName");
-
-		if (otext(n).len > 0 && !ojson_equal(n, OJSON_AT(old, "status", "nominatedNodeName")))
-			ocheck_format(c, &name, n, OSCHEMA_FMT_DNS1123_SUBDOMAIN);
-		return;
-	}
-	if (otext_is(c->w->sub, "ephemeralcontainers"))
-		check_ephemeral_update(c, &spec, is, was);
-	else if (otext_is(c->w->sub, "resize"))
-		check_resize(c, &spec, is, was);
-	else if (c->w->sub.len == 0)
-		check_main_update(c, &spec, is, was);
 }

@@ -22,10 +22,18 @@ static void check_projected(struct ocheck *c, const struct opath *at, struct ojs
 {
 	static const char *const named[] = { "secret", "configMap" };
 	static const char *const single[] = { "serviceAccountToken", "clusterTrustBundle" };
+	struct opath pp = opath_child(at, "path");
 	cleanup_oseen struct oseen paths;
 
 	oseen_init(&paths, &c->lost);
 	OJSON_FOREACH_ELEM(i, s, sources) {
+		struct ojson *token = ojson_get(s, "serviceAccountToken");
+
+		/* upstream does not say of which source */
+		if (token != NULL && oget_empty(token, "path"))
+			ocheck_required(c, &pp, "");
+		else if (token != NULL)
+			ocheck_format(c, &pp, ojson_get(token, "path"), OSCHEMA_FMT_LOCAL_PATH);
 		for (size_t k = 0; k < 2; k++)
 			OJSON_FOREACH_ELEM(j, item, OJSON_AT(s, named[k], "items"))
 				if (!oget_empty(item, "path") && oseen(&paths, ojson_get(item, "path"), NULL))
@@ -42,14 +50,8 @@ static void check_projected(struct ocheck *c, const struct opath *at, struct ojs
 static void check_volumes(struct ocheck *c, const struct opath *at, struct ojson *list)
 {
 	OJSON_FOREACH_ELEM(i, v, list) {
-		struct opath p = opath_index(at, i), git = opath_child(&p, "gitRepo"), image = opath_child(&p, "image"),
-			     projected = opath_child(&p, "projected"), dir = opath_child(&git, "directory");
+		struct opath p = opath_index(at, i), image = opath_child(&p, "image"), projected = opath_child(&p, "projected");
 
-		if (ojson_has(v, "gitRepo")) {
-			if (oget_empty(ojson_get(v, "gitRepo"), "repository"))
-				ocheck_required_at(c, &git, "repository", "");
-			ocheck_format(c, &dir, OJSON_AT(v, "gitRepo", "directory"), OSCHEMA_FMT_LOCAL_PATH);
-		}
 		/* a controller may fill it in in its pods */
 		if (c->in_pod && ojson_has(v, "image") && oget_empty(ojson_get(v, "image"), "reference"))
 			ocheck_required_at(c, &image, "reference", "");
@@ -214,6 +216,90 @@ static void check_pod_resources(struct ocheck *c, const struct opath *at, struct
 	}
 }
 
+/* @a grows to @b if that is more. */
+static void at_least(struct oquantity *a, const struct oquantity *b)
+{
+	if (oquantity_cmp(a, b) < 0)
+		*a = *b;
+}
+
+/* How much of resource @name the containers want, or may have (@part), all together: those that stay at once, others one by one. */
+static void sum_containers(struct ojson *spec, const char *part, const char *name, struct oquantity *ret)
+{
+	struct oquantity init, stay, q;
+
+	oquantity_from_i64(&init, 0, OQUANTITY_DECIMAL);
+	stay = *ret = init;
+	for (size_t l = 0; l < 2; l++)
+		OJSON_FOREACH_ELEM(i, e, ojson_get(spec, container_lists[l])) {
+			struct orlop_bytes t = ojson_bytes(OJSON_AT(e, "resources", part, name));
+			bool stays = l == 1 && oget_is(e, "restartPolicy", "Always");
+
+			if (t.len == 0 || oquantity_parse(t.p, t.len, &q, NULL))
+				oquantity_from_i64(&q, 0, OQUANTITY_DECIMAL);
+			else if (oquantity_is_zero(ret))
+				ret->format = q.format;
+			if (l == 0 || stays)
+				(void)oquantity_add(ret, &q);
+			if (stays)
+				(void)oquantity_add(&stay, &q);
+			else if (l == 1)
+				(void)oquantity_add(&q, &stay);
+			if (l == 1)
+				at_least(&init, stays ? &stay : &q);
+		}
+	at_least(ret, &init);
+}
+
+/* Of resources but cpu and memory so many are held against the containers: no machine has as many sizes of pages. */
+#define SUMMED_MAX 32
+
+/* What the pod has must do for its containers. */
+static void check_sums(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	static const char *const parts[] = { "requests", "limits" };
+	struct ojson *limits = OJSON_AT(spec, "resources", "limits");
+	struct opath cp = opath_child(at, "containers");
+	struct oquantity has, sum;
+	char text[OQUANTITY_BUF], why[OQUANTITY_BUF + 100];
+
+	for (size_t k = 0; k < 2; k++) {
+		struct opath lp = opath_child(at, parts[k]);
+		unsigned others = 0;
+
+		OJSON_FOREACH(it, OJSON_AT(spec, "resources", parts[k])) {
+			struct opath p = opath_key(&lp, it.key);
+			struct orlop_bytes t = ojson_bytes(it.value);
+
+			if (strcmp(it.key, "cpu") && strcmp(it.key, "memory") && ++others > SUMMED_MAX)
+				continue;
+			if ((k == 1 && strncmp(it.key, "hugepages-", 10) != 0) || oquantity_parse(t.p, t.len, &has, NULL))
+				continue;
+			sum_containers(spec, parts[k], it.key, &sum);
+			(void)oquantity_write(&sum, text);
+			(void)snprintf(why, sizeof(why), "must be greater than or equal to aggregate container %s of %s", parts[k], text);
+			if (oquantity_cmp(&has, &sum) < 0)
+				ocheck_invalid(c, &p, it.value, why);
+		}
+	}
+	OJSON_FOREACH_ELEM(i, e, ojson_get(spec, "containers")) {
+		char index[24];
+
+		(void)snprintf(index, sizeof(index), "%zu", i);
+		OJSON_FOREACH(it, OJSON_AT(e, "resources", "limits")) {
+			struct opath ip = opath_child(&cp, index), kp = opath_key(&ip, it.key), p = opath_child(&kp, "limits");	/* upstream's name of it */
+			struct orlop_bytes t = ojson_bytes(it.value), pod = ojson_bytes(ojson_get(limits, it.key));
+
+			if (pod.len == 0 || oquantity_parse(t.p, t.len, &sum, NULL) || oquantity_parse(pod.p, pod.len, &has, NULL) ||
+			    oquantity_cmp(&sum, &has) <= 0)
+				continue;
+			(void)oquantity_write(&has, text);
+			(void)snprintf(why, sizeof(why), "must be less than or equal to pod limits of %s", text);
+			ocheck_invalid(c, &p, it.value, why);
+		}
+	}
+}
+
 /* Which namespace a sysctl is of that the pod shares with its node. */
 static void check_sysctls(struct ocheck *c, const struct opath *at, struct ojson *spec)
 {
@@ -312,6 +398,7 @@ void ocheck_pod_rules(struct ocheck *c, const struct opath *at, struct ojson *sp
 	if (ojson_has(spec, "hostnameOverride") && oget_bool(spec, "setHostnameAsFQDN"))
 		ocheck_forbidden_at(c, at, "hostnameOverride", "may not be set when `setHostnameAsFQDN` is true");
 	check_pod_resources(c, &resources, ojson_get(spec, "resources"));
+	check_sums(c, &resources, spec);
 	check_sysctls(c, at, spec);
 	check_system(c, at, spec);
 }

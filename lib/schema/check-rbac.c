@@ -70,13 +70,19 @@ OCHECK(role)
 OCHECK(cluster_role)
 {
 	struct ojson *aggregation = ojson_get(v, "aggregationRule");
-	struct opath ap = opath_child(at, "aggregationRule");
+	struct opath ap = opath_child(at, "aggregationRule"), sp = opath_child(&ap, "clusterRoleSelectors");
 
 	(void)old;
 	check_rules(c, at, ojson_get(v, "rules"), false);
 	if (aggregation != NULL && oget_len(aggregation, "clusterRoleSelectors") == 0)
 		ocheck_required_at(c, &ap, "clusterRoleSelectors",
 				   "at least one clusterRoleSelector required if aggregationRule is non-nil");
+	OJSON_FOREACH_ELEM(i, e, ojson_get(aggregation, "clusterRoleSelectors")) {
+		struct opath p = opath_index(&sp, i);
+
+		if (ocheck_found_in(c, &p))
+			ocheck_invalid(c, &p, e, "invalid label selector.");
+	}
 }
 
 /* ---- bindings ---- */

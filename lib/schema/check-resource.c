@@ -3,6 +3,7 @@
  *
  * Source: k8s.io/kubernetes/pkg/apis/core/{helper,validation}.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "schema/check.h"
@@ -52,6 +53,26 @@ bool ocheck_resource_name(struct ocheck *c, const struct opath *at, struct orlop
 	return c->found == before;
 }
 
+/* What others than Kubernetes have named, so that a quota can name it, too. */
+static bool is_extended(struct orlop_bytes name)
+{
+	char counted[340];
+	int n;
+
+	if (!has_slash(name) || contains(name, "kubernetes.io/") || starts(name, "requests."))
+		return false;
+	n = snprintf(counted, sizeof(counted), "requests.%.*s", (int)name.len, name.p);
+	return n < (int)sizeof(counted) && oschema_format_check(OSCHEMA_FMT_QUALIFIED_NAME, counted, (size_t)n) == NULL;
+}
+
+bool ocheck_is_whole_resource(struct orlop_bytes name)
+{
+	static const char *const counted[] = { "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps",
+		"persistentvolumeclaims", "services.nodeports", "services.loadbalancers" };
+
+	return in_list(name, counted, sizeof(counted) / sizeof(counted[0])) || is_extended(name);
+}
+
 void ocheck_container_resource(struct ocheck *c, const struct opath *at, struct orlop_bytes name)
 {
 	static const char *const known[] = { "cpu", "memory", "ephemeral-storage" };
@@ -60,7 +81,7 @@ void ocheck_container_resource(struct ocheck *c, const struct opath *at, struct 
 	if (!has_slash(name)) {
 		if (!in_list(name, known, sizeof(known) / sizeof(known[0])) && !starts(name, "hugepages-"))
 			ocheck_invalid_text(c, at, name, "must be a standard resource for containers");
-	} else if (!contains(name, "kubernetes.io/") && starts(name, "requests.")) {
+	} else if (!contains(name, "kubernetes.io/") && !is_extended(name)) {
 		ocheck_invalid_text(c, at, name, "doesn't follow extended resource name standard");
 	}
 }

@@ -81,7 +81,7 @@ static void check_secret(struct ocheck *c, const struct opath *at, struct ojson 
 }
 
 /* A driver's name: that of a host, of at most 63 characters, in any case. */
-static void check_driver(struct ocheck *c, const struct opath *at, struct orlop_bytes name)
+void ocheck_csi_driver(struct ocheck *c, const struct opath *at, struct orlop_bytes name)
 {
 	const char *whys[OSCHEMA_FORMAT_WHYS];
 	char low[256];
@@ -104,7 +104,7 @@ static void check_csi(struct ocheck *c, const struct opath *at, struct ojson *v)
 					       "nodeExpandSecretRef" };
 	struct opath dp = opath_child(at, "driver");
 
-	check_driver(c, &dp, oget_text(v, "driver"));
+	ocheck_csi_driver(c, &dp, oget_text(v, "driver"));
 	if (oget_empty(v, "volumeHandle"))
 		ocheck_required_at(c, at, "volumeHandle", "");
 	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
@@ -131,11 +131,14 @@ OCHECK(volume_source)
 	const char *first = NULL;
 
 	(void)old;
+	if (ojson_has(v, "nodeAffinity") && !ojson_has(ojson_get(v, "nodeAffinity"), "required"))
+		ocheck_required_at(c, &np, "required", "must specify required node constraints");
 	for (const char *const *t = ocheck_volume_sources; *t != NULL; t++) {
 		if (ojson_get(v, *t) == NULL)
 			continue;
 		if (first != NULL)
-			ocheck_forbidden_at(c, at, *t, "may not specify more than 1 volume type");
+			ocheck_forbidden_at(c, at, strcmp(*t, "cephfs") == 0 ? "cephFS" : *t,
+					    "may not specify more than 1 volume type");
 		else
 			first = *t;
 	}
@@ -148,7 +151,7 @@ OCHECK(volume_source)
 			ocheck_required(c, &pp, "");
 		else
 			ocheck_format(c, &pp, OJSON_AT(v, "local", "path"), OSCHEMA_FMT_NO_BACKSTEPS);
-		if (ojson_get(v, "nodeAffinity") == NULL)
+		if (!ojson_has(v, "nodeAffinity"))
 			ocheck_required(c, &np, "Local volume requires node affinity");
 	}
 }
@@ -158,8 +161,9 @@ OCHECK(persistent_volume)
 	static const char *const storage_only[] = { "storage" };
 	struct ojson *spec = ojson_get(v, "spec"), *capacity = ojson_get(spec, "capacity");
 	struct opath p = opath_child(at, "spec"), cp = opath_child(&p, "capacity");
-	struct opath ap = opath_child(&p, "accessModes");
-	struct opath vp = opath_child(NULL, "volumeMode");	/* upstream does not say that it is in the spec */
+	struct opath ap = opath_child(&p, "accessModes"), mp = opath_child(at, "metadata");
+	/* upstream does not say that these are in the spec */
+	struct opath vp = opath_child(NULL, "volumeMode"), np = opath_child(NULL, "nodeAffinity");
 
 	if (otext_is(c->w->sub, "status"))
 		return;
@@ -172,6 +176,7 @@ OCHECK(persistent_volume)
 	check_storage(c, &cp, capacity);
 	if (!has_source(spec))
 		ocheck_required(c, &p, "must specify a volume type");
+	ocheck_iscsi_name(c, &mp, OJSON_AT(v, "metadata"), ojson_get(spec, "iscsi"));
 	if (oget_is(ojson_get(spec, "hostPath"), "path", "/") && oget_is(spec, "persistentVolumeReclaimPolicy", "Recycle"))
 		ocheck_forbidden_at(c, &p, "persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
 	if (old != NULL) {
@@ -185,6 +190,8 @@ OCHECK(persistent_volume)
 			ocheck_forbidden(c, &sp, "spec.persistentvolumesource is immutable after creation");
 		if (!ojson_equal(ojson_get(spec, "volumeMode"), ojson_get(was, "volumeMode")))
 			ocheck_invalid(c, &vp, ojson_get(spec, "volumeMode"), "field is immutable");
+		if (ojson_has(was, "nodeAffinity") && !ojson_equal(ojson_get(spec, "nodeAffinity"), ojson_get(was, "nodeAffinity")))
+			ocheck_invalid(c, &np, ojson_get(spec, "nodeAffinity"), "field is immutable");
 	}
 }
 
@@ -197,14 +204,58 @@ static void check_shrink(struct ocheck *c, const struct opath *at, const struct 
 		ocheck_forbidden(c, at, "field can not be less than status.capacity");
 }
 
+/* Are resources the same but for the request of storage? */
+static bool same_but_storage(struct ojson *is, struct ojson *was)
+{
+	static const char *const requests[] = { "requests", NULL }, *const storage[] = { "storage", NULL };
+
+	return ocheck_equal_but(is, was, requests) && ocheck_equal_but(ojson_get(is, "requests"), ojson_get(was, "requests"), storage);
+}
+
+/* A reference to where the data comes from, in one of the two fields for it. */
+static void check_source(struct ocheck *c, const struct opath *at, struct ojson *ref)
+{
+	struct orlop_bytes group = oget_text(ref, "apiGroup");
+	struct opath gp = opath_child(at, "apiGroup");
+
+	if (ref == NULL)
+		return;
+	if (oget_empty(ref, "name"))
+		ocheck_required_at(c, at, "name", "");
+	if (oget_empty(ref, "kind"))
+		ocheck_required_at(c, at, "kind", "");
+	if (group.len == 0 && !oget_is(ref, "kind", "PersistentVolumeClaim"))
+		ocheck_invalid(c, at, ojson_get(ref, "kind"), "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+	else if (group.len > 0)
+		ocheck_format(c, &gp, ojson_get(ref, "apiGroup"), OSCHEMA_FMT_DNS1123_SUBDOMAIN);
+}
+
+static void check_sources(struct ocheck *c, const struct opath *at, struct ojson *spec)
+{
+	static const char *const no_more[] = { "namespace", NULL };
+	struct ojson *source = ojson_get(spec, "dataSource"), *ref = ojson_get(spec, "dataSourceRef");
+	struct opath sp = opath_child(at, "dataSource"), rp = opath_child(at, "dataSourceRef");
+
+	check_source(c, &sp, source);
+	check_source(c, &rp, ref);
+	if (source != NULL && ref != NULL && !oget_empty(ref, "namespace"))
+		ocheck_invalid_text(c, at, (struct orlop_bytes){ "dataSource", 10 }, "may not be specified when dataSourceRef.namespace is specified");
+	else if (source != NULL && ref != NULL && !ocheck_equal_but(source, ref, no_more))
+		ocheck_invalid_text(c, at, (struct orlop_bytes){ "dataSource", 10 }, "must match dataSourceRef");
+}
+
 OCHECK(persistent_volume_claim)
 {
 	struct ojson *spec = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
 	struct opath p = opath_child(at, "spec"), rp = opath_child(&p, "resources"), ap = opath_child(&p, "accessModes");
 	struct opath sp = opath_key(&rp, "storage"), np = opath_child(&p, "storageClassName"), qp = opath_child(&rp, "requests");
+	struct opath vp = opath_child(NULL, "volumeMode");	/* upstream does not say that it is in the spec */
 	struct opath less = opath_child(&qp, "storage"), tp = opath_child(at, "status"), kp = opath_child(&tp, "capacity");
 	struct ojson *requests = OJSON_AT(spec, "resources", "requests"), *before = OJSON_AT(was, "resources", "requests");
-	static const char *const may_change[] = { "resources", "volumeAttributesClassName", "volumeName", "storageClassName", NULL };
+	/* one of the two sources was told alone once */
+	const char *untold = !ojson_has(was, "dataSource") ? "dataSource" : !ojson_has(was, "dataSourceRef") ? "dataSourceRef" : NULL;
+	const char *const may_change[] = { "resources", "volumeAttributesClassName", "volumeName", "storageClassName",
+		ojson_has(was, "dataSource") != ojson_has(was, "dataSourceRef") ? untold : NULL, NULL };
 	struct oquantity a, b;
 
 	if (otext_is(c->w->sub, "status")) {
@@ -217,9 +268,12 @@ OCHECK(persistent_volume_claim)
 	if (!ojson_has(requests, "storage"))
 		ocheck_required(c, &sp, "");
 	check_storage(c, &rp, requests);
+	check_sources(c, &p, spec);
 	if (old == NULL)
 		return;
-	if (!ocheck_equal_but(spec, was, may_change) ||
+	if (!ojson_equal(ojson_get(spec, "volumeMode"), ojson_get(was, "volumeMode")))
+		ocheck_invalid(c, &vp, ojson_get(spec, "volumeMode"), "field is immutable");
+	if (!ocheck_equal_but(spec, was, may_change) || !same_but_storage(ojson_get(spec, "resources"), ojson_get(was, "resources")) ||
 	    (!oget_empty(was, "volumeName") && !ojson_equal(ojson_get(was, "volumeName"), ojson_get(spec, "volumeName"))) ||
 	    (ojson_has(was, "storageClassName") &&
 	     !ojson_equal(ojson_get(was, "storageClassName"), ojson_get(spec, "storageClassName"))) ||
@@ -289,27 +343,39 @@ static void check_topology(struct ocheck *c, const struct opath *at, struct ojso
 	}
 }
 
+OCHECK(class_parameters)
+{
+	(void)old;
+	check_parameters(c, at, v);
+}
+
 OCHECK(storage_class)
 {
-	static const char *const fixed[] = { "parameters", "provisioner", "reclaimPolicy" };
+	static const char *const fixed[] = { "parameters", "provisioner", "reclaimPolicy" }, *const policies[] = { "Delete", "Retain" };
 	struct opath pp = opath_child(at, "parameters"), tp = opath_child(at, "allowedTopologies");
-	struct opath vp = opath_child(at, "provisioner");
+	struct opath vp = opath_child(at, "provisioner"), rp = opath_child(at, "reclaimPolicy");
 	struct orlop_bytes name = oget_text(v, "provisioner");
 	const char *whys[OSCHEMA_FORMAT_WHYS];
 	char low[400], why[60];
 	size_t n = name.len < sizeof(low) ? name.len : sizeof(low);
+	cleanup_oseen struct oseen before;
 
+	oseen_init(&before, &c->lost);
 	for (size_t i = 0; i < n; i++)
 		low[i] = (char)(name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] + 32 : name.p[i]);
 	n = n > 0 ? oschema_format_whys(OSCHEMA_FMT_QUALIFIED_NAME, low, n, whys) : 0;
-	for (size_t i = 0; i < n && old == NULL; i++)
+	for (size_t i = 0; i < n; i++)
 		ocheck_invalid_text(c, &vp, name, whys[i]);
-	if (old == NULL)
-		check_parameters(c, &pp, ojson_get(v, "parameters"));
-	OJSON_FOREACH_ELEM(i, t, old == NULL ? ojson_get(v, "allowedTopologies") : NULL) {
+	if (!oget_empty(v, "reclaimPolicy") && !oget_is(v, "reclaimPolicy", "Delete") && !oget_is(v, "reclaimPolicy", "Retain"))
+		ocheck_not_supported(c, &rp, ojson_get(v, "reclaimPolicy"), policies, 2);
+	check_parameters(c, &pp, ojson_get(v, "parameters"));
+	OJSON_FOREACH_ELEM(i, t, ojson_get(v, "allowedTopologies")) {
 		struct opath ip = opath_index(&tp, i);
 
 		check_topology(c, &ip, t);
+		/* one that says nothing counts as one said before, and where is no text */
+		if (oget_len(t, "matchLabelExpressions") == 0 || oseen(&before, ojson_get(t, "matchLabelExpressions"), NULL))
+			ocheck_duplicate_text(c, &(struct opath){ .up = &ip, .name = "matchLabelExpressions", .len = 21 }, "");
 	}
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]) && old != NULL; i++) {
 		(void)snprintf(why, sizeof(why), "updates to %s are forbidden.", fixed[i]);
@@ -318,11 +384,44 @@ OCHECK(storage_class)
 	}
 }
 
+/* The driver that a class names. */
+OCHECK(driver_name)
+{
+	(void)old;
+	ocheck_csi_driver(c, at, otext(v));
+}
+
+/* One token for an audience, and one for that of the API server at most. */
+static void check_token_requests(struct ocheck *c, const struct opath *at, struct ojson *list)
+{
+	cleanup_ojson struct ojson *none = ojson_new_cstr("");
+	cleanup_oseen struct oseen before;
+
+	oseen_init(&before, &c->lost);
+	c->lost = c->lost || none == NULL;
+	OJSON_FOREACH_ELEM(i, e, list) {
+		struct opath p = opath_index(at, i), ap = opath_child(&p, "audience");
+		struct ojson *audience = oget_empty(e, "audience") ? none : ojson_get(e, "audience");
+		int64_t seconds = oget_int(e, "expirationSeconds");
+
+		if (audience != NULL && oseen(&before, audience, NULL)) {
+			ocheck_duplicate(c, &ap, audience);
+			continue;
+		}
+		if (ojson_has(e, "expirationSeconds") && seconds < 600)
+			ocheck_invalid_at(c, &p, e, "expirationSeconds", "may not specify a duration less than 10 minutes");
+		if (seconds > INT64_C(1) << 32)
+			ocheck_invalid_at(c, &p, e, "expirationSeconds", "may not specify a duration larger than 2^32 seconds");
+	}
+}
+
 OCHECK(csi_driver)
 {
 	struct opath p = opath_child(at, "spec"), ap = opath_child(&p, "attachedRequired");	/* upstream's name of it */
+	struct opath tp = opath_child(&p, "tokenRequests");
 	struct ojson *is = ojson_get(v, "spec"), *was = ojson_get(old, "spec");
 
+	check_token_requests(c, &tp, ojson_get(is, "tokenRequests"));
 	if (old == NULL)
 		return;
 	if (!ojson_equal(ojson_get(is, "attachRequired"), ojson_get(was, "attachRequired")))
@@ -360,6 +459,10 @@ static struct ojson *fixed_part(const struct ojson *driver)
 	return copy;
 }
 
+#define NODE_ID_MAX	256
+#define STR_(x)		#x
+#define STR(x)		STR_(x)
+
 OCHECK(csi_node)
 {
 	struct opath sp = opath_child(at, "spec"), dp = opath_child(&sp, "drivers"), fixed = opath_child(NULL, "CSINodeDriver");
@@ -378,7 +481,9 @@ OCHECK(csi_node)
 		struct opath p = opath_index(&dp, i), np = opath_child(&p, "name");
 		cleanup_ojson struct ojson *k = fixed_part(d);
 
-		check_driver(c, &np, oget_text(d, "name"));
+		ocheck_csi_driver(c, &np, oget_text(d, "name"));
+		if (oget_text(d, "nodeID").len > NODE_ID_MAX)
+			ocheck_invalid_at(c, &p, d, "nodeID", "must be " STR(NODE_ID_MAX) " characters or less");
 		if (oseen(&before, ojson_get(d, "name"), NULL))
 			ocheck_duplicate(c, &np, ojson_get(d, "name"));
 		check_topology_keys(c, &p, ojson_get(d, "topologyKeys"));
@@ -400,7 +505,7 @@ OCHECK(volume_attachment)
 		return;
 	if (oget_empty(spec, "attacher"))
 		ocheck_required(c, &ap, "");
-	if (inlined && !has_source(ojson_get(source, "inlineVolumeSpec")))
+	if (inlined && !named && !has_source(ojson_get(source, "inlineVolumeSpec")))
 		ocheck_required(c, &ip, "must specify a volume type");
 	if (!named && !inlined)
 		ocheck_required(c, &sp, one);
@@ -411,7 +516,7 @@ OCHECK(volume_attachment)
 	ocheck_format_text(c, &np, oget_text(spec, "nodeName"), OSCHEMA_FMT_DNS1123_SUBDOMAIN);
 	if (old != NULL)
 		return;
-	check_driver(c, &ap, oget_text(spec, "attacher"));
+	ocheck_csi_driver(c, &ap, oget_text(spec, "attacher"));
 	if (named)
 		ocheck_format(c, &vp, ojson_get(source, "persistentVolumeName"), OSCHEMA_FMT_DNS1123_SUBDOMAIN);
 }

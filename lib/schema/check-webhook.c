@@ -1,4 +1,4 @@
-/* check-webhook.c - what an admission webhook must say of itself. */
+/* check-webhook.c - what an admission webhook must say of itself; rules and conditions as policies have them, too. */
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +17,9 @@ static void check_url(struct ocheck *c, const struct opath *p, struct orlop_byte
 	if (u.len < 8 || memcmp(u.p, "https://", 8)) {
 		(void)snprintf(why, sizeof(why), "'https' is the only allowed URL scheme; %s", form);
 		ocheck_invalid_text(c, p, (struct orlop_bytes){ u.p, scheme < u.len ? scheme : 0 }, why);
+		(void)snprintf(why, sizeof(why), "host must be specified; %s", form);
+		if (u.len < 2 || memmem(u.p, u.len, "//", 2) == NULL)
+			ocheck_invalid_text(c, p, (struct orlop_bytes){ "", 0 }, why);
 		return;
 	}
 	fragment = memchr(rest, '#', (size_t)(end - rest));
@@ -36,6 +39,37 @@ static void check_url(struct ocheck *c, const struct opath *p, struct orlop_byte
 				    "query parameters are not permitted in the URL");
 }
 
+/* Each part of a path is a name as hosts have them, in upstream's eyes. */
+static void check_path(struct ocheck *c, const struct opath *at, struct orlop_bytes path)
+{
+	const char *p = path.p, *end = path.p + path.len;
+	char why[500];
+
+	if (path.len == 0 || otext_is(path, "/"))
+		return;
+	if (otext_is(path, "//")) {
+		ocheck_invalid_text(c, at, path, "segment[0] may not be empty");
+		return;
+	}
+	if (*p != '/')
+		ocheck_invalid_text(c, at, path, "must start with a '/'");
+	p++;
+	end -= end > p && end[-1] == '/';
+	for (unsigned int n = 0; p <= end; n++) {
+		const char *slash = memchr(p, '/', (size_t)(end - p)), *to = slash != NULL ? slash : end, *whys[OSCHEMA_FORMAT_WHYS];
+		size_t wrong = to > p ? oschema_format_whys(OSCHEMA_FMT_DNS1123_SUBDOMAIN, p, (size_t)(to - p), whys) : 0;
+
+		(void)snprintf(why, sizeof(why), "segment[%u] may not be empty", n);
+		if (to == p)
+			ocheck_invalid_text(c, at, path, why);
+		for (size_t i = 0; i < wrong; i++) {
+			(void)snprintf(why, sizeof(why), "segment[%u]: %s", n, whys[i]);
+			ocheck_invalid_text(c, at, path, why);
+		}
+		p = to + 1;
+	}
+}
+
 static void check_service(struct ocheck *c, const struct opath *p, struct ojson *v)
 {
 	struct opath pp = opath_child(p, "path"), tp = opath_child(p, "port");
@@ -45,8 +79,7 @@ static void check_service(struct ocheck *c, const struct opath *p, struct ojson 
 		ocheck_required_at(c, p, "name", "service name is required");
 	if (oget_empty(v, "namespace"))
 		ocheck_required_at(c, p, "namespace", "service namespace is required");
-	if (path.len > 0 && path.p[0] != '/')
-		ocheck_invalid_text(c, &pp, path, "must start with a '/'");
+	check_path(c, &pp, path);
 	if (ojson_has(v, "port") && (oget_int(v, "port") < 1 || oget_int(v, "port") > 65535))
 		ocheck_invalid(c, &tp, ojson_get(v, "port"), "port is not valid: must be between 1 and 65535, inclusive");
 }
@@ -101,16 +134,17 @@ static void check_resources(struct ocheck *c, const struct opath *at, struct ojs
 		ocheck_invalid(c, at, list, "if '*' is present, must not specify other resources without subresources");
 }
 
-static void check_rule(struct ocheck *c, const struct opath *p, struct ojson *rule)
+OCHECK(rule_with_operations)
 {
 	static const char *const lists[] = { "operations", "apiGroups", "apiVersions", "resources" };
 	static const char *const others[] = { "if '*' is present, must not specify other operations",
 		"if '*' is present, must not specify other API groups", "if '*' is present, must not specify other API versions" };
 	static const char *const operations[] = { "*", "CONNECT", "CREATE", "DELETE", "UPDATE" };
 
+	(void)old;
 	for (size_t k = 0; k < 4; k++) {
-		struct ojson *list = ojson_get(rule, lists[k]);
-		struct opath lp = opath_child(p, lists[k]);
+		struct ojson *list = ojson_get(v, lists[k]);
+		struct opath lp = opath_child(at, lists[k]);
 
 		if (ojson_count(list) == 0)
 			ocheck_required(c, &lp, "");
@@ -129,6 +163,34 @@ static void check_rule(struct ocheck *c, const struct opath *p, struct ojson *ru
 			if (k >= 2 && otext(e).len == 0)
 				ocheck_required(c, &ep, "");
 		}
+	}
+}
+
+/* Is @v, of the webhook that @at is in, as it was? What was taken before is not looked at again. */
+static bool same_as_before(const struct ocheck *c, const struct opath *at, const struct ojson *v, const struct ojson *old)
+{
+	const struct opath *hook = at->up;
+	struct ojson *was = ojson_get(c->w->old, "webhooks");
+
+	if (hook == NULL || hook->name != NULL)
+		return c->update && ojson_equal(v, old);
+	return ojson_count(was) == ojson_count(ojson_get(c->w->obj, "webhooks")) &&
+	       ojson_equal(v, ojson_get(ojson_index(was, hook->index), "matchConditions"));
+}
+
+OCHECK(match_conditions)
+{
+	if (same_as_before(c, at, v, old))
+		return;
+	OJSON_FOREACH_ELEM(i, e, v) {
+		struct opath p = opath_index(at, i), np = opath_child(&p, "name");
+
+		if (strspn(ojson_get_cstr(e, "expression", ""), " \t\n\v\f\r") == oget_text(e, "expression").len)
+			ocheck_required_at(c, &p, "expression", "");
+		if (oget_empty(e, "name"))
+			ocheck_required(c, &np, "");
+		else
+			ocheck_format(c, &np, ojson_get(e, "name"), OSCHEMA_FMT_QUALIFIED_NAME);
 	}
 }
 
@@ -152,7 +214,7 @@ OCHECK(webhook)
 	struct orlop_bytes name = oget_text(v, "name");
 	struct opath np = opath_child(at, "name"), cp = opath_child(at, "clientConfig"), up = opath_child(&cp, "url");
 	struct opath vp = opath_child(at, "admissionReviewVersions"), tp = opath_child(at, "timeoutSeconds");
-	struct opath rp = opath_child(at, "rules"), sp = opath_child(&cp, "service");
+	struct opath sp = opath_child(&cp, "service");
 	struct ojson *cc = ojson_get(v, "clientConfig"), *versions = ojson_get(v, "admissionReviewVersions");
 	const char *wrong = oschema_format_check(OSCHEMA_FMT_DNS1123_SUBDOMAIN, name.p, name.len);
 	unsigned int dots = 0;
@@ -179,9 +241,4 @@ OCHECK(webhook)
 		ocheck_invalid(c, &vp, versions, "must include at least one of v1, v1beta1");
 	if (ojson_has(v, "timeoutSeconds") && (oget_int(v, "timeoutSeconds") < 1 || oget_int(v, "timeoutSeconds") > 30))
 		ocheck_invalid(c, &tp, ojson_get(v, "timeoutSeconds"), "the timeout value must be between 1 and 30 seconds");
-	OJSON_FOREACH_ELEM(i, r, ojson_get(v, "rules")) {
-		struct opath ip = opath_index(&rp, i);
-
-		check_rule(c, &ip, r);
-	}
 }

@@ -59,6 +59,9 @@ void ocheck_annotations(struct ocheck *c, const struct opath *at, struct ojson *
 void ocheck_meta(struct ocheck *c, const struct oschema_resource *r, struct ojson *obj, struct ojson *old);
 bool ocheck_selects(struct ojson *selector, struct ojson *labels);	/* LabelSelector on a map */
 
+/* Has something been found there, or below? */
+bool ocheck_found_in(const struct ocheck *c, const struct opath *at);
+
 /* Parts of workloads (check-object.c): selector and template of @spec; an integer ≥ 0 or a percentage, of 100. */
 void ocheck_workload(struct ocheck *c, const struct opath *at, struct ojson *spec, const char *if_empty);
 void ocheck_counts(struct ocheck *c, const struct opath *at, struct ojson *status, const char *const *parts);
@@ -66,8 +69,17 @@ int64_t ocheck_int_or_percent(struct ocheck *c, const struct opath *at, struct o
 
 /* Rules of a Job for the failure and success of its pods (check-job.c). */
 void ocheck_job_policies(struct ocheck *c, const struct opath *at, struct ojson *spec);
+/* A field of the pod, or a resource of a container, that a variable or a file shows (check-downward.c). */
+void ocheck_field_ref(struct ocheck *c, const struct opath *at, struct ojson *ref, bool file);
+void ocheck_resource_ref(struct ocheck *c, const struct opath *at, struct ojson *ref, bool file);
 /* Rules between the parts of a pod (check-podrules.c). */
 void ocheck_pod_rules(struct ocheck *c, const struct opath *at, struct ojson *spec);
+
+/* The name that an iSCSI volume has for its initiator: that of @named and the portal (check-volume.c). */
+void ocheck_iscsi_name(struct ocheck *c, const struct opath *at, struct ojson *named, struct ojson *iscsi);
+
+/* The name of a CSI driver (check-storage.c). */
+void ocheck_csi_driver(struct ocheck *c, const struct opath *at, struct orlop_bytes name);
 
 /* loadBalancer.ingress of a status (check-network.c). */
 void ocheck_balancer(struct ocheck *c, const struct opath *at, struct ojson *status);
@@ -77,6 +89,7 @@ bool ocheck_resource_name(struct ocheck *c, const struct opath *at, struct orlop
 void ocheck_container_resource(struct ocheck *c, const struct opath *at, struct orlop_bytes name);
 void ocheck_quota_resource(struct ocheck *c, const struct opath *at, struct orlop_bytes name);
 bool ocheck_is_quota_resource(struct orlop_bytes name);
+bool ocheck_is_whole_resource(struct orlop_bytes name);		/* counted in whole */
 void ocheck_resource_list(struct ocheck *c, const struct opath *at, struct ojson *list);
 
 /* Are two structs equal but for the members named in @skip (NULL-terminated)? */
@@ -97,6 +110,7 @@ ocheck_fn ocheck_hook(unsigned int number);
  */
 extern const char *const ocheck_volume_types[];		/* of a pod */
 extern const char *const ocheck_volume_sources[];	/* of a PersistentVolume */
+extern const char *const ocheck_handlers[];		/* of a probe, of a container's lifecycle */
 
 /* Every name of OSCHEMA_CHECKS is a function ocheck_do_NAME. */
 #define OCHECK(name) \

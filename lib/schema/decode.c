@@ -208,12 +208,25 @@ static const char *go_type_of(struct decoder *d, const struct oschema_type *t, c
 	return f != NULL && f->alias != 0 ? oschema_str(d->s, f->alias) : oschema_go_name(d->s, t);
 }
 
+/* The union of a schema and something else, within the struct of schemas; the something else stays as it is. */
+static int decode_schema_or(struct decoder *d, struct ojson *in, const struct opath *at, bool or_bool, struct ojson **ret)
+{
+	if (ojson_is(in, OJSON_OBJECT))
+		return decode_struct(d, at->owner, in, at, ret);
+	if (or_bool && !ojson_is(in, OJSON_BOOL))
+		return orlop_fail(d->err, EINVAL, 400, "BadRequest", "boolean or JSON schema expected");
+	*ret = ojson_ref(in);
+	return 0;
+}
+
 /* @in may be NULL (null): the zero value then. */
 static int decode_value(struct decoder *d, const struct oschema_type *t, struct ojson *in,
 			const struct opath *at, const struct oschema_field *f, struct ojson **ret)
 {
 	if (in == NULL)
 		return zero_value(d, t, at, ret);
+	if (t->kind == OSCHEMA_JSON && f != NULL && f->alias != 0)
+		return decode_schema_or(d, in, at, strstr(oschema_str(d->s, f->alias), "OrBool") != NULL, ret);
 	switch (t->kind) {
 	case OSCHEMA_STRUCT:
 		if (!ojson_is(in, OJSON_OBJECT))

@@ -40,10 +40,10 @@ int defaults_stateful_set_strategy(const struct oschema *s, struct ojson *o)
 static int claim_template(struct ojson *list, size_t i, struct ojson *claim)
 {
 	cleanup_ojson struct ojson *out = ojson_new_object();
-	int r = out == NULL ? -ENOMEM : ojson_set_cstr(out, "kind", ojson_get_cstr(claim, "kind", "PersistentVolumeClaim"));
+	int r = out == NULL ? -ENOMEM : ojson_set_cstr(out, "kind", "PersistentVolumeClaim");
 
 	if (r == 0)
-		r = ojson_set_cstr(out, "apiVersion", ojson_get_cstr(claim, "apiVersion", "v1"));
+		r = ojson_set_cstr(out, "apiVersion", "v1");
 	OJSON_FOREACH(it, claim)
 		if (r == 0 && !ojson_has(out, it.key))
 			r = ojson_put_n(out, it.key, it.key_len, ojson_ref(it.value));
@@ -62,7 +62,7 @@ int defaults_stateful_set_spec(const struct oschema *s, struct ojson *o)
 	if (r == 0)
 		r = absent_cstr(keep, "whenScaled", "Retain");
 	OJSON_FOREACH_ELEM(i, claim, claims)
-		if (r == 0 && !(ojson_has(claim, "kind") && ojson_has(claim, "apiVersion")))
+		if (r == 0 && !(oget_is(claim, "kind", "PersistentVolumeClaim") && oget_is(claim, "apiVersion", "v1")))
 			r = claim_template(claims, i, claim);
 	return r == 0 ? 1 : r;
 }
@@ -200,30 +200,14 @@ int defaults_autoscaler_spec(const struct oschema *s, struct ojson *o)
 
 /* ---- CustomResourceDefinition ---- */
 
-int defaults_crd_spec(const struct oschema *s, struct ojson *o)
-{
-	struct ojson *conversion = ojson_get(o, "conversion");
-	struct ojson *service = OJSON_AT(conversion, "webhook", "clientConfig", "service");
-	int r = 0;
-
-	(void)s;
-	if (service != NULL && !ojson_has(service, "port"))
-		r = ojson_set_i64(service, "port", 443);
-	if (r != 0 || conversion != NULL)
-		return r;
-	conversion = ojson_ensure_object(o, "conversion");
-	r = conversion != NULL ? ojson_set_cstr(conversion, "strategy", "None") : -ENOMEM;
-	return r == 0 ? 1 : r;
-}
-
-int defaults_crd_names(const struct oschema *s, struct ojson *o)
+/* What a definition asks for; the names that it got are others'. */
+static int crd_names(struct ojson *o)
 {
 	const char *kind = ojson_get_cstr(o, "kind", "");
 	size_t n = strlen(kind);
 	char text[256];
 	int r = 0;
 
-	(void)s;
 	if (n == 0 || n + 5 > sizeof(text))
 		return 0;
 	if (oget_empty(o, "singular")) {
@@ -236,6 +220,24 @@ int defaults_crd_names(const struct oschema *s, struct ojson *o)
 		memcpy(text + n, "List", 5);
 		r = ojson_set_cstr(o, "listKind", text);
 	}
+	return r == 0 ? 1 : r;
+}
+
+int defaults_crd_spec(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *conversion = ojson_get(o, "conversion");
+	struct ojson *service = OJSON_AT(conversion, "webhook", "clientConfig", "service");
+	int r = 0;
+
+	(void)s;
+	if (service != NULL && !ojson_has(service, "port"))
+		r = ojson_set_i64(service, "port", 443);
+	if (r == 0)
+		r = crd_names(ojson_get(o, "names"));
+	if (r < 0 || conversion != NULL)
+		return r;
+	conversion = ojson_ensure_object(o, "conversion");
+	r = conversion != NULL ? ojson_set_cstr(conversion, "strategy", "None") : -ENOMEM;
 	return r == 0 ? 1 : r;
 }
 

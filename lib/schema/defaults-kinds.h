@@ -13,7 +13,6 @@ int defaults_job(const struct oschema *s, struct ojson *o);
 int defaults_autoscaler_spec(const struct oschema *s, struct ojson *o);
 int defaults_network_policy_spec(const struct oschema *s, struct ojson *o);
 int defaults_crd_spec(const struct oschema *s, struct ojson *o);
-int defaults_crd_names(const struct oschema *s, struct ojson *o);
 int defaults_device_count(const struct oschema *s, struct ojson *o);
 int defaults_role_binding(const struct oschema *s, struct ojson *o);	/* check-rbac.c */
 

@@ -27,12 +27,82 @@ static int text_default(struct ojson *o, const char *key, const char *value)
 
 /* ---- pods ---- */
 
-/* "Always" for the tag latest, also when it is only meant; "IfNotPresent" for others and digests. */
+static bool name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+/* One part of a repository's name: lower case, and single separators inside ("." "_" "__", any number of "-"). */
+static bool is_name_part(const char *p, size_t n)
+{
+	if (n == 0 || !name_char(p[0]) || !name_char(p[n - 1]))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		size_t k = 0;
+
+		while (!name_char(p[i + k]))
+			k++;
+		for (size_t j = 0; j < k; j++)
+			if (p[i + j] != p[i] || strchr(k == 1 ? "._-" : k == 2 ? "_-" : "-", p[i]) == NULL || p[i] == '\0')
+				return false;
+		i += k;
+	}
+	return true;
+}
+
+/* Might this be the name of an image? What is none has no tag, either. */
+static bool is_image(struct orlop_bytes image)
+{
+	const char *slash = memchr(image.p, '/', image.len), *end;
+	bool registry = ostr_starts(image.p, image.len, "localhost/");
+	size_t at = 0, n;
+
+	/* a registry has a dot, a port or a capital in its name, or is this machine */
+	for (const char *p = image.p; slash != NULL && p < slash; p++)
+		registry = registry || *p == '.' || *p == ':' || (*p >= 'A' && *p <= 'Z');
+	if (registry)
+		at = (size_t)(slash - image.p) + 1;
+	for (end = image.p + at; end < image.p + image.len && *end != ':'; end++)
+		;
+	if ((size_t)(end - image.p) - at > 255)
+		return false;
+	while (at <= (size_t)(end - image.p)) {
+		const char *next = memchr(image.p + at, '/', (size_t)(end - image.p) - at);
+
+		n = next != NULL ? (size_t)(next - image.p) - at : (size_t)(end - image.p) - at;
+		if (!is_name_part(image.p + at, n))
+			return false;
+		at += n + 1;
+	}
+	n = (size_t)(image.p + image.len - end);
+	for (size_t i = 1; i < n; i++)
+		if (!name_char(end[i]) && !(end[i] >= 'A' && end[i] <= 'Z') && end[i] != '_' && (i == 1 || strchr(".-", end[i]) == NULL))
+			return false;
+	return n != 1 && n <= 129;
+}
+
+/* ALGORITHM:HEX */
+static bool is_digest(const char *p, size_t n)
+{
+	const char *colon = memchr(p, ':', n);
+	size_t hex = colon != NULL ? n - (size_t)(colon + 1 - p) : 0;
+
+	for (size_t i = 0; i < hex; i++)
+		if (!(colon[1 + i] >= '0' && colon[1 + i] <= '9') && !(colon[1 + i] >= 'a' && colon[1 + i] <= 'f'))
+			return false;
+	return colon != p && hex >= 32 && (!ostr_starts(p, n, "sha256:") || hex == 64);
+}
+
+/* "Always" for the tag latest, also when it is only meant, which it is not beside a digest; "IfNotPresent" for others. */
 static const char *pull_policy_of(struct orlop_bytes image)
 {
-	const char *slash = NULL, *colon = NULL;
+	const char *slash = NULL, *colon = NULL, *digest = memchr(image.p, '@', image.len);
 
-	if (memchr(image.p, '@', image.len) != NULL)
+	if (digest != NULL && !is_digest(digest + 1, image.len - (size_t)(digest + 1 - image.p)))
+		return "IfNotPresent";
+	if (digest != NULL)
+		image.len = (size_t)(digest - image.p);
+	if (!is_image(image))
 		return "IfNotPresent";
 	for (size_t i = 0; i < image.len; i++) {
 		if (image.p[i] == '/')
@@ -41,7 +111,7 @@ static const char *pull_policy_of(struct orlop_bytes image)
 			colon = image.p + i;
 	}
 	if (colon == NULL || (slash != NULL && colon < slash))
-		return "Always";	/* no tag: latest; the colon is a registry's port */
+		return digest != NULL ? "IfNotPresent" : "Always";	/* no tag; the colon is a registry's port */
 	return ostr_is(colon + 1, image.len - (size_t)(colon + 1 - image.p), "latest") ? "Always" :
 	       "IfNotPresent";
 }
@@ -394,13 +464,43 @@ static int defaults_node_spec(const struct oschema *s, struct ojson *o)
 	if (one.len == 0 && first == NULL)
 		return 0;
 	if (first != NULL) {
-		if (one.len != 0)
+		if (one.len == 0) {
+			r = ojson_set(o, "podCIDR", ojson_ref(first));
+			return r == 0 ? 1 : r;
+		}
+		if (ojson_equal(first, ojson_get(o, "podCIDR")))
 			return 0;
-		r = ojson_set(o, "podCIDR", ojson_ref(first));
-		return r == 0 ? 1 : r;
+		ojson_del(o, "podCIDRs");	/* the older field is right */
 	}
 	list = ojson_ensure_array(o, "podCIDRs");
 	r = list != NULL ? ojson_append(list, ojson_ref(ojson_get(o, "podCIDR"))) : -ENOMEM;
+	return r == 0 ? 1 : r;
+}
+
+/* The same of a pod's addresses. */
+static int defaults_pod_status(const struct oschema *s, struct ojson *o)
+{
+	struct ojson *list, *is = ojson_get(o, "podIP"), *first = ojson_get(ojson_index(ojson_get(o, "podIPs"), 0), "ip"), *e;
+	int r;
+
+	(void)s;
+	if (otext(is).len == 0 && otext(first).len > 0) {
+		r = ojson_set(o, "podIP", ojson_ref(first));
+		return r == 0 ? 1 : r;
+	}
+	if (otext(is).len == 0 || ojson_equal(is, first))
+		return 0;
+	ojson_del(o, "podIPs");
+	list = ojson_ensure_array(o, "podIPs");
+	e = list != NULL ? ojson_new_object() : NULL;
+	if (e == NULL)
+		return -ENOMEM;
+	r = ojson_set(e, "ip", ojson_ref(is));
+	if (r != 0) {
+		ojson_unref(e);
+		return r;
+	}
+	r = ojson_append(list, e);
 	return r == 0 ? 1 : r;
 }
 

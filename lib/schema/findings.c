@@ -3,6 +3,9 @@
  *
  * Source: k8s.io/apimachinery/pkg/util/validation/field/errors.go; test: lib/apischema/test/validate.c
  */
+#include <stdio.h>
+#include <string.h>
+
 #include <orlop/inline/error.h>
 
 #include "base/oenc.h"
@@ -89,6 +92,8 @@ void ocheck_invalid_text(struct ocheck *c, const struct opath *at, struct orlop_
 {
 	struct obuf b = OBUF_INIT;
 
+	if (full(c))
+		return;
 	obuf_puts(&b, "Invalid value: ");
 	obuf_put_quoted(&b, v.p, v.len);
 	put_detail(&b, detail);
@@ -243,4 +248,13 @@ size_t ocheck_raw_len(const struct ojson *v)
 	long n = obase64_decode(OBASE64_STD, t.p, t.len, NULL, NULL);
 
 	return n > 0 ? (size_t)n : 0;
+}
+
+void oschema_not_evaluated(char *buf, size_t size, const char *path, const char *what, const char *text)
+{
+	size_t n = strnlen(text, 400);
+
+	while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+		n--;
+	(void)snprintf(buf, size, "%s: the %s \"%.*s\" is kept but not evaluated", path, what, (int)n, text);
 }

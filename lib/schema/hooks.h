@@ -10,31 +10,38 @@
 
 #define OSCHEMA_DEFAULTERS(X) \
 	X(pod) X(pod_spec) X(container) X(image_volume) X(volume) X(service_spec) X(secret) \
-	X(namespace) X(node_spec) X(node_status) X(deployment_strategy) X(replication_controller) \
+	X(namespace) X(node_spec) X(node_status) X(pod_status) X(deployment_strategy) X(replication_controller) \
 	X(replication_controller_spec) X(limit_range_item) \
 	/* defaults-kinds.c */ \
 	X(stateful_set_spec) X(stateful_set_strategy) X(daemon_set) X(daemon_set_strategy) X(job) X(network_policy_spec) X(autoscaler_spec) \
-	X(crd_spec) X(crd_names) X(device_count) \
+	X(crd_spec) X(device_count) \
 	/* check-rbac.c */ \
 	X(role_binding)
 
 #define OSCHEMA_CHECKS(X) \
 	/* parts of pods: check-pod.c, check-container.c */ \
-	X(pod) X(pod_spec) X(pod_template) X(container) X(volume) X(volume_projection) X(probe) \
+	X(pod) X(pod_spec) X(pod_template) X(container) X(volume) X(volume_projection) X(downward_file) X(probe) \
 	X(lifecycle_handler) X(env_var) X(env_from) X(image) X(size_limit) X(token_seconds) \
 	X(security_context) X(localhost_profile) X(resources) X(toleration) X(topology_spread) \
-	X(node_requirement) \
+	X(node_requirement) X(affinity_term) \
 	/* shared: check-common.c */ \
 	X(labels) X(label_requirement) \
 	/* whole objects: check-object.c */ \
-	X(service) X(endpoint_subset) X(endpoint_slice) X(config_map) X(secret) X(namespace) \
+	X(service) X(affinity_timeout) X(endpoint_subset) X(endpoint_slice) X(config_map) X(secret) X(namespace) \
 	X(node) X(event) X(deployment) X(replicaset) X(replication_controller) \
 	X(binding) X(access_review) X(disruption_budget) X(limit_range) \
 	/* check-kinds.c */ \
 	X(stateful_set) X(daemon_set) X(job) X(cron_job) X(persistent_volume) X(volume_source) X(persistent_volume_claim) \
-	X(ingress) X(ingress_class) X(network_policy_peer) X(policy_types) X(priority_class) X(resource_quota) X(runtime_class) X(class_tolerations) X(lifecycle_modes) X(storage_class) X(csi_driver) X(csi_node) X(volume_attachment) X(autoscaler) \
+	X(ingress) X(ingress_class) X(network_policy_peer) X(network_policy_port) X(service_cidr) X(ip_address) X(endpoint_hints) X(policy_types) X(priority_class) X(resource_quota) X(runtime_class) X(class_tolerations) X(lifecycle_modes) X(storage_class) X(csi_driver) X(driver_name) X(class_parameters) X(csi_node) X(volume_attachment) X(autoscaler) \
+	/* check-volume.c */ \
+	X(iscsi) X(fc) X(nfs) X(quobyte) X(flocker) X(flex_volume) X(azure_disk) X(csi_volume) X(partition) X(volume_secret) \
 	/* check-webhook.c */ \
-	X(webhook) \
+	X(webhook) X(rule_with_operations) X(match_conditions) \
+	/* check-policy.c */ \
+	X(param_kind) X(policy_variable) X(policy_validation) X(audit_annotation) X(policy_mutation) X(policy_spec) \
+	X(expression_warning) X(param_ref) X(validation_actions) X(mutating_binding) \
+	/* check-condition.c */ \
+	X(conditions) \
 	/* check-device.c */ \
 	X(pool_name) X(device_count) X(device_request) X(device_expression) X(device_parameters) X(device_constraint) \
 	X(extended_resource) X(device_claim) X(resource_claim) X(device_attribute) X(device) X(resource_slice) \
@@ -63,6 +70,8 @@
 	X(text_or_unset) X(scale_target) X(scale_metrics) \
 	/* check-rbac.c */ \
 	X(role_ref) X(subjects) \
+	/* check-policy.c */ \
+	X(param_kind) X(param_ref) \
 	/* cells-custom.c: a JSON path, by the column's type */ \
 	X(custom)
 

@@ -107,7 +107,7 @@ struct oschema_field {
 	uint8_t		map_atomic;	/* map field owned as a whole */
 	uint8_t		struct_atomic;	/* struct field owned as a whole */
 	uint8_t		pb;		/* protobuf number */
-	uint8_t		pb_in;		/* number of the embedded message that carries it, 0: none */
+	uint8_t		pb_in;		/* number of the embedded message that carries it, 0: none; << 4: of the one inside that */
 	uint8_t		n_keys;
 	uint8_t		n_enums;
 	uint8_t		n_rules;

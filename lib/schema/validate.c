@@ -130,7 +130,9 @@ static bool apply_rule(struct ocheck *c, const struct opath *at, const struct os
 		unique_rule(c, at, v, arg);
 		break;
 	case OSCHEMA_R_IMMUTABLE:
-		if (c->update && !ojson_equal(v, old))
+		if (c->update && v == NULL && ojson_is(old, OJSON_STRING))
+			ocheck_invalid_text(c, at, (struct orlop_bytes){ "", 0 }, "field is immutable");
+		else if (c->update && !ojson_equal(v, old))
 			ocheck_invalid(c, at, v, "field is immutable");
 		break;
 	case OSCHEMA_R_SETONCE:
@@ -172,6 +174,17 @@ static void closed_set(struct ocheck *c, const struct opath *at, const struct os
 
 /* ---- the walk ---- */
 
+/*
+ * Where upstream says it otherwise than JSON does: names of another time, and lists of which it does not say which element
+ * it is.
+ */
+static bool is_told_of_list(const struct ocheck *c, const struct opath *at, const struct oschema_type *elem)
+{
+	const char *name = oschema_str(c->s, elem->name);
+
+	return at->name != NULL && strcmp(name, "core/v1.DownwardAPIVolumeFile") == 0;
+}
+
 static void walk_value(struct ocheck *c, const struct opath *at, const struct oschema_type *t,
 		       struct ojson *v, struct ojson *old)
 {
@@ -187,10 +200,12 @@ static void walk_value(struct ocheck *c, const struct opath *at, const struct os
 	if (elem->kind < OSCHEMA_STRUCT)
 		return;
 	if (t->kind == OSCHEMA_LIST) {
+		bool of_list = is_told_of_list(c, at, elem);
+
 		OJSON_FOREACH_ELEM(i, e, v) {
 			struct opath p = opath_index(at, i);
 
-			walk_value(c, &p, elem, e, NULL);
+			walk_value(c, of_list ? at->up : &p, elem, e, NULL);
 		}
 		return;
 	}
@@ -209,6 +224,12 @@ static bool has_check(const struct ocheck *c, uint32_t rules, unsigned int n, un
 	return false;
 }
 
+/* Is a field of that type there when it is empty? */
+static bool is_there(const struct ocheck *c, const struct oschema_field *f)
+{
+	return (f->flags & OSCHEMA_F_PTR) != 0 || oschema_field_type(c->s, f)->kind == OSCHEMA_RAW;
+}
+
 static void walk_field(struct ocheck *c, const struct opath *at, const struct oschema_field *f,
 		       struct ojson *v, struct ojson *old)
 {
@@ -216,10 +237,23 @@ static void walk_field(struct ocheck *c, const struct opath *at, const struct os
 	struct opath p = opath_child(at, name), twice = opath_child(&p, name);
 	bool goes_on = true;
 
-	if (c->bad_selector && at != NULL && at->up == NULL && strcmp(p.name, "template") == 0)
+	/* claims of a StatefulSet are looked at when they are made */
+	if (strcmp(name, "volumeClaimTemplates") == 0)
 		return;
-	for (unsigned int i = 0; i < f->n_rules && goes_on; i++)
-		goes_on = apply_rule(c, &p, &c->s->rules[f->rules + i], v, old);
+	if (strcmp(name, "gcePersistentDisk") == 0)
+		p = opath_child(at, "persistentDisk");
+	if (c->bad_selector && strcmp(c->kind, "DaemonSet") != 0 && strcmp(c->kind, "Job") != 0 && at != NULL && at->up == NULL &&
+	    strcmp(p.name, "template") == 0)
+		return;
+	for (unsigned int i = 0; i < f->n_rules; i++) {
+		const struct oschema_rule *r = &c->s->rules[f->rules + i];
+
+		if (r->op == OSCHEMA_R_REQUIRED && v != NULL && is_there(c, f))
+			continue;
+		/* what may not be gone may not have changed, either */
+		if (goes_on || r->op == OSCHEMA_R_IMMUTABLE)
+			goes_on = apply_rule(c, &p, r, v, old) && goes_on;
+	}
 	if (goes_on && (f->flags & OSCHEMA_F_CLOSED) != 0)
 		closed_set(c, &p, f, v);
 	/* upstream finds what is wrong with one of a class's tolerations in scheduling.tolerations.tolerations */
@@ -234,6 +268,8 @@ static const char *const *sources_of(const struct ocheck *c, const struct oschem
 		return ocheck_volume_types;
 	if (has_check(c, t->rules, t->n_rules, OSCHEMA_C_volume_source))
 		return ocheck_volume_sources;
+	if (has_check(c, t->rules, t->n_rules, OSCHEMA_C_probe) || has_check(c, t->rules, t->n_rules, OSCHEMA_C_lifecycle_handler))
+		return ocheck_handlers;
 	return NULL;
 }
 

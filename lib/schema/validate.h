@@ -44,6 +44,9 @@ int oschema_validate_body(const struct oschema *s, const struct oschema_sub *sub
 int oschema_invalid_message(const char *kind, const char *group, const char *name,
 			    const struct orlop_causes *causes, struct obuf *out);
 
+/* What is said of an expression of CEL that is kept though nobody evaluates it: a warning. @path is where, @what what it is. */
+void oschema_not_evaluated(char *buf, size_t size, const char *path, const char *what, const char *text);
+
 /*
  * oschema_format_check - does text have format @fmt (enum oschema_format)?
  *

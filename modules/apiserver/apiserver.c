@@ -106,6 +106,7 @@ static void limits_read(struct apis *a)
 {
 	a->max_reads = (uint32_t)(a->h->param_int(a->h, "max_reads") / a->n_shards) + 1;
 	a->max_writes = (uint32_t)(a->h->param_int(a->h, "max_writes") / a->n_shards) + 1;
+	a->places = (uint32_t)(a->h->param_int(a->h, "max_reads") + a->h->param_int(a->h, "max_writes"));
 	a->max_watches = (uint32_t)(a->h->param_int(a->h, "max_watches") / a->n_shards) + 1;
 	a->max_streams = (uint32_t)(a->h->param_int(a->h, "max_streams") / a->n_shards) + 1;
 	a->log_requests = a->h->param_bool(a->h, "log_requests");
@@ -216,6 +217,7 @@ static int apis_init(const struct orlop_host *h, void **ret_ctx, struct orlop_er
 			.note = hook_note,
 		},
 		.policy = rbac_policy,
+		.flows = flow_objects,
 		.service_cidr = h->param(h, "service_cidr"),
 		.node_ports = h->param(h, "node_ports"),
 		.issuer = h->param(h, "issuer"),
@@ -288,6 +290,7 @@ static void shard_free(struct ashard *sh)
 	metrics_done(sh);
 	authn_shard_free(sh);
 	rbac_free(sh->rbac);
+	flow_shard_free(sh);
 	sh->h->timer_free(sh->timer);
 	sh->h->timer_free(sh->chores);
 	if (sh->pods)
@@ -384,7 +387,7 @@ static int apis_shard_init(void *ctx, uint32_t shard, const struct orlop_host *h
 		r = orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (r == 0)
 		r = h->resource_open(h, "pods", &sh->pods, err);
-	if (r == 0 && rbac_new(h, &sh->rbac) < 0)
+	if (r == 0 && (rbac_new(h, &sh->rbac) < 0 || flow_shard_init(sh) < 0))
 		r = orlop_fail(err, ENOMEM, 0, "", "no memory");
 	if (r < 0) {
 		shard_free(sh);

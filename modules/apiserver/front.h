@@ -34,6 +34,9 @@
 struct apis;
 struct ashard;
 struct front;
+struct flows;
+struct flow_set;
+struct flow_schema;
 
 /* One line of the static token file. */
 struct static_token {
@@ -55,6 +58,7 @@ struct apis {
 	struct omap		tokens;		/* bearer text → struct static_token */
 	_Atomic uint32_t		max_reads;	/* per shard */
 	_Atomic uint32_t		max_writes;
+	_Atomic uint32_t		places;		/* reads and writes of all shards together: priority levels have shares of them */
 	_Atomic uint32_t		max_watches;
 	_Atomic uint32_t		max_streams;
 	_Atomic bool		log_requests;
@@ -76,7 +80,7 @@ struct ashard {
 	struct otls_ctx		*tls;
 	struct otls_ctx		*kubelet_tls;
 	struct ohttp_client	*kubelet;
-	struct otls_ctx		*relay_tls;	/* relay.c; made when first needed, as these: */
+	struct otls_ctx		*relay_tls;	/* backend.c; made when first needed, as these: */
 	struct ohttp_client	*relay[2];	/* HTTP and HTTPS */
 	struct orlop_resource	*pods;		/* for the rules of nodes */
 	struct orlop_timer	*timer;		/* deadlines of requests; armed while there are some */
@@ -90,13 +94,11 @@ struct ashard {
 	struct omap		metrics;	/* of http/metrics.c */
 	struct omap		docs;		/* path → struct doc */
 	struct orlop_metric	*inflight[2];
-	struct orlop_metric	*executing;	/* both, as flow control counts them; these may be NULL: */
-	struct orlop_metric	*dispatched;
-	struct orlop_metric	*rejected;
 	uint32_t		n_reads;
 	uint32_t		n_writes;
 	uint32_t		n_fronts;
 	uint32_t		n_longrunning;	/* of them */
+	struct flows		*flows;		/* of http/flow.c */
 	struct token_cache	*tokens;
 	struct rbac		*rbac;
 	bool			draining;
@@ -148,6 +150,8 @@ struct front {
 	struct accept		accept;
 	struct orlop_identity	who;
 	struct reg_req		rq;
+	struct flow_schema	*flow;		/* to which it belongs, NULL: none; in this: */
+	struct flow_set		*flow_set;
 	const char		*extra;		/* of who, as JSON; NULL: none, or nobody asks */
 	const char		*verb;		/* as the authorizer knows it */
 	uint64_t		began;
@@ -177,6 +181,14 @@ void front_log(const struct front *f, int status);
 /* ---- http/front.c ---- */
 
 void front_begin(void *arg, struct ohttp_req *req);	/* ohttp_request_fn of struct ashard */
+bool front_admit(struct front *f, bool write);	/* room for one more? false: answered with 429 */
+/* It has been answered: count it, and free it when nobody holds it. */
+void front_done(struct front *f, int status);
+void front_sweep(void *arg);				/* timer of struct ashard */
+bool front_free_if_idle(struct front *f);
+
+/* ---- http/answer.c ---- */
+
 void front_error(struct front *f, int http, const char *reason, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* Answer with a Status made of @err (which is not freed). */
@@ -189,13 +201,17 @@ void front_text(struct front *f, int status, const char *type, const void *p, si
 void front_document(struct front *f, const void *p, size_t len);
 /* Headers of every answer; returns how many of @hdr (room for 12) are used. Text in the arena. */
 size_t front_headers(struct front *f, struct ohttp_header *hdr, const char *type);
+/* @own, @n of them, and behind them the warnings of @a; in the arena if there are any. @n grows. */
+const struct ohttp_header *front_warnings(struct front *f, const struct reg_answer *a, const struct ohttp_header *own, size_t *n);
 /* No room: 429, answered at once. */
 void front_too_many(struct front *f, bool write);
-bool front_admit(struct front *f, bool write);	/* room for one more? false: answered with 429 */
-/* It has been answered: count it, and free it when nobody holds it. */
-void front_done(struct front *f, int status);
-void front_sweep(void *arg);				/* timer of struct ashard */
-bool front_free_if_idle(struct front *f);
+
+/* ---- http/body.c ---- */
+
+/* Content-Type of the body, without parameters. False: answered with 415. */
+bool front_body_type(struct front *f);
+/* The body becomes JSON. False: answered. */
+bool front_body_decode(struct front *f);
 
 /* ---- http/route.c, http/accept.c: pure ---- */
 
@@ -221,10 +237,34 @@ bool health_serve(struct front *f);
 void docs_drop(struct ashard *sh);
 void proxy_begin(struct front *f);
 void proxy_abort_all(struct ashard *sh);
-/* Two upgraded connections become one; both are taken. */
-void proxy_join(struct ashard *sh, struct ohttp_stream *take_a, struct ohttp_stream *take_b);
 /* "10.0.0.1:10250" of a node, into @buf, and its host alone; false: it has none. */
 bool proxy_kubelet_addr(struct ashard *sh, const char *node, char *buf, size_t size, char *host, size_t host_size);
+
+/* ---- http/joined.c ---- */
+
+/*
+ * joined_begin - the client's connection is upgraded, too (@hdr: of the answer), and becomes one with @take_s
+ *
+ * @mind_peer: ohttp_stream_mind_peer() of the client's. 0: f->req is gone; -errno: it is still to be answered.
+ */
+int joined_begin(struct front *f, const char *protocol, const struct ohttp_header *hdr, size_t n, struct ohttp_stream *take_s,
+		 bool mind_peer);
+void joined_abort_all(struct ashard *sh);
+
+/* ---- http/flow.c ---- */
+
+int flow_shard_init(struct ashard *sh);		/* 0, -ENOMEM */
+void flow_shard_free(struct ashard *sh);
+/* f->flow: known are who asks, and what for. flow_leave() at the end. */
+void flow_match(struct front *f);
+void flow_leave(struct front *f);
+bool flow_uids(const struct front *f, const char **ret_schema, const char **ret_level);
+bool flow_is_exempt(const struct front *f);	/* no limit holds */
+bool flow_has_room(const struct front *f, bool write);	/* of a request with a schema */
+void flow_take(struct front *f, bool write);	/* a place of its level, until flow_give() */
+void flow_give(struct front *f, bool write);
+void flow_refused(struct front *f);		/* is counted */
+void flow_metrics(struct ashard *sh, struct obuf *out);
 
 /* ---- http/metrics.c ---- */
 
@@ -242,13 +282,28 @@ void metrics_watch(struct front *f, struct orlop_metric **ret_events, struct orl
 void metrics_serve(struct front *f);
 void metrics_done(struct ashard *sh);
 
-/* ---- http/relay.c ---- */
+/* ---- http/backend.c ---- */
 
 void relay_begin(struct front *f);
 void relay_done(struct ashard *sh);
+
+/* ---- http/relay.c ---- */
+
+/* The request goes to @addr. @client NULL: out of memory. */
+void relay_to(struct front *f, struct ohttp_client *client, const char *addr);
 #define RELAY_MORE 400u		/* headers of ours: as many groups as may be impersonated, and extra */
 /* To another server of a group version. Texts in the front's arena; @take_to's client is released at the end. */
 void relay_remote(struct front *f, const struct reg_remote *take_to, const char *target, const struct ohttp_header *more, size_t n);
+
+/* ---- http/podopts.c ---- */
+
+/* What the query asks of a pod's log, of its ports: false is answered, with 400 or 422. */
+bool podopts_log(struct front *f);
+bool podopts_ports(struct front *f);
+/* The query to a kubelet for the log, as upstream writes it. */
+void podopts_put_log(struct front *f, struct obuf *b);
+/* As it may stand in a path or in a query. */
+void front_put_escaped(struct obuf *b, const char *p, size_t n);
 
 /* ---- http/remote.c ---- */
 
@@ -288,6 +343,8 @@ int hook_covers(void *arg, const struct orlop_host *h, const struct orlop_identi
 void hook_note(void *arg, const struct orlop_host *h, const struct reg_req *rq, const char *resource, const char *key,
 	       const char *value);
 bool in_group(const struct orlop_identity *who, const char *group);
+/* auth/flows.c */
+extern const char flow_objects[];
 /* auth/node.c: may node @node (p NULL: the kubelet of this process, any) do this? */
 bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs *at);
 

@@ -344,8 +344,10 @@ static int kubelet_start(void *ctx, struct orlop_error *err)
 		e = okube_informer_new(k->h, "nodes", node_changed, NULL, k, &k->in_nodes, err);
 	if (!e)
 		e = node_start(k, err);
-	if (e)
+	if (e) {
+		k->stopping = true;	/* what is under way already finds nothing to go on with */
 		return e;
+	}
 	rt_events_start(k);
 	k->h->ready(k->h);
 	return 0;
@@ -472,6 +474,9 @@ static const struct orlop_param kubelet_params[] = {
 
 ORLOP_MODULE("kubelet", "kubelet", "0.1",
 	     "needs=api,runtime,cni\0reads=pods;field=spec.nodeName=$node,nodes,services,endpoints,configmaps,secrets,runtimeclasses.node.k8s.io\0"
+	     "asks=nodes;create;patch,nodes/status;patch,pods;create;delete,pods/status;patch,events;create;patch,"
+	     "leases.coordination.k8s.io;create;patch,serviceaccounts/token;create,"
+	     "tokenreviews.authentication.k8s.io;create,subjectaccessreviews.authorization.k8s.io;create\0"
 	     /* Volumes are mounted, written as the pods' users, and may be any path of the host. */
 	     "caps=sys_admin,chown,fowner,fsetid,dac_override,dac_read_search,sys_resource\0files=*\0net=inet,netlink",
 	.license = "Apache-2.0",

@@ -34,6 +34,18 @@ V2_DOC = {"swagger": "2.0", "info": {"title": "sea", "version": "1"}, "paths": {
         "io.example.sea.v1.Fin": {"type": "object", "properties": {"of": {"$ref": REF + FISH}}},
         META: {"description": "Another one.", "type": "object", "properties": {"name": {"type": "string"}}},
         "io.example.Unused": {"type": "object"}, "io.example.Stolen": {"type": "object"}}}
+# a server of before v3
+OLD_DOC = dict(V2_DOC, parameters={"body-1": {"name": "body", "in": "body", "required": True, "schema": {"$ref": REF + FISH}},
+                                   "pretty-1": {"name": "pretty", "in": "query", "type": "boolean", "uniqueItems": True}},
+               paths=dict(V2_DOC["paths"], **{GV + "/namespaces/{namespace}/fishes": {
+                   "parameters": [{"name": "namespace", "in": "path", "required": True, "type": "string"}, {"$ref": "#/parameters/pretty-1"}],
+                   "x-of": "path", "post": {"operationId": "createFish", "consumes": ["application/json", "application/yaml"], "produces": ["application/json"],
+                                            "schemes": ["https"], "parameters": [{"$ref": "#/parameters/body-1"}], "x-kubernetes-action": "post",
+                                            "responses": {"201": {"description": "Created", "schema": {"$ref": REF + FISH}}, "401": {"description": "Unauthorized"}}}}}),
+               definitions=dict(V2_DOC["definitions"], **{FISH: {"type": "object", "properties": {
+                   "metadata": {"description": "Its metadata.", "default": {}, "$ref": REF + META},
+                   "fins": {"type": "array", "items": {"$ref": REF + "io.example.sea.v1.Fin"}}}}}))
+SCHEMAS = "#/components/schemas/"
 V3_DOC = {"openapi": "3.0.0", "info": {"title": "sea", "version": "1"}, "paths": {}, "components": {"schemas": {FISH: {"type": "object"}}}}
 
 
@@ -101,6 +113,8 @@ class Sea(Hook):
                                          "apis/apps/v1": {"serverRelativeURL": "/openapi/v3/apis/apps/v1?hash=stolen"},
                                          "apis/sea.example/v1": {"serverRelativeURL": "/openapi/v3/apis/sea.example/v1?hash=SEA%d" % self.server.docs}}},
                "/openapi/v3/apis/sea.example/v1": V3_DOC, "/openapi/v2": V2_DOC}.get(path) if self.server.docs else None
+        if self.server.old:
+            doc = OLD_DOC if path == "/openapi/v2" else None
         tag = '"%d"' % self.server.docs
         same = doc and self.headers["If-None-Match"] == tag
         body = b"" if same else json.dumps(doc).encode() if doc else b"404 page not found"
@@ -133,7 +147,7 @@ def serve(d, name="sea", port=0):
     s.handle_error = lambda request, address: None
     s.daemon_threads = True
     s.seen, s.lock, s.turn, s.health = [], threading.Lock(), threading.Semaphore(0), 200
-    s.docs = 1
+    s.docs, s.old = 1, False
     c = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=d.pki.at("front-proxy-ca.crt"))
     c.verify_mode = ssl.CERT_REQUIRED
     c.load_cert_chain(d.pki.at(name + ".crt"), d.pki.at(name + ".key"))
@@ -268,6 +282,9 @@ def connections():
     a = api.get(one, headers={"Connection": "close, X-Hop , X-Remote-User", "X-Hop": "h", "X-Stays": "s", "Keep-Alive": "timeout=5"})
     h = seen(one)[-1][2]
     t.eq((a.status, h["X-Hop"], h["Keep-Alive"], h["X-Stays"], h["X-Remote-User"]), (200, None, None, "s", "kubernetes-admin"), "headers that Connection names stay here")
+    api.get(one, headers={"Connection": ", ".join(["X-%d" % i for i in range(500)] + ["X-Hop"]), "X-Hop": "h", "X-Stays": "s", "X-499": "h"})
+    h = seen(one)[-1][2]
+    t.eq((h["X-Hop"], h["X-499"], h["X-Stays"]), (None, None, "s"), "however many it names")
     many = GV + "/namespaces/default/fishes/many"
     a = api.get(many)
     t.eq((a.headers["X-Mine"], [a.headers["X-%d" % i] for i in range(60)]), (None, [str(i) for i in range(60)]), "those of an answer, too; and there may be many")
@@ -350,7 +367,32 @@ def documents():
     api.patch(AS + "/v1.sea.example", {"spec": {"versionPriority": 10}})
     until("no document", lambda: mine not in index() and FISH not in api.get("/openapi/v2").json["definitions"])
     t.ok(True, "who has none any more has none here")
-    sea.docs = 1
+    sea.docs, sea.old = 3, True
+
+    def made():
+        api.patch(AS + "/v1.sea.example", {"spec": {"versionPriority": 10 + len(seen(GV)) % 5}})
+        return mine in index() and index()[mine]["serverRelativeURL"]
+    url = until("a document made of v2", made)
+    n = len(seen("/openapi/v3/apis/sea.example/v1"))
+    a = api.get(url)
+    t.eq((a.status, len(seen("/openapi/v3/apis/sea.example/v1")), a.json["openapi"], a.json["info"]["title"]), (200, n, "3.0.0", "sea"),
+         "of a server that has only v2 there is one of v3, which is not asked for there")
+    body = {"application/json": {"schema": {"$ref": SCHEMAS + FISH}}}
+    t.eq(a.json["paths"][GV + "/namespaces/{namespace}/fishes"], {
+        "x-of": "path", "parameters": [{"name": "namespace", "in": "path", "required": True, "schema": {"type": "string"}},
+                                       {"name": "pretty", "in": "query", "schema": {"type": "boolean", "uniqueItems": True}}],
+        "post": {"operationId": "createFish", "x-kubernetes-action": "post", "requestBody": {"content": dict(body, **{"application/yaml": body["application/json"]})},
+                 "responses": {"201": {"description": "Created", "content": body}, "401": {"description": "Unauthorized"}}}}, "its paths, as v3 has them")
+    t.eq(a.json["components"]["schemas"][FISH], {"type": "object", "properties": {
+        "metadata": {"description": "Its metadata.", "default": {}, "allOf": [{"$ref": SCHEMAS + META}]},
+        "fins": {"type": "array", "items": {"$ref": SCHEMAS + "io.example.sea.v1.Fin"}}}}, "and its definitions; a reference that is not alone is wrapped")
+    t.eq([p for p in a.json["paths"] if not p.startswith(GV + "/")], [], "of its own version alone")
+    a = api.get("/openapi/v3/%s?hash=older" % mine)
+    t.eq((a.status, a.headers["Location"]), (301, url), "by an old hash it is where it is now")
+    post = api.get("/openapi/v2").json["paths"][GV + "/namespaces/{namespace}/fishes"]["post"]
+    t.eq(post["parameters"], [OLD_DOC["parameters"]["body-1"]], "in v2 shared parameters stand where they are used")
+    sea.docs, sea.old = 1, False
+    until("its own again", lambda: "SEA1" in (made() or ""))
 
 
 def several():
@@ -383,6 +425,32 @@ def several():
     until("there again", lambda: api.get(one).status == 200)
     nobody.close()
     other.shutdown()
+
+
+def silent():
+    """Endpoints that are not refused and lead nowhere: one never finishes TLS, the other is full."""
+    mute, full = socket.create_server((address, 0), backlog=50), socket.create_server((address, 0), backlog=0)
+    queue = []
+    for i in range(4):
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(full.getsockname())
+        queue.append(s)
+    endpoints(mute.getsockname()[1], full.getsockname()[1], sea.server_address[1])
+    said = []
+
+    def one(i):
+        said.append(Api(d, timeout=30).post(GV + "/namespaces/default/fishes", "s%d" % i, type="text/plain").json.get("said") == "s%d" % i)
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(8)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    t.eq(said, [True] * 8, "who does not answer a connection is passed over as well")
+    endpoints(sea.server_address[1])
+    until("there again", lambda: api.get(GV + "/namespaces/default/fishes/one").status == 200)
+    for s in queue + [mute, full]:
+        s.close()
 
 
 def redirects():
@@ -443,7 +511,7 @@ def goes():
     t.eq((api.get(GV + "/namespaces/default/fishes").status, api.get(GV).status), (404, 404), "without its registration it is nobody's")
 
 
-for g in (appears, discovery, requests, connections, verbs, documents, several, redirects, watches, trust, builtin, known, goes):
+for g in (appears, discovery, requests, connections, verbs, documents, several, silent, redirects, watches, trust, builtin, known, goes):
     group(t, g)
 t.ok(d.alive(), "the daemon lives")
 t.eq(d.stop(), 0, "and ends in order")

@@ -36,6 +36,12 @@ def runtime():
          "Pod's Overhead doesn't match RuntimeClass's defined Overhead", "another overhead")
     says(pod("b", overhead={"memory": "1"}), 403, 'pods "b" is forbidden: pod rejected: '
          "Pod Overhead set without corresponding RuntimeClass defined Overhead", "overhead of no class")
+    t.eq(api.delete("/apis/node.k8s.io/v1/runtimeclasses/vm").status, 200, "a class goes while pods have it")
+    a = api.patch(N + "/pods/a", {"metadata": {"labels": {"k": "v"}}})
+    t.eq((a.status, a.json["spec"]["overhead"]), (200, {"memory": "64Mi"}), "which may change nevertheless")
+    t.eq(api.put(N + "/pods/a", a.json).status, 200, "however that is said")
+    a = api.patch(N + "/pods/a/status", {"status": {"phase": "Running"}})
+    t.eq(a.status, 200, "and so may their status")
 
 
 def claim(name, **spec):

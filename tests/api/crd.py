@@ -88,6 +88,10 @@ def the_kind():
     established("widgets.example.com")
     c = condition("widgets.example.com", "NamesAccepted")
     t.eq((c["status"], c["reason"], c["message"]), ("True", "NoConflicts", "no conflicts found"), "its names are accepted")
+    a = api("PATCH", CRDS + "/widgets.example.com/status?fieldValidation=Strict", {"status": {"observedGeneration": 1, "conditions": [dict(c, observedGeneration=1)]}},
+            type="application/merge-patch+json")
+    t.ok(a.status == 200 and "observedGeneration" not in str(a.json["status"]), "which generation that is about is a field that is known, and not kept", a)
+    established("widgets.example.com")
     a = api("POST", CRDS, crd("gadgets", "Widget", shortNames=["wd"]))
     t.eq(a.status, 201, "another definition wants the same kind")
     until("the conflict is seen", lambda: condition("gadgets.example.com", "NamesAccepted").get("status") == "False")
@@ -107,12 +111,12 @@ def wrong_definitions():
         t.ok(a.status == 422 and any(c[1] == field for c in causes(a)), name, (a.status, causes(a)))
     v = lambda o: o["spec"]["versions"][0]
     s = lambda o: v(o)["schema"]["openAPIV3Schema"]
-    at = "spec.versions[0].schema.openAPIV3Schema"
+    at = "spec.validation.openAPIV3Schema"         # of a schema that all versions have
     bad("the name is plural and group", lambda o: o["metadata"].update(name="x.example.com"), "metadata.name")
     bad("the group has a dot", lambda o: (o["spec"].update(group="example"), o["metadata"].update(name="wrongs.example")), "spec.group")
     bad("the scope is one of two", lambda o: o["spec"].update(scope="Galaxy"), "spec.scope")
     bad("one version is stored", lambda o: v(o).update(storage=False), "spec.versions")
-    bad("a schema is required", lambda o: v(o).pop("schema"), at)
+    bad("a schema is required", lambda o: v(o).pop("schema"), "spec.versions[0].schema.openAPIV3Schema")
     bad("the root is an object", lambda o: s(o).update(type="array"), at + ".type")
     bad("every field has a type", lambda o: s(o)["properties"].update(x={}), at + ".properties[x].type")
     bad("patterns can be read", lambda o: s(o)["properties"].update(x={"type": "string", "pattern": "("}), at + ".properties[x].pattern")

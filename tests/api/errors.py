@@ -114,7 +114,7 @@ def malformed():
     status(api.post(CM, "{"), 400, "BadRequest", "no JSON")
     status(api.post(CM, ""), 400, "BadRequest", "no body")
     status(api.post(CM, "[]"), 400, "BadRequest", "an array")
-    status(api.post(CM, "null"), 400, "BadRequest", "null")
+    status(api.post(CM, "null"), 422, "Invalid", "null is an object without members")
     status(api.post(CM, '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"}} trailing'), 400, "BadRequest",
            "text behind the object")
     status(api.post(CM, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}), 400, "BadRequest",

@@ -83,5 +83,5 @@ for name, atomic, fields in facts():
     got = have[name]
     wrong = ["%s: %r, not %r" % (k, got[1].get(k), fields.get(k)) for k in sorted(set(got[1]) | set(fields)) if got[1].get(k) != fields.get(k)]
     t.ok(not wrong and got[0] == atomic, "with the fields that it should have", "\n".join(wrong) or "atomic: %r" % got[0])
-t.ok(n > 450, "all of them", n)
+t.ok(n > 500, "all of them", n)
 t.done()

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=150
+# run: timeout=150 alone
 """Clients that mean no good: half, false, huge and endless requests, floods and silence. The daemon answers or closes,
 stays within its memory, and a client beside them notices nothing."""
 import json
@@ -285,6 +285,12 @@ def long_lists():
             ("containers", "pods", pod("twice", containers=many + [{"name": "c1", "image": "i"}]))):
         a = own.post(ns + path, o)
         t.ok(a.status == 422 and [x["reason"] for x in a.json["details"]["causes"]] == ["FieldValueDuplicate"], name + ": a name twice is found", a)
+    sizes = {"hugepages-%d" % (i + 1): "0" for i in range(n)}
+    for name, spec in (("sizes of pages", {"containers": many, "resources": {"requests": sizes, "limits": sizes}}),
+                       ("beginnings of a name", {"volumes": [{"name": "v", "iscsi": {
+                           "targetPortal": "1.2.3.4", "iqn": "iqn.2001-01.a" * 8 * n + " ", "lun": 0}}]})):
+        a = own.post(ns + "pods", pod("wrong", **spec))
+        t.eq((a.status, a.json["reason"]), (422, "Invalid"), name)
     a = own.patch(ns + "pods/tolerations", {"metadata": {"labels": {"a": "b"}}})
     t.eq(a.status, 200, "tolerations that were there are found again")
     for path in ("services/long", "pods/containers", "pods/volumes", "pods/tolerations"):

@@ -1,6 +1,8 @@
 #!/usr/bin/env -S python3 -B
 # run: timeout=60
 """Rules of Jobs, Services, autoscalers and flows of requests that came after Kubernetes 1.20 (what is older is recorded: tests/oracle)."""
+import os
+
 from rig import Api, Daemon, Tap, group
 
 t = Tap()
@@ -142,6 +144,45 @@ def others():
         compare("%d of a stateful set unavailable" % n, a, "spec.", want)
 
 
+def zones():
+    """Time zones, of which the machine knows."""
+    explicit = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+    cases = [("", "timeZone must be nil or non-empty string"), ("LOCAL", explicit), ("../passwd", None), ("a//b", None), ("-x", None), ("Europe/Berlin;x", None), ("Etc/UTC", ""), ("UTC", "")]
+    if os.path.isdir("/usr/share/zoneinfo/Europe"):
+        cases += [("Europe/Berlin", ""), ("Europe/Nowhere", None), ("Europe", None)]
+    for zone, why in cases:
+        a = api.post("/apis/batch/v1" + NS + "cronjobs?dryRun=All", {"metadata": {"name": "j"}, "spec": {"schedule": "* * * * *", "timeZone": zone, "jobTemplate": {"spec": {
+            "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}}})
+        compare("the zone " + repr(zone), a, "spec.", [] if why == "" and zone else [(I, "timeZone", 'Invalid value: "%s": %s' % (zone, why or "unknown time zone " + zone))])
+
+
+def addresses():
+    ip = lambda name, **more: api.post("/apis/networking.k8s.io/v1/ipaddresses?dryRun=All", dict({"metadata": {"name": name}, "spec": {"parentRef": {"resource": "services", "name": "s"}}}, **more))
+    compare("an address", ip("10.0.0.1"), "", [])
+    compare("a long one", ip("2001:db8::1"), "", [])
+    compare("one written at length", ip("2001:db8:0::1"), "", [(I, "metadata.name", 'Invalid value: "2001:db8:0::1": must be a canonical format IP address')])
+    compare("none", ip("a"), "", [(I, "metadata.name", 'Invalid value: "a": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)')])
+    for spec in ({}, None):
+        compare("nobody's", ip("10.0.0.1", spec=spec), "", [("FieldValueRequired", "spec.parentRef", "Required value")])
+    cidr = lambda *list_: api.post("/apis/networking.k8s.io/v1/servicecidrs?dryRun=All", {"metadata": {"name": "c"}, "spec": {"cidrs": list(list_)}})
+    compare("a range", cidr("10.0.0.0/24"), "", [])
+    compare("one of each", cidr("10.0.0.0/24", "2001:db8::/64"), "", [])
+    compare("none", cidr(), "spec.", [("FieldValueRequired", "cidrs", "Required value: at least one CIDR required")])
+    compare("two of a family", cidr("10.0.0.0/24", "10.1.0.0/24"), "spec.", [
+        (I, "cidrs", 'Invalid value: {"CIDRs":["10.0.0.0/24","10.1.0.0/24"]}: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64')])
+    a = cidr("10.0.0.0/24", "2001:db8::/64", "10.2.0.0/24")
+    compare("three", a, "spec.", [(I, "cidrs", 'Invalid value: {"CIDRs":["10.0.0.0/24","2001:db8::/64","10.2.0.0/24"]}: may only hold up to 2 values')])
+
+
+def tokens():
+    a = api.post("/apis/storage.k8s.io/v1/csidrivers?dryRun=All", {"metadata": {"name": "d"}, "spec": {"tokenRequests": [
+        {"audience": "a"}, {"audience": ""}, {"audience": "a", "expirationSeconds": 1}, {"audience": ""}, {"audience": "b", "expirationSeconds": 599}, {"audience": "c", "expirationSeconds": 4294967297}]}})
+    compare("tokens of a driver", a, "spec.", [
+        ("FieldValueDuplicate", "tokenRequests[2].audience", 'Duplicate value: "a"'), ("FieldValueDuplicate", "tokenRequests[3].audience", 'Duplicate value: ""'),
+        (I, "tokenRequests[4].expirationSeconds", "Invalid value: 599: may not specify a duration less than 10 minutes"),
+        (I, "tokenRequests[5].expirationSeconds", "Invalid value: 4294967297: may not specify a duration larger than 2^32 seconds")])
+
+
 def autoscaler():
     a = api.post("/apis/autoscaling/v2" + NS + "horizontalpodautoscalers?dryRun=All", {"metadata": {"name": "h"}, "spec": {
         "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}, "maxReplicas": 3, "behavior": {"scaleDown": {"tolerance": "-1"}}}})
@@ -156,7 +197,7 @@ def all_flows():
         compare("a level: " + what, api.post(path % "prioritylevelconfigurations", {"metadata": {"name": "l"}, "spec": dict({"type": "Limited"}, **spec)}), "spec.", want)
 
 
-for g in (all_flows, all_jobs, all_services, others, autoscaler):
+for g in (all_flows, all_jobs, all_services, others, autoscaler, zones, addresses, tokens):
     group(t, g)
 t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
 t.eq(d.stop(), 0, "and ends well")

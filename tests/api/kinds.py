@@ -157,7 +157,8 @@ newer = [
 
 def sentences():
     """What `kubectl explain` tells: each type and each field of these groups has its sentence."""
-    for path, package in (("apis/flowcontrol.apiserver.k8s.io/v1", "io.k8s.api.flowcontrol.v1."),
+    for path, package in (("apis/admissionregistration.k8s.io/v1", "io.k8s.api.admissionregistration.v1."),
+                          ("apis/flowcontrol.apiserver.k8s.io/v1", "io.k8s.api.flowcontrol.v1."),
                           ("apis/apiextensions.k8s.io/v1", "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.")):
         doc = api.get("/openapi/v3/" + path).json
         types = {k: v for k, v in doc["components"]["schemas"].items() if k.startswith(package) and not k.endswith("List")}

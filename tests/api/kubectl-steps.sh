@@ -430,6 +430,54 @@ run "explain" "What people see first." k explain widgets.spec.color
 run "the definition goes" "deleted" k delete crd widgets.example.com --timeout=20s
 fails "and all with it" "" k get widgets
 
+# ---- policies, which are kept and not enforced ------------------------------------------------------------
+cat > "$dir/policy.yaml" << 'EOF'
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: few}
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}
+  validations: [{expression: "object.spec.replicas <= 5"}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: few}
+spec: {policyName: few, validationActions: [Deny]}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: mark}
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE], resources: [deployments]}
+  mutations: [{patchType: JSONPatch, jsonPatch: {expression: "[]"}}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: mark}
+spec: {policyName: mark}
+EOF
+run "policies are taken" "validatingadmissionpolicy.admissionregistration.k8s.io/few created
+validatingadmissionpolicybinding.admissionregistration.k8s.io/few created
+mutatingadmissionpolicy.admissionregistration.k8s.io/mark created
+mutatingadmissionpolicybinding.admissionregistration.k8s.io/mark created
+Warning: not enforced: this server does not evaluate CEL
+Warning: spec.validations[0].expression: the expression \"object.spec.replicas <= 5\" is kept but not evaluated" k apply -f "$dir/policy.yaml"
+run "and applied again" "validatingadmissionpolicybinding.admissionregistration.k8s.io/few unchanged" k apply -f "$dir/policy.yaml"
+run "by the server" "mutatingadmissionpolicy.admissionregistration.k8s.io/mark serverside-applied" k apply --server-side --force-conflicts -f "$dir/policy.yaml"
+run "get" "PARAMKIND
+<unset>" k get validatingadmissionpolicies,mutatingadmissionpolicies
+run "get of bindings" "PARAMREF" k get validatingadmissionpolicybindings,mutatingadmissionpolicybindings
+run "describe" "NotEvaluated
+Failure Policy:" k describe validatingadmissionpolicy few
+run "explain" "the policy is not for this request" k explain validatingadmissionpolicy.spec.matchConditions
+run "explain --recursive" "excludeResourceRules
+jsonPatch" k explain --recursive mutatingadmissionpolicy.spec
+run "delete" "deleted" k delete -f "$dir/policy.yaml"
+
 run "delete namespace" "deleted" k delete ns work --wait=false
 is "is ending" "Terminating" k get ns work -o 'jsonpath={.status.phase}'
 fails "and takes nothing new" "being terminated" k -n work create cm late

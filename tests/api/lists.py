@@ -99,6 +99,22 @@ def pages():
     t.ok(both == sorted(both) and len(set(both)) == len(both), "pages over namespaces", both)
 
 
+def odd_names():
+    """Names of roles have characters that are escaped in a token."""
+    roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    want = ['page"3', "page<1>", "page<2>"]
+    for n in want:
+        assert api.post(roles, {"metadata": {"name": n, "labels": {"page": "x"}}}).status == 201
+    got, more = [], ""
+    while len(got) < 4:
+        a = api.get(roles + "?labelSelector=page%3Dx&limit=1" + more)
+        got += [o["metadata"]["name"] for o in a.json.get("items", [a])]
+        if not a.json["metadata"].get("continue"):
+            break
+        more = "&continue=" + a.json["metadata"]["continue"]
+    t.eq(got, want, "the pages of odd names")
+
+
 def snapshots():
     """Two ConfigMaps always written together in one order: no list may show the second ahead of the first."""
     api.post(NS, config_map("pair-a", {"v": "0"}))
@@ -209,7 +225,7 @@ def encodings():
     t.ok(a.status == 201 and a.json["metadata"]["name"] == "proto", "a body in protobuf", a)
 
 
-for g in (fill, selectors, pages, snapshots, forms, encodings):
+for g in (fill, selectors, pages, odd_names, snapshots, forms, encodings):
     group(t, g)
 t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
 t.eq(d.stop(), 0, "and ends well")

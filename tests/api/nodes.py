@@ -116,6 +116,11 @@ def own():
          (403, 200, 403), "pods bound to it")
     pod("theirs", "n2")
     t.eq((n1.get(PODS + "/plain").status, n1.get(PODS + "/theirs").status), (200, 403), "one of them")
+    for what, a in (("pods/status", n1.get(PODS + "/plain/status")), ("services/status", n1.get(NS + "services/nix/status")),
+                    ("endpointslices", n1.get("/apis/discovery.k8s.io/v1/endpointslices")),
+                    ("networkpolicies", n1.get("/apis/networking.k8s.io/v1/networkpolicies")), ("deployments", n1.get("/apis/apps/v1/deployments")),
+                    ("the newer events", n1.post("/apis/events.k8s.io/v1/namespaces/default/events", {"metadata": {"name": "e"}}))):
+        t.eq(a.status, 403, "what upstream's nodes may not, ours may not: " + what)
     token = NS + "serviceaccounts/default/token"
 
     def bound(name):

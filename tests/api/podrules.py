@@ -45,6 +45,7 @@ SLEEP = lambda n: {C + "lifecycle": {"preStop": {"sleep": {"seconds": n}}}}
 SIGNAL = lambda s: {C + "lifecycle": {"stopSignal": s}}
 PROJECTED = lambda *sources: volume(projected={"sources": list(sources)})
 ITEM = [{"key": "k", "path": "p"}]
+ISCSI = lambda iqn: volume(iscsi={"targetPortal": "1.2.3.4", "iqn": iqn, "lun": 0})
 NO_WINDOWS, NO_LINUX = "Forbidden: cannot be set for a windows pod", "Forbidden: windows options cannot be set for a linux pod"
 
 rows = [
@@ -78,6 +79,13 @@ rows = [
     ("resources of a pod", {"resources": {"requests": {"cpu": "1", "ephemeral-storage": "1"}, "claims": [{"name": "x"}]}}, [
         (F, "resources.claims", "Forbidden: claims cannot be set for Resources at pod-level"),
         (N, "resources.requests[ephemeral-storage]", 'Unsupported value: "ephemeral-storage": supported values: "cpu", "hugepages-", "memory"')]),
+    ("less than its containers", {"resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2"}}, C + "resources": {"requests": {"cpu": "1500m"}, "limits": {"cpu": "3"}}}, [
+        (I, "resources.requests[cpu]", 'Invalid value: "1": must be greater than or equal to aggregate container requests of 1500m'),
+        (I, "resources.containers.0[cpu].limits", 'Invalid value: "3": must be less than or equal to pod limits of 2')]),
+    ("less than one that comes first", {"resources": {"requests": {"cpu": "1"}}, "initContainers": [
+        {"name": "s", "image": "i", "restartPolicy": "Always", "resources": {"requests": {"cpu": "400m"}}}, {"name": "f", "image": "i", "resources": {"requests": {"cpu": "700m"}}}]}, [
+            (I, "resources.requests[cpu]", 'Invalid value: "1": must be greater than or equal to aggregate container requests of 1100m')]),
+    ("enough for those that come first", {"resources": {"requests": {"cpu": "1"}}, "initContainers": [{"name": n, "image": "i", "resources": {"requests": {"cpu": "900m"}}} for n in "st"]}, []),
     ("sysctls of the node", {"hostNetwork": True, "hostIPC": True, "securityContext": {"sysctls": [{"name": n, "value": "1"} for n in ("net/core/x", "kernel.sem", "vm.x")]}}, [
         (I, "securityContext.sysctls.0.name", "Invalid value: \"net/core/x\": may not be specified when 'hostNetwork' is true"),
         (I, "securityContext.sysctls.1.name", "Invalid value: \"kernel.sem\": may not be specified when 'hostIPC' is true")]),
@@ -94,6 +102,13 @@ rows = [
         (Q, "securityContext.seccompProfile.localhostProfile", "Required value: must be set when seccomp type is Localhost"),
         (Q, "securityContext.appArmorProfile.localhostProfile", "Required value: must be set when AppArmor type is Localhost")]),
 ]
+
+
+# many beginnings that share their end, and many ends: what is looked at again and again takes minutes
+for iqn, good in (("iqn.2020-01.a.b:c", True), ("iqn.iqn.2020-01.a-b:c:d", True), ("iqn;iqn.2020-01.a:b", True), ("iqn.2020-01.iqn.2020-01.a:b", True), ("iqn.2020-01.a:b:", True),
+                  ("iqn.2020-01.a:", False), ("iqn.2020-01.:b", False), ("iqn.2020-01.a:b c", False), ("iqn.2020-1.a:b", False), ("iqn.2020-01.a", False),
+                  ("iqn.2020-01.a:b;iqn.2020-01.a", False), ("iqn.2020-01." * 100000, False), ("iqn.2020-01.a:" * 100000 + ";", False)):
+    rows.append(("iSCSI, " + iqn[:40], ISCSI(iqn), [] if good else [(I, "volumes.0.iscsi.iqn", None)]))
 
 
 def field(prefix, path):
@@ -118,6 +133,10 @@ def pods():
         compare(what, api.post(PODS, {"metadata": {"name": "p"}, "spec": spec(**sets)}), "spec", want)
     a = api.post(PODS, {"metadata": {"name": "p"}, "spec": spec(**volume(image={}))})
     compare("an image of nothing", a, "spec", [(Q, "volumes.0.image.reference", "Required value")])
+    n = 20000
+    a = api.post(PODS, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c%d" % i, "image": "i"} for i in range(n)],
+                                                            "resources": {"requests": {"hugepages-%dMi" % (i + 1): "1Mi" for i in range(2 * n)}}}})
+    t.eq(a.status, 422, "each of very many resources is not summed up over each of very many containers")
 
 
 def templates():

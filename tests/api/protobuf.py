@@ -106,6 +106,9 @@ backend = {"service": {"name": "s", "port": {"name": "web"}}}
 hook = {"name": "h.proto.example", "clientConfig": {"url": "https://127.0.0.1:1/x", "caBundle": "AAEC/+8="}, "sideEffects": "None",
         "admissionReviewVersions": ["v1"], "failurePolicy": "Ignore", "namespaceSelector": SEL,
         "rules": [{"apiGroups": ["none.example"], "apiVersions": ["*"], "resources": ["*"], "operations": ["CREATE"]}]}
+matched = {"matchPolicy": "Exact", "resourceRules": [
+    {"resourceNames": ["a", "b"], "operations": ["CREATE"], "apiGroups": ["none.example"], "apiVersions": ["v1", "v2"], "resources": ["*"], "scope": "Cluster"},
+    {"operations": ["*"], "apiGroups": [""], "apiVersions": ["*"], "resources": ["none"]}], "objectSelector": SEL}
 device = {"requests": [{"name": "a", "exactly": {"deviceClassName": "c", "adminAccess": False, "tolerations": [{"operator": "Exists", "tolerationSeconds": 0}]}},
                        {"name": "b", "firstAvailable": [{"name": "x", "deviceClassName": "c", "capacity": {"requests": {"mem": "1Gi"}}}]}],
           "constraints": [{"requests": ["a", "b/x"], "matchAttribute": "d.example/model"}],
@@ -134,6 +137,19 @@ KINDS = {    # "group/version plural": members; namespaced ones go to default
                              "selector": {"a": "b"}, "sessionAffinity": "ClientIP"}},
     "admissionregistration.k8s.io/v1 mutatingwebhookconfigurations": {"webhooks": [dict(hook, reinvocationPolicy="IfNeeded")]},
     "admissionregistration.k8s.io/v1 validatingwebhookconfigurations": {"webhooks": [dict(hook, timeoutSeconds=3)]},
+    "admissionregistration.k8s.io/v1 validatingadmissionpolicies": {"spec": {
+        "paramKind": {"apiVersion": "e.example/v1", "kind": "Limit"}, "matchConstraints": matched, "failurePolicy": "Ignore",
+        "validations": [{"expression": "true", "message": "m", "reason": "Forbidden"}, {"expression": "1 == 1", "messageExpression": "'x'"}],
+        "auditAnnotations": [{"key": "k", "valueExpression": "'v'"}], "matchConditions": [{"name": "c", "expression": "true"}],
+        "variables": [{"name": "v", "expression": "1"}]}},
+    "admissionregistration.k8s.io/v1 validatingadmissionpolicybindings": {"spec": {
+        "policyName": "p", "validationActions": ["Warn", "Audit"], "matchResources": matched,
+        "paramRef": {"name": "n", "namespace": "default", "parameterNotFoundAction": "Deny"}}},
+    "admissionregistration.k8s.io/v1 mutatingadmissionpolicies": {"spec": {
+        "matchConstraints": matched, "variables": [{"name": "v", "expression": "1"}], "reinvocationPolicy": "IfNeeded", "mutations": [
+            {"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}, {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{}"}}]}},
+    "admissionregistration.k8s.io/v1 mutatingadmissionpolicybindings": {"spec": {
+        "policyName": "p", "paramRef": {"selector": SEL, "parameterNotFoundAction": "Allow"}}},
     "apiextensions.k8s.io/v1 customresourcedefinitions": {"metadata": {"name": "cows.proto.example"}, "spec": crd},
     "apiregistration.k8s.io/v1 apiservices": {"metadata": {"name": "v9.pb.example"}, "spec": {
         "group": "pb.example", "version": "v9", "groupPriorityMinimum": 7, "versionPriority": 8}},
@@ -322,6 +338,16 @@ def errors():
     t.ok(k == "Status" and field(raw, 2) == b"Success" and field(raw, 5, 1) == b"l4", "what a deletion says", a.raw)
 
 
+def embedded():
+    """A struct inside a struct inside a struct, which are one object in JSON: each is a message of its own."""
+    raw = unwrap(get("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/proto-validatingadmissionpolicies").raw)[2]
+    rule = fields(field(raw, 2, 2, 3))
+    t.eq((rule[:2], [n for n, _ in rule]), ([(1, b"a"), (1, b"b")], [1, 1, 2]), "the outer one")
+    rule = fields(rule[2][1])
+    t.eq((rule[0], [n for n, _ in rule]), ((1, b"CREATE"), [1, 2]), "the one in it")
+    t.eq(fields(rule[1][1]), [(1, b"none.example"), (2, b"v1"), (2, b"v2"), (3, b"*"), (4, b"Cluster")], "and the one in that")
+
+
 def subresources():
     scale = "/apis/apps/v1" + NS + "/deployments/proto-deployments/scale"
     a = get(scale)
@@ -415,7 +441,7 @@ def documents():
     t.eq([(field(x, 1).decode(), [v.decode() for _, v in fields(field(x, 4))]) for x in res], [(x["name"], x["verbs"]) for x in j], "the same verbs")
 
 
-for g in (every_kind, objects_and_lists, negotiation, errors, subresources, watches, custom, documents):
+for g in (every_kind, objects_and_lists, negotiation, errors, embedded, subresources, watches, custom, documents):
     group(t, g)
 t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
 t.eq(d.stop(), 0, "and ends well")

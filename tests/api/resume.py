@@ -197,10 +197,23 @@ def main():
         w.close()
 
     group(t, crashed)
+    def unclean():
+        """The whole daemon, killed again and again before anybody is told a newer revision."""
+        now = int(api.get(CM).rv)
+        for _ in range(6):
+            d.kill9()
+            d.start()
+        a = again(lambda: api.post(CM, config_map("after", {"v": "x"})))
+        t.ok(a.status == 201 and int(a.rv) - now < 5000, "revisions go on, not far above", (now, str(a)[:200]))
+        w = again(lambda: Watch(api, "%s?watch=1&resourceVersion=%d" % (CM, now)))
+        t.eq(w.short(1), [("ADDED", "after")], "who watched before six unclean ends goes on")
+        w.close()
+
     group(t, waits)
     group(t, unknown)
     t.ok(until("the last one", lambda: d.log().count("event=module_restarted name=apiserver") == 4) and d.alive(),
          "only its process died")
+    group(t, unclean)
     t.eq(d.stop(), 0, "it ends well")
     t.done()
 

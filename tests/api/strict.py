@@ -90,7 +90,7 @@ def connected():
 def much():
     """Of long warnings no more is said than a header can have; shorter than that they are as they are."""
     long = lambda n, size: [("%03d" % i) + "\u00e4" * (size - 3) for i in range(n)]
-    for n, size, want, each in ((13, 290, 13, 306), (20, 300, 16, 256), (1, 200000, 1, 256)):
+    for n, size, want, each in ((13, 290, 13, 306), (20, 300, 16, 256), (1, 200000, 1, 256), (90, 10, 90, 26)):
         a = api.post(CM + "?" + DRY, dict(config_map("much"), **{k: 1 for k in long(n, size)}))
         t.eq((a.status, [len(w.encode("latin-1").decode()) for w in warnings(a)]), (201, [each] * want), "%d of %d" % (n, size))
 

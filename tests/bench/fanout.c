@@ -26,8 +26,9 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "times.h"
 
 #define WINDOW	(16 * 1024 * 1024)
 
@@ -72,27 +73,11 @@ static void die(const char *what)
 	exit(1);
 }
 
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b)
-{
-	const uint64_t *x = a;
-	const uint64_t *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
 static void report(const char *name, int connections, int streams, uint32_t count, double seconds)
 {
 	const char *command = getenv("COMMAND");
 
-	qsort(g.ns, g.n, sizeof(*g.ns), by_size);
+	times_sort(g.ns, g.n);
 	printf("{\"name\":\"%s\",\"connections\":%d,\"watchers\":%d,\"n\":%u,\"events_per_second\":%.0f,\"bytes\":%.0f,"
 	       "\"told_p50_us\":%.0f,\"told_p99_us\":%.0f,\"command\":\"%s\"}\n", name, connections, connections * streams, count,
 	       (double)g.n / seconds, (double)g.bytes / g.n, (double)g.ns[g.n / 2] / 1e3,

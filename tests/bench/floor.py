@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -125,6 +126,18 @@ class Floor:
     def end(self):
         self.p.stdin.close()
         self.p.wait()
+
+
+def say(name, ours, theirs, **more):
+    """each: runs of as many times as were at once. p50 of all, and the median of how long a whole run took"""
+    def both(runs):
+        return statistics.median(x for r in runs for x in r), statistics.median(max(r) for r in runs)
+    (a, a_all), (b, b_all) = both(ours), both(theirs)
+    out = {"name": name, "p50_ms": round(a, 1), "floor_p50_ms": round(b, 1), "ratio": round(a / b, 2)}
+    if len(ours[0]) > 1:
+        out.update(all_ms=round(a_all, 1), floor_all_ms=round(b_all, 1), ratio_all=round(a_all / b_all, 2))
+    out.update(n=len(ours), goal_ratio=1.5, runtime=os.path.basename(crun), **more)
+    print(json.dumps(out, separators=(",", ":")), flush=True)
 
 
 if __name__ == "__main__":

@@ -27,11 +27,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+
+#include "times.h"
 
 #define MOST		2000000u
 #define HEAD_MAX	16384u
@@ -92,14 +93,6 @@ static void die(const char *what)
 {
 	fprintf(stderr, "load: %s: %s\n", what, errno ? strerror(errno) : "refused");
 	exit(1);
-}
-
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
 static void want(struct conn *c, uint32_t events)
@@ -375,21 +368,13 @@ static void until_state(struct conn *c, enum state state)
 		turn();
 }
 
-static int by_size(const void *a, const void *b)
-{
-	const uint64_t *x = a;
-	const uint64_t *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
 static void report(int clients, double seconds, const char *more)
 {
 	const char *command = getenv("COMMAND");
 
 	if (!g.n)
 		die("no answer");
-	qsort(g.ns, g.n, sizeof(*g.ns), by_size);
+	times_sort(g.ns, g.n);
 	printf("{\"name\":\"%s\",\"clients\":%d,\"per_second\":%.0f,\"p50_us\":%.0f,\"p99_us\":%.0f,"
 	       "\"n\":%u,\"bytes\":%.0f%s,\"command\":\"%s\"}\n", g.name, clients,
 	       (double)g.n / seconds, (double)g.ns[g.n / 2] / 1e3,
@@ -406,7 +391,7 @@ static void verbs_text(char *to, size_t size)
 	for (v = 0; v < N_VERBS && len < size; v++) {
 		if (!g.verb_n[v])
 			die("a verb that was never answered");
-		qsort(g.verb_ns[v], g.verb_n[v], sizeof(*g.verb_ns[v]), by_size);
+		times_sort(g.verb_ns[v], g.verb_n[v]);
 		len += (size_t)snprintf(to + len, size - len, "%s\"%s\":{\"p50_us\":%.0f,\"p99_us\":%.0f,\"n\":%u}", v ? "," : "",
 					verb_names[v], (double)g.verb_ns[v][g.verb_n[v] / 2] / 1e3,
 					(double)g.verb_ns[v][g.verb_n[v] * 99ull / 100] / 1e3, g.verb_n[v]);
@@ -486,8 +471,8 @@ static void run_watch(struct conn **c, int clients, uint32_t count)
 			turn();
 		fan[i] = now() - g.round_t0;
 	}
-	qsort(g.told_ns, g.n_told, sizeof(*g.told_ns), by_size);
-	qsort(fan, count, sizeof(*fan), by_size);
+	times_sort(g.told_ns, g.n_told);
+	times_sort(fan, count);
 	snprintf(more, sizeof(more), ",\"events_per_second\":%.0f,\"all_told_p50_us\":%.0f,"
 		 "\"all_told_p99_us\":%.0f,\"told_p50_us\":%.0f,\"told_p99_us\":%.0f",
 		 (double)count * clients * 1e9 / (double)(now() - t0),

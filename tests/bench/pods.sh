@@ -16,9 +16,9 @@ image 1 > "$out" 2>&1 || fail "image"
 await ' Ready ' nodes --no-headers > "$out" 2>&1 || fail "the node"
 k create namespace bench > "$out" 2>&1 || fail "namespace"
 cat > "$tmp/pods.py" << 'PY'
-import concurrent.futures, http.client, json, os, queue, ssl, statistics, sys, threading, time
+import concurrent.futures, ctypes, http.client, json, os, queue, select, ssl, sys, threading, time
 sys.path.insert(0, os.environ["srcdir"] + "/tests/bench")
-from floor import Floor, crun
+from floor import Floor, say
 d, port, runs, tmp = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 ctx = ssl.create_default_context(cafile=d + "/pki/ca.crt")
 ctx.load_cert_chain(d + "/pki/admin.crt", d + "/pki/admin.key")
@@ -34,16 +34,37 @@ def ask(c, method, path, body=None):
     if r.status >= 300:
         raise SystemExit("%s %s: %s" % (method, path, text[:300]))
     return json.loads(text)
-# One watch; when it told what of which pod.
-told = queue.Queue()
-def watch():
+# Two watches: when what was told of which pod, and which pods' last events are written.
+told, ended = queue.Queue(), queue.Queue()
+def pod_told(e, now):
+    what = "gone" if e["type"] == "DELETED" else e["object"].get("status", {}).get("phase")
+    told.put((e["object"]["metadata"]["name"], what, now))
+def event_told(e, now):
+    if e["object"]["reason"] == "Killing":
+        ended.put(e["object"]["involvedObject"]["name"])
+def watch(path, tell):
     c = connect()
     c.request("GET", "%s?watch=1&resourceVersion=%s" % (path, ask(connect(), "GET", path)["metadata"]["resourceVersion"]))
     for line in c.getresponse():
-        e, now = json.loads(line), time.monotonic()
-        what = "gone" if e["type"] == "DELETED" else e["object"].get("status", {}).get("phase")
-        told.put((e["object"]["metadata"]["name"], what, now))
-threading.Thread(target=watch, daemon=True).start()
+        tell(json.loads(line), time.monotonic())
+for of, tell in (path, pod_told), ("/api/v1/namespaces/bench/events", event_told):
+    threading.Thread(target=watch, args=(of, tell), daemon=True).start()
+def emptied(folder):
+    libc = ctypes.CDLL(None)
+    fd = libc.inotify_init1(os.O_CLOEXEC)
+    libc.inotify_add_watch(fd, folder.encode(), 0x240)      # IN_DELETE, IN_MOVED_FROM
+    while os.listdir(folder):
+        if not select.select([fd], [], [], 120)[0]:
+            raise SystemExit("%s: not empty" % folder)
+        os.read(fd, 65536)
+    os.close(fd)
+def over(names):
+    """Nothing of these pods is under way any more: their last events are written, what they had on the disk is thrown away"""
+    left = set(names)
+    while left:
+        left.discard(ended.get(timeout=120))
+    for folder in "sandboxes", "containers", "rw", "trash":
+        emptied("%s/runtime/%s" % (d, folder))
 def all_at_once(pool, conns, names, method, what):
     """ms from the beginning, of all at the same moment, until the watch told of each"""
     def one(i):
@@ -61,15 +82,6 @@ def all_at_once(pool, conns, names, method, what):
             ms.append((now - t0) * 1000)
     list(asked)
     return ms
-def say(name, ours, theirs):
-    def both(runs):
-        return statistics.median(x for r in runs for x in r), statistics.median(max(r) for r in runs)
-    (a, a_all), (b, b_all) = both(ours), both(theirs)
-    out = {"name": name, "p50_ms": round(a, 1), "floor_p50_ms": round(b, 1), "ratio": round(a / b, 2)}
-    if len(ours[0]) > 1:
-        out.update(all_ms=round(a_all, 1), floor_all_ms=round(b_all, 1), ratio_all=round(a_all / b_all, 2))
-    out.update(n=len(ours), goal_ratio=1.5, runtime=os.path.basename(crun), command=os.environ["COMMAND"])
-    print(json.dumps(out, separators=(",", ":")), flush=True)
 os.mkdir(tmp + "/floor")
 floor = Floor(tmp + "/floor")
 def measure(n, runs, many):
@@ -80,11 +92,11 @@ def measure(n, runs, many):
             names = ["p%d-%d-%d" % (n, k, i) for i in range(n)]
             made.append(all_at_once(pool, conns, names, "POST", "Running"))
             gone.append(all_at_once(pool, conns, names, "DELETE", "gone"))
-            time.sleep(0.8)     # events that wait, what is thrown away: none of it beside the floor
+            over(names)     # nothing of it beside the floor
             floor_made.append(floor.ask("create", "%d%02d" % (n, k), n))
             floor_gone.append(floor.ask("delete", "%d%02d" % (n, k), n))
-    say("pod create to Running" + many, made[1:], floor_made[1:])
-    say("pod delete to gone" + many, gone[1:], floor_gone[1:])
+    say("pod create to Running" + many, made[1:], floor_made[1:], command=os.environ["COMMAND"])
+    say("pod delete to gone" + many, gone[1:], floor_gone[1:], command=os.environ["COMMAND"])
 measure(1, runs, "")
 measure(30, max(5, runs // 3), ", 30 at once")
 floor.end()

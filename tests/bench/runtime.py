@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from daemon import BUILD, Daemon  # noqa: E402
 import runtime as contract  # noqa: E402
 from ctl import text  # noqa: E402
-from floor import Floor, crun  # noqa: E402
+from floor import Floor, say  # noqa: E402
 
 RUNS, MANY = int(os.environ.get("ORLOP_BENCH_RUNS", "15")), 30
 
@@ -51,19 +51,6 @@ def memory(d):
     for p in pods:
         p.remove()
     return len(kb), statistics.mean(kb)
-
-
-def say(name, ours, theirs):
-    """each: runs of as many times as were at once. p50 of all, and the median of how long a whole run took"""
-    def both(runs):
-        return statistics.median(x for r in runs for x in r), statistics.median(max(r) for r in runs)
-    (a, a_all), (b, b_all) = both(ours), both(theirs)
-    out = {"name": name, "p50_ms": round(a, 1), "floor_p50_ms": round(b, 1), "ratio": round(a / b, 2)}
-    if len(ours[0]) > 1:
-        out.update(all_ms=round(a_all, 1), floor_all_ms=round(b_all, 1), ratio_all=round(a_all / b_all, 2))
-    out.update(n=len(ours), goal_ratio=1.5, runtime=os.path.basename(crun))
-    print(json.dumps(out, separators=(",", ":")))
-    sys.stdout.flush()
 
 
 def measure(d, f, n, runs):

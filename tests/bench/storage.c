@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "../../core/test/kit.h"
+#include "times.h"
 
 #include <orlop/storage.h>
 
@@ -80,14 +81,6 @@ static void client_next(struct client *cl)
 	orlop_msgw_done(&w);
 }
 
-static int by_size(const void *a, const void *b)
-{
-	const uint64_t *x = a;
-	const uint64_t *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
 /* Writes a second that the disk makes durable, one after the other. */
 static double floor_rate(const char *dir)
 {
@@ -138,7 +131,7 @@ static int measure(struct core *c, const char *dir, uint32_t n_clients, const ch
 		core_loop_turn(c->main, true);
 	rate = r.n * 1e9 / (double)(core_now_mono() - t0);
 	after = floor_rate(dir);
-	qsort(r.ns, r.n, sizeof(*r.ns), by_size);
+	times_sort(r.ns, r.n);
 	if (r.n && !r.failed)
 		printf("{\"name\":\"storage/lmdb put\",\"clients\":%u,\"value_bytes\":%u,\"per_second\":%.0f,"
 		       "\"p50_us\":%.0f,\"p99_us\":%.0f,\"n\":%u,\"floor_fdatasync_per_second\":%.0f,"

@@ -64,6 +64,14 @@ setsid sh -c 'echo \$\$ > $tmp/pid; exec sleep 1000' &
 while [ ! -s $tmp/pid ]; do :; done
 echo "ok 1"; echo 1..1
 END
+t first <<END
+# run: alone
+# run: and only the first of these lines counts
+test -e $tmp/second-was && ! test -e $tmp/second-is && echo "ok 1"; echo 1..1
+END
+t second <<END
+touch $tmp/second-is $tmp/second-was; rm $tmp/second-is; echo "ok 1"; echo 1..1
+END
 expect "counts passed, skipped, todo" "1 0 2" 0 "^tests: 1 passed, 0 failed, 2 skipped" ./good
 expect "shows a failure and its output" "1 1 0" 1 "^    not ok 2 - broken" ./fails
 expect "a test that ends early failed" "1 1 0" 1 "planned 3, reported 1" ./short
@@ -75,6 +83,7 @@ expect "a whole file may skip" "0 0 1" 0 "SKIP not here" ./allskip
 expect "bail out is a failure" "1 1 0" 1 "no disk" ./bails
 expect "a missing test is a failure" "0 1 0" 1 "no plan" ./missing
 expect "several at a time" "3 1 2" 1 "failed: ./fails" -j 4 ./good ./fails ./leaves
+expect "who runs alone runs last" "2 0 0" 0 "2 passed" -j 4 ./first ./second
 n=$((n + 1))
 if [ -s "$tmp/pid" ] && ! kill -0 "$(cat "$tmp/pid")" 2> /dev/null; then
 	echo "ok $n - a process left behind is killed, session of its own or not"

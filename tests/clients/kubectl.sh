@@ -106,6 +106,8 @@ for KUBECTL in ${ORLOP_KUBECTLS:-$usual}; do
 	says "$v rollout undo" "rolled back" k -n "$ns" rollout undo deployment/app
 	says "$v get all" "deployment.apps/app" k -n "$ns" get all
 	says "$v get in chunks, as a table" "kube-root-ca.crt" k get cm -A --chunk-size=2
+	# Of two pods of one second either may be the one that stayed.
+	pod=$(k -n "$ns" get pod -l app=app -o 'jsonpath={.items[0].metadata.name}')
 	says "$v drain, tried" "$pod" k drain "$node" --dry-run=client --ignore-daemonsets --force --delete-emptydir-data --pod-selector=app=app
 	says "$v delete namespace, which waits" "deleted" k delete namespace "$ns" --timeout=60s
 	fails "$v gone" "not found" k get namespace "$ns"

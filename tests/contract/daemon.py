@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 SRC = os.environ.get("srcdir") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("builddir", "."))
@@ -15,6 +16,14 @@ MODULES = os.environ.get("ORLOP_MODULES") or BUILD + "/modules"
 from ctl import Control  # noqa: E402
 
 count = failed = 0
+
+
+def until(cond, seconds=30):
+    """What @cond says when it is true, or too late"""
+    end = time.monotonic() + seconds
+    while not cond() and time.monotonic() < end:
+        time.sleep(0.02)
+    return cond()
 
 
 def ok(good, name, extra=""):

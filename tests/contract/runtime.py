@@ -15,7 +15,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from daemon import BUILD, Daemon, arguments, done, ok, skip_all  # noqa: E402
+from daemon import BUILD, Daemon, arguments, done, ok, skip_all, until  # noqa: E402
 from ctl import num, text  # noqa: E402
 
 (VERSION, STATUS, RUN, STOP_SB, RM_SB, SB_STATUS, SB_LIST, CREATE, START, STOP, RM, C_STATUS, C_LIST) = range(1, 14)
@@ -190,10 +190,7 @@ def main():
         ok(0 < int(doc["stats"][0]["memory"].get("availableBytes", {}).get("value", 0)) <= 64 << 20, "and count", doc)
         os.rename(d.root + "/one-web.log", d.root + "/one-web.log.1")
         ok(c.cri(REOPEN, {"containerId": web})[0] == 0, "its log is opened anew")
-        end = time.monotonic() + 10
-        while not os.path.exists(d.root + "/one-web.log") and time.monotonic() < end:
-            time.sleep(0.02)
-        ok(os.path.exists(d.root + "/one-web.log"), "where it was")
+        ok(until(lambda: os.path.exists(d.root + "/one-web.log")), "where it was")
         st, why, _ = c.cri(FORWARD, {"podSandboxId": p.id, "port": [9]})
         ok(st < 0 and "failed to connect to localhost:9 inside namespace" in why, "a port nobody listens on: %s" % why)
 

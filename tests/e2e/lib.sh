@@ -144,6 +144,15 @@ await()
 {
 	pattern=$1
 	shift
+	# Of one that is named kubectl shows what it was, and then not the first that its watch sees, which may be the last to come.
+	case $1+${2:--} in
+	-*+* | *+-*) ;;
+	*)
+		await_kind=$1 await_name=$2
+		shift 2
+		set -- "$await_kind" "--field-selector=metadata.name=$await_name" "$@"
+		;;
+	esac
 	rm -f "$tmp/fifo"
 	mkfifo "$tmp/fifo"
 	k get -w "$@" > "$tmp/fifo" 2> "$tmp/watch.err" &

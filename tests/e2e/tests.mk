@@ -5,4 +5,4 @@ CHECK_LONG_SCRIPTS += tests/e2e/pods.sh tests/e2e/streams.sh
 # thread that waits for it, and from then on reports what locks order.
 SANITIZER_SCRIPTS += $(if $(filter %thread,$(sanitizers)),,$(addprefix tests/e2e/,deployment.sh kill9.sh))
 # What the kubelet promises: volumes; the machine's use, limits and pressure.
-CHECK_LONG_SCRIPTS += tests/e2e/leaks.sh tests/e2e/node.sh tests/e2e/security.sh tests/e2e/volumes.sh
+CHECK_LONG_SCRIPTS += tests/e2e/leaks.sh tests/e2e/node.sh tests/e2e/rights.sh tests/e2e/security.sh tests/e2e/volumes.sh

@@ -339,7 +339,7 @@ def api():
             got = [("create", c.ask("POST", CM, config_map(name, {"a": "b"})))]
             got.append(("get", c.ask("GET", CM + "/" + name)))
             got.append(("list", c.ask("GET", CM + "?limit=5")))
-            got.append(("watch", watcher.ask("GET", CM + "?watch=1&timeoutSeconds=0&resourceVersion=0&fieldSelector=metadata.name%3D"
+            got.append(("watch", watcher.ask("GET", CM + "?watch=1&resourceVersion=0&fieldSelector=metadata.name%3D"
                                              + name + "&timeoutSeconds=1") if serial[0] % 64 == 0 else (200, b"")))
             got.append(("patch", c.ask("PUT", CM + "/" + name, config_map(name, {"a": "c"}))))
             deleted = serial[0] % 2 == 0

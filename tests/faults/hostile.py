@@ -7,6 +7,7 @@ that ends, and is started again.
 """
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -142,6 +143,22 @@ def refuses():
     d.proc = None
 
 
+def interrupted():
+    """Ctrl-C while a module does not become ready takes it back out."""
+    d = kit.Daemon([], head="start_timeout_s = 300;").start()
+    for isolation in ([], ["--isolated"]):
+        p = subprocess.Popen([kit.ORLOP, "module", "load", "--data-dir", d.data, *isolation, HOSTILE, "way=never-ready"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        said = p.stderr.readline().decode()
+        t.ok("test/hostile is not ready: has not called ready(), " in said and "of at most 300" in said and "Ctrl-C" in said,
+             "who waits is told for what", said)
+        p.send_signal(signal.SIGINT)
+        t.eq(p.wait(30), -signal.SIGINT, "and may interrupt it")
+        p.stderr.close()
+        kit.until("the module is gone", lambda: "test/hostile" not in state(d))
+    t.eq(d.stop(), 0, "ends")
+
+
 def crashes():
     """In our own process: the daemon ends with a report that names it."""
     if kit.SANITIZED:
@@ -217,6 +234,6 @@ def isolated():
     t.ok(r in (0, 1), "hang-stop: the daemon ends", r)
 
 
-for g in (leaks, never, floods, posts, lies, refuses, crashes, isolated):
+for g in (leaks, never, floods, posts, lies, refuses, interrupted, crashes, isolated):
     group(t, g)
 t.done()

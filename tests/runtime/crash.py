@@ -11,7 +11,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
-from daemon import BUILD, Daemon, done, ok, skip_all  # noqa: E402
+from daemon import BUILD, Daemon, done, ok, skip_all, until  # noqa: E402
 import runtime as rt  # noqa: E402
 from ctl import text  # noqa: E402
 
@@ -35,13 +35,6 @@ def processes(word):
             except OSError:
                 pass
     return found
-
-
-def until(cond, seconds=20):
-    end = time.monotonic() + seconds
-    while not cond() and time.monotonic() < end:
-        time.sleep(0.02)
-    return cond()
 
 
 def leftovers(d):

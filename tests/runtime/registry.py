@@ -20,7 +20,7 @@ import time
 import warnings
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
-from daemon import BUILD, Daemon, done, ok, skip_all  # noqa: E402
+from daemon import BUILD, Daemon, done, ok, skip_all, until  # noqa: E402
 import runtime as rt  # noqa: E402
 from ctl import text  # noqa: E402
 
@@ -320,9 +320,11 @@ def archives(d):
 
 
 def settle(d, word, n):
-    end = time.monotonic() + 20
-    while d.log().count(word) < n and time.monotonic() < end:
-        time.sleep(0.05)
+    until(lambda: d.log().count(word) >= n)
+
+
+def layers(d):
+    return sorted(x for x in os.listdir(d.root + "/oci/l") if x[0] != ".")
 
 
 def gone(d):
@@ -332,19 +334,14 @@ def gone(d):
             ok(c.cri(rt.I_REMOVE, {"image": {"image": i["id"]}})[0] == 0, "removed: %s" % (i["repoTags"] or i["repoDigests"]))
             if not c.cri(rt.I_STATUS, {"image": {"image": i["id"]}})[1].get("image"):
                 break
-    end = time.monotonic() + 20
-    while os.listdir(d.root + "/oci/trash") and time.monotonic() < end:
-        time.sleep(0.05)
-    ok(sorted(x for x in os.listdir(d.root + "/oci/l") if x[0] != ".") == ["empty"] and not os.listdir(d.root + "/oci/trash") and not os.listdir(d.root + "/oci/images"),
-       "no layer is left", os.listdir(d.root + "/oci/l"))
+    until(lambda: not os.listdir(d.root + "/oci/trash"))
+    ok(layers(d) == ["empty"] and not os.listdir(d.root + "/oci/trash") and not os.listdir(d.root + "/oci/images"), "no layer is left",
+       os.listdir(d.root + "/oci/l"))
     os.makedirs(d.root + "/oci/l/tmp-1-0123")
     os.makedirs(d.root + "/oci/l/0123456789abcdef01234567")
     d.kill()
     d.start()
-    end = time.monotonic() + 20
-    while sorted(x for x in os.listdir(d.root + "/oci/l") if x[0] != ".") != ["empty"] and time.monotonic() < end:
-        time.sleep(0.05)
-    ok(sorted(x for x in os.listdir(d.root + "/oci/l") if x[0] != ".") == ["empty"], "layers that no image has go at start")
+    ok(until(lambda: layers(d) == ["empty"]), "layers that no image has go at start")
 
 
 if os.geteuid():

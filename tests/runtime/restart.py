@@ -9,20 +9,13 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
-from daemon import BUILD, Daemon, done, ok, skip_all  # noqa: E402
+from daemon import BUILD, Daemon, done, ok, skip_all, until  # noqa: E402
 import runtime as rt  # noqa: E402
 from ctl import text  # noqa: E402
 
 LOOP = "while :; do busybox sleep 1; done"
 HOG = "x=; while :; do x=$x$(busybox head -c 100000 /dev/zero | busybox tr '\\0' x); done"
 LITTLE = {"resources": {"memoryLimitInBytes": 8 << 20}}
-
-
-def until(cond, seconds=30):
-    end = time.monotonic() + seconds
-    while not cond() and time.monotonic() < end:
-        time.sleep(0.02)
-    return cond()
 
 
 def times(s):

@@ -8,10 +8,9 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
-from daemon import BUILD, Daemon, done, ok, skip_all  # noqa: E402
+from daemon import BUILD, Daemon, done, ok, skip_all, until  # noqa: E402
 import runtime as rt  # noqa: E402
 from ctl import text  # noqa: E402
 
@@ -27,13 +26,6 @@ waits)	echo "$id" > "$DIR/began"; until [ -e "$DIR/go" ]; do sleep 0.05; done; e
 esac
 exec "$REAL" "$@"
 """
-
-
-def until(cond, seconds=30):
-    end = time.monotonic() + seconds
-    while not cond() and time.monotonic() < end:
-        time.sleep(0.02)
-    return cond()
 
 
 def left(d, cid):

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=150
+# run: timeout=150 alone
 """CVE-2007-6750's class (and CVE-2019-9517, CVE-2020-8552): thousands of connections that have begun and never go on: no handshake, half a
 head, a body by the byte, a watch that is not read. Here each costs little and has an end, and who is honest is served beside them."""
 import resource

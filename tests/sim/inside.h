@@ -84,6 +84,7 @@ struct sim {
 	char		*module_dir;
 	char		*sim_dir;
 	char		dir[64];	/* of all machines */
+	int		dir_fd;		/* locked while it is used */
 	char		pki[80];
 	uint64_t	now;
 	uint64_t	steps;

@@ -18,11 +18,13 @@
 
 #include "base/omem.h"
 #include "bus/bus.h"
+#include "cache/cache.h"
 #include "core.h"
 #include "far.h"
 
 #define SILENCE_NS	(15 * SIM_S)
 #define DEFAULT_NS	(30 * SIM_S)
+#define SEEN_NS		(5 * SIM_S)
 #define GROUPS_MAX	8u
 
 struct cut {
@@ -58,6 +60,7 @@ struct call {
 	bool		told;		/* the caller has its answer, or is gone */
 	bool		over;		/* there */
 	int32_t		status;		/* the answer on its way */
+	uint64_t	back_at;	/* it has arrived; 0: not yet */
 	struct parcel	reply;
 	struct orlop_error err;
 	sim_reply_fn	fn;
@@ -222,6 +225,37 @@ static uint64_t delay(struct sim *w)
 	return w->net.delay_min_ns + sim_host_below(w->net.delay_max_ns - w->net.delay_min_ns + 1);
 }
 
+/* The newest revision that an answer of the API, or one of a batch, names. */
+static uint64_t written(const struct orlop_host *h, const struct orlop_msg *m, struct orlop_bytes body)
+{
+	struct orlop_msgr r;
+	uint64_t rev = 0;
+
+	orlop_msgr_init(&r, h, m, body);
+	while (orlop_msgr_next(&r)) {
+		uint64_t x = r.tag == ORLOP_API_T_REV ? r.u64 : r.tag == ORLOP_API_T_ANSWER ? written(h, m, r.bytes) : 0;
+
+		rev = x > rev ? x : rev;
+	}
+	return rev;
+}
+
+/* Has it not been fed yet what it wrote? Like uplink, far.c answers then, or after SEEN_NS. */
+static bool unseen(const struct call *c)
+{
+	struct orlop_blob *blobs[ORLOP_MSG_MAX_BLOBS];
+	struct orlop_msg m;
+	bool is;
+
+	if (!c->from || !c->from->running || !c->from->core || c->from->life != c->from_life || c->status < 0 ||
+	    strcmp(c->address, "api") || c->w->now >= c->back_at + SEEN_NS)
+		return false;
+	unpack(&c->reply, &m, blobs);
+	is = written(&c->from->core->self->shards[0].host, &m, m.body) > core_cache_applied(c->from->core->cache);
+	unpack_done(&c->reply, blobs);
+	return is;
+}
+
 static void call_back(void *arg)
 {
 	struct call *c = call_find(arg);
@@ -234,6 +268,12 @@ static void call_back(void *arg)
 	}
 	if (cut_find(c->w, c->from, c->to)) {
 		sim_at(c->w, c->w->now + 200 * SIM_MS + sim_host_below(300 * SIM_MS), call_back, arg);
+		return;
+	}
+	if (!c->back_at)
+		c->back_at = c->w->now;
+	if (unseen(c)) {
+		sim_at(c->w, c->w->now + SIM_MS, call_back, arg);
 		return;
 	}
 	call_tell(c, c->status);

@@ -10,9 +10,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -394,22 +394,62 @@ static char *below(const char *given, const char *rest)
 	return given ? omem_strdup(given) : omem_printf("%s/%s", build ? build : ".", rest);
 }
 
+/*
+ * The directory @path, locked as long as it is open: -EWOULDBLOCK if another has it and not @wait, -ENOENT if it
+ * is gone. A process number says nothing of other PID namespaces.
+ */
+static int dir_lock(const char *path, bool wait)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB)))
+		r = -errno;
+	else if (fstat(fd, &st) || !st.st_nlink)
+		r = -ENOENT;
+	if (!r)
+		return fd;
+	close(fd);
+	return r;
+}
+
 /* Directories of worlds whose process has died without sim_free(): a run that was killed leaves its own. */
 static void sweep(const char *top)
 {
 	DIR *d = opendir(top);
 	struct dirent *e;
 	char path[300];
-	int pid;
+	int fd;
 
 	while (d && (e = readdir(d)) != NULL) {
-		if (sscanf(e->d_name, "orlop-sim-%7d-", &pid) != 1 || kill(pid, 0) == 0 || errno != ESRCH)
+		if (strncmp(e->d_name, "orlop-sim-", 10))
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s", top, e->d_name);
+		fd = dir_lock(path, false);
+		if (fd < 0)
+			continue;
 		(void)ofile_remove_tree(AT_FDCWD, path);
+		close(fd);
 	}
 	if (d)
 		(void)closedir(d);
+}
+
+/* A directory of its own, that no other sweeps away. */
+static int dir_make(struct sim *w, const char *top)
+{
+	do {
+		/* Always of the same length, as messages hold it. */
+		(void)snprintf(w->dir, sizeof(w->dir), "%s/orlop-sim-%07d-XXXXXX", top, (int)getpid());
+		if (!mkdtemp(w->dir)) {
+			w->dir[0] = '\0';
+			return -errno;
+		}
+		w->dir_fd = dir_lock(w->dir, true);
+	} while (w->dir_fd == -ENOENT);	/* swept before it was locked */
+	return w->dir_fd < 0 ? w->dir_fd : 0;
 }
 
 int sim_new(const struct sim_config *cfg, struct sim **ret)
@@ -418,6 +458,7 @@ int sim_new(const struct sim_config *cfg, struct sim **ret)
 	uint64_t s = cfg->seed;
 	/* In memory if there is such a place: nothing of it shall wait for a disk. */
 	const char *top = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	int r;
 
 	if (!w || sim_w)
 		return w ? -EBUSY : -ENOMEM;
@@ -431,6 +472,7 @@ int sim_new(const struct sim_config *cfg, struct sim **ret)
 	w->rnd_driver = sim_next(&s);
 	w->rnd_host = sim_next(&s);
 	w->hash = cfg->seed;
+	w->dir_fd = -1;
 	w->next_thread = 0;
 	olist_init(&w->ready);
 	olist_init(&w->procs);
@@ -442,12 +484,10 @@ int sim_new(const struct sim_config *cfg, struct sim **ret)
 	w->preempt = (uint32_t[]){ 0, 5, 20, 100 }[sim_host_below(4)];
 	w->jitter = (uint32_t[]){ 0, 20, 200 }[sim_host_below(3)];
 	sweep(top);
-	/* Always of the same length, as messages hold it. */
-	(void)snprintf(w->dir, sizeof(w->dir), "%s/orlop-sim-%07d-XXXXXX", top, (int)getpid());
-	if (!mkdtemp(w->dir)) {
-		w->dir[0] = '\0';
+	r = dir_make(w, top);
+	if (r) {
 		sim_free(w);
-		return -errno;
+		return r;
 	}
 	(void)snprintf(w->pki, sizeof(w->pki), "%s/pki", w->dir);
 	if (sim_pki_write(w->pki))
@@ -466,6 +506,8 @@ void sim_free(struct sim *w)
 	sim_net_free(w);
 	if (w->dir[0])
 		(void)ofile_remove_tree(AT_FDCWD, w->dir);
+	if (w->dir_fd >= 0)
+		close(w->dir_fd);
 	for (uint32_t i = 0; i < w->cfg.keep_lines; i++)
 		omem_free(w->lines[i]);
 	omem_free(w->lines);

@@ -9,6 +9,7 @@
 #include "../../core/cache/writer.c"
 #include "../../core/cache/reader.c"
 #include "../../core/cache/wake.c"
+#include "../../core/cache/info.c"
 #include "../../core/cache/resource.c"
 #include "../../core/cache/feed.c"
 #include "../../core/cache/past.c"

@@ -114,7 +114,7 @@ static struct sc_struct *struct_at(struct sc *sc, uint16_t t)
 	return t < sc->structs.n ? SC_AT(sc->structs, struct sc_struct, t) : NULL;
 }
 
-/* Splices embedded structs into s->flat, once. Embedded fields remember the embedding's number. */
+/* Splices embedded structs into s->flat, once. Embedded fields remember the embedding's number; of one inside another, both. */
 static void flatten(struct sc *sc, struct sc_struct *s)
 {
 	if (s->flat.n != 0 || s->fields.n == 0)
@@ -139,8 +139,9 @@ static void flatten(struct sc *sc, struct sc_struct *s)
 			struct sc_field *nf = sc_push(&s->flat, sizeof(*nf));
 
 			*nf = *SC_AT(in->flat, struct sc_field, k);
-			if (nf->pb_in == 0)
-				nf->pb_in = f.pb;
+			if (nf->pb_in > 15 || f.pb > 15)
+				sc_die(f.at, "an embedded struct has a number up to 15, and embeds one level more at most");
+			nf->pb_in = f.pb | nf->pb_in << 4;
 		}
 		/* what is checked and defaulted on the embedded struct holds for its host as well */
 		for (size_t k = 0; k < in->rules.n; k++) {

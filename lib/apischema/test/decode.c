@@ -138,6 +138,13 @@ static void test_errors(void)
 		   "json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec", "a list for an object");
 	is_decoded("core/v1.Pod", "{\"metadata\":{\"deletionTimestamp\":\"now\"}}",
 		   "parsing time \"now\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"now\" as \"2006\"", "a time");
+	is_decoded("apiextensions/v1.JSONSchemaProps", "{\"items\":{\"type\":7}}",
+		   "json: cannot unmarshal number into Go struct field JSONSchemaProps.items.type of type string", "a schema or a list");
+	is_decoded("apiextensions/v1.JSONSchemaProps", "{\"additionalProperties\":\"x\"}", "boolean or JSON schema expected",
+		   "neither a schema nor a bool");
+	is_decoded("apiextensions/v1.JSONSchemaProps",
+		   "{\"additionalProperties\":true,\"items\":{\"odd\":1,\"items\":{\"type\":\"string\",\"id\":\"\"}}}",
+		   "{\"items\":{\"items\":{\"type\":\"string\"}},\"additionalProperties\":true}", "schemas in schemas are schemas");
 	is_decoded("core/v1.ResourceRequirements", "{\"limits\":{\"cpu\":\"x\"}}",
 		   "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
 		   "a quantity");
@@ -157,6 +164,31 @@ static void test_unknown(void)
 	is_str(u.n > 2 ? u.v[2] : NULL, "unknown field \"foo\"", "at the top");
 	oschema_texts_done(&u);
 	ok(out != NULL, "decoded nevertheless");
+}
+
+/* Of the tag latest, as upstream finds it in what is the name of an image at all. */
+static void test_pull_policy(void)
+{
+#define SHA "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	static const char *const images[][2] = {
+		{ "b", "Always" }, { "b:latest", "Always" }, { "h.example/a/b", "Always" }, { "h:5000/b", "Always" }, { "localhost/b", "Always" },
+		{ "Host/b", "Always" }, { "b:latest@" SHA, "Always" }, { "h:5000/b:latest@" SHA, "Always" },
+		{ "b:1", "IfNotPresent" }, { "h:5000/b:1", "IfNotPresent" }, { "b@" SHA, "IfNotPresent" }, { "b:1@" SHA, "IfNotPresent" },
+		{ "h:5000/b@" SHA, "IfNotPresent" }, { "B", "IfNotPresent" }, { "a/B", "IfNotPresent" }, { "b:", "IfNotPresent" },
+		{ "b:latest@sha256:0", "IfNotPresent" }, { "b@", "IfNotPresent" }, { "a//b", "IfNotPresent" }, { "a__b", "Always" },
+		{ "a___b", "IfNotPresent" }, { "-b", "IfNotPresent" },
+	};
+
+	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
+		cleanup_free char *got = NULL;
+		char in[200], want[80];
+
+		snprintf(in, sizeof(in), "{\"name\":\"a\",\"image\":\"%s\"}", images[i][0]);
+		snprintf(want, sizeof(want), "\"imagePullPolicy\":\"%s\"", images[i][1]);
+		got = decoded("core/v1.Container", in, OSCHEMA_DECODE_DEFAULTS, NULL);
+		ok(got && strstr(got, want), "the policy of %s: %s", images[i][0], got ? got : "");
+	}
+#undef SHA
 }
 
 static void test_defaults(void)
@@ -273,6 +305,7 @@ int main(void)
 	test_errors();
 	test_unknown();
 	test_defaults();
+	test_pull_policy();
 	test_convert();
 	return done_testing();
 }

@@ -68,7 +68,9 @@ int admission_mutate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		if (r == 0)
 			r = admission_limits_give(op, obj);
 	} else if (k == op->sh->rg->pods && !op->rq.sub.len) {
-		r = admission_pod_tolerations(op, obj);
+		r = admission_priority_stays(op, obj, old);
+		if (r == 0)
+			r = admission_pod_tolerations(op, obj);
 	} else if (k == op->sh->rg->nodes) {
 		r = admission_node_taints(op, obj, old);
 	} else if (!old) {

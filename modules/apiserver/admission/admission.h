@@ -25,6 +25,8 @@ int admission_service_account(struct reg_op *op, struct ojson *pod);
 /* What the account of @pod does not list it may not name, if the account says so: new pods (@old NULL), ephemeral containers. */
 int admission_mountable_secrets(struct reg_op *op, struct ojson *pod, struct ojson *old);
 int admission_pod_priority(struct reg_op *op, struct ojson *pod);
+/* On an update: what the class has given stays where the new object does not name it. */
+int admission_priority_stays(struct reg_op *op, struct ojson *pod, const struct ojson *old);
 int admission_priority_class(struct reg_op *op, struct ojson *class);
 int admission_pod_tolerations(struct reg_op *op, struct ojson *pod);
 /* limits.c: LimitRanger, before and after validation */

@@ -264,8 +264,8 @@ static void on_answer(void *arg, struct orlop_bytes body, const char *why)
 		return;
 	}
 	OJSON_FOREACH_ELEM(i, w, ojson_get(response, "warnings"))
-		if (i < 64)
-			reg_warn(op, "%.256s", ojson_cstr(w, ""));
+		if (*ojson_cstr(w, ""))
+			reg_warn(op, "%s", ojson_cstr(w, ""));
 	OJSON_FOREACH(note, ojson_get_object(response, "auditAnnotations")) {
 		char key[320];
 

@@ -100,9 +100,29 @@ int admission_pod_priority(struct reg_op *op, struct ojson *pod)
 				     (long long)given, (long long)value);
 	if (r == 0)
 		r = ojson_set_i64(spec, "priority", value);
+	if (r == 0 && ojson_get(spec, "preemptionPolicy") && !ojson_string_is(ojson_get(spec, "preemptionPolicy"), policy))
+		return reg_forbidden(op, name, "the string value of PreemptionPolicy (%s) must not be provided in pod spec; priority admission controller computed %s from the given PriorityClass name",
+				     ojson_get_cstr(spec, "preemptionPolicy", ""), policy);
 	if (r == 0 && !ojson_get(spec, "preemptionPolicy"))
 		r = ojson_set_cstr(spec, "preemptionPolicy", policy);
 	reg_dirty(op);
+	return r ? reg_failed(op, r, NULL) : 0;
+}
+
+int admission_priority_stays(struct reg_op *op, struct ojson *pod, const struct ojson *old)
+{
+	static const char *const keys[] = { "priority", "preemptionPolicy" };
+	struct ojson *spec = ojson_get(pod, "spec");
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < 2; i++) {
+		struct ojson *was = ojson_get(ojson_get(old, "spec"), keys[i]);
+
+		if (!was || ojson_has(spec, keys[i]) || !ojson_is(spec, OJSON_OBJECT))
+			continue;
+		r = ojson_set(spec, keys[i], ojson_ref(was));
+		reg_dirty(op);
+	}
 	return r ? reg_failed(op, r, NULL) : 0;
 }
 

@@ -301,12 +301,12 @@ static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct re
 			return true;	/* mirror pods: NodeRestriction's affair */
 		if (!at->sub.len && bytes_is(at->verb, "delete"))
 			return any || own_pod(sh, node, at);
-		if (bytes_is(at->sub, "status") && verb_in(at, "update", "patch", "get"))
+		if (bytes_is(at->sub, "status") && verb_in(at, "update", "patch", NULL))
 			return any || own_pod(sh, node, at);
 		return bytes_is(at->sub, "eviction") && bytes_is(at->verb, "create") && (any || own_pod(sh, node, at));
 	}
 	if (bytes_is(at->resource, "services"))
-		return is_read(at);
+		return !at->sub.len && is_read(at);
 	if (bytes_is(at->resource, "events"))
 		return verb_in(at, "create", "update", "patch");
 	if (bytes_is(at->resource, "serviceaccounts") && bytes_is(at->sub, "token"))
@@ -316,7 +316,7 @@ static bool core_may(struct ashard *sh, struct orlop_bytes node, const struct re
 		return at->name.len && (refers(sh, node, at->ns, at->resource, at->name) ||
 					(bytes_is(at->resource, "secrets") && volumes_refer(sh, node, at->ns, at->name)));
 	if (bytes_is(at->resource, "persistentvolumeclaims"))
-		return (bytes_is(at->sub, "status") ? verb_in(at, "get", "update", "patch") : !at->sub.len && bytes_is(at->verb, "get")) &&
+		return (bytes_is(at->sub, "status") ? verb_in(at, "update", "patch", NULL) : !at->sub.len && bytes_is(at->verb, "get")) &&
 		       at->name.len && refers(sh, node, at->ns, at->resource, at->name);
 	if (bytes_is(at->resource, "persistentvolumes"))
 		return !at->sub.len && bytes_is(at->verb, "get") && at->name.len && (any || volume_may(sh, node, at->name));
@@ -331,8 +331,6 @@ bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs
 		return bytes_is(at->ns, "kube-node-lease") && !at->sub.len &&
 		       (!node.p || same(at->name, node) || bytes_is(at->verb, "create")) &&
 		       !verb_in(at, "list", "watch", "deletecollection");
-	if (bytes_is(at->group, "events.k8s.io"))
-		return verb_in(at, "create", "update", "patch");
 	if (bytes_is(at->group, "authentication.k8s.io"))
 		return bytes_is(at->resource, "tokenreviews") && bytes_is(at->verb, "create");
 	if (bytes_is(at->group, "authorization.k8s.io"))
@@ -355,5 +353,5 @@ bool node_may(struct ashard *sh, struct orlop_bytes node, const struct reg_attrs
 		return !at->sub.len && (at->name.len ? verb_in(at, "get", "update", "patch") || bytes_is(at->verb, "delete") :
 				       bytes_is(at->verb, "create") || !node.p || selects(at->field_selector, "spec.nodeName", node)) &&
 		       (!at->name.len || is_for_node(sh, node, "resourceslices.resource.k8s.io", at->name));
-	return (bytes_is(at->group, "node.k8s.io") || bytes_is(at->group, "discovery.k8s.io")) && is_read(at);
+	return bytes_is(at->group, "node.k8s.io") && is_read(at);
 }

@@ -398,8 +398,9 @@ const char rbac_policy[] =
 	"bind kube-system/system:controller:token-cleaner Role:system:controller:token-cleaner ServiceAccount:kube-system/token-cleaner\n"
 	/*
 	 * The modules of this program are upstream's components (system:kube-scheduler, system:controller:…); what
-	 * they need beyond upstream's roles is in roles of their own. A module from elsewhere is the user
-	 * "orlop:CLASS/NAME" of the group "orlop:CLASS".
+	 * they need beyond upstream's roles is in roles of their own. What they use of either they say themselves,
+	 * asks= of their modinfo. A module from elsewhere is the user "orlop:CLASS/NAME" of the group "orlop:CLASS":
+	 * a scheduler has upstream's roles of one, a controller may tell events, and all else somebody gives it.
 	 */
 	"role orlop:service-account-controller\n"
 	"\tcreate,update core configmaps\n"
@@ -412,24 +413,13 @@ const char rbac_policy[] =
 	"\tpatch core pods/status\n"
 	"bind orlop:kubelet-client ClusterRole:system:kubelet-api-admin User:kube-apiserver-kubelet-client\n"
 	"role orlop:controllers\n"
-	"\tget,list,watch * *\n"
 	"\tcreate,patch,update core,events.k8s.io events\n"
-	"role orlop:scheduler\n"
-	"\tget,list,watch * *\n"
-	"\tcreate core bindings,pods/binding\n"
-	"\tpatch,update core pods/status\n"
-	"\tdelete core pods\n"
-	"\tpatch,update core persistentvolumeclaims,persistentvolumes\n"
-	"\tcreate,get,update coordination.k8s.io leases\n"
-	"\tcreate,patch,update core,events.k8s.io events\n"
-	"role kube-system/orlop:controllers\n"
-	"\tcreate,get,patch,update coordination.k8s.io leases\n"
 	"bind orlop:service-account-controller ClusterRole:orlop:service-account-controller "
 		"ServiceAccount:kube-system/service-account-controller\n"
 	"bind orlop:node-controller ClusterRole:orlop:node-controller ServiceAccount:kube-system/node-controller\n"
 	"bind orlop:pod-garbage-collector ClusterRole:orlop:pod-garbage-collector "
 		"ServiceAccount:kube-system/pod-garbage-collector\n"
 	"bind orlop:controllers ClusterRole:orlop:controllers Group:orlop:controllers\n"
-	"bind orlop:scheduler ClusterRole:orlop:scheduler Group:orlop:scheduler\n"
-	"bind kube-system/orlop:controllers Role:orlop:controllers Group:orlop:controllers\n"
+	"bind orlop:scheduler ClusterRole:system:kube-scheduler Group:orlop:scheduler\n"
+	"bind orlop:scheduler-volumes ClusterRole:system:volume-scheduler Group:orlop:scheduler\n"
 	;

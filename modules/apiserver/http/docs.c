@@ -269,6 +269,39 @@ static bool serve_custom(struct front *f, struct orlop_bytes path, struct orlop_
 	return true;
 }
 
+/* The document of a group version of which another server has one of v2 only. */
+static bool serve_made(struct front *f, struct orlop_bytes path, struct orlop_bytes gv, struct orlop_bytes hash)
+{
+	const char *slash = gv.len > 5 ? memchr(gv.p + 5, '/', gv.len - 5) : NULL;
+	char *key = oarena_printf(&f->arena, "made:%.*s", OB(path));
+	struct obuf b = OBUF_INIT;
+	const char *url, *now;
+	char *group, *version;
+	struct doc *d;
+
+	if (!slash || !key || !ostr_starts(gv.p, gv.len, "apis/"))
+		return false;
+	group = oarena_strndup(&f->arena, gv.p + 5, (size_t)(slash - gv.p - 5));
+	version = oarena_strndup(&f->arena, slash + 1, (size_t)(gv.p + gv.len - slash - 1));
+	if (!group || !version)
+		return false;
+	d = doc_get(f->sh, key);
+	if (!d) {
+		if (reg_remotes_make_v3(f->sh->reg, bytes_cstr(group), bytes_cstr(version), &b)) {
+			obuf_done(&b);
+			return false;
+		}
+		d = doc_put(f->sh, key, &b);
+	}
+	url = reg_remotes_openapi_v3(f->sh->reg, group, version);
+	now = url ? strstr(url, "?hash=") : NULL;
+	if (now && hash.len && !bytes_is(hash, now + 6))
+		send_elsewhere(f, path, now + 6);
+	else
+		send_doc(f, d, "application/json", true, hash.len > 0);
+	return true;
+}
+
 static void join(struct obuf *to, const struct obuf *more)
 {
 	if (to->len && more->len)
@@ -369,7 +402,7 @@ static bool serve_openapi(struct front *f, struct orlop_bytes path)
 		if (path.len > 180)
 			return false;
 		if (!g)
-			return remote_document(f, gv) || serve_custom(f, path, gv);
+			return serve_made(f, path, gv, hash) || remote_document(f, gv) || serve_custom(f, path, gv);
 		if (hash.len && !bytes_is(hash, v3_hash(f))) {
 			send_elsewhere(f, path, v3_hash(f));
 			return true;

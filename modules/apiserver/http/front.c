@@ -5,22 +5,13 @@
 
 #include "base/oenc.h"
 #include "base/otime.h"
-#include "json/ojson.h"
-#include "yaml/oyaml.h"
-
-#include <orlop/inline/log.h>
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <strings.h>
 
 #define SWEEP_NS	(5 * APIS_NS_PER_S)
 #define SWEEP_MIN_NS	(APIS_NS_PER_S / 50)
-
-/* UIDs that the built-in flow schema and priority level would have; clients only log them. */
-#define FLOW_UID	"1b4e28ba-2fa1-41d2-883f-0016d3cca427"
-#define LEVEL_UID	"1b4e28ba-2fa1-41d2-883f-0016d3cca428"
 
 /* ---- life -------------------------------------------------------------------------------------------- */
 
@@ -32,8 +23,10 @@ static void uncount(struct front *f)
 		sh->n_reads--;
 	else if (f->counted == 2)
 		sh->n_writes--;
-	if (f->counted)
+	if (f->counted) {
 		metrics_inflight(sh, f->counted == 2, false);
+		flow_give(f, f->counted == 2);
+	}
 	f->counted = 0;
 	olist_del(&f->link);
 	f->deadline = 0;
@@ -53,6 +46,7 @@ bool front_free_if_idle(struct front *f)
 		return false;
 	uncount(f);
 	f->sh->n_fronts--;
+	flow_leave(f);
 	obuf_done(&f->body);
 	reg_kind_release(f->rt.kind);
 	oarena_done(&f->arena);
@@ -133,235 +127,6 @@ static void begin_deadline(struct front *f, uint64_t timeout_ns)
 		sweep_at(sh, f->deadline);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------ */
-
-size_t front_headers(struct front *f, struct ohttp_header *hdr, const char *type)
-{
-	size_t n = 0;
-
-	hdr[n++] = ohttp_header_cstr("Audit-Id", f->audit_id);
-	hdr[n++] = ohttp_header_cstr("Cache-Control", "no-cache, private");
-	if (type)
-		hdr[n++] = ohttp_header_cstr("Content-Type", type);
-	hdr[n++] = ohttp_header_cstr("Traceparent", f->traceparent);
-	hdr[n++] = ohttp_header_cstr("X-Kubernetes-Pf-Flowschema-Uid", FLOW_UID);
-	hdr[n++] = ohttp_header_cstr("X-Kubernetes-Pf-Prioritylevel-Uid", LEVEL_UID);
-	return n;
-}
-
-void front_text(struct front *f, int status, const char *type, const void *p, size_t len)
-{
-	struct ohttp_header hdr[12];
-	struct ohttp_piece piece = { .len = len, .release = omem_free };
-	size_t n = front_headers(f, hdr, type);
-	char *copy = omem_dup(p, len);
-
-	if (!f->req) {
-		omem_free(copy);
-		(void)front_free_if_idle(f);
-		return;
-	}
-	if (!copy) {
-		ohttp_abort(f->req);
-		front_done(f, 500);
-		return;
-	}
-	piece.p = copy;
-	piece.arg = copy;
-	ohttp_reply_gzip(f->req, status, hdr, n, &piece, 1, APIS_GZIP_MIN);
-	front_done(f, status);
-}
-
-void front_document(struct front *f, const void *p, size_t len)
-{
-	struct obuf out = OBUF_INIT;
-
-	if (f->accept.proto &&
-	    reg_proto_document(f->sh->a->schema, (struct orlop_bytes){ p, len }, &out) == 0)
-		front_text(f, 200, REG_PROTO_TYPE, out.data, out.len);
-	else
-		front_text(f, 200, "application/json", p, len);
-	obuf_done(&out);
-}
-
-static void release_answer(void *arg)
-{
-	reg_answer_free(arg);
-}
-
-/* Characters of all warnings; of more than that, no more of each one: upstream's. HTTP/2 has no room for all that some would be. */
-#define WARNINGS_MAX	4096u
-#define WARNING_MAX	256u
-
-static bool begins_char(char c)
-{
-	return ((unsigned char)c & 0xc0) != 0x80;
-}
-
-static size_t chars(const char *text)
-{
-	size_t n = 0;
-
-	for (; *text; text++)
-		n += begins_char(*text);
-	return n;
-}
-
-/* "warning text" with its quotes escaped, at most @max characters of it, in the arena. */
-static const char *warning(struct front *f, const char *text, size_t max)
-{
-	struct obuf b = OBUF_INIT;
-	char *out;
-
-	obuf_puts(&b, "299 - \"");
-	for (; *text; text++) {
-		if (begins_char(*text) && max-- == 0)
-			break;
-		if (*text == '"' || *text == '\\')
-			obuf_putc(&b, '\\');
-		obuf_putc(&b, (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text);
-		if ((unsigned char)text[0] == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0)
-			obuf_putc(&b, (char)(*++text | 0x20));	/* a control character of the upper half becomes a letter */
-	}
-	obuf_putc(&b, '"');
-	out = oarena_strndup(&f->arena, obuf_cstr(&b), b.len);
-	obuf_done(&b);
-	return out ? out : "299 - \"\"";
-}
-
-/* At most @room of them into @hdr; how many. */
-static size_t put_warnings(struct front *f, const struct reg_answer *a, struct ohttp_header *hdr, size_t room)
-{
-	size_t all = 0, said = 0, n = 0;
-
-	for (uint32_t i = 0; i < a->n_warnings; i++)
-		all += chars(a->warnings[i]);
-	for (uint32_t i = 0; i < a->n_warnings && n < room && said < WARNINGS_MAX; i++) {
-		size_t len = chars(a->warnings[i]);
-
-		if (all > WARNINGS_MAX && len > WARNING_MAX)
-			len = WARNING_MAX;
-		said += len;
-		hdr[n++] = ohttp_header_cstr("Warning", warning(f, a->warnings[i], len));
-	}
-	return n;
-}
-
-/* The answer as YAML. 0 or -errno. */
-static int to_yaml(const struct reg_answer *a, struct obuf *out)
-{
-	struct obuf text = OBUF_INIT;
-	struct ojson *j = NULL;
-	int r;
-
-	for (uint32_t i = 0; i < a->n_pieces; i++)
-		obuf_append(&text, a->pieces[i].p, a->pieces[i].len);
-	r = obuf_err(&text) ? -ENOMEM : ojson_parse(obuf_cstr(&text), text.len, &j, NULL);
-	obuf_done(&text);
-	if (r == 0)
-		r = oyaml_write(j, out);
-	ojson_unref(j);
-	return r;
-}
-
-/* An answer that must be made anew: indented, or YAML. */
-static void reply_rewritten(struct front *f, struct reg_answer *a, const struct ohttp_header *hdr, size_t n_hdr)
-{
-	struct ohttp_piece piece = { .release = omem_free };
-	struct obuf b = OBUF_INIT;
-	size_t len;
-	char *p;
-
-	if (f->accept.yaml)
-		b.err = to_yaml(a, &b);
-	else
-		json_indent(a->pieces, a->n_pieces, &b);
-	p = obuf_steal(&b, &len);
-	if (!p) {
-		ohttp_abort(f->req);
-		return;
-	}
-	piece.p = p;
-	piece.len = len;
-	piece.arg = p;
-	ohttp_reply_gzip(f->req, (int)a->code, hdr, n_hdr, &piece, 1, APIS_GZIP_MIN);
-}
-
-void front_answer(struct front *f, struct reg_answer *a)
-{
-	struct ohttp_header hdr[30];
-	char retry[16];
-	int status = a ? (int)a->code : 500;
-	size_t n;
-
-	if (!f->req) {
-		reg_answer_free(a);
-		(void)front_free_if_idle(f);
-		return;
-	}
-	if (!a) {
-		ohttp_reply_text(f->req, 500, "text/plain", "out of memory\n", 14);
-		front_done(f, 500);
-		return;
-	}
-	if (a->watch) {
-		struct reg_watch *w = a->watch;
-
-		a->watch = NULL;
-		reg_answer_free(a);
-		watch_begin(f, w);
-		return;
-	}
-	if ((status >= 400 ? f->accept.status_proto : f->accept.proto) && reg_answer_proto(a) < 0) {
-		reg_answer_free(a);
-		ohttp_abort(f->req);
-		front_done(f, 500);
-		return;
-	}
-	f->sent = a->len;
-	n = front_headers(f, hdr, a->proto ? REG_PROTO_TYPE : f->accept.yaml ? "application/yaml" : "application/json");
-	if (a->retry_after_s) {
-		snprintf(retry, sizeof(retry), "%u", a->retry_after_s);
-		hdr[n++] = ohttp_header_cstr("Retry-After", retry);
-	}
-	n += put_warnings(f, a, hdr + n, 28 - n);
-	if ((f->pretty || f->accept.yaml) && !a->proto) {
-		reply_rewritten(f, a, hdr, n);
-		reg_answer_free(a);
-		front_done(f, status);
-		return;
-	}
-	if (a->n_pieces == 0) {
-		ohttp_reply(f->req, status, hdr, n, NULL, 0);
-		reg_answer_free(a);
-	} else {
-		ohttp_reply_spans(f->req, status, hdr, n, a->pieces, a->n_pieces, APIS_GZIP_MIN, release_answer, a);
-	}
-	front_done(f, status);
-}
-
-void front_fail(struct front *f, const struct orlop_error *err)
-{
-	if (err->http == 403)		/* a path has no resource, and empty details */
-		front_answer(f, reg_status_about(f->sh->reg, err, f->rt.group, f->rt.resource, f->rt.name));
-	else
-		front_answer(f, reg_status(f->sh->reg, err));
-}
-
-void front_error(struct front *f, int http, const char *reason, const char *fmt, ...)
-{
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err.msg, sizeof(err.msg), fmt, ap);
-	va_end(ap);
-	err.err = EIO;
-	err.http = (uint16_t)http;
-	snprintf(err.reason, sizeof(err.reason), "%s", reason);
-	front_fail(f, &err);
-}
-
 /* ---- the way of a request ----------------------------------------------------------------------------- */
 
 static void on_answer(void *arg, struct reg_answer *a)
@@ -383,53 +148,6 @@ static void call(struct front *f)
 	reg_call(f->sh->reg, &f->rq, on_answer, f);
 }
 
-static int decode_proto(struct front *f, struct obuf *json, char *why, size_t size)
-{
-	const struct oschema *s = f->rt.schema;
-	const struct oschema_type *t = oschema_type_at(s, f->rt.subres ? f->rt.subres->type : f->rt.res->type);
-	int r;
-
-	if (f->rq.verb == REG_DELETE || f->rq.verb == REG_DELETECOLLECTION)
-		t = oschema_type_find(s, "meta/v1.DeleteOptions");
-	r = t ? protobuf_to_json(s, t, (struct orlop_bytes){ f->body.data, f->body.len }, json) : -EINVAL;
-	snprintf(why, size, "no valid protobuf object: %s",
-		 r == -E2BIG ? "too many values" : r == -ENOMEM ? "out of memory" : "malformed");
-	return r;
-}
-
-static int decode_yaml(struct front *f, struct obuf *json, char *why, size_t size)
-{
-	struct oyaml_error err = { 0 }, twice = { 0 };
-	struct ojson *j = NULL;
-	int r = oyaml_parse_last(f->body.data, f->body.len, &j, &twice, &err);
-
-	if (r == 0)
-		r = ojson_write(j, 0, json);
-	ojson_unref(j);
-	if (twice.msg[0])	/* how much that matters fieldValidation says */
-		f->rq.twice = oarena_strdup(&f->arena, twice.msg + strlen("yaml: "));
-	snprintf(why, size, "no valid YAML: %s", err.msg);
-	return r;
-}
-
-/* The body becomes JSON. False: answered. */
-static bool decode(struct front *f)
-{
-	struct obuf json = OBUF_INIT;
-	char why[200];
-	int r = f->body_kind == BODY_PROTO ? decode_proto(f, &json, why, sizeof(why))
-					   : decode_yaml(f, &json, why, sizeof(why));
-
-	if (r < 0) {
-		obuf_done(&json);
-		front_error(f, 400, "BadRequest", "the body of the request is %s", why);
-		return false;
-	}
-	obuf_done(&f->body);
-	f->body = json;
-	return true;
-}
-
 static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_bytes body)
 {
 	struct front *f = arg;
@@ -440,7 +158,7 @@ static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_b
 		return;
 	}
 	ohttp_body_take(req, &f->body);
-	if (f->body_kind != BODY_JSON && f->body.len && !decode(f))
+	if (f->body_kind != BODY_JSON && f->body.len && !front_body_decode(f))
 		return;
 	f->rq.body = (struct orlop_bytes){ obuf_cstr(&f->body), f->body.len };
 	call(f);
@@ -501,63 +219,6 @@ static void resolve(struct front *f)
 		rt->subres = oschema_sub_find(rt->schema, rt->res, rt->sub);
 }
 
-/* Content-Type of the body, without parameters. False: answered with 415. */
-static bool body_type(struct front *f)
-{
-	struct orlop_bytes t = ohttp_header(f->req, "content-type");
-	const char *semi = t.p ? memchr(t.p, ';', t.len) : NULL;
-
-	if (semi)
-		t.len = (size_t)(semi - t.p);
-	while (t.len && t.p[t.len - 1] == ' ')
-		t.len--;
-	if (f->rq.verb == REG_PATCH) {
-		if (bytes_is(t, "application/json-patch+json"))
-			f->rq.patch = REG_PATCH_JSON;
-		else if (bytes_is(t, "application/merge-patch+json"))
-			f->rq.patch = REG_PATCH_MERGE;
-		else if (bytes_is(t, "application/strategic-merge-patch+json") && !f->rt.kind)
-			f->rq.patch = REG_PATCH_STRATEGIC;
-		else if (bytes_is(t, "application/apply-patch+yaml"))
-			f->rq.patch = REG_PATCH_APPLY;
-		if (f->rq.patch)
-			return true;
-		front_error(f, 415, "UnsupportedMediaType",
-			    "the body of the request was in an unknown format - accepted media types include: "
-			    "application/json-patch+json, application/merge-patch+json, %sapplication/apply-patch+yaml",
-			    f->rt.kind ? "" : "application/strategic-merge-patch+json, ");
-		return false;
-	}
-	if (bytes_is(t, "application/vnd.kubernetes.protobuf") && !f->rt.kind) {
-		f->body_kind = BODY_PROTO;
-		return true;
-	}
-	if (bytes_is(t, "application/yaml") || bytes_is(t, "application/x-yaml") || bytes_is(t, "text/yaml")) {
-		f->body_kind = BODY_YAML;
-		return true;
-	}
-	if (!t.len || bytes_is(t, "application/json") || bytes_is(t, "*/*") ||
-	    bytes_is(t, "application/x-www-form-urlencoded"))
-		return true;
-	front_error(f, 415, "UnsupportedMediaType",
-		    "the body of the request was in an unknown format - accepted media types include: "
-		    "application/json, application/yaml%s", f->rt.kind ? "" : ", application/vnd.kubernetes.protobuf");
-	return false;
-}
-
-void front_too_many(struct front *f, bool write)
-{
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	struct reg_answer *a;
-
-	metrics_dropped(f, write);
-	(void)orlop_fail(&err, EAGAIN, 429, "TooManyRequests", "Too many requests, please try again later.");
-	a = reg_status(f->sh->reg, &err);
-	if (a)
-		a->retry_after_s = 1;
-	front_answer(f, a);
-}
-
 /* timeout=DURATION of the query; 0 or none: what we give. False: answered with 400. */
 static bool timeout_read(struct front *f, uint64_t *ret_ns)
 {
@@ -586,14 +247,17 @@ bool front_admit(struct front *f, bool write)
 {
 	struct ashard *sh = f->sh;
 	uint32_t *n = write ? &sh->n_writes : &sh->n_reads;
+	/* who belongs to a level has what is kept for it, however many come that nothing limits */
+	bool room = f->flow ? flow_has_room(f, write) : *n < (write ? sh->a->max_writes : sh->a->max_reads);
 
-	if (*n >= (write ? sh->a->max_writes : sh->a->max_reads) && !in_group(&f->who, "system:masters")) {
+	if (!room && !flow_is_exempt(f)) {
 		front_too_many(f, write);
 		return false;
 	}
 	(*n)++;
 	f->counted = write ? 2 : 1;
 	metrics_inflight(sh, write, true);
+	flow_take(f, write);
 	return true;
 }
 
@@ -742,7 +406,7 @@ static void serve_resource(struct front *f)
 	if (rq->verb != REG_WATCH && !admit(f, rq->verb >= REG_CREATE))
 		return;
 	if (rq->verb == REG_WATCH && reg_shard_watches(f->sh->reg) >= f->sh->a->max_watches &&
-	    !in_group(&f->who, "system:masters")) {
+	    !flow_is_exempt(f)) {
 		front_too_many(f, false);
 		return;
 	}
@@ -750,7 +414,7 @@ static void serve_resource(struct front *f)
 		call(f);
 		return;
 	}
-	if (body_type(f))
+	if (front_body_type(f))
 		ohttp_body_read(f->req, APIS_BODY_MAX, on_body, f);
 }
 
@@ -841,6 +505,8 @@ void front_begin(void *arg, struct ohttp_req *req)
 		(void)choose_verb(f);
 	if (r == 0)
 		r = authn_request(f, &err);
+	if (r == 0 && !err.err)
+		flow_match(f);
 	if (r == -EACCES || err.err)
 		front_fail(f, &err);
 	else if (r < 0)

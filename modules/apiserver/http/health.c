@@ -135,6 +135,7 @@ bool health_serve(struct front *f)
 	}
 	check(&c, "poststarthook/bootstrap-controller", booted);
 	check(&c, "poststarthook/rbac/bootstrap-roles", booted);
+	check(&c, "poststarthook/priority-and-fairness-config-producer", booted);
 	check(&c, "poststarthook/scheduling/bootstrap-system-priority-classes", booted);
 	/* Who drains for a successor leaves no gap: it serves already. */
 	ends = f->sh->finishing || (ORLOP_HOST_HAS(h, ending) && h->ending(h));

@@ -4,15 +4,12 @@
 
 #include "http/ohttp.h"
 
-/* What the Connection headers of one message name. */
-struct hops {
-	struct orlop_bytes	v[64];
-	size_t			n;
-};
-
-void hops_of(const struct ohttp_header *h, size_t n, struct hops *ret);
-
-/* Does a header of this name stay here? Connection and Upgrade do, too: who wants an upgrade says so himself. */
-bool hops_keep(struct orlop_bytes name, const struct hops *hops);
+/*
+ * hops_keep - does the header @name of the message with headers @h stay here?
+ *
+ * Those that Connection names do, however many it names, and those that are between a client and us. Connection and Upgrade do, too: who
+ * wants an upgrade says so himself.
+ */
+bool hops_keep(struct orlop_bytes name, const struct ohttp_header *h, size_t n);
 
 #endif

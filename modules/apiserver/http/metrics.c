@@ -69,21 +69,10 @@ static struct orlop_metric *histogram(struct ashard *sh, const char *name, const
 	return m;
 }
 
-/*
- * Priority and fairness has one level here, without a queue: who comes when it is full hears 429. It is told as upstream
- * tells of a level, so that what looks at those finds it.
- */
-#define LEVEL	"priority_level=\"global-default\""
-#define FLOW	"flow_schema=\"global-default\"," LEVEL
-
 void metrics_begin(struct ashard *sh)
 {
 	sh->inflight[0] = gauge(sh, "apiserver_current_inflight_requests", "request_kind=\"readOnly\"", "Requests being answered.");
 	sh->inflight[1] = gauge(sh, "apiserver_current_inflight_requests", "request_kind=\"mutating\"", "Requests being answered.");
-	sh->executing = gauge(sh, "apiserver_flowcontrol_current_executing_requests", FLOW, "Requests being answered, of this level.");
-	sh->dispatched = counter(sh, "apiserver_flowcontrol_dispatched_requests_total", FLOW, "Requests that there was room for.");
-	sh->rejected = counter(sh, "apiserver_flowcontrol_rejected_requests_total", FLOW ",reason=\"concurrency-limit\"",
-			       "Requests refused with 429.");
 }
 
 void metrics_inflight(struct ashard *sh, bool write, bool begins)
@@ -92,10 +81,6 @@ void metrics_inflight(struct ashard *sh, bool write, bool begins)
 
 	if (sh->inflight[write])
 		h->metric_add(sh->inflight[write], begins ? 1 : -1);
-	if (sh->executing)
-		h->metric_add(sh->executing, begins ? 1 : -1);
-	if (begins && sh->dispatched)
-		h->metric_add(sh->dispatched, 1);
 }
 
 /* ---- which ---------------------------------------------------------------------------------------------- */
@@ -274,8 +259,7 @@ void metrics_dropped(struct front *f, bool write)
 
 	if (c)
 		f->sh->h->metric_add(c, 1);
-	if (f->sh->rejected)
-		f->sh->h->metric_add(f->sh->rejected, 1);
+	flow_refused(f);
 	metrics_terminated(f, 429);
 }
 
@@ -355,14 +339,8 @@ void metrics_serve(struct front *f)
 	h->blob_unref(blob);
 	obuf_puts(&out, "# HELP kubernetes_build_info What this is.\n# TYPE kubernetes_build_info gauge\n"
 			"kubernetes_build_info{build_date=\"\",compiler=\"gcc\",git_commit=\"\",git_tree_state=\"clean\","
-			"git_version=\"" APIS_VERSION "+orlop\",go_version=\"\",major=\"1\",minor=\"36\",platform=\"linux\"} 1\n"
-			"# HELP apiserver_flowcontrol_current_inqueue_requests Requests that wait: there is no queue.\n"
-			"# TYPE apiserver_flowcontrol_current_inqueue_requests gauge\n"
-			"apiserver_flowcontrol_current_inqueue_requests{" FLOW "} 0\n"
-			"# HELP apiserver_flowcontrol_nominal_limit_seats Requests that there is room for.\n"
-			"# TYPE apiserver_flowcontrol_nominal_limit_seats gauge\n");
-	obuf_printf(&out, "apiserver_flowcontrol_nominal_limit_seats{" LEVEL "} %lld\n",
-		    (long long)(h->param_int(h, "max_reads") + h->param_int(h, "max_writes")));
+			"git_version=\"" APIS_VERSION "+orlop\",go_version=\"\",major=\"1\",minor=\"36\",platform=\"linux\"} 1\n");
+	flow_metrics(f->sh, &out);
 	obuf_puts(&out, "# HELP apiserver_storage_objects Stored objects.\n# TYPE apiserver_storage_objects gauge\n");
 	obuf_puts(&by_group, "# HELP apiserver_resource_objects Stored objects.\n# TYPE apiserver_resource_objects gauge\n");
 	reg_count_objects(f->sh->reg, one_resource, &o);

@@ -463,6 +463,15 @@ static int put_field(struct pb *pb, const struct oschema_type *of, const struct 
 	return ojson_set(obj, name, j);
 }
 
+/* Is message @num, where we are @inside (oschema_field.pb_in), one that carries @sf? Where are we then? */
+static bool carries(const struct oschema_field *sf, uint32_t inside, uint32_t num, uint32_t *ret)
+{
+	if (num > 15 || inside > 15)
+		return false;
+	*ret = inside ? inside | num << 4 : num;
+	return inside ? sf->pb_in == *ret : sf->pb_in && (sf->pb_in & 15) == num;
+}
+
 static int message(struct pb *pb, const struct oschema_type *t, struct orlop_bytes in, uint32_t inside,
 		   struct ojson *obj, int depth)
 {
@@ -474,14 +483,15 @@ static int message(struct pb *pb, const struct oschema_type *t, struct orlop_byt
 	while ((r = next(&in, &f)) == 1) {
 		for (uint16_t i = 0; i < t->n_fields; i++) {
 			const struct oschema_field *sf = &pb->s->fields[t->fields + i];
+			uint32_t into;
 
 			if (sf->pb_in == inside && sf->pb == f.num) {
 				r = put_field(pb, t, sf, &f, obj, depth);
 				break;
 			}
-			if (!inside && sf->pb_in && sf->pb_in == f.num && f.wire == 2) {
+			if (f.wire == 2 && carries(sf, inside, f.num, &into)) {
 				/* An embedded struct: its fields are ours in JSON. */
-				r = message(pb, t, f.b, f.num, obj, depth + 1);
+				r = message(pb, t, f.b, into, obj, depth + 1);
 				break;
 			}
 		}

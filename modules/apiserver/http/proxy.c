@@ -33,34 +33,6 @@ struct proxy {
 	struct olist		link;
 };
 
-/* Two connections joined by an upgrade. They outlive their request, but not the shard. */
-struct joined {
-	struct olist		link;
-	struct ohttp_splice	*sp;
-};
-
-static void on_parted(void *arg)
-{
-	struct joined *j = arg;
-
-	olist_del(&j->link);
-	omem_free(j);
-}
-
-void proxy_join(struct ashard *sh, struct ohttp_stream *take_a, struct ohttp_stream *take_b)
-{
-	struct joined *j = OMEM_NEW(struct joined);
-
-	if (!j) {
-		ohttp_stream_close(take_a);
-		ohttp_stream_close(take_b);
-		return;
-	}
-	olist_append(&sh->joined, &j->link);
-	if (ohttp_stream_splice(take_a, take_b, on_parted, j, &j->sp) < 0)
-		on_parted(j);
-}
-
 static void ws_log_free(struct proxy *p)
 {
 	ohttp_creq_cancel(p->creq);
@@ -75,13 +47,7 @@ void proxy_abort_all(struct ashard *sh)
 
 	while ((l = olist_first(&sh->ws_logs)) != NULL)
 		ws_log_free(OLIST_ENTRY(l, struct proxy, link));
-
-	while ((l = olist_first(&sh->joined)) != NULL) {
-		struct joined *j = OLIST_ENTRY(l, struct joined, link);
-
-		ohttp_splice_abort(j->sp);
-		on_parted(j);
-	}
+	joined_abort_all(sh);
 }
 
 /* The front and the proxy go together. */
@@ -263,40 +229,18 @@ static void on_data(void *arg, struct ohttp_creq *r, const char *data, size_t le
 	}
 }
 
-static void nothing(void *arg, const char *p, size_t len)
-{
-	(void)arg;
-	(void)p;
-	(void)len;
-}
-
-static void nothing_closed(void *arg, int err)
-{
-	(void)arg;
-	(void)err;
-}
-
-static const struct ohttp_stream_ops no_ops = { .data = nothing, .closed = nothing_closed };
-
 static void on_upgraded(void *arg, struct ohttp_creq *r, struct ohttp_stream *take_s)
 {
 	struct proxy *p = arg;
-	struct ohttp_stream *client;
+	struct front *f = p->f;
 
 	(void)r;
 	p->creq = NULL;
-	if (ohttp_upgrade(p->f->req, p->protocol ? p->protocol : "", p->up_hdr, p->n_up_hdr, &no_ops, NULL,
-			  &client) < 0) {
-		struct front *f = p->f;
-
-		ohttp_stream_close(take_s);
+	if (joined_begin(f, p->protocol, p->up_hdr, p->n_up_hdr, take_s, true) < 0) {
 		omem_free(p);
 		front_error(f, 400, "BadRequest", "the request must be an upgrade over HTTP/1.1");
 		return;
 	}
-	p->f->req = NULL;
-	ohttp_stream_mind_peer(client);
-	proxy_join(p->f->sh, client, take_s);
 	proxy_free(p, 101);
 }
 
@@ -419,13 +363,13 @@ static const char *pick_container(struct front *f, struct ojson *pod)
 	return NULL;
 }
 
-static void put_escaped(struct obuf *b, const char *p, size_t n)
+void front_put_escaped(struct obuf *b, const char *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)p[i];
 
 		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    strchr("-_.~", c))
+		    (c && strchr("-_.~", c)))
 			obuf_putc(b, (char)c);
 		else
 			obuf_printf(b, "%%%02X", c);
@@ -440,12 +384,12 @@ static void put_target(struct front *f, const char *container, struct obuf *b)
 
 	obuf_puts(b, bytes_is(f->rt.sub, "log") ? "/containerLogs/" : bytes_is(f->rt.sub, "portforward") ?
 		     "/portForward/" : bytes_is(f->rt.sub, "attach") ? "/attach/" : "/exec/");
-	put_escaped(b, f->rt.ns.p, f->rt.ns.len);
+	front_put_escaped(b, f->rt.ns.p, f->rt.ns.len);
 	obuf_putc(b, '/');
-	put_escaped(b, f->rt.name.p, f->rt.name.len);
+	front_put_escaped(b, f->rt.name.p, f->rt.name.len);
 	if (container) {
 		obuf_putc(b, '/');
-		put_escaped(b, container, strlen(container));
+		front_put_escaped(b, container, strlen(container));
 	}
 	if (bytes_is(f->rt.sub, "portforward")) {
 		for (size_t at = 0; at < q.len;) {
@@ -461,11 +405,7 @@ static void put_target(struct front *f, const char *container, struct obuf *b)
 		return;
 	}
 	if (bytes_is(f->rt.sub, "log")) {
-		/* Same names there and here. */
-		if (q.len) {
-			obuf_putc(b, '?');
-			obuf_append(b, q.p, q.len);
-		}
+		podopts_put_log(f, b);
 		return;
 	}
 	static const char *const flags[][2] = { { "stdin", "input=1" }, { "stdout", "output=1" },
@@ -577,14 +517,8 @@ void proxy_begin(struct front *f)
 		front_error(f, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
 		return;
 	}
-	if (!log && !ohttp_wants_upgrade(f->req, "")) {
-		front_error(f, 400, "BadRequest", "Upgrade request required");
+	if (log ? !podopts_log(f) : bytes_is(f->rt.sub, "portforward") && !podopts_ports(f))
 		return;
-	}
-	if (!sh->kubelet) {
-		front_error(f, 503, "ServiceUnavailable", "this API server has no certificate for kubelets");
-		return;
-	}
 	if (streams_open(sh) >= sh->a->max_streams && !in_group(&f->who, "system:masters")) {
 		front_too_many(f, false);
 		return;
@@ -607,6 +541,10 @@ void proxy_begin(struct front *f)
 		front_text(f, 204, NULL, "", 0);	/* no log yet, as upstream */
 	else if (!node[0])
 		front_error(f, 400, "BadRequest", "pod %.*s does not have a host assigned", OB(f->rt.name));
+	else if (!log && !ohttp_wants_upgrade(f->req, ""))
+		front_error(f, 400, "BadRequest", "Upgrade request required");
+	else if (!sh->kubelet)
+		front_error(f, 503, "ServiceUnavailable", "this API server has no certificate for kubelets");
 	else if (!proxy_kubelet_addr(sh, node, addr, sizeof(addr), host, sizeof(host)))
 		front_error(f, 500, "InternalError", "no address is known of node %s", node);
 	else

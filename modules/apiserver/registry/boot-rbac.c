@@ -6,6 +6,7 @@
  * Where none is missing nobody waits for it: they are looked at when the API server serves, some at a time.
  * The form of the policy's text is described in auth/policy.c.
  */
+#include "boot-text.h"
 #include "kinds.h"
 #include "op.h"
 #include "verbs.h"
@@ -43,50 +44,19 @@ struct one {
 	char		name[128];
 };
 
-static struct orlop_bytes word(struct orlop_bytes *line)
-{
-	struct orlop_bytes w;
-
-	while (line->len && (*line->p == ' ' || *line->p == '\t')) {
-		line->p++;
-		line->len--;
-	}
-	w = (struct orlop_bytes){ line->p, 0 };
-	while (w.len < line->len && w.p[w.len] != ' ')
-		w.len++;
-	line->p += w.len;
-	line->len -= w.len;
-	return w;
-}
-
-static void list(struct ojson *rule, const char *key, struct orlop_bytes w)
-{
-	struct ojson *l = w.len ? ojson_ensure_array(rule, key) : NULL;
-
-	while (l && w.len) {
-		const char *comma = memchr(w.p, ',', w.len);
-		size_t n = comma ? (size_t)(comma - w.p) : w.len;
-		bool core = n == 4 && memcmp(w.p, "core", 4) == 0 && !strcmp(key, "apiGroups");
-
-		(void)ojson_append(l, ojson_new_string(w.p, core ? 0 : n));
-		w.p += n + (comma != NULL);
-		w.len -= n + (comma != NULL);
-	}
-}
-
 static struct ojson *rule_of(struct orlop_bytes line)
 {
-	struct orlop_bytes verbs = word(&line), group = word(&line), things = word(&line);
+	struct orlop_bytes verbs = boot_word(&line), group = boot_word(&line), things = boot_word(&line);
 	struct ojson *rule = ojson_new_object();
 
-	list(rule, "verbs", verbs);
+	boot_list(rule, "verbs", verbs);
 	if (rb_is(group, "url")) {
-		list(rule, "nonResourceURLs", things);
+		boot_list(rule, "nonResourceURLs", things);
 		return rule;
 	}
-	list(rule, "apiGroups", group);
-	list(rule, "resources", things);
-	list(rule, "resourceNames", word(&line));
+	boot_list(rule, "apiGroups", group);
+	boot_list(rule, "resources", things);
+	boot_list(rule, "resourceNames", boot_word(&line));
 	return rule;
 }
 
@@ -168,8 +138,8 @@ static bool all_there(struct reg_shard *sh, const char *at)
 		at += n + (at[n] == '\n');
 		if (!n || line.p[0] == '\t')
 			continue;
-		kind = word(&line);
-		full = word(&line);
+		kind = boot_word(&line);
+		full = boot_word(&line);
 		resource = resource_of(kind, full);
 		slash = memchr(full.p, '/', full.len);
 		if (slash) {
@@ -198,18 +168,18 @@ static struct ojson *next_object(struct boot_rbac *b, const char **ret_resource)
 			continue;
 		}
 		obj = ojson_new_object();
-		first = word(&line);
-		full = word(&line);
+		first = boot_word(&line);
+		full = boot_word(&line);
 		head(obj, full);
 		*ret_resource = resource_of(first, full);
 		if (rb_is(first, "role")) {
-			for (struct orlop_bytes w = word(&line); w.len; w = word(&line))
+			for (struct orlop_bytes w = boot_word(&line); w.len; w = boot_word(&line))
 				aggregation(obj, w);
 		} else {
-			struct ojson *ref = subject_of(word(&line));
+			struct ojson *ref = subject_of(boot_word(&line));
 
 			(void)ojson_set(obj, "roleRef", ref);
-			for (struct orlop_bytes w = word(&line); w.len; w = word(&line))
+			for (struct orlop_bytes w = boot_word(&line); w.len; w = boot_word(&line))
 				(void)ojson_append(ojson_ensure_array(obj, "subjects"), subject_of(w));
 			return obj;
 		}

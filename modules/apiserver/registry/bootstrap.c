@@ -1,6 +1,6 @@
 /*
  * bootstrap.c - what every cluster has: four namespaces, two priorities, the Service by which pods find the API,
- * and (boot-rbac.c) roles.
+ * and (boot-rbac.c, flows.c) roles, priority levels and flow schemas.
  *
  * One step after the other, each a plain request of the engine to itself; what is there already is
  * left alone and not even asked for, since a process that comes back after a crash is waited for; but for the address of
@@ -64,9 +64,19 @@ static void end(struct boot *b, int32_t status, const char *what)
 	done(arg, status, text);
 }
 
-static void on_rbac(void *arg, int32_t status, const char *what)
+static void on_flows(void *arg, int32_t status, const char *what)
 {
 	end(arg, status, what);
+}
+
+static void on_rbac(void *arg, int32_t status, const char *what)
+{
+	struct boot *b = arg;
+
+	if (status < 0)
+		end(b, status, what);
+	else
+		reg_flows_start(b->sh, on_flows, b);
 }
 
 static void on_made(void *arg, struct reg_answer *a)
@@ -207,7 +217,7 @@ static void next(struct boot *b)
 	(void)reg_expiry_start(b->sh);
 	(void)reg_apiservices_start(b->sh);
 	if (!cfg->policy) {
-		end(b, 0, "");
+		on_rbac(b, 0, "");
 		return;
 	}
 	(void)reg_aggregate_start(b->sh);

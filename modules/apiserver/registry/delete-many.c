@@ -121,12 +121,18 @@ void reg_do_delete_many(struct reg_op *op)
 	struct many *m = oarena_zalloc(&op->arena, sizeof(*m));
 	struct orlop_resource *res = reg_open(op->sh, op->k);
 	uint64_t after;
+	int r;
 
 	if (!m || !res) {
 		reg_finish(op, -ENOMEM);
 		return;
 	}
 	m->op = op;
+	r = reg_opts_delete_body(op);
+	if (r) {
+		reg_finish(op, r);
+		return;
+	}
 	after = reg_lazy_pending(op->sh, op->k);
 	if (!after || op->sh->h->cache_wait(res, after, FRESH_WAIT_NS, on_fresh, m))
 		begin(m);

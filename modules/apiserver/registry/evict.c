@@ -5,6 +5,7 @@
  * the pod is deleted. The disruption controller makes both numbers anew when it sees the pod go.
  */
 #include "verbs.h"
+#include "write.h"
 
 #include "base/otime.h"
 #include "json/ojson.h"
@@ -240,39 +241,63 @@ static void budget_ask(struct evict *ev)
 		reg_call(op->sh, &ev->del, on_evicted, op);
 }
 
+/* What the query says of the eviction is said of the deletion. 0 or -ENOMEM. */
+static int try_only(struct ojson *eviction)
+{
+	struct ojson *o = ojson_ensure_object(eviction, "deleteOptions"), *list = o ? ojson_new_array() : NULL;
+	int r = list ? ojson_append_cstr(list, "All") : -ENOMEM;
+
+	if (r)
+		ojson_unref(list);
+	return r ? r : ojson_set(o, "dryRun", list);
+}
+
 void reg_do_eviction(struct reg_op *op)
 {
-	struct ojson *in = NULL;
+	struct ojson *in = NULL, *asked;
 	struct evict *ev;
 	struct reg_req rq = op->rq;
 	struct orlop_bytes name;
-	struct oscan_error se = { 0 };
 	char *options = NULL;
 	size_t len = 0;
-	int r = ojson_parse(op->rq.body.p, op->rq.body.len, &in, &se);
+	int r = write_parse_sub(op, "Eviction", "policy", &in);
 
-	if (r || !ojson_is(in, OJSON_OBJECT)) {
-		ojson_unref(in);
-		reg_finish(op, reg_bad_request(op, "the object provided is unrecognized (must be of type Eviction): %s", se.msg));
+	if (r) {
+		reg_finish(op, r);
 		return;
 	}
 	name = ojson_get_bytes(ojson_get(in, "metadata"), "name");
-	if (name.len && !rb_eq(name, op->rq.name)) {
+	if (!rb_eq(name, op->rq.name)) {
 		ojson_unref(in);
 		reg_finish(op, reg_bad_request(op, "name in URL does not match name in Eviction object"));
 		return;
 	}
-	if (ojson_get_object(in, "deleteOptions"))
+	asked = ojson_get(in, "deleteOptions");
+	if (asked && !ojson_is(asked, OJSON_OBJECT)) {
+		r = reg_bad_request(op, "Eviction in version \"v1\" cannot be handled as a Eviction: json: cannot unmarshal %s into Go struct field Eviction.deleteOptions of type v1.DeleteOptions",
+				    ojson_type_name(asked));
+		ojson_unref(in);
+		reg_finish(op, r);
+		return;
+	}
+	/* to try it may be asked for in both places; of what is no list the deletion will say so, and no budget shall pay for it */
+	asked = ojson_get(asked, "dryRun");
+	if (op->opt.dry_run)
+		r = try_only(in);
+	else if (ojson_is(asked, OJSON_ARRAY) ? ojson_count(asked) : asked != NULL)
+		op->opt.dry_run = true;
+	if (r == 0 && ojson_get_object(in, "deleteOptions"))
 		options = ojson_text(ojson_get_object(in, "deleteOptions"), 0, &len);
 	ojson_unref(in);
 	rq.verb = REG_DELETE;
 	rq.judged = true;
 	rq.sub = RB0;
+	rq.query = RB0;		/* it is about the eviction; only its dryRun goes on, in the body */
 	rq.form = REG_FORM_OBJECT;
 	rq.body = (struct orlop_bytes){ options ? oarena_dup(&op->arena, options, len) : NULL, len };
 	omem_free(options);
-	if (len && !rq.body.p) {
-		reg_finish(op, -ENOMEM);
+	if (r || (len && !rq.body.p)) {
+		reg_finish(op, r ? r : -ENOMEM);
 		return;
 	}
 	ev = oarena_alloc(&op->arena, sizeof(*ev));

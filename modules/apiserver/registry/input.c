@@ -10,108 +10,13 @@
 #include "../admission/admission.h"
 
 #include "base/oenc.h"
+#include "base/otime.h"
 #include "json/ojson.h"
 #include "patch/opatch.h"
 #include "schema/decode.h"
 
 #include <errno.h>
 #include <string.h>
-
-/* ---- parsing ---- */
-
-static void on_duplicate(void *arg, const char *path, size_t len)
-{
-	struct reg_op *op = arg;
-
-	if (op->opt.strictness != REG_VALIDATE_IGNORE)
-		(void)oschema_texts_add(&op->strict, "duplicate field \"%.*s\"", (int)len, path);
-}
-
-/* The first 30 bytes of a body that is no object, as upstream shows them. */
-static const char *summary(struct reg_op *op, struct orlop_bytes body)
-{
-	size_t n = body.len < 30 ? body.len : 30;
-	const char *more = body.len > n ? " ..." : "";
-	char hex[2 * 30 + 1];
-
-	if (!n)
-		return "<empty>";
-	if (body.p[0] == '{')
-		return oarena_printf(&op->arena, "%.*s%s", (int)n, body.p, more);
-	for (size_t i = 0; i < n; i++)
-		snprintf(hex + 2 * i, 3, "%02x", (unsigned char)body.p[i]);
-	return oarena_printf(&op->arena, "%s%s", hex, more);
-}
-
-static int parse(struct reg_op *op, const struct reg_kind *k, struct orlop_bytes body,
-		 struct ojson **ret)
-{
-	struct oscan_error e = { 0 };
-	int r;
-
-	oschema_texts_done(&op->strict);
-	if (op->rq.twice && op->opt.strictness != REG_VALIDATE_IGNORE)
-		(void)oschema_texts_add(&op->strict, "yaml: unmarshal errors:\n  %s", op->rq.twice);
-	r = ojson_parse_duplicates(body.p, body.len, on_duplicate, op, ret, &e);
-	if (r == -ENOMEM)
-		reg_failed(op, r, NULL);
-	else if (r)
-		r = reg_bad_request(op, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: %s (%s)",
-				    k->kind, e.msg[0] ? e.msg : "unexpected end of JSON input", summary(op, body));
-	return r;
-}
-
-int write_parse_body(struct reg_op *op, const struct reg_kind *k, struct ojson **ret)
-{
-	struct ojson *in = NULL;
-	struct orlop_bytes kind, version;
-	int r;
-
-	if (op->rq.body.len == 0)
-		return reg_bad_request(op, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)",
-				       k->kind);
-	r = parse(op, k, op->rq.body, &in);
-	if (r)
-		goto out;
-	if (!ojson_is(in, OJSON_OBJECT)) {
-		r = reg_bad_request(op, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: json: cannot unmarshal %s into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" } (%s)",
-				    k->kind, ojson_type_name(in), summary(op, op->rq.body));
-		goto out;
-	}
-	kind = ojson_get_bytes(in, "kind");
-	version = ojson_get_bytes(in, "apiVersion");
-	if (version.len && !rb_is(version, k->api_version)) {
-		r = reg_bad_request(op, "the API version in the data (%.*s) does not match the expected API version (%s)",
-				    OB(version), k->api_version);
-		goto out;
-	}
-	if (kind.len && !rb_is(kind, k->kind) && k->set) {	/* only its validation knows the kind */
-		struct orlop_bytes name = ojson_get_bytes(ojson_get(in, "metadata"), "name");
-
-		reg_cause(op, "FieldValueInvalid", "kind", "Invalid value: \"%.*s\": must be %s", OB(kind), k->kind);
-		r = reg_invalid_as(op, oarena_printf(&op->arena, "%.*s.%s", OB(kind), k->group), name);
-		goto out;
-	}
-	if (kind.len && !rb_is(kind, k->kind)) {
-		r = reg_bad_request(op, "%.*s in version \"%s\" cannot be handled as a %s: converting (%s.%.*s) to (%s.%s): unknown conversion",
-				    OB(kind), k->version, k->kind, k->version, OB(kind),
-				    k->group[0] ? k->group : "core", k->kind);
-		goto out;
-	}
-	if (!kind.len && k->set) {	/* nothing is known of its kind but what it says */
-		r = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: Object 'Kind' is missing in '%s'", k->kind,
-				    k->version, k->kind, summary(op, op->rq.body));
-		goto out;
-	}
-	if (ojson_set_cstr(in, "kind", k->kind) || ojson_set_cstr(in, "apiVersion", k->api_version)) {
-		r = reg_failed(op, -ENOMEM, NULL);
-		goto out;
-	}
-	*ret = TAKE(in);
-out:
-	ojson_unref(in);
-	return r;
-}
 
 /* metadata of an input tree, made if it is missing; NULL: it is of a wrong type, decoding will say so */
 static struct ojson *meta_of(struct ojson *in)
@@ -163,6 +68,42 @@ static int generate_name(struct reg_op *op, struct ojson *meta)
 	return name ? ojson_set_cstr(meta, "name", name) : -ENOMEM;
 }
 
+/*
+ * Members of metadata that are never the client's must be what they should be nevertheless, as they are decoded before they are put
+ * aside. The rest is decoded as it stands.
+ */
+static int check_aside(struct reg_op *op, const struct ojson *meta)
+{
+	static const struct {
+		const char	*name;
+		char		type;
+	} aside[] = { { "resourceVersion", 's' }, { "selfLink", 's' }, { "uid", 's' }, { "generation", 'i' }, { "creationTimestamp", 't' },
+		      { "deletionTimestamp", 't' }, { "deletionGracePeriodSeconds", 'i' } };
+	cleanup_ojson struct ojson *some = NULL, *out = NULL;
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(aside) / sizeof(aside[0]); i++) {
+		struct ojson *v = ojson_get(meta, aside[i].name);
+		struct orlop_bytes t = ojson_bytes(v);
+		int64_t ns;
+
+		if (!v || (aside[i].type == 'i' ? ojson_is(v, OJSON_INT) : ojson_is(v, OJSON_STRING) && (aside[i].type == 's' ||
+		    otime_parse(t.p, t.len, &ns) == 0)))
+			continue;
+		if (!some && !(some = ojson_new_object()))
+			return -ENOMEM;
+		r = ojson_set(ojson_ensure_object(some, "metadata"), aside[i].name, ojson_ref(v));
+		if (r)
+			return r;
+	}
+	if (!some || op->k->set)
+		return 0;
+	r = oschema_decode(op->k->schema, oschema_type_at(op->k->schema, op->k->res->type), some, 0, NULL, &out, &op->err);
+	if (r == -EINVAL && write_is_patched(op))
+		return write_patch_is_bad(op, some, oarena_strdup(&op->arena, op->err.msg));
+	return r == -EINVAL ? oschema_decode_wrap(op->k->schema, op->k->res, r, &op->err) : r;
+}
+
 static int system_fields(struct reg_op *op, struct ojson *in, struct ojson *meta)
 {
 	const struct oschema_resource *res = op->w->k->res;
@@ -173,6 +114,9 @@ static int system_fields(struct reg_op *op, struct ojson *in, struct ojson *meta
 	};
 	int r;
 
+	r = check_aside(op, meta);
+	if (r)
+		return r;
 	if (ojson_get_array(meta, "managedFields")) {
 		ojson_unref(op->w->mf_requested);
 		op->w->mf_requested = ojson_ref(ojson_get_array(meta, "managedFields"));
@@ -286,6 +230,9 @@ static int check_preconditions(struct reg_op *op, const struct ojson *meta, bool
 	struct orlop_bytes rv = ojson_get_bytes(meta, "resourceVersion");
 	char now[24];
 
+	if (name.len == 0 && !patch)
+		return reg_bad_request(op, "the name of the object (%.*s based on URL) was undeterminable: name must be provided",
+				       OB(w->name));
 	if (name.len && !rb_eq(name, w->name))
 		return reg_bad_request(op, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
 				       OB(name), OB(w->name));
@@ -430,12 +377,18 @@ int write_make_changed(struct reg_op *op, struct ojson *take_in, bool patch)
 
 	meta = meta_of(in);
 	if (!meta) {
-		r = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: json: cannot unmarshal value into Go struct field %s.metadata of type v1.ObjectMeta",
-				    op->k->kind, op->k->version, op->k->kind, op->k->kind);
+		char why[200];
+
+		snprintf(why, sizeof(why), "json: cannot unmarshal %s into Go struct field %s.metadata of type v1.ObjectMeta",
+			 ojson_type_name(ojson_get(in, "metadata")), op->k->kind);
+		r = write_is_patched(op) && !op->k->set ? write_patch_is_bad(op, in, why) :
+		    reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: %s", op->k->kind, op->k->version, op->k->kind, why);
 		ojson_unref(in);
 		return r;
 	}
-	r = check_preconditions(op, meta, patch);
+	r = check_aside(op, meta);
+	if (r == 0)
+		r = check_preconditions(op, meta, patch);
 	if (r == 0 && op->w->k->res->flags & OSCHEMA_S_NAMESPACED)
 		r = check_namespace(op, meta);
 	if (r == 0 && ojson_get_array(meta, "managedFields")) {
@@ -556,7 +509,7 @@ int write_make_patch(struct reg_op *op)
 
 	oschema_texts_done(&op->strict);
 	r = ojson_parse_duplicates(op->rq.body.p, op->rq.body.len,
-				   op->rq.patch == REG_PATCH_JSON ? on_doubled_operation : on_duplicate, op, &patch, &se);
+				   op->rq.patch == REG_PATCH_JSON ? on_doubled_operation : write_note_duplicate, op, &patch, &se);
 	if (r)
 		return r == -ENOMEM ? reg_failed(op, r, NULL) :
 		       reg_bad_request(op, "error decoding patch: %s", se.msg[0] ? se.msg : "unexpected end of JSON input");

@@ -15,7 +15,7 @@ static const char *storage_version(const struct ojson *crd)
 	OJSON_FOREACH_ELEM(i, v, ojson_get_array(ojson_get(crd, "spec"), "versions"))
 		if (ojson_get_bool(v, "storage", false))
 			return ojson_get_cstr(v, "name", "");
-	return "";
+	return NULL;
 }
 
 static bool has_text(const struct ojson *list, const char *text)
@@ -26,14 +26,33 @@ static bool has_text(const struct ojson *list, const char *text)
 	return false;
 }
 
+/* As upstream as long as its gate CRDObservedGenerationTracking is off, which it is: these fields are known and not kept. */
+static void forget_observed(struct reg_op *op, struct ojson *status)
+{
+	bool any = ojson_has(status, "observedGeneration");
+
+	OJSON_FOREACH_ELEM(i, e, ojson_get_array(status, "conditions"))
+		any = any || ojson_has(e, "observedGeneration");
+	if (!any)
+		return;
+	ojson_del(status, "observedGeneration");
+	OJSON_FOREACH_ELEM(i, e, ojson_get_array(status, "conditions"))
+		ojson_del(e, "observedGeneration");
+	reg_dirty(op);
+}
+
 /* The version in which objects are stored from now on is among those in which some may be stored. */
 static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
 	struct ojson *status, *stored, *names;
+	struct ojson *conversion = ojson_get(ojson_get(obj, "spec"), "conversion"), *hook = ojson_get(conversion, "webhook");
 	const char *version = storage_version(obj);
 	int r = 0;
 
-	if (op->rq.sub.len)
+	forget_observed(op, ojson_get(obj, "status"));
+	if (hook && !ojson_get(hook, "clientConfig") && !ojson_get(hook, "conversionReviewVersions"))
+		ojson_del(conversion, "webhook");
+	if (op->rq.sub.len && !(version && !ojson_count(OJSON_AT(obj, "status", "storedVersions"))))
 		return 0;
 	status = ojson_ensure_object(obj, "status");
 	names = status ? ojson_ensure_object(status, "acceptedNames") : NULL;
@@ -45,7 +64,7 @@ static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 		if (r == 0)
 			r = ojson_set_cstr(names, "kind", "");
 	}
-	if (r == 0 && version[0] && !has_text(stored, version)) {
+	if (r == 0 && version && !has_text(stored, version)) {
 		struct ojson *fresh = NULL;
 
 		r = ojson_copy(stored, &fresh);
@@ -70,7 +89,10 @@ static void on_warning(void *arg, const char *text)
 
 static int validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
-	(void)ocrd_validate(obj, old, on_finding, op->rq.sub.len ? NULL : on_warning, op);
+	if (op->rq.sub.len)
+		ocrd_validate_status(obj, on_finding, op);
+	else
+		(void)ocrd_validate(obj, old, on_finding, on_warning, op);
 	return 0;
 }
 

@@ -82,6 +82,9 @@ static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 	struct ojson *spec = ojson_ensure_object(obj, "spec"), *groups;
 	int r = spec ? 0 : -ENOMEM;
 
+	if (r == 0 && old)	/* what is asked stays as it was asked */
+		r = keep(obj, old, "spec");
+	spec = ojson_get(obj, "spec");
 	for (size_t i = 0; r == 0 && i < sizeof(who_asks) / sizeof(*who_asks); i++)
 		r = keep(spec, ojson_get(old, "spec"), who_asks[i]);
 	if (r == 0 && !old) {

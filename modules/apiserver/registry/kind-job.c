@@ -43,18 +43,17 @@ static int job_prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 
 	if (old || !spec || ojson_get_bool(spec, "manualSelector", false))
 		return 0;
-	if (ojson_get(spec, "selector"))
-		return 0;	/* the check compares it with the labels */
 	tm = ojson_ensure_object(ojson_ensure_object(spec, "template"), "metadata");
-	/* labels that were taken from the template are the template's */
-	shared = tm && ojson_get(meta, "labels") && ojson_equal(ojson_get(meta, "labels"), ojson_get(tm, "labels"));
+	/* labels that were taken from the template are the template's, and without any it has those */
+	shared = tm && (!ojson_count(ojson_get(meta, "labels")) || ojson_equal(ojson_get(meta, "labels"), ojson_get(tm, "labels")));
 	if (!tm)
 		return reg_failed(op, -ENOMEM, NULL);
 	r = mark(op, tm, uid, name);
 	if (r == 0 && shared)
 		r = mark(op, meta, uid, name);
 	selector = r == 0 ? ojson_ensure_object(ojson_ensure_object(spec, "selector"), "matchLabels") : NULL;
-	if (r == 0)
+	/* one that somebody wrote is compared with the labels by the check */
+	if (r == 0 && ojson_get_bytes(selector, CONTROLLER_UID).len == 0)
 		r = selector ? ojson_set_string(selector, CONTROLLER_UID, uid.p, uid.len) : -ENOMEM;
 	reg_dirty(op);
 	return r && !op->err.err ? reg_failed(op, r, NULL) : r;

@@ -91,13 +91,10 @@ static int parse_binding(struct reg_op *op, struct ojson **ret)
 	const struct oschema *s = op->k->schema;
 	const struct oschema_type *t = oschema_type_find(s, "core/v1.Binding");
 	struct ojson *in = NULL;
-	struct oscan_error se = { 0 };
-	int r = ojson_parse(op->rq.body.p, op->rq.body.len, &in, &se);
+	int r = t ? write_parse_sub(op, "Binding", "core", &in) : -ENOENT;
 
-	if (r || !ojson_is(in, OJSON_OBJECT) || !t) {
-		ojson_unref(in);
-		return reg_bad_request(op, "the object provided is unrecognized (must be of type Binding): %s", se.msg);
-	}
+	if (r)
+		return op->err.err ? r : reg_failed(op, r, NULL);
 	r = oschema_decode(s, t, in, OSCHEMA_DECODE_DEFAULTS, NULL, ret, &op->err);
 	ojson_unref(in);
 	if (r == -EINVAL)

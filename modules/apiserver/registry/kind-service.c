@@ -224,6 +224,11 @@ static int prepare(struct reg_op *op, struct ojson *obj, struct ojson *old)
 	}
 	if (r == 0 && was && wants_ports(spec) && wants_ports(was))
 		r = keep_ports(op, spec, was);
+	if (r == 0 && was && has_health_port(spec) && has_health_port(was) && !ojson_get_i64(spec, "healthCheckNodePort", 0) &&
+	    ojson_has(was, "healthCheckNodePort")) {
+		r = ojson_set(spec, "healthCheckNodePort", ojson_ref(ojson_get(was, "healthCheckNodePort")));
+		reg_dirty(op);
+	}
 	if (r == 0 && was)
 		give_back(op, spec, was);
 	return r ? reg_failed(op, r, NULL) : 0;
@@ -369,10 +374,12 @@ static int claim_ip(struct reg_op *op, struct reg_txn *t, struct ojson *spec, bo
 	return 0;
 }
 
-static int claim_port(struct reg_op *op, struct reg_txn *t, struct ojson *p, size_t at)
+/* The port that member @name of @p, said to be @field, wants, or any; of the protocol @proto. */
+static int claim_port(struct reg_op *op, struct reg_txn *t, struct ojson *p, const char *name, struct orlop_bytes proto,
+		      const char *field)
 {
 	const struct registry *rg = op->sh->rg;
-	int64_t port = ojson_get_i64(p, "nodePort", 0);
+	int64_t port = ojson_get_i64(p, name, 0);
 	struct orlop_bytes key;
 	int r;
 
@@ -381,15 +388,13 @@ static int claim_port(struct reg_op *op, struct reg_txn *t, struct ojson *p, siz
 
 		op->sh->h->random(op->sh->h, &rnd, sizeof(rnd));
 		port = rg->port_lo + rnd % (uint32_t)(rg->port_hi - rg->port_lo + 1);
-		r = ojson_set_i64(p, "nodePort", port);
+		r = ojson_set_i64(p, name, port);
 		if (r)
 			return reg_failed(op, r, NULL);
 		reg_dirty(op);
 	} else {
-		char field[48];
 		const char *why = NULL;
 
-		snprintf(field, sizeof(field), "spec.ports[%zu].nodePort", at);
 		if (port < rg->port_lo || port > rg->port_hi) {
 			reg_cause(op, "FieldValueInvalid", field, "Invalid value: %lld: provided port is not in the valid range. The range of valid ports is %u-%u",
 				  (long long)port, rg->port_lo, rg->port_hi);
@@ -402,7 +407,7 @@ static int claim_port(struct reg_op *op, struct reg_txn *t, struct ojson *p, siz
 			return reg_invalid(op, op->w->name);
 		}
 	}
-	key = port_key(op, ojson_get_bytes(p, "protocol"), port);
+	key = port_key(op, proto, port);
 	reg_txn_compare(t, key, 0);
 	reg_txn_put(t, key, op->w->key);
 	return 0;
@@ -417,12 +422,28 @@ static bool has_port(const struct ojson *spec, const struct ojson *like)
 	return false;
 }
 
+/* The port at which balancers ask a node whether it has pods of the Service. */
+static int commit_health(struct reg_op *op, struct reg_txn *t, struct ojson *spec, const struct ojson *was)
+{
+	static const char name[] = "healthCheckNodePort";
+	int64_t had = has_health_port(was) ? ojson_get_i64(was, name, 0) : 0;
+	bool wants = has_health_port(spec);
+	int r = 0;
+
+	if (had && !(wants && ojson_get_i64(spec, name, 0) == had))
+		reg_txn_delete(t, port_key(op, RB("TCP"), had));
+	if (wants && !(had && ojson_get_i64(spec, name, 0) == had))
+		r = claim_port(op, t, spec, name, RB("TCP"), "spec.healthCheckNodePort");
+	return r;
+}
+
 static int commit(struct reg_op *op, struct reg_txn *t, struct ojson *obj, struct ojson *old)
 {
 	struct ojson *spec = ojson_get(obj, "spec"), *was = ojson_get(old, "spec");
 	uint32_t had_ip = 0, ip;
 	bool had = was && wants_ip(was) && parse_ip(ojson_get_bytes(was, "clusterIP"), &had_ip);
-	size_t n = 0, at = 0;
+	size_t n = 0;
+	char field[48];
 	int r = 0;
 
 	if (spec && wants_ip(spec))
@@ -432,19 +453,21 @@ static int commit(struct reg_op *op, struct reg_txn *t, struct ojson *obj, struc
 		reg_txn_delete(t, ip_key(op, had_ip));
 	if (r == 0 && spec && wants_ports(spec))
 		OJSON_FOREACH_ELEM(i, p, ojson_get_array(spec, "ports")) {
-			at = i;
 			if (ojson_get_i64(p, "nodePort", 0) && was && has_port(was, p))
 				continue;
 			if (r == 0 && ++n > PORTS_MAX)
 				r = reg_bad_request(op, "a Service can have at most %u node ports", PORTS_MAX);
+			(void)snprintf(field, sizeof(field), "spec.ports[%zu].nodePort", (size_t)i);
 			if (r == 0)
-				r = claim_port(op, t, p, at);
+				r = claim_port(op, t, p, "nodePort", ojson_get_bytes(p, "protocol"), field);
 		}
 	if (r == 0 && was)
 		OJSON_FOREACH_ELEM(i, p, ojson_get_array(was, "ports"))
 			if (ojson_get_i64(p, "nodePort", 0) && !(spec && wants_ports(spec) && has_port(spec, p)))
 				reg_txn_delete(t, port_key(op, ojson_get_bytes(p, "protocol"),
 							   ojson_get_i64(p, "nodePort", 0)));
+	if (r == 0)
+		r = commit_health(op, t, spec, was);
 	return r;
 }
 

@@ -7,7 +7,8 @@
 static const struct reg_behaviour *const all[] = {
 	&kind_namespace, &kind_pod, &kind_service, &kind_job, &kind_daemon_set, &kind_csr, &kind_priority,
 	&kind_role, &kind_cluster_role, &kind_role_binding, &kind_cluster_role_binding,
-	&kind_crd, &kind_api_service, &kind_resource_claim, &kind_resource_claim_template, &kind_resource_slice,
+	&kind_validating_policy, &kind_validating_policy_binding, &kind_mutating_policy, &kind_mutating_policy_binding,
+	&kind_claim, &kind_crd, &kind_api_service, &kind_resource_claim, &kind_resource_claim_template, &kind_resource_slice,
 };
 
 const struct reg_behaviour *reg_behaviour_of(const char *cache_name)

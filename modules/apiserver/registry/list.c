@@ -1,124 +1,24 @@
 /*
- * list.c - LIST: from the cache at one revision, or from the storage at an older one.
+ * list.c - LIST: from the cache at one revision, or from the storage (list-stored.c) at an older one.
  *
  * The bytes of plain lists are not copied: the answer's pieces point into the cached objects, and
  * the snapshot is held until the answer has been sent.
  */
 #include "convert.h"
-#include "op.h"
+#include "list.h"
 #include "proto.h"
-#include "record.h"
 #include "render.h"
-#include "select.h"
-#include "store.h"
 #include "verbs.h"
 
-#include <orlop/inline/msg.h>
-
-#include "base/oenc.h"
-#include "json/ojson.h"
-
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #define FRESH_WAIT_NS	(UINT64_C(3) * 1000000000)
 
-/* One list on its way. */
-struct list {
-	struct reg_op	*op;
-	struct reg_select sel;
-	uint64_t	rev;		/* of the list, 0: now */
-	struct orlop_bytes start;	/* "ns/name" of the last item seen, empty: from the beginning */
-	uint64_t	limit;
-	bool		exact;		/* at rev and no other */
-	bool		consistent;	/* continue token with a revision */
-	/* result */
-	uint64_t	n;
-	uint64_t	remaining;
-	bool		has_remaining;
-	bool		more;
-	struct orlop_bytes last_ns;
-	struct orlop_bytes last_name;
-	/* from the storage: rows or items are made at once */
-	struct obuf	items;
-	struct reg_convert *convert;	/* or when they are converted: this one and all after it */
-	size_t		n_convert;
-	struct orlop_bytes range_from;
-	struct orlop_bytes range_end;
-	const char	*token;
-	char		*mark;
-	const struct oschema_type *partial;	/* protobuf: of metadata alone */
-};
-
-/* ---- continue tokens: base64url of {"v":"meta.k8s.io/v1","rv":N,"start":"ns/name\u0000"} ---- */
-
-static const char *token_make(struct reg_op *op, int64_t rev, struct orlop_bytes ns,
-			      struct orlop_bytes name)
-{
-	struct obuf b = OBUF_INIT;
-	char *start = oarena_printf(&op->arena, "%.*s/%.*s", OB(ns), OB(name));
-	char *out = NULL;
-
-	obuf_printf(&b, "{\"v\":\"meta.k8s.io/v1\",\"rv\":%lld,\"start\":", (long long)rev);
-	obuf_put_json_cstr(&b, start ? start : "");
-	obuf_putc(&b, '}');
-	if (start && obuf_err(&b) == 0) {
-		out = oarena_alloc(&op->arena, OBASE64_ENCODED(b.len));
-		if (out)
-			obase64_encode(OBASE64_RAWURL, b.data, b.len, out);
-	}
-	obuf_done(&b);
-	return out;
-}
-
-static int token_parse(struct list *l)
-{
-	struct reg_op *op = l->op;
-	struct orlop_bytes tok = op->opt.cont, v, part;
-	char *raw = oarena_alloc(&op->arena, OBASE64_DECODED(tok.len) + 1);
-	struct oscan_error why = { 0 };
-	size_t at = 0;
-	long n = -1;
-	int64_t rv;
-
-	if (raw)
-		n = obase64_decode(OBASE64_RAWURL, tok.p, tok.len, raw, &at);
-	if (n < 0)
-		return reg_bad_request(op, "invalid continue token: continue key is not valid: illegal base64 data at input byte %zu", at);
-	if (oscan_check(raw, (size_t)n, 8, &v, &why))
-		return reg_bad_request(op, "invalid continue token: continue key is not valid: %s", why.msg);
-	if (!oscan_get(v, "v", &part) || !oscan_string_is_cstr(part, "meta.k8s.io/v1"))
-		return reg_bad_request(op, "invalid continue token: continue key is not valid: server does not recognize this encoded version");
-	if (!oscan_get(v, "rv", &part))
-		return reg_bad_request(op, "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
-	rv = oscan_i64(part, 0);
-	if (rv == 0)
-		return reg_bad_request(op, "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
-	if (!oscan_get(v, "start", &part) || !oscan_plain(part, &l->start) ||
-	    !memchr(l->start.p, '/', l->start.len))
-		return reg_bad_request(op, "invalid continue token: continue key is not valid: encoded start key empty (version meta.k8s.io/v1)");
-	if (rv > 0) {
-		l->rev = (uint64_t)rv;
-		l->consistent = l->exact = true;
-	}
-	return 0;
-}
-
-static void split_start(const struct list *l, struct orlop_bytes *ns, struct orlop_bytes *name)
-{
-	const char *slash = l->start.len ? memchr(l->start.p, '/', l->start.len) : NULL;
-
-	*ns = *name = RB0;
-	if (!slash)
-		return;
-	*ns = (struct orlop_bytes){ l->start.p, (size_t)(slash - l->start.p) };
-	*name = (struct orlop_bytes){ slash + 1, l->start.len - ns->len - 1 };
-}
-
 /* ---- finishing ---- */
 
-static void list_free(struct list *l)
+static void list_free(struct reg_list *l)
 {
 	reg_select_done(&l->sel);
 	obuf_done(&l->items);
@@ -126,7 +26,7 @@ static void list_free(struct list *l)
 }
 
 /* The rest of ListMeta behind resourceVersion's value, and how items begin. */
-static void put_meta_rest(const struct list *l, struct obuf *b)
+static void put_meta_rest(const struct reg_list *l, struct obuf *b)
 {
 	obuf_putc(b, '"');
 	if (l->token) {
@@ -139,7 +39,7 @@ static void put_meta_rest(const struct list *l, struct obuf *b)
 	}
 }
 
-static void put_head(struct list *l, struct obuf *b)
+static void put_head(struct reg_list *l, struct obuf *b)
 {
 	struct reg_op *op = l->op;
 	const struct reg_kind *k = op->k;
@@ -149,7 +49,10 @@ static void put_head(struct list *l, struct obuf *b)
 
 		obuf_printf(&m, "\"resourceVersion\":\"%llu", (unsigned long long)l->rev);
 		put_meta_rest(l, &m);
-		render_table_head(op->k->schema, k, obuf_cstr(&m), true, b);
+		if (obuf_err(&m))
+			b->err = -ENOMEM;
+		else
+			render_table_head(op->k->schema, k, obuf_cstr(&m), true, b);
 		obuf_done(&m);
 		return;
 	}
@@ -163,7 +66,7 @@ static void put_head(struct list *l, struct obuf *b)
 }
 
 /* An item as field 2 of the list's message. */
-static int put_proto_item(struct list *l, struct orlop_bytes json, struct obuf *b)
+static int put_proto_item(struct reg_list *l, struct orlop_bytes json, struct obuf *b)
 {
 	const struct reg_kind *k = l->op->k;
 	const struct oschema *s = k->schema;
@@ -188,7 +91,7 @@ static int put_proto_item(struct list *l, struct orlop_bytes json, struct obuf *
 }
 
 /* One item in a form that is made and not only sent. */
-static int put_item(struct list *l, struct orlop_bytes json, struct obuf *b)
+static int put_item(struct reg_list *l, struct orlop_bytes json, struct obuf *b)
 {
 	struct reg_op *op = l->op;
 	int r = 0;
@@ -212,8 +115,7 @@ static int put_item(struct list *l, struct orlop_bytes json, struct obuf *b)
 	return r ? r : obuf_err(b);
 }
 
-/* An item of stored bytes in @version. */
-static int put_stored(struct list *l, struct orlop_bytes json, struct orlop_bytes version)
+int reg_list_put_stored(struct reg_list *l, struct orlop_bytes json, struct orlop_bytes version)
 {
 	const struct reg_kind *k = l->op->k;
 
@@ -225,7 +127,7 @@ static int put_stored(struct list *l, struct orlop_bytes json, struct orlop_byte
 	return l->convert ? convert_add(l->convert, json, version) : -ENOMEM;
 }
 
-static void fail(struct list *l, int r)
+void reg_list_fail(struct reg_list *l, int r)
 {
 	struct reg_op *op = l->op;
 
@@ -236,7 +138,7 @@ static void fail(struct list *l, int r)
 }
 
 /* Envelope and ListMeta as one piece, the items as the other. */
-static void finish_proto(struct list *l)
+static void finish_proto(struct reg_list *l)
 {
 	static const char tail[] = REG_PROTO_TAIL;
 	struct reg_op *op = l->op;
@@ -257,11 +159,11 @@ static void finish_proto(struct list *l)
 		       meta ? "PartialObjectMetadataList" : oschema_str(op->k->schema, op->k->res->list_kind),
 		       raw.len + l->items.len, &op->out);
 	obuf_append(&op->out, raw.data, raw.len);
+	n = obuf_err(&m) || obuf_err(&raw) || obuf_err(&op->out) || obuf_err(&l->items) || !p;
 	obuf_done(&raw);
-	n = obuf_err(&m) || obuf_err(&op->out) || obuf_err(&l->items) || !p;
 	obuf_done(&m);
 	if (n) {
-		fail(l, -ENOMEM);
+		reg_list_fail(l, -ENOMEM);
 		return;
 	}
 	p[0] = (struct orlop_bytes){ op->out.data, op->out.len };
@@ -277,7 +179,7 @@ static void finish_proto(struct list *l)
 	reg_deliver(op);
 }
 
-static void finish_items(struct list *l)
+static void finish_items(struct reg_list *l)
 {
 	struct reg_op *op = l->op;
 
@@ -294,7 +196,7 @@ static void finish_items(struct list *l)
 
 static void on_converted(void *arg, const char *why)
 {
-	struct list *l = arg;
+	struct reg_list *l = arg;
 	int r = why ? convert_failed(l->op, why) : 0;
 
 	for (size_t i = 0; r == 0 && i < l->n_convert; i++) {
@@ -306,12 +208,12 @@ static void on_converted(void *arg, const char *why)
 		obuf_done(&b);
 	}
 	if (r)
-		fail(l, r);
+		reg_list_fail(l, r);
 	else
 		finish_items(l);
 }
 
-static void finish_made(struct list *l)
+void reg_list_finish_made(struct reg_list *l)
 {
 	if (l->convert)
 		convert_start(l->convert, on_converted, l);
@@ -344,7 +246,7 @@ static int gather_add(struct gather *g, const char *p, size_t len)
 }
 
 /* Count what is left without looking at it: only without selectors, as upstream. */
-static void count_rest(struct list *l, struct orlop_iter *it)
+static void count_rest(struct reg_list *l, struct orlop_iter *it)
 {
 	const struct orlop_host *h = l->op->sh->h;
 
@@ -356,7 +258,7 @@ static void count_rest(struct list *l, struct orlop_iter *it)
 	l->has_remaining = true;
 }
 
-static void list_cached(struct list *l)
+static void list_cached(struct reg_list *l)
 {
 	struct reg_op *op = l->op;
 	const struct orlop_host *h = op->sh->h;
@@ -368,7 +270,7 @@ static void list_cached(struct list *l)
 	int r = 0;
 
 	reg_select_query(&l->sel, op->sh, &q);
-	split_start(l, &q.after_ns, &q.after_name);
+	reg_list_start(l, &q.after_ns, &q.after_name);
 	if (l->sel.never || (l->sel.name.len && (l->sel.ns.len || !(op->k->res->flags & OSCHEMA_S_NAMESPACED)))) {
 		/* one object at most */
 		o = l->sel.never ? NULL : h->snapshot_get(op->snap, l->sel.ns, l->sel.name);
@@ -376,7 +278,7 @@ static void list_cached(struct list *l)
 	} else {
 		r = h->iter_open(op->snap, &q, &it);
 		if (r) {
-			fail(l, r);
+			reg_list_fail(l, r);
 			return;
 		}
 		o = h->iter_next(it);
@@ -396,7 +298,7 @@ static void list_cached(struct list *l)
 			if (r == 0)
 				r = gather_add(&g, o->json.p, o->json.len);
 		} else {
-			r = put_stored(l, o->json, convert_version(o));
+			r = reg_list_put_stored(l, o->json, convert_version(o));
 		}
 		l->n++;
 		l->last_ns = o->ns;
@@ -405,14 +307,14 @@ static void list_cached(struct list *l)
 	if (it)
 		h->iter_close(it);
 	if (r == 0 && l->more)
-		l->token = token_make(op, (int64_t)l->rev, l->last_ns, l->last_name);
+		r = reg_list_token_set(l);
 	if (r) {
 		omem_free(g.v);
-		fail(l, r);
+		reg_list_fail(l, r);
 		return;
 	}
 	if (!plain) {
-		finish_made(l);
+		reg_list_finish_made(l);
 		return;
 	}
 	put_head(l, &op->out);
@@ -421,7 +323,7 @@ static void list_cached(struct list *l)
 		r = l->n ? gather_add(&g, "}]}\n", 4) : gather_add(&g, "]}\n", 3);
 	if (r) {
 		omem_free(g.v);
-		fail(l, r);
+		reg_list_fail(l, r);
 		return;
 	}
 	g.v[0] = (struct orlop_bytes){ op->out.data, op->out.len };
@@ -433,147 +335,9 @@ static void list_cached(struct list *l)
 	reg_deliver(op);
 }
 
-/* ---- from the storage, at an older revision ---- */
-
-static void range_more(struct list *l);
-
-/* "resource/ns/name" → ns, name */
-static bool key_split(const struct reg_kind *k, struct orlop_bytes key, struct orlop_bytes *ns,
-		      struct orlop_bytes *name)
-{
-	size_t n = strlen(k->stored->name) + 1;
-	const char *slash = key.len > n ? memchr(key.p + n, '/', key.len - n) : NULL;
-
-	if (!slash)
-		return false;
-	*ns = (struct orlop_bytes){ key.p + n, (size_t)(slash - key.p) - n };
-	*name = (struct orlop_bytes){ slash + 1, key.len - n - ns->len - 1 };
-	return true;
-}
-
-static void too_old(struct list *l)
-{
-	struct reg_op *op = l->op;
-	struct orlop_bytes ns, name;
-
-	if (!l->consistent) {
-		fail(l, reg_expired(op, "The resourceVersion for the provided list is too old."));
-		return;
-	}
-	split_start(l, &ns, &name);
-	op->list_continue = token_make(op, -1, ns, name);
-	fail(l, reg_expired(op, "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list."));
-}
-
-static void on_range(struct reg_op *op, int r, const struct orlop_msg *msg)
-{
-	struct list *l = op->pieces;
-	struct orlop_bytes items, ns, name, last = RB0;
-	struct store_item it;
-	bool more;
-
-	if (r == -ESTALE) {
-		too_old(l);
-		return;
-	}
-	if (r == -EOVERFLOW) {
-		fail(l, reg_too_large_rv(op, l->rev, op->sh->h->resource_rev(reg_open(op->sh, op->k), NULL)));
-		return;
-	}
-	if (r) {
-		fail(l, r);
-		return;
-	}
-	items = orlop_msg_bytes(op->sh->h, msg, ORLOP_STORAGE_T_ITEMS);
-	more = orlop_msg_u64(msg, ORLOP_STORAGE_T_MORE, 0) != 0;
-	while (r == 0 && store_next(&items, &it)) {
-		struct reg_stored st;
-		struct obuf json = OBUF_INIT;
-		bool match = false;
-
-		last = it.key;
-		if (!key_split(op->k, it.key, &ns, &name) ||
-		    reg_record_parse(it.value, it.head.mod_rev, &st))
-			continue;
-		r = reg_select_stored(&l->sel, ns, name, &st, &match);
-		if (r || !match)
-			continue;
-		if (l->limit && l->n == l->limit) {
-			l->more = true;
-			break;
-		}
-		reg_stored_put(&st, &json);
-		r = obuf_err(&json);
-		if (r == 0)
-			r = put_stored(l, (struct orlop_bytes){ json.data, json.len }, convert_version_stored(&st));
-		obuf_done(&json);
-		l->n++;
-		l->last_ns = (struct orlop_bytes){ oarena_dup(&op->arena, ns.len ? ns.p : "", ns.len), ns.len };
-		l->last_name = (struct orlop_bytes){ oarena_dup(&op->arena, name.p, name.len), name.len };
-		if (!l->last_ns.p || !l->last_name.p)
-			r = -ENOMEM;
-	}
-	if (r) {
-		fail(l, r);
-		return;
-	}
-	if (more && !l->more && last.len) {
-		/* go on behind the last key: its successor is the key and a NUL */
-		char *from = oarena_alloc(&op->arena, last.len + 1);
-
-		if (!from) {
-			fail(l, -ENOMEM);
-			return;
-		}
-		memcpy(from, last.p, last.len);
-		from[last.len] = '\0';
-		l->range_from = (struct orlop_bytes){ from, last.len + 1 };
-		range_more(l);
-		return;
-	}
-	if (l->more)
-		l->token = token_make(op, (int64_t)l->rev, l->last_ns, l->last_name);
-	op->pieces = NULL;
-	finish_made(l);
-}
-
-static void range_more(struct list *l)
-{
-	uint64_t limit = l->limit && reg_select_all(&l->sel) ? l->limit - l->n + 1 : 0;
-
-	store_range(l->op, l->range_from, l->range_end, l->rev, limit, on_range);
-}
-
-static void list_stored(struct list *l)
-{
-	struct reg_op *op = l->op;
-	const char *res = op->k->stored->name;
-	struct orlop_bytes ns, name;
-	char *from, *end;
-
-	split_start(l, &ns, &name);
-	end = l->sel.ns.len ? oarena_printf(&op->arena, "%s/%.*s0", res, OB(l->sel.ns)) :
-	      oarena_printf(&op->arena, "%s0", res);		/* '0' follows '/' */
-	if (l->start.len) {
-		from = oarena_printf(&op->arena, "%s/%.*s/%.*s", res, OB(ns), OB(name));
-		l->range_from = from ? (struct orlop_bytes){ from, strlen(from) + 1 } : RB0;
-	} else {
-		from = l->sel.ns.len ? oarena_printf(&op->arena, "%s/%.*s/", res, OB(l->sel.ns)) :
-		       oarena_printf(&op->arena, "%s/", res);
-		l->range_from = from ? RB(from) : RB0;
-	}
-	if (!from || !end) {
-		fail(l, -ENOMEM);
-		return;
-	}
-	l->range_end = RB(end);
-	op->pieces = l;		/* found again in on_range; in the arena, not to be freed */
-	range_more(l);
-}
-
 /* ---- which of the two ---- */
 
-static void list_go(struct list *l)
+static void list_go(struct reg_list *l)
 {
 	struct reg_op *op = l->op;
 	const struct orlop_host *h = op->sh->h;
@@ -581,7 +345,7 @@ static void list_go(struct list *l)
 	uint64_t now;
 
 	if (!res || h->snapshot_open(res, &op->snap)) {
-		fail(l, -ENOMEM);
+		reg_list_fail(l, -ENOMEM);
 		return;
 	}
 	now = h->snapshot_rev(op->snap);
@@ -598,7 +362,7 @@ static void list_go(struct list *l)
 		if (n != 0) {
 			h->snapshot_close(op->snap);
 			op->snap = NULL;
-			list_stored(l);
+			reg_list_stored(l);
 			return;
 		}
 	} else {
@@ -609,7 +373,7 @@ static void list_go(struct list *l)
 
 void reg_list_snapshot(struct reg_op *op)
 {
-	struct list *l = oarena_zalloc(&op->arena, sizeof(*l));
+	struct reg_list *l = oarena_zalloc(&op->arena, sizeof(*l));
 	int r;
 
 	if (!l) {
@@ -622,18 +386,18 @@ void reg_list_snapshot(struct reg_op *op)
 	l->rev = op->sh->h->snapshot_rev(op->snap);
 	r = reg_select_init(op, &l->sel);
 	if (r)
-		fail(l, r);
+		reg_list_fail(l, r);
 	else
 		list_cached(l);
 }
 
 static void on_fresh(void *arg, int32_t status)
 {
-	struct list *l = arg;
+	struct reg_list *l = arg;
 	struct reg_op *op = l->op;
 
 	if (status < 0 && op->opt.has_rv)
-		fail(l, reg_too_large_rv(op, op->opt.rv_n,
+		reg_list_fail(l, reg_too_large_rv(op, op->opt.rv_n,
 					 op->sh->h->resource_rev(reg_open(op->sh, op->k), NULL)));
 	else
 		list_go(l);
@@ -641,7 +405,7 @@ static void on_fresh(void *arg, int32_t status)
 
 void reg_do_list(struct reg_op *op)
 {
-	struct list *l = oarena_zalloc(&op->arena, sizeof(*l));
+	struct reg_list *l = oarena_zalloc(&op->arena, sizeof(*l));
 	struct orlop_resource *res = reg_open(op->sh, op->k);
 	int r;
 
@@ -654,10 +418,9 @@ void reg_do_list(struct reg_op *op)
 	l->partial = op->rq.proto ? oschema_type_find(op->sh->rg->schema, "meta/v1.PartialObjectMetadata") : NULL;
 	r = reg_select_init(op, &l->sel);
 	if (r == 0 && op->opt.cont.len) {
-		if (op->opt.has_rv && op->opt.rv_n != 0)
+		r = reg_list_token_parse(l);
+		if (r == 0 && op->opt.has_rv && op->opt.rv_n != 0)
 			r = reg_bad_request(op, "specifying resource version is not allowed when using continue");
-		else
-			r = token_parse(l);
 	} else if (r == 0 && op->opt.has_rv) {
 		/* limit with an exact revision means that revision; "0" takes what is there, unlimited */
 		if (op->opt.match == REG_MATCH_EXACT ||
@@ -669,13 +432,13 @@ void reg_do_list(struct reg_op *op)
 			l->limit = 0;
 	}
 	if (r) {
-		fail(l, r);
+		reg_list_fail(l, r);
 		return;
 	}
 	if (reg_read_after(op) > op->sh->h->resource_rev(res, NULL)) {
 		r = op->sh->h->cache_wait(res, reg_read_after(op), FRESH_WAIT_NS, on_fresh, l);
 		if (r)
-			fail(l, r);
+			reg_list_fail(l, r);
 		return;
 	}
 	list_go(l);

@@ -123,6 +123,7 @@ struct reg_shard {
 	uint32_t	hook_calls;
 	struct olist	quota_gates;	/* namespaces whose quotas are being charged */
 	struct reg_aggregate *aggregate;	/* shard 0 */
+	struct reg_flows *flows;	/* shard 0 */
 	struct reg_apiservices *apiservices;	/* shard 0 */
 	struct reg_remotes *remotes;	/* remotes.h */
 	uint64_t	remote_generation;	/* changes with what remotes have */
@@ -177,6 +178,7 @@ struct reg_op {
 	uint32_t	n_causes;
 	struct reg_warning *warnings;
 	struct reg_warning **warnings_tail;
+	uint32_t	n_warned;	/* also what was said already */
 	struct reg_note	*notes;		/* the last one first */
 	struct oschema_texts strict;	/* what strict decoding found so far: reg_take_strict() */
 

@@ -80,11 +80,17 @@ struct reg_op;
  */
 int reg_opts_parse(struct reg_op *op);
 
-/* Merge a DELETE request's body (metav1.DeleteOptions) into op->opt and check the whole. */
+/* A DELETE request's body (metav1.DeleteOptions), if it has one, into op->opt; it is all there is of them then, as upstream. */
 int reg_opts_delete_body(struct reg_op *op);
+
+/* @v as Go's %q, in @a; without memory an empty one. */
+const char *reg_quoted(struct oarena *a, struct orlop_bytes v);
 
 /* Percent-decode @s (plus means space) into the arena; p NULL without memory. */
 struct orlop_bytes reg_url_decode(struct oarena *a, struct orlop_bytes s);
+
+/* The next pair of a query, decoded, in @a; @rest is what is behind it: 1, 0 at the end, -ENOMEM. */
+int reg_query_next(struct oarena *a, struct orlop_bytes *rest, struct orlop_bytes *k, struct orlop_bytes *v);
 
 /* The field selector of a query, as reg_opts_parse() takes it: what authorization narrows is what is done. In @a. */
 struct orlop_bytes reg_query_fields(struct oarena *a, struct orlop_bytes query);

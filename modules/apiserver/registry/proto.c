@@ -447,12 +447,35 @@ static const struct oschema_field *find(const struct enc *e, const struct oschem
 	return NULL;
 }
 
+/* The embedded messages that are open: where (oschema_field.pb_in), and where each began. */
+struct embedded {
+	unsigned int	inside;
+	size_t		at[2];
+};
+
+/* Close and open them until a field of @want fits. */
+static void embed(struct enc *e, struct embedded *m, unsigned int want)
+{
+	unsigned int outer = want & 15, inner = want >> 4;
+
+	if (m->inside == want)
+		return;
+	if (m->inside >> 4)
+		end(e->out, m->at[1]);
+	if (m->inside && (m->inside & 15) != outer)
+		end(e->out, m->at[0]);
+	if (outer && (m->inside & 15) != outer)
+		m->at[0] = begin(e->out, outer);
+	if (inner)
+		m->at[1] = begin(e->out, inner);
+	m->inside = want;
+}
+
 /* Members up to @close, which is passed; '\0': to the end of the text. */
 static int members(struct enc *e, const struct oschema_type *t, char close)
 {
-	unsigned int inside = 0;	/* number of the embedded message that is open */
+	struct embedded in = { 0 };
 	uint16_t from = 0;
-	size_t at = 0;
 
 	space(e);
 	if (close && take(e, close))
@@ -469,12 +492,7 @@ static int members(struct enc *e, const struct oschema_type *t, char close)
 		if (!f || !f->pb) {
 			r = value_bytes(e, &key);
 		} else if (!is_null(e)) {
-			if (inside != f->pb_in) {
-				if (inside)
-					end(e->out, at);
-				inside = f->pb_in;
-				at = inside ? begin(e->out, inside) : 0;
-			}
+			embed(e, &in, f->pb_in);
 			r = put_field(e, t, f);
 		}
 		if (r < 0)
@@ -482,8 +500,7 @@ static int members(struct enc *e, const struct oschema_type *t, char close)
 		if (!take(e, ','))
 			break;
 	}
-	if (inside)
-		end(e->out, at);
+	embed(e, &in, 0);
 	if (!close)
 		return e->p == e->end ? 0 : -EINVAL;
 	return take(e, close) ? 0 : -EINVAL;

@@ -69,6 +69,8 @@ struct reg_req {
 	struct orlop_bytes sub;		/* path subresource, "" none; never a CONNECT one */
 	struct orlop_bytes query;	/* after the '?', still URL-encoded */
 	struct orlop_bytes body;	/* JSON (the front converts YAML) */
+	struct orlop_bytes raw;		/* of YAML: how the body began, a little of it */
+	const char	*broken;	/* of YAML: why it is none; there is no body then */
 	const char	*twice;		/* of YAML: which key stood there twice, as "line 3: key …"; NULL: none */
 	struct orlop_bytes user_agent;	/* default field manager: up to the first '/' */
 	struct orlop_bytes manager;	/* field manager when the query names none; wins over user_agent */
@@ -236,6 +238,7 @@ struct reg_config {
 	const char	*issuer;		/* "https://kubernetes.default.svc.cluster.local" */
 	uint64_t	event_ttl_ns;		/* 0: 1 h */
 	const char	*policy;		/* roles and bindings to begin with (auth/policy.c); NULL: none */
+	const char	*flows;			/* priority levels and flow schemas to begin with (auth/flows.c); NULL: none */
 	struct reg_exempt exempt;
 	const char	*proxy_cert;		/* PEM files: as whom we ask other servers of group versions; NULL or empty: as nobody */
 	const char	*proxy_key;

@@ -9,6 +9,7 @@
 #include "op.h"
 
 #include "base/ocleanup.h"
+#include "base/ohash.h"
 #include "json/ojson.h"
 #include "json/oscan.h"
 
@@ -22,13 +23,17 @@
 #define PATH_MAX_LEN	1000u
 #define REFS		"#/definitions/"
 #define REFS_LEN	14u
+#define PARAMS		"#/parameters/"
+#define PARAMS_LEN	13u
 
 struct remote_docs {
 	struct reg_shard *sh;
 	char		*group;
 	char		*version;
 	char		*v3;		/* its address in the index */
-	char		*v2;		/* {"paths":{…},"definitions":{…}}, only what is ours to show */
+	char		*made;		/* that of what we make of its v2, if it knows nothing of v3 */
+	bool		old;		/* it does not */
+	char		*v2;		/* {"paths":{…},"definitions":{…},"info":{…}}, only what is ours to show */
 	size_t		v2_len;
 	char		*etags[2];	/* of what was last read: the index of v3, v2 */
 	/* being asked */
@@ -77,6 +82,7 @@ void remote_docs_free(struct remote_docs *d)
 	omem_free(d->group);
 	omem_free(d->version);
 	omem_free(d->v3);
+	omem_free(d->made);
 	omem_free(d->v2);
 	omem_free(d->etags[0]);
 	omem_free(d->etags[1]);
@@ -85,7 +91,12 @@ void remote_docs_free(struct remote_docs *d)
 
 const char *remote_docs_v3(const struct remote_docs *d)
 {
-	return d->v3;
+	return d->v3 ? d->v3 : d->made;
+}
+
+int remote_docs_make_v3(const struct remote_docs *d, struct obuf *out)
+{
+	return d->made && !d->v3 ? remote_v3_of((struct orlop_bytes){ d->v2, d->v2_len }, out) : -ENOENT;
 }
 
 /* ---- what of it is kept ------------------------------------------------------------------------------------------- */
@@ -167,11 +178,40 @@ static int need(struct ojson *v, const struct ojson *all, struct ojson *kept, st
 	return r;
 }
 
+/* In the parameters of a path or of what is done there, what "#/parameters/…" names: one by one, since there is no such list in ours. */
+static int put_parameters(struct ojson *at, const struct ojson *all)
+{
+	struct ojson *list = ojson_get_array(at, "parameters");
+	int r = 0;
+
+	OJSON_FOREACH_ELEM(i, p, list) {
+		struct orlop_bytes t = ojson_get_bytes(p, "$ref");
+		struct ojson *named = t.len > PARAMS_LEN && !memcmp(t.p, PARAMS, PARAMS_LEN) ?
+				      ojson_get_n(all, t.p + PARAMS_LEN, t.len - PARAMS_LEN) : NULL;
+
+		if (r == 0 && named)
+			r = ojson_replace(list, i, ojson_ref(named));
+	}
+	return r;
+}
+
+/* The same for all of a path. */
+static int put_parameters_of(struct ojson *path, const struct ojson *all)
+{
+	int r = put_parameters(path, all);
+
+	OJSON_FOREACH(it, path)
+		if (r == 0 && ojson_is(it.value, OJSON_OBJECT))
+			r = put_parameters(it.value, all);
+	return r;
+}
+
 /* Into @out what of @doc is the group version's. */
 static int filter_v2(struct remote_docs *d, const struct ojson *doc, struct obuf *out)
 {
 	cleanup_ojson struct ojson *paths = ojson_new_object(), *kept = ojson_new_object(), *todo = ojson_new_array();
-	const struct ojson *all = ojson_get_object(doc, "definitions");
+	const struct ojson *all = ojson_get_object(doc, "definitions"), *parameters = ojson_get_object(doc, "parameters");
+	const struct ojson *info = ojson_get_object(doc, "info");
 	char prefix[600];
 	size_t n = (size_t)snprintf(prefix, sizeof(prefix), "/apis/%s/%s/", d->group, d->version);
 	int r = paths && kept && todo ? 0 : -ENOMEM;
@@ -180,6 +220,8 @@ static int filter_v2(struct remote_docs *d, const struct ojson *doc, struct obuf
 		if (r == 0 && it.key_len >= n && !memcmp(it.key, prefix, n) && ojson_is(it.value, OJSON_OBJECT) &&
 		    is_path(it.key, it.key_len)) {
 			r = ojson_put_n(paths, it.key, it.key_len, ojson_ref(it.value));
+			if (r == 0)
+				r = put_parameters_of(it.value, parameters);
 			if (r == 0)
 				r = need(it.value, all, kept, todo);
 		}
@@ -192,6 +234,10 @@ static int filter_v2(struct remote_docs *d, const struct ojson *doc, struct obuf
 	obuf_puts(out, ",\"definitions\":");
 	if (r == 0)
 		r = ojson_write(kept, 0, out);
+	if (r == 0 && info) {
+		obuf_puts(out, ",\"info\":");
+		r = ojson_write(info, 0, out);
+	}
 	obuf_puts(out, "}");
 	return r ? r : obuf_err(out);
 }
@@ -218,6 +264,26 @@ static int keep_v2(struct remote_docs *d, const struct ojson *doc)
 	omem_free(d->v2);
 	d->v2 = text;
 	d->v2_len = len;
+	d->sh->remote_generation++;
+	return 0;
+}
+
+/* Where what is made of its v2 is, as long as something is; its hash is that of v2. 0 or -ENOMEM. */
+static int keep_made(struct remote_docs *d)
+{
+	char url[700];
+	bool makes = d->old && d->v2;
+	char *text;
+
+	snprintf(url, sizeof(url), "/openapi/v3/apis/%s/%s?hash=%016llX", d->group, d->version,
+		 makes ? (unsigned long long)ohash_fnv1a64(OHASH_FNV64_INIT, d->v2, d->v2_len) : 0);
+	if (makes ? d->made && !strcmp(d->made, url) : !d->made)
+		return 0;
+	text = makes ? omem_strdup(url) : NULL;
+	if (makes && !text)
+		return -ENOMEM;
+	omem_free(d->made);
+	d->made = text;
 	d->sh->remote_generation++;
 	return 0;
 }
@@ -262,6 +328,10 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 		    (obuf_err(&d->body) || ojson_parse(d->body.data ? d->body.data : "", d->body.len, &doc, NULL)))
 			doc = NULL;
 		r = which ? keep_v2(d, doc) : keep_v3(d, doc);
+		if (!which)
+			d->old = d->status == 404;
+		if (r == 0)
+			r = keep_made(d);
 		/* without memory it is asked for again, as it is now */
 		omem_free(d->etags[which]);
 		d->etags[which] = r == 0 && doc ? TAKE(d->etag) : NULL;

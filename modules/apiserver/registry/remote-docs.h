@@ -22,8 +22,12 @@ void remote_docs_free(struct remote_docs *d);	/* accepts NULL */
 /* Asks for what is new, unless it is being asked for; sh->remote_generation moves if anything is. */
 void remote_docs_ask(struct remote_docs *d);
 
-/* Where its document of v3 is, as the index says; NULL: it has none. */
+/* Where its document of v3 is, as the index says; NULL: there is none. */
 const char *remote_docs_v3(const struct remote_docs *d);
+/* The document, if it is not the server's own but made of what it has of v2: 0, -ENOENT, -ENOMEM. */
+int remote_docs_make_v3(const struct remote_docs *d, struct obuf *out);
+/* remote-v3.c: of @v2, paths and definitions. 0 or -errno. */
+int remote_v3_of(struct orlop_bytes v2, struct obuf *out);
 
 /*
  * Its paths and definitions of v2, appended as members with commas between them. A definition whose name another one has in @document

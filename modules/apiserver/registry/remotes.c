@@ -5,6 +5,7 @@
  * test: tests/api/aggregator.py
  */
 #include "remotes.h"
+#include "remote-clients.h"
 #include "remote-docs.h"
 #include "custom.h"
 #include "kinds.h"
@@ -14,28 +15,16 @@
 #include "base/oenc.h"
 #include "base/otime.h"
 #include "json/ojson.h"
-#include "tls/otls.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define API_SERVICES	"apiservices.apiregistration.k8s.io"
-#define ROOTS		"/etc/ssl/certs/ca-certificates.crt"
 #define AGAIN_NS	(UINT64_C(30) * 1000000000)
 #define SOON_NS		UINT64_C(1000000)
 #define ANSWER_NS	(UINT64_C(5) * 1000000000)
 #define ANSWER_MAX	(3u << 20)
-#define CLIENTS_KEPT	16u
 #define RESOURCES_MAX	2000u		/* of one group version */
-
-/* Connections to servers whose certificates the same authority has signed. */
-struct remote_client {
-	struct olist	link;
-	char		*ca;		/* base64 as configured, "-": whatever they show */
-	struct otls_ctx	*tls;
-	struct ohttp_client *http;
-	uint32_t	held;
-};
 
 /* One registered group version. */
 struct known {
@@ -71,97 +60,6 @@ struct reg_remotes {
 	struct omap	known;
 };
 
-/* ---- connections ------------------------------------------------------------------------------------------------ */
-
-static void client_free(struct remote_client *c)
-{
-	olist_del(&c->link);
-	ohttp_client_free(c->http);
-	otls_ctx_free(c->tls);
-	omem_free(c->ca);
-	omem_free(c);
-}
-
-void reg_remote_release(struct remote_client *c)
-{
-	if (c)
-		c->held--;
-}
-
-static void clients_trim(struct reg_remotes *r)
-{
-	struct remote_client *idle = NULL;
-	unsigned int n = 0;
-
-	OLIST_FOREACH(l, &r->clients) {
-		struct remote_client *c = OLIST_ENTRY(l, struct remote_client, link);
-
-		n++;
-		if (!c->held && !idle)
-			idle = c;
-	}
-	if (n >= CLIENTS_KEPT && idle)
-		client_free(idle);
-}
-
-/* Held. NULL: it cannot be made. */
-static struct remote_client *client_of(struct reg_remotes *r, const struct ojson *spec)
-{
-	bool any = ojson_get_bool(spec, "insecureSkipTLSVerify", false);
-	const char *ca = any ? "-" : ojson_get_cstr(spec, "caBundle", "");
-	const struct reg_config *cfg = &r->sh->rg->cfg;
-	struct otls_config tls = { .min_version = 12, .insecure = any, .ca_path = any || *ca ? NULL : ROOTS };
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	struct obuf pem = OBUF_INIT;
-	struct remote_client *c;
-	int e = 0;
-
-	OLIST_FOREACH(l, &r->clients) {
-		c = OLIST_ENTRY(l, struct remote_client, link);
-		if (!strcmp(c->ca, ca)) {
-			c->held++;
-			return c;
-		}
-	}
-	clients_trim(r);
-	c = OMEM_NEW(struct remote_client);
-	if (!c)
-		return NULL;
-	olist_append(&r->clients, &c->link);
-	c->held = 1;
-	c->ca = omem_strdup(ca);
-	if (cfg->proxy_cert[0]) {
-		tls.cert_path = cfg->proxy_cert;
-		tls.key_path = cfg->proxy_key;
-	}
-	if (!any && *ca)
-		e = hook_base64(&pem, ca, strlen(ca));
-	tls.ca_pem = (struct orlop_bytes){ pem.data, pem.len };
-	if (e == 0)
-		e = c->ca ? otls_client_new(&tls, &c->tls, &err) : -ENOMEM;
-	if (e == 0)
-		e = ohttp_client_new(r->sh->h, c->tls, &c->http);
-	obuf_done(&pem);
-	if (e) {
-		OLOG(r->sh->h, WARN, "remote_client", "error=\"%s\"", err.msg);
-		client_free(c);
-		c = NULL;
-	}
-	orlop_error_done(&err);
-	return c;
-}
-
-/* Certificates of ours that have changed are taken up. */
-static void clients_reload(struct reg_remotes *r)
-{
-	OLIST_FOREACH(l, &r->clients) {
-		struct orlop_error err = ORLOP_ERROR_INIT;
-
-		(void)otls_reload_if_changed(OLIST_ENTRY(l, struct remote_client, link)->tls, &err);
-		orlop_error_done(&err);
-	}
-}
-
 /* ---- where ------------------------------------------------------------------------------------------------------ */
 
 static bool is_builtin(const struct reg_shard *sh, struct orlop_bytes group)
@@ -180,7 +78,7 @@ static const char *place(struct reg_remotes *r, const struct ojson *spec, struct
 	ret->others = p.n_others ? oarena_dup(a, p.others, sizeof(p.others)) : NULL;
 	ret->n_others = ret->others ? p.n_others : 0;
 	ret->name = p.name;
-	ret->client = client_of(r, spec);
+	ret->client = remote_client_get(r->sh, &r->clients, spec);
 	ret->http = ret->client ? ret->client->http : NULL;
 	return ret->client ? NULL : "its certificate authority cannot be used";
 }
@@ -318,6 +216,7 @@ static void on_end(void *arg, struct ohttp_creq *q, int err, const char *why)
 	if (err && x->to.n_others && !ohttp_creq_sent(q)) {	/* nobody at that endpoint: the next */
 		x->to.addr = *x->to.others++;
 		x->to.n_others--;
+		x->began = x->r->sh->h->now_mono(x->r->sh->h);
 		if (send_it(x) == 0)
 			return;
 	}
@@ -355,6 +254,7 @@ static int send_it(struct known *x)
 	struct ohttp_client_request q = { .method = "GET", .headers = hdr, .n_headers = sizeof(hdr) / sizeof(hdr[0]), .timeout_ns = ANSWER_NS };
 
 	q.addr = x->to.addr;
+	q.connect_ns = x->to.n_others ? REG_REMOTE_CONNECT_NS : 0;
 	q.tls_name = q.host = x->to.name;
 	q.target = oarena_printf(&x->mem, "/apis/%s/%s", x->group, x->version);
 	x->status = 0;
@@ -499,7 +399,7 @@ static void on_timer(void *arg)
 	struct reg_remotes *r = arg;
 
 	r->armed = false;
-	clients_reload(r);
+	remote_clients_reload(&r->clients);
 	walk(r, true);
 	if (omap_count(&r->known))
 		arm(r, AGAIN_NS);
@@ -556,15 +456,12 @@ int reg_remotes_start(struct reg_shard *sh)
 
 void reg_remotes_free(struct reg_remotes *r)
 {
-	struct olist *l;
-
 	if (!r)
 		return;
 	OMAP_FOREACH(&r->known, e)
 		known_free(e->value);
 	omap_done(&r->known);
-	while ((l = olist_first(&r->clients)) != NULL)
-		client_free(OLIST_ENTRY(l, struct remote_client, link));
+	remote_clients_done(&r->clients);
 	if (r->timer)
 		r->sh->h->timer_free(r->timer);
 	if (r->res)
@@ -585,11 +482,24 @@ void reg_remotes_merge(struct reg_shard *sh, struct ocrd_merge *m)
 	}
 }
 
-const char *reg_remotes_openapi_v3(struct reg_shard *sh, const char *group, const char *version)
+static struct known *known_of(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version)
 {
 	char name[600];
-	int n = snprintf(name, sizeof(name), "%s.%s", version, group);
-	struct known *x = sh->remotes && n > 0 && (size_t)n < sizeof(name) ? omap_get(&sh->remotes->known, name, (size_t)n) : NULL;
+	int n = snprintf(name, sizeof(name), "%.*s.%.*s", OB(version), OB(group));
+
+	return sh->remotes && n > 0 && (size_t)n < sizeof(name) ? omap_get(&sh->remotes->known, name, (size_t)n) : NULL;
+}
+
+int reg_remotes_make_v3(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version, struct obuf *out)
+{
+	struct known *x = known_of(sh, group, version);
+
+	return x ? remote_docs_make_v3(x->docs, out) : -ENOENT;
+}
+
+const char *reg_remotes_openapi_v3(struct reg_shard *sh, const char *group, const char *version)
+{
+	struct known *x = known_of(sh, RB(group), RB(version));
 	const char *url = x ? remote_docs_v3(x->docs) : NULL;
 
 	return x ? url ? url : "" : NULL;

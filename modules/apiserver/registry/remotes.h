@@ -16,6 +16,9 @@ struct reg_remotes;
 struct remote_client;
 struct ocrd_merge;
 
+/* How long one endpoint may take to be connected with if there are others; a lost packet or two are sent again by then. */
+#define REG_REMOTE_CONNECT_NS	(UINT64_C(3500) * 1000000)
+
 /* Where to ask. Texts in the caller's arena; the client is held until reg_remote_release(). */
 struct reg_remote {
 	const char	*addr;		/* of an endpoint */
@@ -42,6 +45,8 @@ void reg_remotes_merge(struct reg_shard *sh, struct ocrd_merge *m);
 
 /* Where the OpenAPI v3 document of a group version is; "": another server has it, but no document. NULL: it is nobody's. */
 const char *reg_remotes_openapi_v3(struct reg_shard *sh, const char *group, const char *version);
+/* That document, if we make it: the server has one of v2 only. 0, -ENOENT, -errno. */
+int reg_remotes_make_v3(struct reg_shard *sh, struct orlop_bytes group, struct orlop_bytes version, struct obuf *out);
 bool reg_remotes_have_docs(struct reg_shard *sh);
 /* What they add to @document, ours of v2 in JSON: members for its paths and its definitions. 0 or -ENOMEM. */
 int reg_remotes_openapi_v2(struct reg_shard *sh, struct orlop_bytes document, struct obuf *paths, struct obuf *definitions);

@@ -313,9 +313,13 @@ void reg_note(struct reg_op *op, const char *key, const char *fmt, ...)
 		n->value = text;
 }
 
+/* Each has a character at least: of more than that nobody would ever hear (http/warnings.c). */
+#define WARNINGS_KEPT	4097u
+
 void reg_warn(struct reg_op *op, const char *fmt, ...)
 {
-	struct reg_warning *w = oarena_zalloc(&op->arena, sizeof(*w));
+	/* each is compared with all before: those that were said already count as well */
+	struct reg_warning *w = op->n_warned++ < WARNINGS_KEPT ? oarena_zalloc(&op->arena, sizeof(*w)) : NULL;
 	char *text = NULL;
 	va_list ap;
 

@@ -42,6 +42,11 @@ void reg_boot_rbac(struct reg_shard *sh, reg_boot_fn done, void *arg);
 struct boot_rbac;
 void reg_boot_rbac_free(struct boot_rbac *b);	/* what goes on behind done() ends; accepts NULL */
 
+/* flows.c: priority levels and flow schemas, and what is said of them; shard 0 */
+void reg_flows_start(struct reg_shard *sh, reg_boot_fn done, void *arg);
+struct reg_flows;
+void reg_flows_free(struct reg_flows *f);	/* accepts NULL */
+
 void reg_evcache_free(struct reg_evcache *c);
 
 #endif

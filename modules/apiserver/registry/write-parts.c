@@ -64,8 +64,7 @@ static void go_print(struct obuf *b, const struct ojson *v)
 	}
 }
 
-/* Something about what a patch leaves, @in: upstream's finding is about the patch, not about a kind. */
-static int patch_is_bad(struct reg_op *op, const struct ojson *in, const char *why)
+int write_patch_is_bad(struct reg_op *op, const struct ojson *in, const char *why)
 {
 	cleanup_obuf struct obuf text = OBUF_INIT, sorted = OBUF_INIT, quoted = OBUF_INIT;
 	cleanup_ojson struct ojson *patch = NULL, *again = NULL;
@@ -80,7 +79,7 @@ static int patch_is_bad(struct reg_op *op, const struct ojson *in, const char *w
 	return reg_invalid_as(op, "", RB0);
 }
 
-static bool is_patched(const struct reg_op *op)
+bool write_is_patched(const struct reg_op *op)
 {
 	return op->rq.verb == REG_PATCH && op->rq.patch != REG_PATCH_APPLY;
 }
@@ -106,8 +105,8 @@ int reg_take_strict(struct reg_op *op, const struct ojson *in)
 		obuf_puts(&b, "strict decoding error: ");
 		for (uint32_t i = 0; i < t->n; i++)
 			obuf_printf(&b, "%s%s", i ? ", " : "", t->v[i]);
-		if (is_patched(op))
-			r = patch_is_bad(op, in, obuf_cstr(&b));
+		if (write_is_patched(op))
+			r = write_patch_is_bad(op, in, obuf_cstr(&b));
 		else
 			r = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: %s", op->k->kind, op->k->version,
 					    op->k->kind, obuf_cstr(&b));
@@ -171,8 +170,8 @@ int write_decode(struct reg_op *op, struct ojson *take_in)
 		r = custom_decode(k, in, OSCHEMA_DECODE_DEFAULTS, unknown, &w->obj, &op->err);
 	else
 		r = oschema_decode(s, oschema_type_at(s, k->res->type), in, OSCHEMA_DECODE_DEFAULTS, unknown, &w->obj, &op->err);
-	if (r == -EINVAL && !k->set && is_patched(op))
-		r = patch_is_bad(op, in, oarena_strdup(&op->arena, op->err.msg));
+	if (r == -EINVAL && !k->set && write_is_patched(op))
+		r = write_patch_is_bad(op, in, oarena_strdup(&op->arena, op->err.msg));
 	else if (r == -EINVAL)
 		r = oschema_decode_wrap(s, k->res, r, &op->err);
 	if (r == 0)

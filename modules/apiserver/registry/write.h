@@ -102,6 +102,9 @@ void write_commit(struct reg_op *op);
 
 /* w->in → typed w->obj with defaults; findings of strict decoding handled. Takes @in. */
 int write_decode(struct reg_op *op, struct ojson *take_in);
+/* Something about what a patch (not an apply) leaves, @in: upstream's finding is about the patch, not about a kind. -errno. */
+int write_patch_is_bad(struct reg_op *op, const struct ojson *in, const char *why);
+bool write_is_patched(const struct reg_op *op);
 /* What strict decoding found (op->strict) is refused or warned of; of a patch: in @in, which it has left. */
 int reg_take_strict(struct reg_op *op, const struct ojson *in);
 /* Behaviours, generation, admission, validation over w->obj and w->old. */
@@ -127,6 +130,12 @@ int write_make_update(struct reg_op *op);
 int write_make_patch(struct reg_op *op);
 /* The request's body as a tree that claims to be @k (kind and apiVersion are checked). */
 int write_parse_body(struct reg_op *op, const struct reg_kind *k, struct ojson **ret);
+/* The same for the body of a subresource, of kind @want (of the internal @group, as upstream calls it) in any version. */
+int write_parse_sub(struct reg_op *op, const char *want, const char *group, struct ojson **ret);
+/* An ojson_duplicate_fn; @arg: the op. */
+void write_note_duplicate(void *arg, const char *path, size_t len);
+/* The error about a body of YAML that is none. -errno. */
+int write_body_broken(struct reg_op *op);
 
 /* The whole object as the client wants it becomes the new one. Both take @in. */
 int write_make_new(struct reg_op *op, struct ojson *take_in);

@@ -575,8 +575,10 @@ static void test_kubelet(void)
 	is_int(ask(&admin, &a, "GET", "/api/v1/namespaces/default/pods/web/log?container=c&follow=true", NULL, NULL), 200,
 	       "log: %s", obuf_cstr(&a.body));
 	is_str(obuf_cstr(&a.body), "line 1\nline 2\n", "its text");
-	is_str(k_path, "/containerLogs/default/web/c?container=c&follow=true", "asked of the kubelet");
+	is_str(k_path, "/containerLogs/default/web/c?follow=true", "asked of the kubelet");
 	is_str(k_who, "apiserver-kubelet", "by our name");
+	is_int(ask(&admin, &a, "GET", "/api/v1/namespaces/default/pods/web/log?container=c&stream=a%26b%20%0Ac", NULL, NULL), 200, "an odd one");
+	is_str(k_path, "/containerLogs/default/web/c?stream=a%26b%20%0Ac", "a value stays a value");
 	is_int(ask(&nobody, &a, "GET", "/api/v1/namespaces/default/pods/web/log?container=c", NULL, NULL), 403, "not for all");
 
 	is_int(ask(&admin, &a, "OPTIONS", "/api/v1/namespaces/default/pods/web/log", NULL, NULL), 405, "a method nobody knows");

@@ -377,6 +377,10 @@ static const struct orlop_param params[] = {
 
 ORLOP_MODULE("certificate", "controllers", "0.1",
 	"needs=api\0reads=certificatesigningrequests.certificates.k8s.io\0files=$ca_file,$ca_key_file\0"
+	"asks=certificatesigningrequests.certificates.k8s.io;delete,"
+	"certificatesigningrequests.certificates.k8s.io/approval;update,"
+	"certificatesigningrequests.certificates.k8s.io/status;update,"
+	"subjectaccessreviews.authorization.k8s.io;create\0"
 	"user=system:serviceaccount:kube-system:certificate-controller",
 	.license = "Apache-2.0",
 	.summary = "approves and signs certificates of nodes and users, and forgets old requests",

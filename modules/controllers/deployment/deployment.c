@@ -320,6 +320,7 @@ static int deployment_init(const struct orlop_host *h, void **ret_ctx, struct or
 
 ORLOP_MODULE("deployment", "controllers", "0.1",
 	"needs=api\0reads=deployments.apps,replicasets.apps,pods\0"
+	"asks=replicasets.apps;create;update;patch;delete,deployments.apps/status;update,events;create;patch\0"
 	"user=system:serviceaccount:kube-system:deployment-controller",
 	.license = "Apache-2.0",
 	.summary = "rolls out what a Deployment describes, by ReplicaSets",

@@ -389,6 +389,7 @@ static int disruption_init(const struct orlop_host *h, void **ret_ctx, struct or
 
 ORLOP_MODULE("disruption", "controllers", "0.1",
 	"needs=api\0reads=poddisruptionbudgets.policy,pods,replicasets.apps,replicationcontrollers,deployments.apps\0"
+	"asks=poddisruptionbudgets.policy/status;update,events;create;patch\0"
 	"user=system:serviceaccount:kube-system:disruption-controller",
 	.license = "Apache-2.0",
 	.summary = "how many pods of each PodDisruptionBudget may be evicted",

@@ -147,7 +147,9 @@ static int endpoints_init(const struct orlop_host *h, void **ret_ctx, struct orl
 }
 
 ORLOP_MODULE("endpoints", "controllers", "0.1",
-	"needs=api\0reads=services,pods,endpoints\0user=system:serviceaccount:kube-system:endpoint-controller",
+	"needs=api\0reads=services,pods,endpoints\0"
+	"asks=endpoints;create;update;delete\0"
+	"user=system:serviceaccount:kube-system:endpoint-controller",
 	.license = "Apache-2.0",
 	.summary = "the addresses behind each Service, as Endpoints",
 	.flags = ORLOP_MOD_UNLOADABLE,

@@ -412,6 +412,7 @@ static int endpointslice_init(const struct orlop_host *h, void **ret_ctx, struct
 
 ORLOP_MODULE("endpointslice", "controllers", "0.1",
 	"needs=api\0reads=services,pods,nodes,endpointslices.discovery.k8s.io\0"
+	"asks=endpointslices.discovery.k8s.io;create;update;delete\0"
 	"user=system:serviceaccount:kube-system:endpointslice-controller",
 	.license = "Apache-2.0",
 	.summary = "the endpoints behind each Service, in slices",

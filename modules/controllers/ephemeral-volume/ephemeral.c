@@ -198,7 +198,9 @@ static int ephemeral_init(const struct orlop_host *h, void **ret_ctx, struct orl
 }
 
 ORLOP_MODULE("ephemeral-volume", "controllers", "0.1",
-	"needs=api\0reads=persistentvolumeclaims,pods\0user=system:serviceaccount:kube-system:ephemeral-volume-controller",
+	"needs=api\0reads=persistentvolumeclaims,pods\0"
+	"asks=persistentvolumeclaims;create,events;create;patch\0"
+	"user=system:serviceaccount:kube-system:ephemeral-volume-controller",
 	.license = "Apache-2.0",
 	.summary = "makes the PersistentVolumeClaims that pods have in their specs",
 	.flags = ORLOP_MOD_UNLOADABLE,

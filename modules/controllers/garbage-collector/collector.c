@@ -312,7 +312,9 @@ static int gc_init(const struct orlop_host *h, void **ret_ctx, struct orlop_erro
 }
 
 ORLOP_MODULE("garbage-collector", "controllers", "0.1",
-	"needs=api\0reads=*;metadata\0user=system:serviceaccount:kube-system:generic-garbage-collector",
+	"needs=api\0reads=*;metadata\0"
+	"asks=*;get;patch;delete\0"
+	"user=system:serviceaccount:kube-system:generic-garbage-collector",
 	.license = "Apache-2.0",
 	.summary = "deletes what has lost its owners",
 	.flags = ORLOP_MOD_UNLOADABLE,

@@ -323,7 +323,9 @@ static int namespace_init(const struct orlop_host *h, void **ret_ctx, struct orl
 }
 
 ORLOP_MODULE("namespace", "controllers", "0.1",
-	"needs=api\0reads=*;metadata,namespaces\0user=system:serviceaccount:kube-system:namespace-controller",
+	"needs=api\0reads=*;metadata,namespaces\0"
+	"asks=*;deletecollection,namespaces/finalize;update,namespaces/status;update\0"
+	"user=system:serviceaccount:kube-system:namespace-controller",
 	.license = "Apache-2.0",
 	.summary = "empties namespaces that are to go, then lets them go",
 	.flags = ORLOP_MOD_UNLOADABLE,

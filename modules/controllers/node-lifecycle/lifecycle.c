@@ -515,6 +515,7 @@ static const struct orlop_param params[] = {
 
 ORLOP_MODULE("node-lifecycle", "controllers", "0.1",
 	"needs=api\0reads=nodes,leases.coordination.k8s.io,pods\0"
+	"asks=nodes;patch,nodes/status;patch,pods/status;patch,events;create;patch\0"
 	"user=system:serviceaccount:kube-system:node-controller",
 	.license = "Apache-2.0",
 	.summary = "tells and taints nodes that fall silent, marks their pods",

@@ -547,7 +547,9 @@ static const struct orlop_param params[] = {
 };
 
 ORLOP_MODULE("pod-garbage-collector", "controllers", "0.1",
-	"needs=api\0reads=nodes,pods\0user=system:serviceaccount:kube-system:pod-garbage-collector",
+	"needs=api\0reads=nodes,pods\0"
+	"asks=pods;delete,pods/status;patch,nodes;get\0"
+	"user=system:serviceaccount:kube-system:pod-garbage-collector",
 	.license = "Apache-2.0",
 	.summary = "removes pods whose node is gone, and the oldest that have ended",
 	.flags = ORLOP_MOD_UNLOADABLE,

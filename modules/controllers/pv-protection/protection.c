@@ -69,7 +69,9 @@ static int protection_init(const struct orlop_host *h, void **ret_ctx, struct or
 }
 
 ORLOP_MODULE("pv-protection", "controllers", "0.1",
-	"needs=api\0reads=persistentvolumes\0user=system:serviceaccount:kube-system:pv-protection-controller",
+	"needs=api\0reads=persistentvolumes\0"
+	"asks=persistentvolumes;update\0"
+	"user=system:serviceaccount:kube-system:pv-protection-controller",
 	.license = "Apache-2.0",
 	.summary = "PersistentVolumes that are bound do not go",
 	.flags = ORLOP_MOD_UNLOADABLE,

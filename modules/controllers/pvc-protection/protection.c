@@ -182,7 +182,9 @@ static int protection_init(const struct orlop_host *h, void **ret_ctx, struct or
 }
 
 ORLOP_MODULE("pvc-protection", "controllers", "0.1",
-	"needs=api\0reads=persistentvolumeclaims,pods\0user=system:serviceaccount:kube-system:pvc-protection-controller",
+	"needs=api\0reads=persistentvolumeclaims,pods\0"
+	"asks=persistentvolumeclaims;update\0"
+	"user=system:serviceaccount:kube-system:pvc-protection-controller",
 	.license = "Apache-2.0",
 	.summary = "PersistentVolumeClaims that a pod uses do not go",
 	.flags = ORLOP_MOD_UNLOADABLE,

@@ -15,7 +15,9 @@ static int replicaset_init(const struct orlop_host *h, void **ret_ctx, struct or
 }
 
 ORLOP_MODULE("replicaset", "controllers", "0.1",
-	"needs=api\0reads=replicasets.apps,pods\0user=system:serviceaccount:kube-system:replicaset-controller",
+	"needs=api\0reads=replicasets.apps,pods\0"
+	"asks=pods;create;patch;delete,replicasets.apps/status;update,events;create;patch\0"
+	"user=system:serviceaccount:kube-system:replicaset-controller",
 	.license = "Apache-2.0",
 	.summary = "as many pods as a ReplicaSet asks for",
 	.flags = ORLOP_MOD_UNLOADABLE,

@@ -16,7 +16,9 @@ static int replicationcontroller_init(const struct orlop_host *h, void **ret_ctx
 }
 
 ORLOP_MODULE("replicationcontroller", "controllers", "0.1",
-	"needs=api\0reads=replicationcontrollers,pods\0user=system:serviceaccount:kube-system:replication-controller",
+	"needs=api\0reads=replicationcontrollers,pods\0"
+	"asks=pods;create;patch;delete,replicationcontrollers/status;update,events;create;patch\0"
+	"user=system:serviceaccount:kube-system:replication-controller",
 	.license = "Apache-2.0",
 	.summary = "as many pods as a ReplicationController asks for",
 	.flags = ORLOP_MOD_UNLOADABLE,

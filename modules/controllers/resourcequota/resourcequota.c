@@ -350,6 +350,7 @@ static int quota_init(const struct orlop_host *h, void **ret_ctx, struct orlop_e
 
 ORLOP_MODULE("resourcequota", "controllers", "0.1",
 	"needs=api\0reads=*;metadata,resourcequotas,pods,services,persistentvolumeclaims\0"
+	"asks=resourcequotas/status;update\0"
 	"user=system:serviceaccount:kube-system:resourcequota-controller",
 	.license = "Apache-2.0",
 	.summary = "what each namespace uses of its ResourceQuotas",

@@ -242,6 +242,8 @@ static const struct orlop_param params[] = {
 
 ORLOP_MODULE("serviceaccount", "controllers", "0.1",
 	"needs=api\0reads=namespaces,serviceaccounts,configmaps,secrets\0files=$ca_file\0"
+	"asks=serviceaccounts;create;get;update,serviceaccounts/token;create,configmaps;create;update,"
+	"secrets;create;patch;delete\0"
 	"user=system:serviceaccount:kube-system:service-account-controller",
 	.license = "Apache-2.0",
 	.summary = "a default ServiceAccount and the authority's certificate in each namespace",

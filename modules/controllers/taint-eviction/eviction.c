@@ -415,7 +415,9 @@ static int eviction_init(const struct orlop_host *h, void **ret_ctx, struct orlo
 }
 
 ORLOP_MODULE("taint-eviction", "controllers", "0.1",
-	"needs=api\0reads=nodes,pods\0user=system:serviceaccount:kube-system:node-controller",
+	"needs=api\0reads=nodes,pods\0"
+	"asks=pods;delete,pods/status;patch,events;create;patch\0"
+	"user=system:serviceaccount:kube-system:node-controller",
 	.license = "Apache-2.0",
 	.summary = "takes pods off nodes with a NoExecute taint that they do not tolerate",
 	.flags = ORLOP_MOD_UNLOADABLE,

@@ -95,6 +95,72 @@ int image_save(struct oci *o, const struct image *img)
 	return ofile_write_atomic(AT_FDCWD, path, text, len, 0600);
 }
 
+/* Take @tag from whoever has it, give it to @img. */
+static int name_give(struct oci *o, struct image *img, const char *list_key, const char *text)
+{
+	struct ojson *mine = *list_key == 't' ? img->tags : img->digests;
+
+	OMAP_FOREACH(&o->images, e) {
+		struct image *other = e->value;
+		struct ojson *list = *list_key == 't' ? other->tags : other->digests;
+		size_t i;
+		int r;
+
+		for (i = 0; i < ojson_count(list); i++) {
+			if (!ojson_string_is(ojson_index(list, i), text))
+				continue;
+			if (other == img)
+				return 0;
+			(void)ojson_remove(list, i);
+			r = image_save(o, other);
+			if (r)	/* after a restart the name would be that one's again, or nobody's */
+				OLOG(o->h, WARN, "image_not_saved", "image=%s name=%s err=%d ignoring=1", other->id, text, r);
+			break;
+		}
+	}
+	return ojson_append_cstr(mine, text);
+}
+
+/* What oci-unpack printed becomes an image (a new one, or names for one that is there). */
+int image_register(struct oci *o, const struct ojson *said, const char *name, struct image **ret)
+{
+	const char *id = ojson_get_cstr(said, "id", "");
+	struct image *img = omap_get_cstr(&o->images, id);
+	struct obuf digest = OBUF_INIT;
+	size_t name_len = imgref_name_len(name);
+	int e = 0;
+
+	if (!img) {
+		img = OMEM_NEW(struct image);
+		if (!img)
+			return -ENOMEM;
+		snprintf(img->id, sizeof(img->id), "%s", id);
+		img->config = ojson_ref(ojson_get(said, "config"));
+		img->layers = ojson_ref(ojson_get(said, "layers"));
+		img->blobs = ojson_ref(ojson_get_array(said, "blobs"));
+		img->tags = ojson_new_array();
+		img->digests = ojson_new_array();
+		img->size = (uint64_t)ojson_get_i64(said, "size", 0);
+		if (strlen(id) != 71 || !img->config || !img->layers || !img->tags || !img->digests ||
+		    omap_put_cstr(&o->images, img->id, img)) {
+			image_free(img);
+			return -EINVAL;
+		}
+	}
+	obuf_append(&digest, name, name_len);
+	obuf_printf(&digest, "@%s", ojson_get_cstr(said, "digest", ""));
+	e = obuf_err(&digest);
+	if (!e && name[name_len] == ':' && !strchr(name, '@'))
+		e = name_give(o, img, "tags", name);
+	if (!e)
+		e = name_give(o, img, "digests", digest.data);
+	obuf_done(&digest);
+	if (!e)
+		e = image_save(o, img);
+	*ret = img;
+	return e;
+}
+
 static int image_load(struct oci *o, int dirfd, const char *name)
 {
 	cleanup_ojson struct ojson *j = NULL;

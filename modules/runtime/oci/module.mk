@@ -1,6 +1,6 @@
 m := runtime/oci
 MODULES += $(m)
-$(m)_srcs := oci.c handler.c proc.c state.c sandbox.c container.c create.c stop.c monitor.c spec.c spec-linux.c seccomp.c \
+$(m)_srcs := oci.c handler.c proc.c state.c sandbox.c container.c create.c conmon.c stop.c monitor.c spec.c spec-linux.c seccomp.c \
 	devices.c security.c execfind.c user.c exec.c exectty.c attach.c forward.c stats.c update.c events.c cgroup.c shelter.c \
 	image.c imagevol.c pull.c import.c registry.c imgref.c rootfs.c reply.c orphan.c
 $(m)_deps := json base

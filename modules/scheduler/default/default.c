@@ -354,7 +354,10 @@ static const struct orlop_param params[] = {
 ORLOP_MODULE("default", "scheduler", "0.1",
 	     "license=Apache-2.0\0needs=api\0reads=pods,nodes,namespaces,services,replicationcontrollers,replicasets.apps,"
 	     "statefulsets.apps,poddisruptionbudgets.policy,persistentvolumeclaims,persistentvolumes,"
-	     "storageclasses.storage.k8s.io,csinodes.storage.k8s.io\0user=system:kube-scheduler",
+	     "storageclasses.storage.k8s.io,csinodes.storage.k8s.io\0"
+	     "asks=pods;get;delete,pods/binding;create,pods/status;patch,persistentvolumeclaims;patch,"
+	     "persistentvolumes;patch,events;create;patch\0"
+	     "user=system:kube-scheduler",
 	     .license = "Apache-2.0", .summary = "gives pending pods a node",
 	     .flags = ORLOP_MOD_UNLOADABLE, .n_params = sizeof(params) / sizeof(params[0]),
 	     .params = params, .ops = &ops, .init = sd_init, .start = sd_start, .stop = sd_stop,

@@ -22,7 +22,11 @@
 
 #define DB_VERSION_SIZE		24u	/* of an entry of `keys` */
 #define DB_LOG_HEAD		16u	/* u64 create_rev, u32 flags, u32 key_len */
-#define DB_CEILING_STEP		4096u	/* revisions that may be lost to an unclean end */
+/*
+ * Revisions that an unclean end skips, and lazy answers that one commit may leave open. Few: who watches comes back with a
+ * revision from before, and only the last 10,000 are replayed to him. Not one: each sync would be for one of them.
+ */
+#define DB_CEILING_STEP		256u
 
 #define DB_DELETED		1u
 /*

@@ -125,6 +125,8 @@ static int job_ops(struct lmdb *s, struct group *g, struct write_job *j)
 		} else {
 			v.create_rev = live ? old.create_rev : rev;
 		}
+		if (rev == s->taken && !j->answered)
+			return EIO;
 		rc = db_version_put(&s->db, g->txn, &v, op->key, op->value);
 		if (rc)
 			return rc;
@@ -414,6 +416,17 @@ static int fail_code(struct lmdb *s, int rc)
 	return rc == MDB_PANIC ? -ECONNRESET : -EIO;
 }
 
+/*
+ * The number of the next job that was told one. Without a job that does not fit, compares of others may hold that did not: they
+ * get the numbers below it, or are refused.
+ */
+static uint64_t told_next(const struct write_job *j)
+{
+	while (j && !j->answered)
+		j = j->next;
+	return j ? j->rev : 0;
+}
+
 /* Each job alone: those that fit are written, the others refused. */
 static void jobs_singly(struct lmdb *s, struct write_job *j)
 {
@@ -425,6 +438,7 @@ static void jobs_singly(struct lmdb *s, struct write_job *j)
 
 		next = j->next;
 		j->next = NULL;
+		s->taken = told_next(next);
 		rc = group_begin(s, &g);
 		if (!rc) {
 			rc = group_add(s, &g, j);
@@ -446,6 +460,7 @@ static int jobs_again(struct lmdb *s, struct write_job *list, struct group *g)
 
 	for (; list && !rc; list = next) {
 		next = list->next;
+		s->taken = told_next(next);
 		rc = group_add(s, g, list);
 		if (rc) {
 			/* not in the group: it and what follows stay behind those that are */
@@ -479,6 +494,7 @@ void group_failed(struct lmdb *s, struct group *g, struct write_job *extra, int 
 	}
 	jobs_singly(s, list);
 	jobs_singly(s, extra);
+	s->taken = 0;
 	if (s->state.rev < s->told)
 		s->state.rev = s->told;
 }

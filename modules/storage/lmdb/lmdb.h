@@ -83,6 +83,7 @@ struct lmdb {
 	struct db_state	state;		/* as it will be with the open transaction */
 	uint64_t	ceiling_disk;	/* no number above it may be told before a commit */
 	uint64_t	told;		/* highest number told lazily */
+	uint64_t	taken;		/* while jobs are written again: told to one that is to come; 0: none */
 	uint64_t	rev_floor;	/* begin above it (restore) */
 	size_t		used;		/* of the map, at most, when the group began */
 	struct moment	moments[MOMENTS];

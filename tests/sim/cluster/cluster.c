@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,7 +27,8 @@
 
 #define START_S		120u	/* virtual: until everything is up */
 #define SETTLE_S	1500u	/* after the storm */
-#define SEED_REAL_S	120u	/* a seed that takes longer hangs */
+#define SEED_CPU_S	120	/* a seed that computes longer hangs */
+#define SEED_REAL_S	1800u	/* and one that waits longer; a busy machine may let it wait long */
 
 /* ---- small things ------------------------------------------------------------------------------------------ */
 
@@ -507,6 +509,7 @@ static int seed_run(uint64_t seed, const struct options *o)
 /* In a child of its own: a crash of what is simulated is one of ours. */
 static int seed_fork(uint64_t seed, const struct options *o)
 {
+	const struct itimerval cpu = { .it_value.tv_sec = SEED_CPU_S };
 	pid_t pid;
 	int st;
 
@@ -516,13 +519,14 @@ static int seed_fork(uint64_t seed, const struct options *o)
 		return 1;
 	if (!pid) {
 		alarm(SEED_REAL_S);
+		(void)setitimer(ITIMER_PROF, &cpu, NULL);
 		_exit(seed_run(seed, o));
 	}
 	while (waitpid(pid, &st, 0) < 0 && errno == EINTR)
 		;
 	if (WIFSIGNALED(st))
 		printf("seed %llu: FAILED %s (signal %d)\n", (unsigned long long)seed,
-		       WTERMSIG(st) == SIGALRM ? "hangs" : "crash", WTERMSIG(st));
+		       WTERMSIG(st) == SIGALRM || WTERMSIG(st) == SIGPROF ? "hangs" : "crash", WTERMSIG(st));
 	return !(WIFEXITED(st) && WEXITSTATUS(st) == 0);
 }
 

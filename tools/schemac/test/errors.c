@@ -72,6 +72,10 @@ int main(void)
 	refuses(GROUP "struct A check=x\n", "t.schema:2: no check is called \"x\"");
 	refuses(GROUP "struct A\n\t@1 a string required=\"x\n", "t.schema:3: quote is not closed");
 	refuses(GROUP "struct A\n\t+1 A\n", "t.schema:2: g/v1.A embeds itself");
+	refuses(GROUP "struct A\n\t@1 a string\nstruct B\n\t+1 A\nstruct C\n\t+2 B\nstruct D\n\t+3 C\n",
+		"t.schema:9: an embedded struct has a number up to 15, and embeds one level more at most");
+	refuses(GROUP "struct A\n\t@1 a string\nstruct B\n\t+16 A\n",
+		"t.schema:5: an embedded struct has a number up to 15, and embeds one level more at most");
 	refuses(GROUP "\t@1 a string\n", "t.schema:2: an indented line belongs to no struct and no resource");
 	refuses(GROUP "resource as A\n\tname a\n\tverbs create\n", "t.schema:2: no type is called \"g/v1.A\"");
 	refuses(GROUP "object A\n\t@1 a string\nresource as A\n\tverbs create\n",

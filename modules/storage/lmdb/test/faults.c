@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "base/ofile.h"
 #include "base/otap.h"
 #include "contract/storage_ask.h"
+#include "../lmdb.h"
 
 extern const struct orlop_module orlop_module;
 
@@ -224,6 +226,81 @@ static void test_limit(const char *dir)
 	fakehost_free(s.fh);
 }
 
+static void put_start(struct subject *s, struct wait *w, const char *key, const char *value, bool absent, const char *more)
+{
+	struct orlop_msgw mw;
+
+	orlop_msgw_init(&mw, fakehost_host(s->fh));
+	if (absent)
+		compare_put(&mw, key, 0);
+	op_put(&mw, key, value);
+	if (more)
+		op_put(&mw, more, value);
+	if (!absent && !more)
+		orlop_msgw_u64(&mw, ORLOP_STORAGE_T_FLAGS, ORLOP_TXN_LAZY);
+	ask_start(s, w, ORLOP_STORAGE_TXN, &mw);
+}
+
+static int three_wait(void *arg)
+{
+	struct lmdb *l = arg;
+	int n = 0;
+
+	pthread_mutex_lock(&l->lock);
+	for (struct write_job *j = l->head; j; j = j->next)
+		n++;
+	pthread_mutex_unlock(&l->lock);
+	return n == 3;
+}
+
+/* Of one group: the first does not fit, two hold without it, and one behind them was told its number already. */
+static void test_numbers(const char *dir)
+{
+	static char big[600001];
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct subject s = { 0 };
+	struct wait w[4];
+	struct lmdb *l;
+	struct rlimit old;
+	struct rlimit now;
+	struct stat st;
+	char path[256];
+	uint64_t rev;
+	MDB_txn *txn;
+
+	snprintf(path, sizeof(path), "%s/numbers/db", dir);
+	ok(subject_open(&s, path, &err), "opens (%s)", err.msg);
+	l = fakehost_ctx(s.m);
+	memset(big, 'b', sizeof(big) - 1);
+	rev = put(&s, "k", "1").rev;
+	(void)getrlimit(RLIMIT_FSIZE, &old);
+	now = old;
+	if (stat(path, &st))
+		abort();
+	now.rlim_cur = (rlim_t)st.st_size + (256 << 10);
+	(void)setrlimit(RLIMIT_FSIZE, &now);
+	/* While we have the database the writer waits with the first of them, and takes the others to it. */
+	if (mdb_txn_begin(l->db.env, NULL, 0, &txn))
+		abort();
+	put_start(&s, &w[0], "a", big, false, "b");
+	put_start(&s, &w[1], "a", "1", true, NULL);
+	put_start(&s, &w[2], "b", "1", true, NULL);
+	put_start(&s, &w[3], "c", "1", false, NULL);
+	ok(fakehost_run_until(s.fh, three_wait, l, 20 * FAKEHOST_S), "four writes are one group");
+	mdb_txn_abort(txn);
+	for (int i = 0; i < 4; i++)
+		ask_end(&s, &w[i]);
+	is_int(w[0].status, -ENOSPC, "the first does not fit");
+	is_int(w[3].rev, rev + 2, "the last was told its number before");
+	is_int(w[1].rev, rev + 1, "what holds without the first has its number");
+	ok(w[2].status < 0, "one that would have the other's is refused: %s", w[2].why);
+	(void)setrlimit(RLIMIT_FSIZE, &old);
+	ok(put(&s, "k", "2").rev > rev + 2, "the next has one of its own");
+	ok(has(&s, "a", rev + 1) && has(&s, "b", 0) && has(&s, "c", rev + 2), "each is there under the number it was told");
+	is_int(fakehost_unload(s.fh, s.m, &err), 0, "closes");
+	fakehost_free(s.fh);
+}
+
 static void ballast_drop(void *arg)
 {
 	(void)unlink(arg);
@@ -274,6 +351,7 @@ int main(void)
 	fakehost_free(s.fh);
 	test_open(dir);
 	test_limit(dir);
+	test_numbers(dir);
 	test_disk(dir);
 	(void)ofile_remove_tree(AT_FDCWD, dir);
 	return done_testing();

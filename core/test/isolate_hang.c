@@ -1,0 +1,134 @@
+/* test/isolate_hang.c - processes of isolated modules that say nothing, at every time, and what cannot be said to them. */
+#define OTAP_FAULTS
+#include <limits.h>
+#include <signal.h>
+
+#include "isolate.h"
+#include "isolate_proxy.h"
+#include "kit.h"
+#include "log.h"
+
+static struct core *c;
+static char dir[64];
+static char exe[PATH_MAX];
+
+static struct core_instance *load(const char *at)
+{
+	struct core_config_module cm = { .isolate = true };
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct kit_load l = { 0 };
+	char path[512];
+
+	cm.module = omem_strdup(kit_module("crasher", path, sizeof(path)));
+	(void)core_config_param_add(&cm, "at", at, 0, 0);
+	if (core_loader_load(c, &cm, kit_loaded, &l, &err) || !kit_until(c->main, l.done) || l.status)
+		otap_bail_out("it does not load");
+	core_config_module_done(&cm);
+	return l.inst;
+}
+
+/* The process of @iso hangs as it is now: for its parent it is as if a callback did not return. */
+static uint32_t stop(struct core_isolate *iso)
+{
+	(void)kill(iso->pid, SIGSTOP);
+	return iso->restarts;
+}
+
+static void test_idle(struct core_instance *inst)
+{
+	uint32_t before = stop(inst->iso);
+
+	ok(kit_until(c->main, inst->iso->restarts > before), "one that hangs while nobody asks it anything is found");
+	is_str(inst->iso->last_exit, "hangs: its loops do not turn", "the reason");
+	ok(kit_until(c->main, core_isolate_up(inst)), "and is back");
+}
+
+static void test_start(struct core_instance *inst)
+{
+	uint32_t before = inst->iso->restarts;
+
+	c->config->start_timeout_ns = KIT_SECOND;
+	inst->iso->backoff_ns = 0;
+	(void)kill(inst->iso->pid, SIGKILL);
+	ok(kit_until(c->main, inst->iso->restarts > before && inst->iso->pid), "down, and the next is on its way");
+	before = stop(inst->iso);
+	ok(kit_until(c->main, inst->iso->restarts > before), "one that does not become ready is ended");
+	is_str(inst->iso->last_exit, "is not ready after 1 s", "the reason");
+	ok(kit_until(c->main, core_isolate_up(inst)), "and the one after it serves");
+	c->config->start_timeout_ns = 5 * KIT_SECOND;
+}
+
+/* What must be said cannot be: its socket is full, and there is no memory to keep it for later. */
+static void test_no_memory(struct core_instance *inst)
+{
+	uint32_t before = stop(inst->iso);
+
+	inst->iso->backoff_ns = 0;
+	while (core_iso_send(inst->iso->chan, CORE_ISO_LEVEL, 0, NULL, CORE_ISO_DROP) == 0)
+		;
+	otap_fail_nth(1);
+	inst->life->hold(inst, false);
+	otap_fail_nth(0);
+	ok(otap_faulted(), "no memory for what it must know");
+	ok(kit_until(c->main, inst->iso->restarts > before && core_isolate_up(inst)), "it starts anew");
+	is_str(inst->iso->last_exit, "no memory to talk to it", "the reason");
+}
+
+static char ended[256];
+
+static bool heard(void *arg, const char *module, int32_t level, const char *event, const char *text)
+{
+	(void)arg;
+	(void)module;
+	(void)level;
+	if (strcmp(event, "module_end") == 0 || strcmp(event, "module_crashed") == 0)
+		(void)snprintf(ended, sizeof(ended), "%s %s", event, text);
+	return true;
+}
+
+/* stop() has a time of its own, which may be longer. */
+static void test_stop(void)
+{
+	struct kit_load l;
+
+	(void)load("hang-stop");
+	core_log_set_level(c->log, ORLOP_LOG_INFO);
+	core_log_sink(c->log, heard, NULL);
+	c->config->hang_timeout_ns = KIT_SECOND / 5;
+	c->config->stop_timeout_ns = 2 * KIT_SECOND;
+	is_int(kit_unload(c, "test/crasher", &l), 0, "one that is long in stop() goes %s", l.msg);
+	is_str(ended, "module_end name=test/crasher reason=\"stop() hangs\"", "when that time is over");
+	core_log_sink(c->log, NULL, NULL);
+}
+
+int main(void)
+{
+	const char *build = getenv("builddir");
+	struct core_instance *inst;
+	char real[PATH_MAX];
+	struct kit_reply r;
+	struct kit_load l;
+
+#ifdef __SANITIZE_THREAD__
+	/* It takes the child of clone(CLONE_VM | CLONE_VFORK) for the thread that waits for it. */
+	return otap_skip_all("the thread sanitizer does not know of processes that share memory");
+#endif
+	(void)snprintf(dir, sizeof(dir), "/tmp/orlop-isolate-XXXXXX");
+	if (!mkdtemp(dir))
+		otap_bail_out("no directory");
+	(void)snprintf(exe, sizeof(exe), "%s/orlopd", build ? build : ".");
+	if (!realpath(exe, real))
+		otap_bail_out("no orlopd");
+	(void)snprintf(exe, sizeof(exe), "%s", real);
+	c = kit_iso_core(dir, exe);
+	inst = load("");
+	test_idle(inst);
+	test_start(inst);
+	test_no_memory(inst);
+	is_int(kit_ask(c, "test/crasher", 1, "x", &r), 0, "after all that it answers");
+	is_int(kit_unload(c, "test/crasher", &l), 0, "and goes %s", l.msg);
+	test_stop();
+	ok(kit_end(c), "the core ends");
+	(void)ofile_remove_tree(AT_FDCWD, dir);
+	return done_testing();
+}
