@@ -4,6 +4,7 @@
 devices, hidden paths; and programs that are not there, in the words that people know."""
 import json
 import os
+import select
 import shutil
 import struct
 import subprocess
@@ -43,6 +44,17 @@ class Pod(rt.Pod):
 
 def exec_in(c, cid, *cmd):
     return c.cri(rt.EXEC_SYNC, {"containerId": cid, "timeout": 20, "cmd": list(cmd)})
+
+
+def gone(pid):
+    """whether it ends, or is nobody's any more"""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    ended = bool(select.select([fd], [], [], 30)[0])
+    os.close(fd)
+    return ended
 
 
 B = "busybox "
@@ -124,16 +136,8 @@ def namespaces(d, p):
     cg = subprocess.run("cat /sys/fs/cgroup/pids%s/shared/%s/cgroup.procs /sys/fs/cgroup%s/shared/%s/cgroup.procs 2>/dev/null" % (
         rt.CGROUP, b, rt.CGROUP, b), shell=True, stdout=subprocess.PIPE, text=True, check=False).stdout.split()
     c.cri(rt.STOP, {"containerId": b, "timeout": 0})
-    for pid in cg:
-        try:
-            fd = os.pidfd_open(int(pid))
-            import select
-            select.select([fd], [], [], 10)
-            os.close(fd)
-        except ProcessLookupError:
-            pass
-    ok(len(cg) > 1 and not any(os.path.exists("/proc/%s/stat" % x) and "Z" not in open("/proc/%s/stat" % x).read().split(") ")[1][:1] for x in cg),
-       "a container that ends takes all of its own along", cg)
+    left = [pid for pid in cg if not gone(int(pid))]
+    ok(len(cg) > 1 and not left, "a container that ends takes all of its own along", (cg, left))
     d.kill()
     d.start()
     q.c = p.c = c = d.c
