@@ -15,6 +15,7 @@
 
 #define PIPELINE_MAX	(64u * 1024)	/* bytes read ahead of the current answer */
 #define DISCARD_MAX	(8u * 1024 * 1024)	/* of an unread body, so that its sender sees the answer */
+#define HEAD_USUAL	512u			/* bytes of an answer's head: room made at once */
 
 static struct ohttp_req *current(struct oconn *c)
 {
@@ -60,6 +61,26 @@ static bool rest_is_small(const struct oconn *c, const struct ohttp_req *r)
 	       c->h1body.left > 0 && c->h1body.state == 0;
 }
 
+static void put_field(struct obuf *b, const char *name, const char *value)
+{
+	obuf_puts(b, name);
+	obuf_puts(b, value);
+	obuf_append(b, "\r\n", 2);
+}
+
+/* What would end the line becomes a blank: no value makes a header of its own. */
+static void put_value(struct obuf *b, struct orlop_bytes v)
+{
+	size_t at = b->len;
+
+	obuf_append(b, v.p, v.len);
+	if (obuf_err(b))
+		return;
+	for (char *p = b->data + at; p < b->data + b->len; p++)
+		if (*p == '\r' || *p == '\n' || *p == '\0')
+			*p = ' ';
+}
+
 void oh1_head(struct ohttp_req *r, int status, const struct ohttp_header *hdr, size_t n, int64_t length)
 {
 	struct oconn *c = r->conn;
@@ -74,24 +95,26 @@ void oh1_head(struct ohttp_req *r, int status, const struct ohttp_header *hdr, s
 	r->chunked = length < 0 && r->version >= 11 && !r->no_body;
 	if (length < 0 && r->version < 11)
 		c->closing = true;
-	obuf_printf(&b, "HTTP/1.1 %d %s\r\n", status, ohttp_status_text(status));
+	obuf_reserve(&b, HEAD_USUAL);
+	obuf_puts(&b, "HTTP/1.1 ");
+	obuf_put_u64(&b, (uint64_t)status);
+	put_field(&b, " ", ohttp_status_text(status));
 	for (size_t i = 0; i < n; i++) {
 		obuf_append(&b, hdr[i].name.p, hdr[i].name.len);
 		obuf_append(&b, ": ", 2);
-		for (size_t k = 0; k < hdr[i].value.len; k++) {
-			char ch = hdr[i].value.p[k];
-
-			obuf_putc(&b, ch == '\r' || ch == '\n' || ch == '\0' ? ' ' : ch);
-		}
+		put_value(&b, hdr[i].value);
 		obuf_append(&b, "\r\n", 2);
 	}
 	if (c->srv->cfg.server_header)
-		obuf_printf(&b, "Server: %s\r\n", c->srv->cfg.server_header);
-	obuf_printf(&b, "Date: %s\r\n", oserver_date(c->srv));
-	if (length >= 0 && status != 204 && status != 304 && status >= 200)
-		obuf_printf(&b, "Content-Length: %lld\r\n", (long long)length);
-	else if (r->chunked)
+		put_field(&b, "Server: ", c->srv->cfg.server_header);
+	put_field(&b, "Date: ", oserver_date(c->srv));
+	if (length >= 0 && status != 204 && status != 304 && status >= 200) {
+		obuf_puts(&b, "Content-Length: ");
+		obuf_put_u64(&b, (uint64_t)length);
+		obuf_append(&b, "\r\n", 2);
+	} else if (r->chunked) {
 		obuf_puts(&b, "Transfer-Encoding: chunked\r\n");
+	}
 	if (status >= 200 && c->closing)
 		obuf_puts(&b, "Connection: close\r\n");
 	else if (status >= 200 && c->keep_10)

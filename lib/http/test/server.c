@@ -151,6 +151,11 @@ static void test_h1(void)
 	ok(strstr(obuf_cstr(&w.in), "Content-Length: 300000\r\n") && w.in.len < 2000, "HEAD has the length only");
 	raw_close(&w);
 
+	p = "GET /split HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+	raw_ask(&w, p, strlen(p), NULL);
+	ok(strstr(obuf_cstr(&w.in), "\r\nX: a  Evil: b c\r\n"), "no value makes a header of its own: %s", obuf_cstr(&w.in));
+	raw_close(&w);
+
 	p = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
 	raw_ask(&w, p, strlen(p), "100 Continue");
 	ok(strncmp(obuf_cstr(&w.in), "HTTP/1.1 100", 12) == 0, "100-continue");

@@ -159,6 +159,11 @@ static void on_request(void *arg, struct ohttp_req *r)
 	} else if (is(path, "/up")) {
 		if (ohttp_upgrade(r, "echo", NULL, 0, &up_ops, NULL, &up) < 0)
 			text(r, 400, "no upgrade");
+	} else if (is(path, "/split")) {
+		struct ohttp_header split = OHTTP_HEADER("X", "a\r\nEvil: b\0c");
+		struct ohttp_piece piece = { "", 0, NULL, NULL };
+
+		ohttp_reply(r, 200, &split, 1, &piece, 1);
 	} else if (is(path, "/hang")) {
 		/* answered never */
 	} else {

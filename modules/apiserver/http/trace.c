@@ -5,7 +5,6 @@
  * On the bus a trace has 64 bits: the last 16 digits of the 32. Who sends none finds the same 16 digits
  * at the end of the answer's Audit-Id, without the hyphen.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "../front.h"
@@ -25,6 +24,12 @@ static bool hex(const char *p, size_t n, uint64_t *ret)
 	}
 	*ret = v;
 	return true;
+}
+
+static void put_hex(char to[16], uint64_t v)
+{
+	for (size_t i = 16; i-- > 0; v >>= 4)
+		to[i] = "0123456789abcdef"[v & 15];
 }
 
 /* "00-<32>-<16>-<2>"; later versions may have more behind that. */
@@ -60,6 +65,10 @@ void front_trace(struct front *f, const uint8_t random[16])
 	f->rq.trace = low ? low : high ? high : 1;
 	for (size_t i = 0; i < 8; i++)
 		span = span << 8 | random[i];
-	snprintf(f->traceparent, sizeof(f->traceparent), "00-%016llx%016llx-%016llx-01", (unsigned long long)high,
-		 (unsigned long long)low, (unsigned long long)(span ? span : 1));
+	memcpy(f->traceparent, "00-", 3);
+	put_hex(f->traceparent + 3, high);
+	put_hex(f->traceparent + 19, low);
+	f->traceparent[35] = '-';
+	put_hex(f->traceparent + 36, span ? span : 1);
+	memcpy(f->traceparent + 52, "-01", 4);
 }
