@@ -240,8 +240,11 @@ def every_kind():
         if not t.ok(a.status == 201, "a %s" % kind, a):
             continue
         at = path + "/" + o["metadata"]["name"]
-        if kind == "CustomResourceDefinition":      # the server writes its status
-            until("it is served", lambda: "Established" in api.get(at).text and api.get("/apis/proto.example/v1").status == 200)
+        condition = {"CustomResourceDefinition": "Established", "FlowSchema": "Dangling", "APIService": "Available"}.get(kind)
+        if condition:      # the server writes its status
+            until("it has %s" % condition, lambda: any(c["type"] == condition for c in api.get(at).json["status"].get("conditions") or []))
+        if kind == "CustomResourceDefinition":
+            until("it is served", lambda: api.get("/apis/proto.example/v1").status == 200)
         was = api.get(at).json
         a = get(at)
         v, k, raw = unwrap(a.raw)
