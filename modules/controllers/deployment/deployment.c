@@ -12,6 +12,7 @@
 #include <orlop/inline/error.h>
 
 #include "base/omem.h"
+#include "walk/owalk.h"
 
 struct deployment {
 	struct octl	c;
@@ -232,27 +233,22 @@ static void deployment_changed(void *arg, uint32_t type, struct orlop_object *o,
 /* A set without owner: whoever selects it might want it. */
 static void orphan_offer(struct deployment *dc, const struct orlop_object *set)
 {
-	const struct orlop_host *h = dc->c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = set->ns };
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 
-	if (h->snapshot_open(dc->deployments, &s))
+	if (owalk_open(&w, dc->c.h, dc->deployments, &q))
 		return;
-	if (!h->iter_open(s, &q, &it)) {
-		while ((o = h->iter_next(it))) {
-			struct ojson *d = okube_parse(o);
+	while ((o = owalk_next(&w))) {
+		struct ojson *d = okube_parse(o);
 
-			if (!d)
-				octl_missed(&dc->c);
-			else if (okube_object_matches(set, OJSON_AT(d, "spec", "selector")))
-				octl_add(&dc->c, o->ns, o->name);
-			ojson_unref(d);
-		}
-		h->iter_close(it);
+		if (!d)
+			octl_missed(&dc->c);
+		else if (okube_object_matches(set, OJSON_AT(d, "spec", "selector")))
+			octl_add(&dc->c, o->ns, o->name);
+		ojson_unref(d);
 	}
-	h->snapshot_close(s);
+	owalk_close(&w);
 }
 
 static void set_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)

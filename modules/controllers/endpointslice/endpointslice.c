@@ -13,6 +13,7 @@
 #include "backends/obackends.h"
 #include "base/omem.h"
 #include "plan.h"
+#include "walk/owalk.h"
 
 #define SLICES		"endpointslices.discovery.k8s.io"
 #define MANAGER		"endpointslice-controller.k8s.io"
@@ -143,19 +144,16 @@ static struct ojson *labels_make(const struct ojson *svc)
 /* Our slices of a Service; NULL without memory. */
 static struct ojson *slices_of(struct endpointslice *p, const struct ojson *svc)
 {
-	const struct orlop_host *h = p->b.c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = text(okube_meta(svc, "namespace")),
 				 .has_index = 1, .index = ORLOP_INDEX_LABELS, .index_key = text(SERVICE),
 				 .index_value = text(okube_meta(svc, "name")) };
 	struct ojson *out = ojson_new_array();
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it = NULL;
-	int e = out ? h->snapshot_open(p->slices, &s) : -ENOMEM;
+	struct owalk w;
+	int e = out ? owalk_open(&w, p->b.c.h, p->slices, &q) : -ENOMEM;
 
 	if (!e) {
-		e = h->iter_open(s, &q, &it);
-		while (!e && (o = h->iter_next(it))) {
+		while (!e && (o = owalk_next(&w))) {
 			struct ojson *slice = okube_parse(o);
 
 			if (!slice)
@@ -164,12 +162,8 @@ static struct ojson *slices_of(struct endpointslice *p, const struct ojson *svc)
 				 !strcmp(ojson_get_cstr(OJSON_AT(slice, "metadata", "labels"), MANAGED, ""), MANAGER))
 				e = ojson_append(out, ojson_ref(slice));
 			ojson_unref(slice);
-			if (e)
-				break;
 		}
-		if (it)
-			h->iter_close(it);
-		h->snapshot_close(s);
+		owalk_close(&w);
 	}
 	if (e) {
 		ojson_unref(out);

@@ -18,6 +18,7 @@
 #include "base/omem.h"
 #include "base/otime.h"
 #include "ctl/octl.h"
+#include "walk/owalk.h"
 
 #define OUT_OF_SERVICE	"node.kubernetes.io/out-of-service"
 #define QUARANTINE	(40 * (uint64_t)OTIME_SECOND)
@@ -169,9 +170,8 @@ static int pods_each(struct podgc *g, const struct orlop_bytes *node,
 {
 	const struct orlop_host *h = g->c.h;
 	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 	int e;
 
 	if (node) {
@@ -183,16 +183,12 @@ static int pods_each(struct podgc *g, const struct orlop_bytes *node,
 		q.index = (uint32_t)index;
 		q.index_value = *node;
 	}
-	e = h->snapshot_open(g->pods, &s);
+	e = owalk_open(&w, h, g->pods, &q);
 	if (e)
 		return e;
-	e = h->iter_open(s, &q, &it);
-	if (!e) {
-		while (!e && (o = h->iter_next(it)))
-			e = fn(g, t, o);
-		h->iter_close(it);
-	}
-	h->snapshot_close(s);
+	while (!e && (o = owalk_next(&w)))
+		e = fn(g, t, o);
+	owalk_close(&w);
 	return e;
 }
 

@@ -19,6 +19,7 @@
 #include "base/otime.h"
 #include "ctl/octl.h"
 #include "tolerate.h"
+#include "walk/owalk.h"
 
 struct eviction {
 	struct octl	c;
@@ -206,13 +207,6 @@ static int pod_evict(struct eviction *v, struct octl_task *t, const struct ojson
 	int e = s && patch ? 0 : -ENOMEM;
 
 	if (!e) {
-		s->t = t;
-		s->uid = omem_strdup(okube_meta(pod, "uid"));
-		s->ns = omem_strdup(okube_meta(pod, "namespace"));
-		s->name = omem_strdup(okube_meta(pod, "name"));
-		e = s->uid && s->ns && s->name ? 0 : -ENOMEM;
-	}
-	if (!e) {
 		okube_event(v->c.events, "v1", "Pod", pod, NULL, "Normal", "TaintManagerEviction",
 			    "Marking for deletion Pod %s/%s", s->ns, s->name);
 		octl_hold(t);
@@ -294,25 +288,20 @@ static int pods_look(struct eviction *v, struct orlop_bytes node)
 	const struct orlop_host *h = v->c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_index = 1, .index_value = node };
 	int32_t index = h->resource_index(v->pods, "spec.nodeName");
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 	int e;
 
 	if (index < 0)
 		return 0;	/* no pod has been listed yet: each will be looked at then */
 	q.index = (uint32_t)index;
-	e = h->snapshot_open(v->pods, &s);
+	e = owalk_open(&w, h, v->pods, &q);
 	if (e)
 		return e;
-	e = h->iter_open(s, &q, &it);
-	if (!e) {
-		while ((o = h->iter_next(it)))
-			octl_add(&v->c, o->ns, o->name);
-		h->iter_close(it);
-	}
-	h->snapshot_close(s);
-	return e;
+	while ((o = owalk_next(&w)))
+		octl_add(&v->c, o->ns, o->name);
+	owalk_close(&w);
+	return 0;
 }
 
 static bool hard_equal(const struct ojson *a, const struct ojson *b)
