@@ -120,4 +120,22 @@ int octl_finalizer_set(struct octl_task *t, const char *resource, const char *ki
 
 extern const struct orlop_controller_ops octl_ops;
 
+/* A pod that is to be deleted when the API has answered something else about it; copies. */
+struct octl_removal {
+	struct octl_task *t;
+	char		*uid;
+	char		*ns;
+	char		*name;
+};
+
+/* NULL without memory. */
+struct octl_removal *octl_removal_new(struct octl_task *t, const struct ojson *pod);
+/* Accepts NULL. */
+void octl_removal_free(struct octl_removal *r);
+/*
+ * A merge patch of this state of the pod's status with the condition DisruptionTarget; @message NULL: without it. NULL
+ * without memory.
+ */
+struct ojson *octl_removal_patch(const struct octl *c, const struct ojson *pod, const char *reason, const char *message);
+
 #endif

@@ -144,25 +144,10 @@ static int pod_end(struct eviction *v, const struct ojson *node, const struct oj
 
 /* ---- evicting ----------------------------------------------------------------------------------------------- */
 
-struct sent {
-	struct octl_task *t;
-	char		*uid;
-	char		*ns;
-	char		*name;
-};
-
-static void sent_free(struct sent *s)
-{
-	omem_free(s->uid);
-	omem_free(s->ns);
-	omem_free(s->name);
-	omem_free(s);
-}
-
 /* The pod says why it goes; now it may. */
 static void told(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
 {
-	struct sent *s = arg;
+	struct octl_removal *s = arg;
 	struct octl_task *t = s->t;
 	struct octl *c = octl_of(t);
 
@@ -173,37 +158,14 @@ static void told(void *arg, int32_t status, uint32_t code, const struct ojson *b
 					       octl_answer, t)) {
 		octl_release(t, code != 404);
 	}
-	sent_free(s);
-}
-
-static struct ojson *reason_patch(const struct eviction *v, const struct ojson *pod)
-{
-	struct ojson *patch = ojson_new_object();
-	struct ojson *meta = ojson_ensure_object(patch, "metadata");
-	struct ojson *list = NULL;
-	int e = ojson_copy(OJSON_AT(pod, "status", "conditions"), &list);
-
-	if (!e && !list)
-		list = ojson_new_array();
-	if (!list || !meta || ojson_set_cstr(meta, "uid", okube_meta(pod, "uid")) ||
-	    ojson_set_cstr(meta, "resourceVersion", okube_meta(pod, "resourceVersion"))) {
-		ojson_unref(list);
-		ojson_unref(patch);
-		return NULL;
-	}
-	okube_condition_set(list, "DisruptionTarget", "True", "DeletionByTaintManager",
-			    "Taint manager: deleting due to NoExecute taint", wall(v), false);
-	if (ojson_put(ojson_ensure_object(patch, "status"), "conditions", list)) {
-		ojson_unref(patch);
-		return NULL;
-	}
-	return patch;
+	octl_removal_free(s);
 }
 
 static int pod_evict(struct eviction *v, struct octl_task *t, const struct ojson *pod)
 {
-	struct sent *s = OMEM_NEW(struct sent);
-	struct ojson *patch = reason_patch(v, pod);
+	struct octl_removal *s = octl_removal_new(t, pod);
+	struct ojson *patch = octl_removal_patch(&v->c, pod, "DeletionByTaintManager",
+						 "Taint manager: deleting due to NoExecute taint");
 	int e = s && patch ? 0 : -ENOMEM;
 
 	if (!e) {
@@ -216,8 +178,8 @@ static int pod_evict(struct eviction *v, struct octl_task *t, const struct ojson
 			octl_release(t, true);
 	}
 	ojson_unref(patch);
-	if (e && s)
-		sent_free(s);
+	if (e)
+		octl_removal_free(s);
 	return e;
 }
 
