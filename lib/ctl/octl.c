@@ -314,6 +314,12 @@ int octl_stop(void *ctx, struct orlop_error *err)
 	return 0;
 }
 
+void octl_fini(void *ctx)
+{
+	octl_done(ctx);
+	omem_free(ctx);
+}
+
 void octl_health(void *ctx, struct orlop_health *health)
 {
 	struct octl *c = ctx;

@@ -286,12 +286,6 @@ static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct
 	ojson_unref(pod);
 }
 
-static void deployment_fini(void *ctx)
-{
-	octl_done(ctx);
-	omem_free(ctx);
-}
-
 static int deployment_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct deployment *dc = OMEM_NEW(struct deployment);
@@ -307,7 +301,7 @@ static int deployment_init(const struct orlop_host *h, void **ret_ctx, struct or
 	if (!e)
 		e = octl_follow(&dc->c, "pods", pod_changed, &dc->pods, err);
 	if (e) {
-		deployment_fini(dc);
+		octl_fini(dc);
 		return e;
 	}
 	*ret_ctx = dc;
@@ -325,5 +319,5 @@ ORLOP_MODULE("deployment", "controllers", "0.1",
 	.init = deployment_init,
 	.start = octl_start,
 	.stop = octl_stop,
-	.fini = deployment_fini,
+	.fini = octl_fini,
 	.health = octl_health);

@@ -342,12 +342,6 @@ static void scaler_changed(void *arg, uint32_t type, struct orlop_object *o, str
 	budgets_queue(arg, o->ns, NULL);
 }
 
-static void disruption_fini(void *ctx)
-{
-	octl_done(ctx);
-	omem_free(ctx);
-}
-
 static int disruption_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct disruption *d = OMEM_NEW(struct disruption);
@@ -367,7 +361,7 @@ static int disruption_init(const struct orlop_host *h, void **ret_ctx, struct or
 	if (!e)
 		e = octl_follow(&d->c, "deployments.apps", scaler_changed, &d->deployments, err);
 	if (e) {
-		disruption_fini(d);
+		octl_fini(d);
 		return e;
 	}
 	*ret_ctx = d;
@@ -385,5 +379,5 @@ ORLOP_MODULE("disruption", "controllers", "0.1",
 	.init = disruption_init,
 	.start = octl_start,
 	.stop = octl_stop,
-	.fini = disruption_fini,
+	.fini = octl_fini,
 	.health = octl_health);

@@ -376,12 +376,6 @@ static void node_changed(void *arg, uint32_t type, struct orlop_object *o, struc
 	okube_informer_relist(p->b.c.followed[0]);
 }
 
-static void endpointslice_fini(void *ctx)
-{
-	octl_done(ctx);
-	omem_free(ctx);
-}
-
 static int endpointslice_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct endpointslice *p = OMEM_NEW(struct endpointslice);
@@ -397,7 +391,7 @@ static int endpointslice_init(const struct orlop_host *h, void **ret_ctx, struct
 	if (!e)
 		e = octl_follow(&p->b.c, SLICES, slice_changed, &p->slices, err);
 	if (e) {
-		endpointslice_fini(p);
+		octl_fini(p);
 		return e;
 	}
 	*ret_ctx = p;
@@ -415,5 +409,5 @@ ORLOP_MODULE("endpointslice", "controllers", "0.1",
 	.init = endpointslice_init,
 	.start = octl_start,
 	.stop = octl_stop,
-	.fini = endpointslice_fini,
+	.fini = octl_fini,
 	.health = octl_health);

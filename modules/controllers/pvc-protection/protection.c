@@ -150,12 +150,6 @@ static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct
 		pod_gone(arg, prev);
 }
 
-static void protection_fini(void *ctx)
-{
-	octl_done(ctx);
-	omem_free(ctx);
-}
-
 static int protection_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct protection *p = OMEM_NEW(struct protection);
@@ -169,7 +163,7 @@ static int protection_init(const struct orlop_host *h, void **ret_ctx, struct or
 	if (!e)
 		e = octl_follow(&p->c, "pods", pod_changed, &p->pods, err);
 	if (e) {
-		protection_fini(p);
+		octl_fini(p);
 		return e;
 	}
 	*ret_ctx = p;
@@ -187,5 +181,5 @@ ORLOP_MODULE("pvc-protection", "controllers", "0.1",
 	.init = protection_init,
 	.start = octl_start,
 	.stop = octl_stop,
-	.fini = protection_fini,
+	.fini = octl_fini,
 	.health = octl_health);
