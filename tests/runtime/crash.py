@@ -11,7 +11,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
-from daemon import BUILD, Daemon, done, ok, skip_all, until  # noqa: E402
+from daemon import BUILD, Daemon, done, ok, until  # noqa: E402
 import runtime as rt  # noqa: E402
 from ctl import text  # noqa: E402
 
@@ -236,11 +236,7 @@ def lacks(d):
     ok(not leftovers(d), "nothing is left", leftovers(d))
 
 
-if os.geteuid():
-    skip_all("needs root")
-for prog in ("conmon", "busybox"):
-    if not shutil.which(prog):
-        skip_all("needs " + prog)
+rt.needs()
 d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack"})
 try:
     os.mkdir(d.root + "/oci")
@@ -258,5 +254,5 @@ try:
     ok(d.stop() == 0, "the daemon ends in order")
 finally:
     d.end()
-    subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % rt.CGROUP, shell=True, check=False)
+    rt.sweep()
 done()
