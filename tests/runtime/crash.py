@@ -25,15 +25,16 @@ def comm(pid):
 
 
 def processes(word):
-    """pids whose command line has @word"""
-    found = []
+    """{pid: command line} of those whose command line has @word"""
+    found = {}
     for p in os.listdir("/proc"):
         if p.isdigit():
             try:
-                if word.encode() in comm(int(p)):
-                    found.append(int(p))
+                line = comm(int(p))
             except OSError:
-                pass
+                continue
+            if word.encode() in line:
+                found[int(p)] = line
     return found
 
 
@@ -44,7 +45,7 @@ def leftovers(d):
     for sub in ("containers", "sandboxes", "run", "exits", "trash", "rw", "kept/containers", "kept/sandboxes"):
         left += ["%s/%s" % (sub, x) for x in os.listdir(o + sub)]
     left += [m for m in d.mounts() if m.startswith(o) and m[len(o):] not in rt.MEMORY]
-    left += ["process %s" % comm(p)[:120] for p in processes(o) if p != d.p.pid]
+    left += ["process %s" % line[:120] for p, line in processes(o).items() if p != d.p.pid]
     out = subprocess.run("find %s -path '*%s/*' -type d" % (CG, rt.CGROUP), shell=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
     return left + out.split()
 
