@@ -105,6 +105,9 @@ void core_unload_begin(struct core_instance *inst, bool started);
 /* A job to stop @inst, which is ready; the caller then calls life->stop(). 0, -ENOMEM with @err. */
 int core_unload_job(struct core_instance *inst, enum core_stop_reason reason, core_loaded_fn fn,
 		    void *arg, struct orlop_error *err);
+/* An instance that serves, or an end that stuck, goes; @forced: whether it wants to or not. 0 or -errno. */
+int core_unload_start(struct core_instance *inst, bool forced, core_loaded_fn fn, void *arg,
+		      struct orlop_error *err);
 /* Stopped: what it still serves may end (until the time for that is over), then life->close(). */
 void core_unload_retire(struct core_instance *inst);
 /* life->close(), once. */

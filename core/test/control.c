@@ -1,7 +1,5 @@
 /* test/control.c - the control socket: questions, rubbish, slow and many clients. */
 #include <orlop/admin.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include "admin.h"
 #include "kit.h"
@@ -15,17 +13,6 @@ static void on_end(void *arg, const char *reason)
 	(void)arg;
 	(void)reason;
 	asked_to_end++;
-}
-
-static int dial(void)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	(void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", c->config->control);
-	if (connect(fd, (struct sockaddr *)&un, sizeof(un)))
-		otap_bail_out("cannot connect");
-	return fd;
 }
 
 /* Reads what there is; false at the end. */
@@ -105,7 +92,7 @@ static void test_questions(void)
 {
 	struct obuf out = OBUF_INIT;
 	char path[512];
-	int fd = dial();
+	int fd = kit_dial(c);
 
 	is_int(ask(fd, ORLOP_ADMIN_STATUS, NULL, NULL, &out), 0, "status");
 	ok(strncmp(obuf_cstr(&out), "{\"version\":\"", 12) == 0 && strstr(obuf_cstr(&out), "\"modules\":[]"),
@@ -141,7 +128,7 @@ static void test_changes(void)
 {
 	struct obuf out = OBUF_INIT;
 	char path[512];
-	int fd = dial();
+	int fd = kit_dial(c);
 
 	(void)ask(fd, ORLOP_ADMIN_MODULE_LOAD, kit_module("swap", path, sizeof(path)), NULL, &out);
 	is_int(ask(fd, ORLOP_ADMIN_MODULE_SET, "test/swap", "tag=other", &out), 0, "set a parameter");
@@ -168,7 +155,7 @@ static int begin_never(uint32_t op, const char *name, const char *param)
 	struct obuf b = OBUF_INIT;
 	struct orlop_msgw w;
 	struct orlop_msg m;
-	int fd = dial();
+	int fd = kit_dial(c);
 
 	orlop_msgw_init(&w, NULL);
 	orlop_msgw_str(&w, ORLOP_ADMIN_T_NAME, name);
@@ -190,7 +177,7 @@ static void test_hang_up(void)
 	char path[512];
 	const char *file = kit_module("badinit", path, sizeof(path));
 	int fd = begin_never(ORLOP_ADMIN_MODULE_LOAD, file, "at=ready");
-	int other = dial();
+	int other = kit_dial(c);
 
 	is_int(ask(other, ORLOP_ADMIN_MODULE_LIST, NULL, NULL, &out), 0, "list");
 	ok(strstr(obuf_cstr(&out), "has not called ready(), 0 s of at most 5"), "says what it waits for: %s", obuf_cstr(&out));
@@ -234,7 +221,7 @@ static void test_forward(void)
 	struct obuf big = OBUF_INIT;
 	struct kit_load l;
 	struct orlop_msgr r;
-	int fd = dial();
+	int fd = kit_dial(c);
 
 	(void)kit_load(c, "good", &l);
 	for (int i = 0; i < 20000; i++)
@@ -271,7 +258,7 @@ static void test_rubbish(void)
 	uint32_t huge[2] = { 0xffffffffu, 1 };
 	uint64_t seed = 1;
 	int idle[80];
-	int fd = dial();
+	int fd = kit_dial(c);
 	int fds = kit_fds();
 
 	(void)!write(fd, huge, 8);
@@ -281,7 +268,7 @@ static void test_rubbish(void)
 	for (int i = 0; i < 200; i++) {
 		char buf[256];
 
-		fd = dial();
+		fd = kit_dial(c);
 		for (size_t k = 0; k < sizeof(buf); k++) {
 			seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
 			buf[k] = (char)(seed >> 40);
@@ -298,13 +285,13 @@ static void test_rubbish(void)
 	}
 	/* Many that say nothing: the last are turned away, the first may stay, all else goes on. */
 	for (int i = 0; i < 80; i++) {
-		idle[i] = dial();
+		idle[i] = kit_dial(c);
 		core_loop_turn(c->main, false);
 	}
 	for (int i = 0; i < 80; i++)
 		close(idle[i]);
 	ok(kit_until(c->main, kit_fds() < fds), "connections that end are let go");
-	fd = dial();
+	fd = kit_dial(c);
 	is_int(ask(fd, ORLOP_ADMIN_MODULE_LIST, NULL, NULL, &out), 0, "after all that it still answers");
 	is_str(obuf_cstr(&out), "[]", "as before");
 	is_int(ask(fd, ORLOP_ADMIN_STOP, NULL, NULL, &out), 0, "stop is answered");
@@ -318,7 +305,7 @@ static void test_refused(void)
 {
 	struct obuf out = OBUF_INIT;
 	char path[512];
-	int fd = dial();
+	int fd = kit_dial(c);
 
 	is_int(ask(fd, ORLOP_ADMIN_MODULE_LOAD, kit_module("exclusive", path, sizeof(path)), "fail=stop", &out), 0,
 	       "one that refuses to stop");

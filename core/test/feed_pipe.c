@@ -7,24 +7,11 @@
 
 /* ---- fed from storage ------------------------------------------------------------------------------- */
 
-struct waited {
-	int		n;
-	int32_t		status;
-};
-
-static void on_wait(void *arg, int32_t status)
-{
-	struct waited *w = arg;
-
-	w->n++;
-	w->status = status;
-}
-
 static void test_first(void)
 {
 	struct orlop_resource *ra, *rb, *nb;
 	uint64_t ca = 10, cb = 10, old = 9;
-	struct waited w = { .n = 0 };
+	struct t_waited w = { .n = 0 };
 
 	begin("pods,nodes");
 	ra = t_open(P.a, &P.la, "pods");
@@ -48,7 +35,7 @@ static void test_first(void)
 	is_str(changes(rb, &cb), changes(ra, &ca), "and what happened before");
 	is_str(changes(rb, &old), "ESTALE", "what was before that is not known there either");
 	is_int((int)rev_of(nb), 14, "a resource without objects");
-	is_int(core_cache_wait(nb, 16, UINT64_MAX, on_wait, &w), 0, "one waits for it");
+	is_int(core_cache_wait(nb, 16, UINT64_MAX, t_on_wait, &w), 0, "one waits for it");
 	(void)t_change(P.a, "pods/d/e", 1, 15);
 	(void)t_change(P.a, "others/d/e", 1, 16);
 	settle();

@@ -602,8 +602,6 @@ static void test_last_words(void)
 
 int main(void)
 {
-	const char *build = getenv("builddir");
-	char real[PATH_MAX];
 	int fds;
 
 #ifdef __SANITIZE_THREAD__
@@ -613,10 +611,7 @@ int main(void)
 	(void)snprintf(dir, sizeof(dir), "/tmp/orlop-isolate-XXXXXX");
 	if (!mkdtemp(dir))
 		otap_bail_out("no directory");
-	(void)snprintf(exe, sizeof(exe), "%s/orlopd", build ? build : ".");
-	if (!realpath(exe, real))
-		otap_bail_out("no orlopd");
-	(void)snprintf(exe, sizeof(exe), "%s", real);
+	kit_orlopd(exe);
 	test_parent_dies();
 	kit_settle();
 	fds = kit_fds();

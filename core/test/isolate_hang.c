@@ -103,9 +103,7 @@ static void test_stop(void)
 
 int main(void)
 {
-	const char *build = getenv("builddir");
 	struct core_instance *inst;
-	char real[PATH_MAX];
 	struct kit_reply r;
 	struct kit_load l;
 
@@ -116,10 +114,7 @@ int main(void)
 	(void)snprintf(dir, sizeof(dir), "/tmp/orlop-isolate-XXXXXX");
 	if (!mkdtemp(dir))
 		otap_bail_out("no directory");
-	(void)snprintf(exe, sizeof(exe), "%s/orlopd", build ? build : ".");
-	if (!realpath(exe, real))
-		otap_bail_out("no orlopd");
-	(void)snprintf(exe, sizeof(exe), "%s", real);
+	kit_orlopd(exe);
 	c = kit_iso_core(dir, exe);
 	inst = load("");
 	test_idle(inst);

@@ -120,7 +120,6 @@ static void test_topics(void)
 int main(void)
 {
 	char dir[] = "/tmp/orlop-stream-XXXXXX";
-	const char *build = getenv("builddir");
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	struct core_config_module cm = { .isolate = true };
 	struct core_config *cfg = NULL;
@@ -134,9 +133,7 @@ int main(void)
 	/* As in isolate.c. */
 	return otap_skip_all("the thread sanitizer does not know of processes that share memory");
 #endif
-	(void)snprintf(path, sizeof(path), "%s/orlopd", build ? build : ".");
-	if (!realpath(path, exe))
-		otap_bail_out("no orlopd");
+	kit_orlopd(exe);
 	kit_settle();
 	fds = kit_fds();
 	if (!mkdtemp(dir) || core_config_new(&cfg))

@@ -5,7 +5,10 @@
 #define CORE_TEST_KIT_H
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <orlop/inline/error.h>
@@ -220,6 +223,29 @@ static KIT_UNUSED int kit_ask(struct core *c, const char *to, uint32_t op, const
 	if (!kit_until(c->main, r->done))
 		return -ETIME;
 	return r->status;
+}
+
+/* A new connection to the control socket; it does not block. */
+static KIT_UNUSED int kit_dial(const struct core *c)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", c->config->control);
+	if (connect(fd, (struct sockaddr *)&un, sizeof(un)))
+		otap_bail_out("cannot connect");
+	return fd;
+}
+
+/* The daemon that was built, for children. */
+static KIT_UNUSED void kit_orlopd(char exe[PATH_MAX])
+{
+	const char *dir = getenv("builddir");
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/orlopd", dir ? dir : ".");
+	if (!realpath(path, exe))
+		otap_bail_out("no orlopd");
 }
 
 /* A core that can have isolated modules: children are @exe, their sockets in @dir. */

@@ -1,24 +1,11 @@
 /* test/tap.c - looking at the bus over the control socket: filters, bodies, floods, clients that go. */
 #include <orlop/admin.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include "admin.h"
 #include "kit.h"
 
 static char dir[] = "/tmp/orlop-tap-XXXXXX";
 static struct core *c;
-
-static int dial(void)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	(void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", c->config->control);
-	if (connect(fd, (struct sockaddr *)&un, sizeof(un)))
-		otap_bail_out("cannot connect");
-	return fd;
-}
 
 /* A client of the tap: all text that came. */
 struct client {
@@ -74,7 +61,7 @@ static void client_open(struct client *k, const char *link, const char *to, uint
 	uint32_t head[2];
 
 	memset(k, 0, sizeof(*k));
-	k->fd = dial();
+	k->fd = kit_dial(c);
 	k->open = true;
 	orlop_msgw_init(&w, NULL);
 	if (link)

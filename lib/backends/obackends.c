@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/otime.h"
+#include "walk/owalk.h"
 
 #define TRIGGER	"endpoints.kubernetes.io/last-change-trigger-time"
 
@@ -28,22 +29,15 @@ bool obackends_is_ours(const struct ojson *svc)
 /* The Services that select this state of a pod. */
 static void services_queue(struct obackends *b, const struct orlop_object *pod)
 {
-	const struct orlop_host *h = b->c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = pod->ns };
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 
-	if (h->snapshot_open(b->services, &s)) {
+	if (owalk_open(&w, b->c.h, b->services, &q)) {
 		octl_missed(&b->c);
 		return;
 	}
-	if (h->iter_open(s, &q, &it)) {
-		octl_missed(&b->c);
-		h->snapshot_close(s);
-		return;
-	}
-	while ((o = h->iter_next(it))) {
+	while ((o = owalk_next(&w))) {
 		struct ojson *svc = okube_parse(o);
 		struct ojson *selector = svc && obackends_is_ours(svc) ? selector_of(svc) : NULL;
 
@@ -54,8 +48,7 @@ static void services_queue(struct obackends *b, const struct orlop_object *pod)
 		ojson_unref(selector);
 		ojson_unref(svc);
 	}
-	h->iter_close(it);
-	h->snapshot_close(s);
+	owalk_close(&w);
 }
 
 static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
@@ -82,14 +75,12 @@ int obackends_follow(struct obackends *b, struct orlop_error *err)
 
 struct ojson *obackends_pods(struct obackends *b, const struct ojson *svc)
 {
-	const struct orlop_host *h = b->c.h;
 	const char *ns = okube_meta(svc, "namespace");
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = { ns, strlen(ns) } };
 	struct ojson *selector = selector_of(svc);
 	struct ojson *out = ojson_new_array();
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 	int e = selector && out ? 0 : -ENOMEM;
 
 	OJSON_FOREACH(l, ojson_get(selector, "matchLabels")) {
@@ -100,16 +91,12 @@ struct ojson *obackends_pods(struct obackends *b, const struct ojson *svc)
 		break;
 	}
 	if (!e)
-		e = h->snapshot_open(b->pods, &s);
+		e = owalk_open(&w, b->c.h, b->pods, &q);
 	if (!e) {
-		e = h->iter_open(s, &q, &it);
-		if (!e) {
-			while (!e && (o = h->iter_next(it)))
-				if (okube_object_matches(o, selector))
-					e = ojson_append(out, okube_parse(o));
-			h->iter_close(it);
-		}
-		h->snapshot_close(s);
+		while (!e && (o = owalk_next(&w)))
+			if (okube_object_matches(o, selector))
+				e = ojson_append(out, okube_parse(o));
+		owalk_close(&w);
 	}
 	ojson_unref(selector);
 	if (e) {

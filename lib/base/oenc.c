@@ -32,17 +32,6 @@ void ouuid_make(unsigned char r[16], char out[OUUID_BUF])
 	p[-1] = '\0';
 }
 
-static int nibble(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 long ohex_decode(const char *p, size_t n, void *out, size_t max)
 {
 	unsigned char *o = out;
@@ -52,8 +41,8 @@ long ohex_decode(const char *p, size_t n, void *out, size_t max)
 	if (n / 2 > max)
 		return -ENOSPC;
 	for (size_t i = 0; i < n / 2; i++) {
-		int hi = nibble(p[2 * i]);
-		int lo = nibble(p[2 * i + 1]);
+		int hi = ohex_digit(p[2 * i]);
+		int lo = ohex_digit(p[2 * i + 1]);
 
 		if (hi < 0 || lo < 0)
 			return -EINVAL;

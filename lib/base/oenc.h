@@ -10,6 +10,18 @@
 /* 2 * @n characters and a NUL go to @out. */
 void ohex_encode(const void *p, size_t n, char *out);
 
+/* What a digit stands for, -1: it is none. */
+static inline int ohex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 #define OUUID_BUF 37
 
 /* Of 16 random bytes a UUID of version 4: those that say so are set in @r, the text goes to @out. */

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "walk/owalk.h"
+
 static struct orlop_bytes text(const char *cstr)
 {
 	return (struct orlop_bytes){ cstr, strlen(cstr) };
@@ -92,9 +94,8 @@ static int orphans_adopt(struct octl_task *t, const struct octl_claim *q)
 	const char *uid = okube_meta(q->owner, "uid");
 	struct orlop_query query = { .size = sizeof(query), .has_ns = 1,
 				     .ns = text(okube_meta(q->owner, "namespace")) };
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 	int n = 0;
 
 	OJSON_FOREACH(l, ojson_get(selector, "matchLabels")) {
@@ -104,13 +105,9 @@ static int orphans_adopt(struct octl_task *t, const struct octl_claim *q)
 		query.index_value = ojson_bytes(l.value);
 		break;
 	}
-	if (h->snapshot_open(q->res, &s))
+	if (owalk_open(&w, h, q->res, &query))
 		return -ENOMEM;
-	if (h->iter_open(s, &query, &it)) {
-		h->snapshot_close(s);
-		return -ENOMEM;
-	}
-	while (n >= 0 && (o = h->iter_next(it))) {
+	while (n >= 0 && (o = owalk_next(&w))) {
 		struct ojson *obj;
 
 		if (has_owner(o, uid) || !okube_object_matches(o, selector))
@@ -122,8 +119,7 @@ static int orphans_adopt(struct octl_task *t, const struct octl_claim *q)
 			n = adopt(t, q, obj) ? -ENOMEM : n + 1;
 		ojson_unref(obj);
 	}
-	h->iter_close(it);
-	h->snapshot_close(s);
+	owalk_close(&w);
 	return n;
 }
 

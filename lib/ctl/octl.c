@@ -10,6 +10,7 @@
 
 #include "base/obuf.h"
 #include "base/omem.h"
+#include "walk/owalk.h"
 
 struct octl_task {
 	struct octl	*c;
@@ -313,6 +314,12 @@ int octl_stop(void *ctx, struct orlop_error *err)
 	return 0;
 }
 
+void octl_fini(void *ctx)
+{
+	octl_done(ctx);
+	omem_free(ctx);
+}
+
 void octl_health(void *ctx, struct orlop_health *health)
 {
 	struct octl *c = ctx;
@@ -384,22 +391,15 @@ struct ojson *octl_owned(struct octl *c, struct orlop_resource *r, struct orlop_
 				 .has_ns = 1, .ns = ns,
 				 .index_value = { uid, strlen(uid) } };
 	struct ojson *out = ojson_new_array();
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
-	int e;
+	struct owalk w;
+	int e = out ? owalk_open(&w, c->h, r, &q) : -ENOMEM;
 
-	if (!out || c->h->snapshot_open(r, &s)) {
-		ojson_unref(out);
-		return NULL;
-	}
-	e = c->h->iter_open(s, &q, &it);
 	if (!e) {
-		while (!e && (o = c->h->iter_next(it)))
+		while (!e && (o = owalk_next(&w)))
 			e = ojson_append(out, okube_parse(o));
-		c->h->iter_close(it);
+		owalk_close(&w);
 	}
-	c->h->snapshot_close(s);
 	if (e) {	/* a part would be taken for all of them */
 		ojson_unref(out);
 		return NULL;

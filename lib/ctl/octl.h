@@ -63,6 +63,8 @@ int octl_start(void *ctx, struct orlop_error *err);
  * writes are seen by whoever leads next.
  */
 int octl_stop(void *ctx, struct orlop_error *err);
+/* module->fini of a controller that owns nothing but its struct, from OMEM_NEW(). */
+void octl_fini(void *ctx);
 void octl_health(void *ctx, struct orlop_health *health);
 int octl_resync(void *ctx, const struct orlop_req *req, struct orlop_call *call,
 		struct orlop_error *err);
@@ -117,6 +119,24 @@ int octl_claim(struct octl_task *t, const struct octl_claim *q, struct ojson **r
 bool octl_finalizer_has(const struct ojson *obj, const char *name);
 /* An update of core/v1 @obj (a tree of the cache, changed here) with the finalizer or without; its answer is the task's. */
 int octl_finalizer_set(struct octl_task *t, const char *resource, const char *kind, struct ojson *obj, const char *name, bool on);
+
+/* A pod that is to be deleted when the API has answered something else about it; copies. */
+struct octl_removal {
+	struct octl_task *t;
+	char		*uid;
+	char		*ns;
+	char		*name;
+};
+
+/* NULL without memory. */
+struct octl_removal *octl_removal_new(struct octl_task *t, const struct ojson *pod);
+/* Accepts NULL. */
+void octl_removal_free(struct octl_removal *r);
+/*
+ * A merge patch of this state of the pod's status with the condition DisruptionTarget; @message NULL: without it. NULL
+ * without memory.
+ */
+struct ojson *octl_removal_patch(const struct octl *c, const struct ojson *pod, const char *reason, const char *message);
 
 extern const struct orlop_controller_ops octl_ops;
 

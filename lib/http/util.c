@@ -1,6 +1,8 @@
 /* Words of HTTP: status texts, token lists, percent escapes. */
 #include "ohttp.h"
 
+#include "base/oenc.h"
+
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -84,17 +86,6 @@ bool ohttp_has_token(struct orlop_bytes list, const char *token)
 	return false;
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 long ohttp_unescape(struct orlop_bytes in, bool plus, char *out)
 {
 	size_t n = 0;
@@ -103,8 +94,8 @@ long ohttp_unescape(struct orlop_bytes in, bool plus, char *out)
 		char c = in.p[i];
 
 		if (c == '%') {
-			int hi = i + 2 < in.len ? hex(in.p[i + 1]) : -1;
-			int lo = i + 2 < in.len ? hex(in.p[i + 2]) : -1;
+			int hi = i + 2 < in.len ? ohex_digit(in.p[i + 1]) : -1;
+			int lo = i + 2 < in.len ? ohex_digit(in.p[i + 2]) : -1;
 
 			if (hi < 0 || lo < 0)
 				return -EINVAL;

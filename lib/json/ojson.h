@@ -123,6 +123,8 @@ struct ojson *ojson_get_array(const struct ojson *obj, const char *key);
 
 /* Members of an object, elements of an array; 0 for anything else. */
 size_t ojson_count(const struct ojson *j);
+/* Names of the members in byte order, ojson_count() of them, borrowed, in a new array (omem_free); NULL without memory. */
+const char **ojson_keys_sorted(const struct ojson *obj);
 struct ojson *ojson_index(const struct ojson *arr, size_t i);
 
 /*

@@ -67,20 +67,30 @@ static void write_member(const char *key, const struct ojson *v, bool first, uns
 	write_value(v, flags, depth, b);
 }
 
+const char **ojson_keys_sorted(const struct ojson *obj)
+{
+	size_t n = ojson_count(obj);
+	const char **keys = omem_alloc_array(n ? n : 1, sizeof(*keys));
+	size_t i = 0;
+
+	if (keys == NULL)
+		return NULL;
+	OJSON_FOREACH(it, obj)
+		keys[i++] = it.key;
+	qsort(keys, i, sizeof(*keys), by_key);
+	return keys;
+}
+
 static void write_sorted(const struct ojson *j, unsigned int flags, size_t depth, struct obuf *b)
 {
+	cleanup_free const char **keys = ojson_keys_sorted(j);
 	size_t n = ojson_count(j);
-	cleanup_free const char **keys = omem_alloc_array(n, sizeof(*keys));
-	size_t i = 0;
 
 	if (keys == NULL) {
 		b->err = b->err != 0 ? b->err : -ENOMEM;
 		return;
 	}
-	OJSON_FOREACH(it, j)
-		keys[i++] = it.key;
-	qsort(keys, n, sizeof(*keys), by_key);
-	for (i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		write_member(keys[i], ojson_get(j, keys[i]), i == 0, flags, depth, b);
 }
 

@@ -6,6 +6,7 @@
 #include <orlop/inline/error.h>
 
 #include "base/omem.h"
+#include "walk/owalk.h"
 
 #define BATCH	128u
 
@@ -24,23 +25,17 @@ struct okube_informer {
 static int list_all(struct okube_informer *in)
 {
 	const struct orlop_host *h = in->h;
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
-	int e = h->snapshot_open(in->res, &s);
+	struct owalk w;
+	int e = owalk_open(&w, h, in->res, NULL);
 
 	if (e)
 		return e;
-	e = h->iter_open(s, &q, &it);
-	if (!e) {
-		in->cursor = h->snapshot_rev(s);
-		while ((o = h->iter_next(it)))
-			in->fn(in->arg, ORLOP_CHANGE_ADDED, o, NULL);
-		h->iter_close(it);
-	}
-	h->snapshot_close(s);
-	return e;
+	in->cursor = h->snapshot_rev(w.snap);
+	while ((o = owalk_next(&w)))
+		in->fn(in->arg, ORLOP_CHANGE_ADDED, o, NULL);
+	owalk_close(&w);
+	return 0;
 }
 
 static void catch_up(void *arg, struct orlop_resource *res, uint64_t rev)

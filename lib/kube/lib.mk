@@ -1,5 +1,5 @@
 l := kube
 OLIBS += $(l)
 $(l)_srcs := call.c object.c event.c correlate.c informer.c
-$(l)_deps := json base
+$(l)_deps := walk json base
 $(l)_tests := test/correlate.c

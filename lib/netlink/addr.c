@@ -1,4 +1,4 @@
-/* addr.c - IPv4 addresses and routes. */
+/* addr.c - IPv4 addresses and routes, and what is the same for IPv6. */
 #include "netlink/onl.h"
 
 #include <errno.h>
@@ -57,20 +57,20 @@ static int addr_cb(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-static int addr_dump(struct onl *nl, struct addr_want *w)
+int onl_addr_dump(struct onl *nl, int family, mnl_cb_t cb, void *arg)
 {
 	struct nlmsghdr *nlh = onl_msg(nl, RTM_GETADDR, NLM_F_DUMP);
 	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
 
 	memset(ifa, 0, sizeof(*ifa));
-	ifa->ifa_family = AF_INET;
-	return onl_talk(nl, nlh, addr_cb, w);
+	ifa->ifa_family = (unsigned char)family;
+	return onl_talk(nl, nlh, cb, arg);
 }
 
 int onl_addr4_has(struct onl *nl, int index, struct in_addr addr)
 {
 	struct addr_want w = { .index = index, .addr = addr };
-	int e = addr_dump(nl, &w);
+	int e = onl_addr_dump(nl, AF_INET, addr_cb, &w);
 
 	return e ? e : w.found;
 }
@@ -89,7 +89,7 @@ static int route_cb(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-int onl_route4_link(struct onl *nl)
+int onl_route_link(struct onl *nl, int family)
 {
 	struct nlmsghdr *nlh = onl_msg(nl, RTM_GETROUTE, NLM_F_DUMP);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
@@ -97,9 +97,14 @@ int onl_route4_link(struct onl *nl)
 	int e;
 
 	memset(rtm, 0, sizeof(*rtm));
-	rtm->rtm_family = AF_INET;
+	rtm->rtm_family = (unsigned char)family;
 	e = onl_talk(nl, nlh, route_cb, &index);
 	return e ? e : index;
+}
+
+int onl_route4_link(struct onl *nl)
+{
+	return onl_route_link(nl, AF_INET);
 }
 
 int onl_addr4_node(struct onl *nl, struct in_addr *ret)
@@ -111,10 +116,10 @@ int onl_addr4_node(struct onl *nl, struct in_addr *ret)
 	if (index < 0)
 		return index;
 	w.index = index;
-	e = addr_dump(nl, &w);
+	e = onl_addr_dump(nl, AF_INET, addr_cb, &w);
 	if (!e && !w.first.s_addr && index) {
 		w.index = 0;
-		e = addr_dump(nl, &w);
+		e = onl_addr_dump(nl, AF_INET, addr_cb, &w);
 	}
 	if (e)
 		return e;
@@ -124,20 +129,25 @@ int onl_addr4_node(struct onl *nl, struct in_addr *ret)
 	return 0;
 }
 
-int onl_route4_default(struct onl *nl, int index, struct in_addr gateway)
+int onl_route_default(struct onl *nl, int family, int index, const void *gateway, size_t len)
 {
 	struct nlmsghdr *nlh = onl_msg(nl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
 	int e;
 
 	memset(rtm, 0, sizeof(*rtm));
-	rtm->rtm_family = AF_INET;
+	rtm->rtm_family = (unsigned char)family;
 	rtm->rtm_table = RT_TABLE_MAIN;
 	rtm->rtm_protocol = RTPROT_STATIC;
 	rtm->rtm_scope = RT_SCOPE_UNIVERSE;
 	rtm->rtm_type = RTN_UNICAST;
-	mnl_attr_put(nlh, RTA_GATEWAY, 4, &gateway);
+	mnl_attr_put(nlh, RTA_GATEWAY, len, gateway);
 	mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)index);
 	e = onl_talk(nl, nlh, NULL, NULL);
 	return e == -EEXIST ? 0 : e;
+}
+
+int onl_route4_default(struct onl *nl, int index, struct in_addr gateway)
+{
+	return onl_route_default(nl, AF_INET, index, &gateway, 4);
 }

@@ -55,53 +55,27 @@ static int addr6_cb(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-static int addr6_dump(struct onl *nl, struct addr6_want *w)
-{
-	struct nlmsghdr *nlh = onl_msg(nl, RTM_GETADDR, NLM_F_DUMP);
-	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
-
-	memset(ifa, 0, sizeof(*ifa));
-	ifa->ifa_family = AF_INET6;
-	return onl_talk(nl, nlh, addr6_cb, w);
-}
-
 int onl_addr6_has(struct onl *nl, int index, const struct in6_addr *addr)
 {
 	struct addr6_want w = { .index = index, .addr = addr };
-	int e = addr6_dump(nl, &w);
+	int e = onl_addr_dump(nl, AF_INET6, addr6_cb, &w);
 
 	return e ? e : w.found;
 }
 
-static int route6_cb(const struct nlmsghdr *nlh, void *arg)
-{
-	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *attr;
-	int *index = arg;
-
-	if (rtm->rtm_dst_len || rtm->rtm_table != RT_TABLE_MAIN || rtm->rtm_type != RTN_UNICAST)
-		return MNL_CB_OK;
-	mnl_attr_for_each(attr, nlh, sizeof(*rtm))
-		if (mnl_attr_get_type(attr) == RTA_OIF && !*index)
-			*index = (int)mnl_attr_get_u32(attr);
-	return MNL_CB_OK;
-}
-
 int onl_addr6_node(struct onl *nl, struct in6_addr *ret)
 {
-	struct nlmsghdr *nlh = onl_msg(nl, RTM_GETROUTE, NLM_F_DUMP);
-	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
 	struct addr6_want w = { 0 };
+	int index = onl_route_link(nl, AF_INET6);
 	int e;
 
-	memset(rtm, 0, sizeof(*rtm));
-	rtm->rtm_family = AF_INET6;
-	e = onl_talk(nl, nlh, route6_cb, &w.index);
-	if (!e)
-		e = addr6_dump(nl, &w);
-	if (!e && !w.found && w.index) {
+	if (index < 0)
+		return index;
+	w.index = index;
+	e = onl_addr_dump(nl, AF_INET6, addr6_cb, &w);
+	if (!e && !w.found && index) {
 		w.index = 0;
-		e = addr6_dump(nl, &w);
+		e = onl_addr_dump(nl, AF_INET6, addr6_cb, &w);
 	}
 	if (e)
 		return e;
@@ -113,18 +87,5 @@ int onl_addr6_node(struct onl *nl, struct in6_addr *ret)
 
 int onl_route6_default(struct onl *nl, int index, const struct in6_addr *gateway)
 {
-	struct nlmsghdr *nlh = onl_msg(nl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK);
-	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
-	int e;
-
-	memset(rtm, 0, sizeof(*rtm));
-	rtm->rtm_family = AF_INET6;
-	rtm->rtm_table = RT_TABLE_MAIN;
-	rtm->rtm_protocol = RTPROT_STATIC;
-	rtm->rtm_scope = RT_SCOPE_UNIVERSE;
-	rtm->rtm_type = RTN_UNICAST;
-	mnl_attr_put(nlh, RTA_GATEWAY, 16, gateway);
-	mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)index);
-	e = onl_talk(nl, nlh, NULL, NULL);
-	return e == -EEXIST ? 0 : e;
+	return onl_route_default(nl, AF_INET6, index, gateway, 16);
 }

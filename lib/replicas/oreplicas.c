@@ -19,6 +19,7 @@
 #include "base/omem.h"
 #include "base/otime.h"
 #include "ctl/octl.h"
+#include "walk/owalk.h"
 
 #define BURST		500	/* most creates or deletes of one sync */
 
@@ -510,29 +511,24 @@ static void set_changed(void *arg, uint32_t type, struct orlop_object *o, struct
 /* An orphan that some set might want: those of its namespace whose selector matches. */
 static void orphan_offer(struct replicaset *r, const struct orlop_object *pod)
 {
-	const struct orlop_host *h = r->c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = pod->ns };
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 
-	if (h->snapshot_open(r->sets, &s))
+	if (owalk_open(&w, r->c.h, r->sets, &q))
 		return;
-	if (!h->iter_open(s, &q, &it)) {
-		while ((o = h->iter_next(it))) {
-			struct ojson *rs = okube_parse(o);
-			struct ojson *selector = rs ? selector_of(r, rs) : NULL;
+	while ((o = owalk_next(&w))) {
+		struct ojson *rs = okube_parse(o);
+		struct ojson *selector = rs ? selector_of(r, rs) : NULL;
 
-			if (!selector)
-				octl_missed(&r->c);
-			else if (okube_object_matches(pod, selector))
-				octl_add(&r->c, o->ns, o->name);
-			ojson_unref(selector);
-			ojson_unref(rs);
-		}
-		h->iter_close(it);
+		if (!selector)
+			octl_missed(&r->c);
+		else if (okube_object_matches(pod, selector))
+			octl_add(&r->c, o->ns, o->name);
+		ojson_unref(selector);
+		ojson_unref(rs);
 	}
-	h->snapshot_close(s);
+	owalk_close(&w);
 }
 
 static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)

@@ -57,6 +57,17 @@ const struct oschema_type *oschema_type_find(const struct oschema *s, const char
 	return NULL;
 }
 
+/* @name: what of it is compared with @want after group and version, an offset into the pool. */
+static int resource_cmp(const struct oschema *s, const struct oschema_resource *r, struct orlop_bytes group,
+			struct orlop_bytes version, uint32_t name, struct orlop_bytes want)
+{
+	int d = text_cmp(s->pool + r->group, group.p, group.len);
+
+	if (d == 0)
+		d = text_cmp(s->pool + r->version, version.p, version.len);
+	return d ? d : text_cmp(s->pool + name, want.p, want.len);
+}
+
 const struct oschema_resource *oschema_resource_find(const struct oschema *s, struct orlop_bytes group,
 						     struct orlop_bytes version,
 						     struct orlop_bytes plural)
@@ -66,12 +77,8 @@ const struct oschema_resource *oschema_resource_find(const struct oschema *s, st
 	while (lo < hi) {
 		unsigned int mid = (lo + hi) / 2;
 		const struct oschema_resource *r = &s->resources[mid];
-		int d = text_cmp(s->pool + r->group, group.p, group.len);
+		int d = resource_cmp(s, r, group, version, r->plural, plural);
 
-		if (d == 0)
-			d = text_cmp(s->pool + r->version, version.p, version.len);
-		if (d == 0)
-			d = text_cmp(s->pool + r->plural, plural.p, plural.len);
 		if (d == 0)
 			return r;
 		if (d < 0)
@@ -90,12 +97,8 @@ const struct oschema_resource *oschema_kind_find(const struct oschema *s, struct
 	while (lo < hi) {
 		unsigned int mid = (lo + hi) / 2;
 		const struct oschema_resource *r = &s->resources[s->kinds[mid]];
-		int d = text_cmp(s->pool + r->group, group.p, group.len);
+		int d = resource_cmp(s, r, group, version, r->kind, kind);
 
-		if (d == 0)
-			d = text_cmp(s->pool + r->version, version.p, version.len);
-		if (d == 0)
-			d = text_cmp(s->pool + r->kind, kind.p, kind.len);
 		if (d == 0)
 			return r;
 		if (d < 0)

@@ -21,14 +21,6 @@ void ofield_free(struct ofield_selector *s)
 	omem_free(s);
 }
 
-static int by_bytes(const void *a, const void *b)
-{
-	const struct orlop_bytes *x = a;
-	const struct orlop_bytes *y = b;
-
-	return ostr_cmp(x->p, x->len, y->p, y->len);
-}
-
 /* The terms of the text, at commas without a backslash before them; sorted. */
 static int split(const char *p, size_t len, struct orlop_bytes **ret, size_t *ret_n)
 {
@@ -51,7 +43,7 @@ static int split(const char *p, size_t len, struct orlop_bytes **ret, size_t *re
 		escaped = p[i] == '\\' && !escaped;
 	}
 	parts[n++] = (struct orlop_bytes){ p + start, len - start };
-	qsort(parts, n, sizeof(*parts), by_bytes);
+	qsort(parts, n, sizeof(*parts), oselector_by_bytes);
 	*ret = parts;
 	*ret_n = n;
 	return 0;

@@ -2,10 +2,20 @@
 #ifndef OLIB_SELECTOR_INTERNAL_H
 #define OLIB_SELECTOR_INTERNAL_H
 
+#include "base/ostr.h"
 #include "selector/oselector.h"
 
 /* A selector comes from outside: it may not take more than this. */
 #define OSELECTOR_MEM_MAX (4u << 20)
+
+/* For qsort() of struct orlop_bytes. */
+static inline int oselector_by_bytes(const void *a, const void *b)
+{
+	const struct orlop_bytes *x = a;
+	const struct orlop_bytes *y = b;
+
+	return ostr_cmp(x->p, x->len, y->p, y->len);
+}
 
 struct oselector *oselector_new(void);
 

@@ -29,14 +29,6 @@ void oselector_free(struct oselector *s)
 	omem_free(s);
 }
 
-static int by_bytes(const void *a, const void *b)
-{
-	const struct orlop_bytes *x = a;
-	const struct orlop_bytes *y = b;
-
-	return ostr_cmp(x->p, x->len, y->p, y->len);
-}
-
 /*
  * Field errors name the requirement's parts: key, values, values[i][key]. The message buffer is
  * fixed, so long input is cut, never the reason's beginning.
@@ -136,9 +128,9 @@ int oselector_add(struct oselector *s, struct orlop_bytes key, enum oselector_op
 	for (size_t i = 0; i < n; i++)
 		if (copy_bytes(s, values[i], &r.values[i]) < 0)
 			return -ENOMEM;
-	qsort(r.values, n, sizeof(*r.values), by_bytes);
+	qsort(r.values, n, sizeof(*r.values), oselector_by_bytes);
 	for (size_t i = 0; i < n; i++)
-		if (r.n_values == 0 || by_bytes(&r.values[r.n_values - 1], &r.values[i]) != 0)
+		if (r.n_values == 0 || oselector_by_bytes(&r.values[r.n_values - 1], &r.values[i]) != 0)
 			r.values[r.n_values++] = r.values[i];
 	if (check) {
 		e = check_count(&r, err);
@@ -168,7 +160,7 @@ static int by_key_and_place(const void *a, const void *b)
 {
 	const struct placed *x = a;
 	const struct placed *y = b;
-	int c = by_bytes(&x->r.key, &y->r.key);
+	int c = oselector_by_bytes(&x->r.key, &y->r.key);
 
 	return c ? c : x->at < y->at ? -1 : 1;
 }
@@ -198,7 +190,7 @@ void oselector_sort(struct oselector *s)
 		struct oselector_requirement r = s->reqs[i];
 		size_t k = i;
 
-		for (; k > 0 && by_bytes(&s->reqs[k - 1].key, &r.key) > 0; k--)
+		for (; k > 0 && oselector_by_bytes(&s->reqs[k - 1].key, &r.key) > 0; k--)
 			s->reqs[k] = s->reqs[k - 1];
 		s->reqs[k] = r;
 	}
@@ -346,7 +338,7 @@ void oselector_write(const struct oselector *s, struct obuf *b)
 
 static bool has_value(const struct oselector_requirement *r, struct orlop_bytes v)
 {
-	return bsearch(&v, r->values, r->n_values, sizeof(v), by_bytes) != NULL;
+	return bsearch(&v, r->values, r->n_values, sizeof(v), oselector_by_bytes) != NULL;
 }
 
 static bool requirement_match(const struct oselector_requirement *r, bool has, struct orlop_bytes v)

@@ -10,7 +10,6 @@
 #include "yaml/resolve.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void indent(struct obuf *b, size_t depth)
@@ -176,11 +175,6 @@ static void write_string(const char *p, size_t len, size_t depth, struct obuf *b
 
 static void write_node(const struct ojson *j, size_t depth, bool in_seq, struct obuf *b);
 
-static int by_key(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* The value of a key or a dash: on the same line or below it. */
 static void write_value(const struct ojson *v, size_t depth, struct obuf *b)
 {
@@ -199,18 +193,14 @@ static void write_value(const struct ojson *v, size_t depth, struct obuf *b)
 
 static void write_map(const struct ojson *j, size_t depth, bool in_seq, struct obuf *b)
 {
+	cleanup_free const char **keys = ojson_keys_sorted(j);
 	size_t n = ojson_count(j);
-	cleanup_free const char **keys = omem_alloc_array(n, sizeof(*keys));
-	size_t i = 0;
 
 	if (keys == NULL) {
 		b->err = b->err != 0 ? b->err : -ENOMEM;
 		return;
 	}
-	OJSON_FOREACH(it, j)
-		keys[i++] = it.key;
-	qsort(keys, n, sizeof(*keys), by_key);
-	for (i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(keys[i]);
 
 		if (i > 0 || !in_seq)

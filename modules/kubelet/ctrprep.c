@@ -17,6 +17,7 @@
 
 #include "base/ofile.h"
 #include "base/otime.h"
+#include "walk/owalk.h"
 
 struct subpath {
 	char		*dir;
@@ -377,23 +378,18 @@ static struct ojson *ref_get(void *arg, char kind, const char *name)
 
 static struct ojson *services_of(struct pod *p)
 {
-	const struct orlop_host *h = p->k->h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = { p->ns, strlen(p->ns) } };
 	struct ojson *list = ojson_new_array();
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 
 	if (!ojson_get_bool(ojson_get(p->obj, "spec"), "enableServiceLinks", true))
 		return list;
-	if (h->snapshot_open(okube_informer_resource(p->k->in_services), &s))
+	if (owalk_open(&w, p->k->h, okube_informer_resource(p->k->in_services), &q))
 		return list;
-	if (!h->iter_open(s, &q, &it)) {
-		while ((o = h->iter_next(it)))
-			(void)ojson_append(list, okube_parse(o));
-		h->iter_close(it);
-	}
-	h->snapshot_close(s);
+	while ((o = owalk_next(&w)))
+		(void)ojson_append(list, okube_parse(o));
+	owalk_close(&w);
 	return list;
 }
 

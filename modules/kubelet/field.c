@@ -10,26 +10,15 @@
 
 #include "quantity/oquantity.h"
 
-static int by_key(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* key="value" lines, sorted, as the downward API writes labels and annotations. */
 static int map_lines(const struct ojson *map, struct obuf *out)
 {
+	const char **keys = ojson_keys_sorted(map);
 	size_t n = ojson_count(map);
-	const char **keys = omem_zalloc_array(n ? n : 1, sizeof(*keys));
-	size_t i = 0;
 
 	if (!keys)
 		return -ENOMEM;
-	OJSON_FOREACH(it, map)
-		if (i < n)
-			keys[i++] = it.key;
-	qsort(keys, i, sizeof(*keys), by_key);
-	n = i;
-	for (i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct orlop_bytes v = ojson_get_bytes(map, keys[i]);
 
 		obuf_printf(out, "%s%s=", i ? "\n" : "", keys[i]);

@@ -87,7 +87,7 @@ def main():
         f.end()
     finally:
         d.end()
-        subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % contract.CGROUP, shell=True, check=False)
+        contract.sweep()
 
 
 main()

@@ -251,14 +251,10 @@ static bool wanted(struct run *r, char **w, int n)
 	return true;
 }
 
-/* Returns how many writes it took, -1: it could not be tried. */
-static int run(struct subject *s, const struct scenario *sc, enum way way, int crash_at)
+/* A host with the scenario's parameters and resources. */
+static void subject_host(struct subject *s, const struct scenario *sc)
 {
-	struct orlop_error err = ORLOP_ERROR_INIT;
-	struct run r = { .s = s, .way = way, .crash_at = crash_at, .leading = way != LATE };
 	char copy[8192], *w[WORDS_MAX];
-	bool good = true;
-	int writes;
 
 	s->fh = fakehost_new();
 	subject_params(s);
@@ -270,6 +266,18 @@ static int run(struct subject *s, const struct scenario *sc, enum way way, int c
 		else if (!strcmp(w[0], "resource") && n >= 4)
 			resource(s, w, n);
 	}
+}
+
+/* Returns how many writes it took, -1: it could not be tried. */
+static int run(struct subject *s, const struct scenario *sc, enum way way, int crash_at)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct run r = { .s = s, .way = way, .crash_at = crash_at, .leading = way != LATE };
+	char copy[8192], *w[WORDS_MAX];
+	bool good = true;
+	int writes;
+
+	subject_host(s, sc);
 	fakehost_resource(s->fh, "events", 1, NULL);
 	r.k = fakekube_new(s->fh);
 	fakekube_hook(r.k, hook, &r);
@@ -324,18 +332,8 @@ static void run_empty(struct subject *s, const struct scenario *sc)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	struct run r = { .s = s, .way = PLAIN, .leading = true };
-	char copy[8192], *w[WORDS_MAX];
 
-	s->fh = fakehost_new();
-	subject_params(s);
-	for (int i = 0; i < sc->n; i++) {
-		int n = words(sc->lines[i], copy, sizeof(copy), w, WORDS_MAX);
-
-		if (!strcmp(w[0], "param") && n >= 3)
-			fakehost_param(s->fh, w[1], w[2]);
-		else if (!strcmp(w[0], "resource") && n >= 4)
-			resource(s, w, n);
-	}
+	subject_host(s, sc);
 	r.k = fakekube_new(s->fh);
 	fakekube_hook(r.k, hook, &r);
 	if (subject_load(s)) {

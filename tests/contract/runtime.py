@@ -25,6 +25,20 @@ MEMORY = ("run", "sandboxes", "containers")     # of runtime/oci: mounted as lon
 CGROUP = "/orlop-contract-" + os.urandom(4).hex()
 
 
+def needs(*programs):
+    """a container, and these programs; else the whole test is skipped"""
+    if os.geteuid():
+        skip_all("needs root")
+    for prog in ("conmon", "busybox") + programs:
+        if not shutil.which(prog):
+            skip_all("needs " + prog)
+
+
+def sweep():
+    """the cgroups of what is left"""
+    subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % CGROUP, shell=True, check=False)
+
+
 def image(path, tree=None, tag=None):
     """busybox and nothing else, or a tree of files, as docker save writes it"""
     top = tempfile.mkdtemp(prefix="orlop-image-")
@@ -93,11 +107,7 @@ def ended(d, cid):
 
 
 def main():
-    if os.geteuid():
-        skip_all("needs root")
-    for prog in ("conmon", "busybox"):
-        if not shutil.which(prog):
-            skip_all("needs " + prog)
+    needs()
     module, params = arguments("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack"})
     d = Daemon(module, params)
     try:
@@ -283,7 +293,7 @@ def main():
         ok("module_left" not in d.log(), "and nothing in the daemon", d.log())
     finally:
         d.end()
-        subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % CGROUP, shell=True, check=False)
+        sweep()
 
 
 if __name__ == "__main__":

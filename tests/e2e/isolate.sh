@@ -5,12 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 need conmon runtime skopeo kubectl curl busybox python3
 
-ok "up --isolate all" up --isolate all || finish
+hello --isolate all
 bridge=$(setting bridge) cgroups=$(setting cgroupRoot)
-ok "the node is ready" await ' Ready ' nodes --no-headers || finish
-ok "image" image 1
-ok "apply" k apply -f "$srcdir/examples/hello"
-ok "rolled out" k rollout status deployment/hello --timeout=60s
 
 modules()	# name, pid and restarts of each
 {
@@ -27,10 +23,6 @@ ok "an isolated controller is no superuser" sh -c "
 	grep -q '^Seccomp:.2' /proc/\$pid/status && grep -q '^NoNewPrivs:.1' /proc/\$pid/status"
 says "module info tells its rights" "caps=none files=none net=none exec=no" "$orlop" module info --data-dir "$dir" controllers/replicaset
 
-containers()
-{
-	k get pods -l app=hello -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.status.containerStatuses[0].containerID}{" "}{.status.containerStatuses[0].restartCount}{"\n"}{end}' | sort
-}
 containers > "$tmp/containers.before"
 
 cat > "$tmp/writer.py" << 'PY'

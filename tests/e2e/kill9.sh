@@ -6,17 +6,9 @@
 need conmon runtime skopeo kubectl curl busybox python3
 rounds=5
 
-ok "up" up || finish
+hello
 bridge=$(setting bridge) cgroups=$(setting cgroupRoot)
-ok "the node is ready" await ' Ready ' nodes --no-headers || finish
-ok "image" image 1
-ok "apply" k apply -f "$srcdir/examples/hello"
-ok "rolled out" k rollout status deployment/hello --timeout=60s
 
-containers()	# id, restarts and start of each
-{
-	k get pods -l app=hello -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.status.containerStatuses[0].containerID}{" "}{.status.containerStatuses[0].restartCount}{" "}{.status.containerStatuses[0].state.running.startedAt}{"\n"}{end}' | sort
-}
 processes()	# pid and start of each first process, and the time at which its monitor began
 {
 	for f in "$dir"/runtime/containers/*/pid; do

@@ -123,6 +123,19 @@ image()	# TAG: localhost/hello:TAG, from this machine's busybox
 	"$srcdir/examples/hello/make-image" "$tmp/image.tar" "$1" && "$orlop" image import --data-dir "$dir" "$tmp/image.tar" &&
 		rm -f "$tmp/image.tar"
 }
+# hello [OPTIONS of up]: an Orlop in which the example runs.
+hello()
+{
+	ok "up${*:+ $*}" up "$@" || finish
+	ok "the node is ready" await ' Ready ' nodes --no-headers || finish
+	ok "image" image 1
+	ok "apply" k apply -f "$srcdir/examples/hello"
+	ok "rolled out" k rollout status deployment/hello --timeout=60s
+}
+containers()	# id, restarts and start of each of the example's
+{
+	k get pods -l app=hello -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.status.containerStatuses[0].containerID}{" "}{.status.containerStatuses[0].restartCount}{" "}{.status.containerStatuses[0].state.running.startedAt}{"\n"}{end}' | sort
+}
 setting()	# KEY of orlop status
 {
 	"$orlop" status --json --data-dir "$dir" | sed -n "s/^  \"$1\": \"\{0,1\}\([^\",]*\).*/\1/p"

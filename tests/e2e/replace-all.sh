@@ -9,10 +9,6 @@ need conmon runtime skopeo kubectl curl busybox
 
 trap "" PIPE		# a shell that ended early is a failure, not our end
 
-containers()	# id, restarts and start of each
-{
-	k get pods -l app=hello -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.status.containerStatuses[0].containerID}{" "}{.status.containerStatuses[0].restartCount}{" "}{.status.containerStatuses[0].state.running.startedAt}{"\n"}{end}' | sort
-}
 # The clients are on descriptors 4 and 5, the shell, last so that nobody else holds its end open, on 6 and 7.
 streams_open()
 {

@@ -5,17 +5,9 @@
 . "$(dirname "$0")/lib.sh"
 need conmon runtime skopeo kubectl curl busybox python3
 
-ok "up" up || finish
+hello
 bridge=$(setting bridge) cgroups=$(setting cgroupRoot)
-ok "the node is ready" await ' Ready ' nodes --no-headers || finish
-ok "image" image 1
-ok "apply" k apply -f "$srcdir/examples/hello"
-ok "rolled out" k rollout status deployment/hello --timeout=60s
 
-containers()	# id, restarts and start of each
-{
-	k get pods -l app=hello -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.status.containerStatuses[0].containerID}{" "}{.status.containerStatuses[0].restartCount}{" "}{.status.containerStatuses[0].state.running.startedAt}{"\n"}{end}' | sort
-}
 containers > "$tmp/containers.before"
 ok "three containers run" test "$(wc -l < "$tmp/containers.before")" = 3
 

@@ -107,14 +107,10 @@ def main():
         ok(d.stop() == 0, "the daemon ends in order")
     finally:
         d.end()
-        subprocess.run("find %s -depth -path '*%s*' -type d -exec rmdir {} ';'" % (FS, rt.CGROUP), shell=True, check=False)
+        rt.sweep()
 
 
-if os.geteuid():
-    skip_all("needs root")
-for prog in ("conmon", "busybox", "unshare", "mount", "umount"):
-    if not shutil.which(prog):
-        skip_all("needs " + prog)
+rt.needs("unshare", "mount", "umount")
 if sys.argv[1:] != ["inside"]:
     os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, "-B", os.path.abspath(__file__), "inside"])
 subprocess.run(["umount", "-R", FS], check=False)

@@ -11,7 +11,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
-from daemon import BUILD, Daemon, done, ok, skip_all, until  # noqa: E402
+from daemon import BUILD, Daemon, done, ok, until  # noqa: E402
 import runtime as rt  # noqa: E402
 from ctl import text  # noqa: E402
 
@@ -25,15 +25,16 @@ def comm(pid):
 
 
 def processes(word):
-    """pids whose command line has @word"""
-    found = []
+    """{pid: command line} of those whose command line has @word"""
+    found = {}
     for p in os.listdir("/proc"):
         if p.isdigit():
             try:
-                if word.encode() in comm(int(p)):
-                    found.append(int(p))
+                line = comm(int(p))
             except OSError:
-                pass
+                continue
+            if word.encode() in line:
+                found[int(p)] = line
     return found
 
 
@@ -44,7 +45,7 @@ def leftovers(d):
     for sub in ("containers", "sandboxes", "run", "exits", "trash", "rw", "kept/containers", "kept/sandboxes"):
         left += ["%s/%s" % (sub, x) for x in os.listdir(o + sub)]
     left += [m for m in d.mounts() if m.startswith(o) and m[len(o):] not in rt.MEMORY]
-    left += ["process %s" % comm(p)[:120] for p in processes(o) if p != d.p.pid]
+    left += ["process %s" % line[:120] for p, line in processes(o).items() if p != d.p.pid]
     out = subprocess.run("find %s -path '*%s/*' -type d" % (CG, rt.CGROUP), shell=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
     return left + out.split()
 
@@ -236,11 +237,7 @@ def lacks(d):
     ok(not leftovers(d), "nothing is left", leftovers(d))
 
 
-if os.geteuid():
-    skip_all("needs root")
-for prog in ("conmon", "busybox"):
-    if not shutil.which(prog):
-        skip_all("needs " + prog)
+rt.needs()
 d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack"})
 try:
     os.mkdir(d.root + "/oci")
@@ -258,5 +255,5 @@ try:
     ok(d.stop() == 0, "the daemon ends in order")
 finally:
     d.end()
-    subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % rt.CGROUP, shell=True, check=False)
+    rt.sweep()
 done()

@@ -39,12 +39,8 @@ def calls(d):
 
 
 def main():
-    if os.geteuid():
-        skip_all("needs root")
+    rt.needs()
     real = shutil.which("runc") or shutil.which("crun")
-    for prog in ("conmon", "busybox"):
-        if not shutil.which(prog):
-            skip_all("needs " + prog)
     if not real:
         skip_all("needs an OCI runtime")
     d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack",
@@ -105,7 +101,7 @@ def main():
                 ok(want in str(e), "handlers = %s is refused in words" % value, e)
     finally:
         d.end()
-        subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % rt.CGROUP, shell=True, check=False)
+        rt.sweep()
 
 
 main()

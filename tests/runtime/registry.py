@@ -344,11 +344,7 @@ def gone(d):
     ok(until(lambda: layers(d) == ["empty"]), "layers that no image has go at start")
 
 
-if os.geteuid():
-    skip_all("needs root")
-for prog in ("skopeo", "docker-registry", "busybox", "openssl", "conmon"):
-    if not shutil.which(prog):
-        skip_all("needs " + prog)
+rt.needs("skopeo", "docker-registry", "openssl")
 fake, other = Fake(), Fake()
 d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack", "certs_dir": "@/certs", "pull_timeout": 3,
                            "max_image_mib": 64, "mirrors": "mirrored.example=" + fake.host, "insecure_registries": fake.host,

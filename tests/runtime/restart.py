@@ -2,14 +2,13 @@
 # run: timeout=120 alone
 """What is told of containers after the daemon or the machine was away: when they really began, and why they ended."""
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
-from daemon import BUILD, Daemon, done, ok, skip_all, until  # noqa: E402
+from daemon import BUILD, Daemon, done, ok, until  # noqa: E402
 import runtime as rt  # noqa: E402
 from ctl import text  # noqa: E402
 
@@ -120,11 +119,7 @@ def machine_away(d):
     return p
 
 
-if os.geteuid():
-    skip_all("needs root")
-for prog in ("conmon", "busybox"):
-    if not shutil.which(prog):
-        skip_all("needs " + prog)
+rt.needs()
 d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack"})
 try:
     os.chdir(d.root)	# where the daemon runs; its monitors leave nothing there
@@ -146,5 +141,5 @@ try:
 finally:
     os.chdir("/")
     d.end()
-    subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % rt.CGROUP, shell=True, check=False)
+    rt.sweep()
 done()

@@ -5,13 +5,12 @@ devices, hidden paths; and programs that are not there, in the words that people
 import json
 import os
 import select
-import shutil
 import struct
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
-from daemon import BUILD, Daemon, done, ok, skip_all  # noqa: E402
+from daemon import BUILD, Daemon, done, ok  # noqa: E402
 import runtime as rt  # noqa: E402
 from ctl import text  # noqa: E402
 
@@ -316,11 +315,7 @@ def volumes(d, p):
 
 
 def main():
-    if os.geteuid():
-        skip_all("needs root")
-    for prog in ("conmon", "busybox"):
-        if not shutil.which(prog):
-            skip_all("needs " + prog)
+    rt.needs()
     d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack", "seccomp_dir": "@/seccomp",
                                "runtime": sys.argv[1] if len(sys.argv) > 1 else ""})
     os.chmod(d.root, 0o711)		# users of their own must get through
@@ -346,7 +341,7 @@ def main():
         ok(not left, "no mount is left", left)
     finally:
         d.end()
-        subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % rt.CGROUP, shell=True, check=False)
+        rt.sweep()
 
 
 main()

@@ -4,12 +4,11 @@
 module of the same daemon (tests/modules/piper.c); who leaves and who comes late; a container goes on as if nobody had been."""
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
-from daemon import BUILD, Daemon, done, ok, skip_all  # noqa: E402
+from daemon import BUILD, Daemon, done, ok  # noqa: E402
 import runtime as rt  # noqa: E402
 from ctl import num, text  # noqa: E402
 
@@ -83,11 +82,7 @@ def ports(d, p):
 
 
 def main():
-    if os.geteuid():
-        skip_all("needs root")
-    for prog in ("conmon", "busybox"):
-        if not shutil.which(prog):
-            skip_all("needs " + prog)
+    rt.needs()
     d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack", "runtime": sys.argv[1] if len(sys.argv) > 1 else ""})
     with open(d.root + "/orlop.conf", encoding="utf-8") as f:
         conf = f.read()
@@ -108,7 +103,7 @@ def main():
         ok(not left, "no process is left", left)
     finally:
         d.end()
-        subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % rt.CGROUP, shell=True, check=False)
+        rt.sweep()
 
 
 main()

@@ -75,12 +75,8 @@ def create(d, p, out):
 
 
 def main():
-    if os.geteuid():
-        skip_all("needs root")
+    rt.needs()
     real = shutil.which("crun") or shutil.which("runc")
-    for prog in ("conmon", "busybox"):
-        if not shutil.which(prog):
-            skip_all("needs " + prog)
     if not real:
         skip_all("needs an OCI runtime")
     name = os.path.basename(real)
@@ -133,7 +129,7 @@ def main():
         ok(d.stop() == 0, "the daemon ends in order")
     finally:
         d.end()
-        subprocess.run("find /sys/fs/cgroup -depth -path '*%s*' -type d -exec rmdir {} ';'" % rt.CGROUP, shell=True, check=False)
+        rt.sweep()
     done()
 
 

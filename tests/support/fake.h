@@ -144,6 +144,10 @@ struct orlop_timer *fake_timer(struct fakehost *fh, struct orlop_host_priv *priv
 uint32_t fake_net_poll(struct fakehost *fh, int timeout_ms);
 /* May something come from outside? */
 bool fake_net_busy(struct fakehost *fh);
+/* @m NULL: the fake host's own. */
+struct orlop_fdwatch *fake_net_watch(struct fakehost *fh, struct fakehost_module *m, int32_t fd, uint32_t events, orlop_fd_fn cb,
+				     void *arg);
+void fake_net_unwatch(struct orlop_fdwatch *w);
 
 /* Each part fills its members of the table, and lets go of what a module (NULL: all) left. */
 void fake_loop_init(struct fakehost *fh);
@@ -156,6 +160,8 @@ uint32_t fake_leads_drop(struct fakehost *fh, const struct fakehost_module *m);
 void fake_log_done(struct fakehost *fh);
 void fake_net_fill(struct orlop_host *h);
 uint32_t fake_net_drop(struct fakehost *fh, struct fakehost_module *m);
+void fake_spawn_fill(struct orlop_host *h);
+uint32_t fake_spawn_drop(struct fakehost *fh, struct fakehost_module *m);
 void fake_bus_fill(struct orlop_host *h);
 uint32_t fake_bus_drop(struct fakehost *fh, struct fakehost_module *m);
 void fake_bus_arrived(struct fakehost *fh);	/* somebody new serves: deliver what waited */
@@ -166,6 +172,7 @@ uint32_t fake_cache_drop(struct fakehost *fh, struct fakehost_module *m);
 uint32_t fake_bus_held(struct fakehost *fh, struct fakehost_module *m);
 uint32_t fake_cache_held(struct fakehost *fh, struct fakehost_module *m);
 uint32_t fake_net_held(struct fakehost *fh, struct fakehost_module *m);
+uint32_t fake_spawn_held(struct fakehost *fh, struct fakehost_module *m);
 void fake_cache_done(struct fakehost *fh);
 void fake_feed_init(struct fakehost *fh);
 void fake_feed_fill(struct orlop_host *h);

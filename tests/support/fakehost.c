@@ -119,6 +119,7 @@ static void host_fill(struct orlop_host_priv *p, uint32_t shard)
 	h->stop_reason = h_stop_reason;
 	h->ending = h_ending;
 	fake_net_fill(h);
+	fake_spawn_fill(h);
 	fake_bus_fill(h);
 	fake_cache_fill(h);
 }
@@ -153,6 +154,7 @@ static uint32_t module_drop(struct fakehost *fh, struct fakehost_module *m)
 	leads = fake_leads_drop(fh, m);
 	bus = fake_bus_drop(fh, m);
 	net = fake_net_drop(fh, m);
+	net += fake_spawn_drop(fh, m);
 	cache = fake_cache_drop(fh, m);
 	fake_posts_drop(fh, m);
 	if (timers + leads + bus + net + cache)
@@ -325,7 +327,7 @@ uint32_t fakehost_held(struct fakehost *fh)
 	OLIST_FOREACH(at, &fh->modules) {
 		struct fakehost_module *m = OLIST_ENTRY(at, struct fakehost_module, node);
 
-		n += fake_bus_held(fh, m) + fake_net_held(fh, m) + fake_cache_held(fh, m);
+		n += fake_bus_held(fh, m) + fake_net_held(fh, m) + fake_spawn_held(fh, m) + fake_cache_held(fh, m);
 	}
 	return n;
 }

@@ -65,26 +65,13 @@ static const char *listed(struct orlop_resource *r, uint64_t *ret_rev)
 	return text;
 }
 
-struct waited {
-	int		n;
-	int32_t		status;
-};
-
-static void on_wait(void *arg, int32_t status)
-{
-	struct waited *w = arg;
-
-	w->n++;
-	w->status = status;
-}
-
 static void basics(void)
 {
 	struct t_loop l;
 	struct core_cache *c = t_cache(&l, 0);
 	struct orlop_resource *pods = t_open(c, &l, "pods"), *nodes = t_open(c, &l, "nodes");
 	struct core_feed *f = NULL, *g = NULL;
-	struct waited w = { 0, 0 };
+	struct t_waited w = { 0, 0 };
 	uint64_t cur = 0, rev = 0;
 	int32_t synced = 1;
 
@@ -96,7 +83,7 @@ static void basics(void)
 	ok(core_feed_rev(f) == 0 && core_feed_commit(f, 5) == -EINVAL, "it lists first");
 	(void)core_cache_rev(pods, &synced);
 	ok(!synced, "until then readers are not in step");
-	ok(core_cache_wait(pods, 12, UINT64_MAX, on_wait, &w) == 0, "somebody waits");
+	ok(core_cache_wait(pods, 12, UINT64_MAX, t_on_wait, &w) == 0, "somebody waits");
 	ok(core_feed_list_begin(f, 0) == 0 && put(f, "a", 1, 5) == 0 && put(f, "b", 1, 7) == 0, "a list");
 	is_str(listed(pods, &rev), "", "is not seen before its end");
 	ok(core_feed_list_end(f, 10) == 0, "ends");
@@ -236,11 +223,11 @@ static void failing(void)
 	struct core_cache *c = t_cache(&l, 0);
 	struct orlop_resource *pods;
 	struct core_feed *f = fed(c, &l, &pods);
-	struct waited w = { 0, 0 };
+	struct t_waited w = { 0, 0 };
 	uint64_t cur = 10;
 	int32_t synced = 1;
 
-	(void)core_cache_wait(pods, 99, UINT64_MAX, on_wait, &w);
+	(void)core_cache_wait(pods, 99, UINT64_MAX, t_on_wait, &w);
 	core_feed_fail(f, EACCES);
 	(void)t_run(&l);
 	ok(w.n == 1 && w.status == -EACCES, "who waits is told that it was revoked");
@@ -248,7 +235,7 @@ static void failing(void)
 	is_str(listed(pods, &cur), "EACCES", "and who opens a snapshot");
 	(void)core_cache_rev(pods, &synced);
 	ok(!synced, "not in step");
-	(void)core_cache_wait(pods, 99, UINT64_MAX, on_wait, &w);
+	(void)core_cache_wait(pods, 99, UINT64_MAX, t_on_wait, &w);
 	(void)t_run(&l);
 	ok(w.n == 2 && w.status == -EACCES, "who begins to wait is told at once");
 	cur = 10;

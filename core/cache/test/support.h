@@ -264,4 +264,19 @@ static T_UNUSED int t_change(struct core_cache *c, const char *key, int v, uint6
 	return core_cache_commit(c, rev);
 }
 
+/* ---- waiting for a revision --------------------------------------------------------------------- */
+
+struct t_waited {
+	int		n;
+	int32_t		status;
+};
+
+static T_UNUSED void t_on_wait(void *arg, int32_t status)
+{
+	struct t_waited *w = arg;
+
+	w->n++;
+	w->status = status;
+}
+
 #endif

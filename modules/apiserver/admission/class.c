@@ -10,6 +10,7 @@
 #include "../registry/write.h"
 #include "json/ojson.h"
 #include "quantity/oquantity.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -98,38 +99,31 @@ int admission_runtime_class(struct reg_op *op, struct ojson *pod)
 /* Name of the default class of kind @cache_name, the newest of several; NULL: none. */
 static int default_class(struct reg_op *op, const char *cache_name, const char *const notes[], const char **ret)
 {
-	const struct orlop_host *h = op->sh->h;
 	const struct reg_kind *k = reg_kind_named(op->sh->rg, cache_name);
 	struct orlop_resource *res = k ? reg_open(op->sh, k) : NULL;
-	struct orlop_query q = { .size = sizeof(q) };
 	char newest[64] = "";
-	struct orlop_snapshot *snap;
 	struct orlop_object *o;
-	struct orlop_iter *it;
-	int r;
+	struct owalk w;
+	int r = 0;
 
 	*ret = NULL;
-	if (!res || h->snapshot_open(res, &snap))
+	if (!res || owalk_open(&w, op->sh->h, res, NULL))
 		return 0;
-	r = h->iter_open(snap, &q, &it);
-	if (r == 0) {
-		while (r == 0 && (o = h->iter_next(it)) != NULL) {
-			struct ojson *class = NULL;
-			const char *made;
+	while (r == 0 && (o = owalk_next(&w)) != NULL) {
+		struct ojson *class = NULL;
+		const char *made;
 
-			r = render_parse(k, o->json, &class);
-			made = ojson_get_cstr(ojson_get(class, "metadata"), "creationTimestamp", "");
-			for (size_t i = 0; r == 0 && notes[i]; i++)
-				if (ojson_string_is(ojson_get(OJSON_AT(class, "metadata", "annotations"), notes[i]), "true") &&
-				    (!*ret || strcmp(made, newest) > 0)) {
-					(void)snprintf(newest, sizeof(newest), "%s", made);
-					*ret = rb_dup(&op->arena, o->name);
-				}
-			ojson_unref(class);
-		}
-		h->iter_close(it);
+		r = render_parse(k, o->json, &class);
+		made = ojson_get_cstr(ojson_get(class, "metadata"), "creationTimestamp", "");
+		for (size_t i = 0; r == 0 && notes[i]; i++)
+			if (ojson_string_is(ojson_get(OJSON_AT(class, "metadata", "annotations"), notes[i]), "true") &&
+			    (!*ret || strcmp(made, newest) > 0)) {
+				(void)snprintf(newest, sizeof(newest), "%s", made);
+				*ret = rb_dup(&op->arena, o->name);
+			}
+		ojson_unref(class);
 	}
-	h->snapshot_close(snap);
+	owalk_close(&w);
 	return r ? reg_failed(op, r, NULL) : 0;
 }
 

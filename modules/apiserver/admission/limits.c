@@ -11,6 +11,7 @@
 #include "../registry/write.h"
 #include "json/ojson.h"
 #include "quantity/oquantity.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,30 +24,24 @@ typedef int (*limit_fn)(struct reg_op *op, struct ojson *range, struct ojson *po
 /* Every LimitRange of the request's namespace. 0 or -errno with op->err. */
 static int ranges_each(struct reg_op *op, struct ojson *pod, limit_fn fn, void *arg)
 {
-	const struct orlop_host *h = op->sh->h;
 	const struct reg_kind *k = reg_kind_named(op->sh->rg, "limitranges");
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = op->rq.ns };
 	struct orlop_resource *res = k ? reg_open(op->sh, k) : NULL;
-	struct orlop_snapshot *snap;
 	struct orlop_object *o;
-	struct orlop_iter *it;
-	int r;
+	struct owalk w;
+	int r = 0;
 
-	if (!res || h->snapshot_open(res, &snap))
+	if (!res || owalk_open(&w, op->sh->h, res, &q))
 		return reg_failed(op, -ENOMEM, NULL);
-	r = h->iter_open(snap, &q, &it);
-	if (r == 0) {
-		while (r == 0 && (o = h->iter_next(it)) != NULL) {
-			struct ojson *range = NULL;
+	while (r == 0 && (o = owalk_next(&w)) != NULL) {
+		struct ojson *range = NULL;
 
-			r = render_parse(k, o->json, &range);
-			if (r == 0)
-				r = fn(op, range, pod, arg);
-			ojson_unref(range);
-		}
-		h->iter_close(it);
+		r = render_parse(k, o->json, &range);
+		if (r == 0)
+			r = fn(op, range, pod, arg);
+		ojson_unref(range);
 	}
-	h->snapshot_close(snap);
+	owalk_close(&w);
 	return r == 0 || op->err.err ? r : reg_failed(op, r, NULL);
 }
 

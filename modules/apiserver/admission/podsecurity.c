@@ -13,6 +13,7 @@
 #include "../registry/render.h"
 #include "../registry/write.h"
 #include "json/ojson.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -278,39 +279,33 @@ static void findings_tell(struct reg_op *op, struct findings *f, struct orlop_by
 
 static int existing_pods(struct reg_op *op, struct orlop_bytes ns, const struct psa_policy *p)
 {
-	const struct orlop_host *h = op->sh->h;
 	const struct reg_kind *k = op->sh->rg->pods;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = ns };
 	struct orlop_resource *res = reg_open(op->sh, k);
 	struct findings *f = OMEM_NEW(struct findings);
-	struct orlop_snapshot *snap;
 	struct orlop_object *o;
-	struct orlop_iter *it;
-	int r = f && res ? h->snapshot_open(res, &snap) : -ENOMEM;
+	struct owalk w;
+	int r = f && res ? owalk_open(&w, op->sh->h, res, &q) : -ENOMEM;
 
 	if (r) {
 		omem_free(f);
 		return reg_failed(op, r, NULL);
 	}
-	r = h->iter_open(snap, &q, &it);
-	if (r == 0) {
-		while (r == 0 && (o = h->iter_next(it)) != NULL) {
-			struct obuf why = OBUF_INIT;
-			struct ojson *pod = NULL;
+	while (r == 0 && (o = owalk_next(&w)) != NULL) {
+		struct obuf why = OBUF_INIT;
+		struct ojson *pod = NULL;
 
-			f->total++;
-			if (f->checked < CHECKED_MAX) {
-				f->checked++;
-				r = render_parse(k, o->json, &pod);
-				if (r == 0 && !psa_evaluate(p, ojson_get(pod, "metadata"), ojson_get(pod, "spec"), NULL, &why))
-					finding_add(f, obuf_cstr(&why), o->name);
-			}
-			obuf_done(&why);
-			ojson_unref(pod);
+		f->total++;
+		if (f->checked < CHECKED_MAX) {
+			f->checked++;
+			r = render_parse(k, o->json, &pod);
+			if (r == 0 && !psa_evaluate(p, ojson_get(pod, "metadata"), ojson_get(pod, "spec"), NULL, &why))
+				finding_add(f, obuf_cstr(&why), o->name);
 		}
-		h->iter_close(it);
+		obuf_done(&why);
+		ojson_unref(pod);
 	}
-	h->snapshot_close(snap);
+	owalk_close(&w);
 	findings_tell(op, f, ns, p);
 	omem_free(f);
 	return r ? reg_failed(op, r, NULL) : 0;

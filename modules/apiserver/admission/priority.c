@@ -6,6 +6,7 @@
 #include "../registry/render.h"
 #include "../registry/write.h"
 #include "json/ojson.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,34 +14,27 @@
 /* The class that is the default: the least of them, should there be several. *ret NULL: none. */
 static int default_class(struct reg_op *op, struct ojson **ret)
 {
-	const struct orlop_host *h = op->sh->h;
 	const struct reg_kind *k = op->sh->rg->priorityclasses;
 	struct orlop_resource *res = k ? reg_open(op->sh, k) : NULL;
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap;
 	struct orlop_object *o;
-	struct orlop_iter *it;
-	int r;
+	struct owalk w;
+	int r = 0;
 
 	*ret = NULL;
-	if (!res || h->snapshot_open(res, &snap))
+	if (!res || owalk_open(&w, op->sh->h, res, NULL))
 		return 0;
-	r = h->iter_open(snap, &q, &it);
-	if (r == 0) {
-		while (r == 0 && (o = h->iter_next(it)) != NULL) {
-			struct ojson *class = NULL;
+	while (r == 0 && (o = owalk_next(&w)) != NULL) {
+		struct ojson *class = NULL;
 
-			r = render_parse(k, o->json, &class);
-			if (r == 0 && ojson_get_bool(class, "globalDefault", false) &&
-			    (!*ret || ojson_get_i64(class, "value", 0) < ojson_get_i64(*ret, "value", 0))) {
-				ojson_unref(*ret);
-				*ret = ojson_ref(class);
-			}
-			ojson_unref(class);
+		r = render_parse(k, o->json, &class);
+		if (r == 0 && ojson_get_bool(class, "globalDefault", false) &&
+		    (!*ret || ojson_get_i64(class, "value", 0) < ojson_get_i64(*ret, "value", 0))) {
+			ojson_unref(*ret);
+			*ret = ojson_ref(class);
 		}
-		h->iter_close(it);
+		ojson_unref(class);
 	}
-	h->snapshot_close(snap);
+	owalk_close(&w);
 	if (r == 0)
 		return 0;
 	ojson_unref(*ret);

@@ -6,6 +6,7 @@
 
 #include "json/ojson.h"
 #include "selector/ofield.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 
@@ -208,29 +209,24 @@ static bool volume_has_secret(struct ojson *pv, struct orlop_bytes ns, struct or
 static bool volumes_refer(struct ashard *sh, struct orlop_bytes node, struct orlop_bytes ns, struct orlop_bytes name)
 {
 	const struct orlop_host *h = sh->h;
-	struct orlop_query q = { .size = sizeof(q) };
 	struct orlop_resource *res;
-	struct orlop_snapshot *snap;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 	bool found = false;
 
 	if (!name.len || h->resource_open(h, "persistentvolumes", &res, NULL))
 		return false;
-	if (h->snapshot_open(res, &snap) == 0) {
-		if (h->iter_open(snap, &q, &it) == 0) {
-			while (!found && (o = h->iter_next(it)) != NULL) {
-				struct ojson *j = NULL;
+	if (owalk_open(&w, h, res, NULL) == 0) {
+		while (!found && (o = owalk_next(&w)) != NULL) {
+			struct ojson *j = NULL;
 
-				if (!memmem(o->json.p, o->json.len, name.p, name.len))
-					continue;
-				if (ojson_parse_members(o->json, &j, NULL) == 0)
-					found = volume_has_secret(j, ns, name) && volume_is_near(sh, node, j);
-				ojson_unref(j);
-			}
-			h->iter_close(it);
+			if (!memmem(o->json.p, o->json.len, name.p, name.len))
+				continue;
+			if (ojson_parse_members(o->json, &j, NULL) == 0)
+				found = volume_has_secret(j, ns, name) && volume_is_near(sh, node, j);
+			ojson_unref(j);
 		}
-		h->snapshot_close(snap);
+		owalk_close(&w);
 	}
 	h->resource_close(res);
 	return found;

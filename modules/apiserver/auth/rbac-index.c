@@ -6,6 +6,7 @@
 #include "base/omem.h"
 #include "base/ostr.h"
 #include "json/ojson.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -339,23 +340,18 @@ static void forget(struct rbac *x, unsigned int resource)
 
 static void relist(struct rbac *x, unsigned int i)
 {
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 
 	forget(x, i);
 	x->listed[i] = false;
-	if (x->h->snapshot_open(x->res[i], &snap) < 0)
+	if (owalk_open(&w, x->h, x->res[i], NULL))
 		return;
-	if (x->h->iter_open(snap, &q, &it) == 0) {
-		while ((o = x->h->iter_next(it)) != NULL)
-			(void)rbac_put(x, i, o->ns, o->name, o->json);
-		x->h->iter_close(it);
-		x->cursor[i] = x->h->snapshot_rev(snap);
-		x->listed[i] = true;
-	}
-	x->h->snapshot_close(snap);
+	while ((o = owalk_next(&w)) != NULL)
+		(void)rbac_put(x, i, o->ns, o->name, o->json);
+	x->cursor[i] = x->h->snapshot_rev(w.snap);
+	x->listed[i] = true;
+	owalk_close(&w);
 }
 
 static void catch_up(struct rbac *x, unsigned int i)

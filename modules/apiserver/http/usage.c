@@ -11,6 +11,7 @@
 #include "quantity/oquantity.h"
 #include "selector/ofield.h"
 #include "selector/oselector.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -77,21 +78,17 @@ static bool each(struct usage *u, bool (*fn)(void *arg, struct orlop_object *o),
 	const struct orlop_host *h = u->f->sh->h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = u->f->rt.ns.len > 0, .ns = u->f->rt.ns };
 	struct orlop_resource *res = u->f->sh->pods;
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
-	bool ok = false;
+	struct owalk w;
+	bool ok;
 
 	if (u->of_nodes && h->resource_open(h, "nodes", &res, NULL))
 		return false;
-	if (!h->snapshot_open(res, &s)) {
-		ok = !h->iter_open(s, &q, &it);
-		if (ok) {
-			while (ok && (o = h->iter_next(it)))
-				ok = !is_meant(u, o) || fn(arg, o);
-			h->iter_close(it);
-		}
-		h->snapshot_close(s);
+	ok = !owalk_open(&w, h, res, &q);
+	if (ok) {
+		while (ok && (o = owalk_next(&w)))
+			ok = !is_meant(u, o) || fn(arg, o);
+		owalk_close(&w);
 	}
 	if (u->of_nodes)
 		h->resource_close(res);

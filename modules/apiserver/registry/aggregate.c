@@ -10,6 +10,7 @@
 
 #include "json/ojson.h"
 #include "selector/oselector.h"
+#include "walk/owalk.h"
 
 #include <string.h>
 
@@ -119,20 +120,15 @@ static void look(void *arg)
 {
 	static const char word[] = "\"aggregationRule\":{";
 	struct reg_aggregate *a = arg;
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 
-	if (a->sh->h->snapshot_open(a->res, &snap) < 0)
+	if (owalk_open(&w, a->sh->h, a->res, NULL))
 		return;
-	if (a->sh->h->iter_open(snap, &q, &it) == 0) {
-		while ((o = a->sh->h->iter_next(it)) != NULL)
-			if (memmem(o->json.p, o->json.len, word, sizeof(word) - 1))
-				look_at(a, snap, o);
-		a->sh->h->iter_close(it);
-	}
-	a->sh->h->snapshot_close(snap);
+	while ((o = owalk_next(&w)) != NULL)
+		if (memmem(o->json.p, o->json.len, word, sizeof(word) - 1))
+			look_at(a, w.snap, o);
+	owalk_close(&w);
 }
 
 static void on_note(void *arg, struct orlop_resource *res, uint64_t rev)

@@ -11,6 +11,7 @@
 #include "verbs.h"
 
 #include "json/ojson.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -159,35 +160,28 @@ static struct defined *defined_of(struct reg_apiservices *a, struct orlop_object
 
 static void want_custom(struct reg_apiservices *a)
 {
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap = NULL;
-	struct orlop_iter *it = NULL;
 	struct orlop_object *o;
+	struct owalk w;
 
 	if (!a->crds)
 		return;
-	if (a->sh->h->snapshot_open(a->crds, &snap)) {
+	if (owalk_open(&w, a->sh->h, a->crds, NULL)) {
 		a->failed = true;
 		return;
 	}
-	if (a->sh->h->iter_open(snap, &q, &it)) {
-		a->failed = true;
-	} else {
-		while ((o = a->sh->h->iter_next(it))) {
-			struct defined *d = defined_of(a, o);
-			const char *version = d ? d->text : "";
+	while ((o = owalk_next(&w))) {
+		struct defined *d = defined_of(a, o);
+		const char *version = d ? d->text : "";
 
-			a->failed = a->failed || !d;
-			for (uint32_t i = 0; d && i < d->n; i++) {
-				version += strlen(version) + 1;
-				add(a, d->text, version, 1000, 100, true);
-			}
-			if (d)
-				d->seen = true;
+		a->failed = a->failed || !d;
+		for (uint32_t i = 0; d && i < d->n; i++) {
+			version += strlen(version) + 1;
+			add(a, d->text, version, 1000, 100, true);
 		}
-		a->sh->h->iter_close(it);
+		if (d)
+			d->seen = true;
 	}
-	a->sh->h->snapshot_close(snap);
+	owalk_close(&w);
 	OMAP_FOREACH(&a->defined, e) {
 		struct defined *d = e->value;
 

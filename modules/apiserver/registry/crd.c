@@ -8,6 +8,7 @@
 #include "base/otime.h"
 #include "json/ojson.h"
 #include "record/orecord.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -68,24 +69,21 @@ static void remember(struct reg_crds *c, struct orlop_bytes name, const struct o
 
 static void want_all(struct reg_crds *c)
 {
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap = NULL;
-	struct orlop_iter *it = NULL;
 	struct orlop_object *o;
+	struct owalk w;
 
-	if (c->sh->h->snapshot_open(c->res, &snap) == 0 && c->sh->h->iter_open(snap, &q, &it) == 0) {
-		while ((o = c->sh->h->iter_next(it))) {
-			cleanup_ojson struct ojson *crd = NULL;
+	if (owalk_open(&w, c->sh->h, c->res, NULL))
+		return;
+	while ((o = owalk_next(&w))) {
+		cleanup_ojson struct ojson *crd = NULL;
 
-			want(c, o->name);
-			if (render_parse(c->sh->rg->crds, o->json, &crd) == 0)
-				remember(c, o->name, OJSON_AT(crd, "status", "acceptedNames"));
-		}
-		c->cursor = c->sh->h->snapshot_rev(snap);
-		c->listed = true;
-		c->sh->h->iter_close(it);
+		want(c, o->name);
+		if (render_parse(c->sh->rg->crds, o->json, &crd) == 0)
+			remember(c, o->name, OJSON_AT(crd, "status", "acceptedNames"));
 	}
-	c->sh->h->snapshot_close(snap);
+	c->cursor = c->sh->h->snapshot_rev(w.snap);
+	c->listed = true;
+	owalk_close(&w);
 }
 
 static void read_changes(struct reg_crds *c)
@@ -230,23 +228,20 @@ static void register_it(struct reg_crds *c)
 static void retire(struct reg_crds *c)
 {
 	const char *dot = strchr(c->name, '.');
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap = NULL;
-	struct orlop_iter *it = NULL;
 	struct orlop_object *o;
+	struct owalk w;
 
 	c->sh->crd_generation++;
 	remember(c, RB(c->name), NULL);
 	if (omap_del(&c->registered, c->name, strlen(c->name)))
 		(void)c->sh->h->resource_retire(c->sh->h, c->name);
 	/* names that it had are free: whoever waits for them is looked at again */
-	if (dot && c->sh->h->snapshot_open(c->res, &snap) == 0 && c->sh->h->iter_open(snap, &q, &it) == 0) {
-		while ((o = c->sh->h->iter_next(it)))
+	if (dot && owalk_open(&w, c->sh->h, c->res, NULL) == 0) {
+		while ((o = owalk_next(&w)))
 			if (same_group(o->name, RB(dot + 1)))
 				want(c, o->name);
-		c->sh->h->iter_close(it);
+		owalk_close(&w);
 	}
-	c->sh->h->snapshot_close(snap);
 }
 
 /* ---- writing ---- */
@@ -479,18 +474,15 @@ static bool is_fed(struct reg_crds *c, struct orlop_object *o)
 bool reg_crds_fed(struct reg_shard *sh)
 {
 	struct reg_crds *c = sh->crds;
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap = NULL;
-	struct orlop_iter *it = NULL;
 	struct orlop_object *o;
+	struct owalk w;
 	bool fed = true;
 
-	if (c && sh->h->snapshot_open(c->res, &snap) == 0 && sh->h->iter_open(snap, &q, &it) == 0) {
-		while (fed && (o = sh->h->iter_next(it)))
+	if (c && owalk_open(&w, sh->h, c->res, NULL) == 0) {
+		while (fed && (o = owalk_next(&w)))
 			fed = is_fed(c, o);
-		sh->h->iter_close(it);
+		owalk_close(&w);
 	}
-	sh->h->snapshot_close(snap);
 	return fed;
 }
 

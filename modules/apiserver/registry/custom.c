@@ -8,6 +8,7 @@
 
 #include "json/ojson.h"
 #include "schema/decode.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -314,24 +315,20 @@ void custom_check(struct reg_op *op, struct ojson *obj, const struct ojson *old)
 struct reg_served *reg_served_new(struct reg_shard *sh, const struct oschema **ret)
 {
 	struct ocrd_merge *m = ocrd_merge_new(sh->rg->schema);
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap = NULL;
-	struct orlop_iter *it = NULL;
 	struct orlop_object *o;
+	struct owalk w;
 
 	if (!m)
 		return NULL;
-	if (sh->rg->crds && reg_open(sh, sh->rg->crds) &&
-	    sh->h->snapshot_open(reg_open(sh, sh->rg->crds), &snap) == 0 && sh->h->iter_open(snap, &q, &it) == 0) {
-		while ((o = sh->h->iter_next(it))) {
+	if (sh->rg->crds && reg_open(sh, sh->rg->crds) && owalk_open(&w, sh->h, reg_open(sh, sh->rg->crds), NULL) == 0) {
+		while ((o = owalk_next(&w))) {
 			cleanup_ojson struct ojson *crd = NULL;
 
 			if (render_parse(sh->rg->crds, o->json, &crd) == 0 && custom_established(crd))
 				ocrd_merge_add(m, crd);
 		}
-		sh->h->iter_close(it);
+		owalk_close(&w);
 	}
-	sh->h->snapshot_close(snap);
 	reg_remotes_merge(sh, m);
 	*ret = ocrd_merge_end(m);
 	if (!*ret) {
@@ -386,14 +383,12 @@ static int doc_add(struct reg_shard *sh, struct ocrd_doc *doc, const struct ojso
 /* The definitions of @group (empty: of all groups). */
 static int docs_add(struct reg_shard *sh, struct ocrd_doc *doc, struct orlop_bytes group, const char *version, const char *server)
 {
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap = NULL;
-	struct orlop_iter *it = NULL;
 	struct orlop_object *o;
+	struct owalk w;
 	int r = 0;
 
-	if (sh->h->snapshot_open(reg_open(sh, sh->rg->crds), &snap) == 0 && sh->h->iter_open(snap, &q, &it) == 0) {
-		while (r == 0 && (o = sh->h->iter_next(it))) {
+	if (owalk_open(&w, sh->h, reg_open(sh, sh->rg->crds), NULL) == 0) {
+		while (r == 0 && (o = owalk_next(&w))) {
 			cleanup_ojson struct ojson *crd = NULL;
 
 			if (group.len && (o->name.len <= group.len ||
@@ -403,9 +398,8 @@ static int docs_add(struct reg_shard *sh, struct ocrd_doc *doc, struct orlop_byt
 			if (render_parse(sh->rg->crds, o->json, &crd) == 0 && custom_established(crd))
 				r = doc_add(sh, doc, crd, version, server);
 		}
-		sh->h->iter_close(it);
+		owalk_close(&w);
 	}
-	sh->h->snapshot_close(snap);
 	return r;
 }
 

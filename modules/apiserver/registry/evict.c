@@ -11,6 +11,7 @@
 #include "json/ojson.h"
 #include "render.h"
 #include "selector/oselector.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -59,39 +60,33 @@ static int refuse_budget(struct reg_op *op)
 /* The one budget that selects @pod: 0 with *ret (NULL: none) or -errno with op->err. */
 static int budget_find(struct reg_op *op, const struct reg_kind *k, const struct orlop_object *pod, struct ojson **ret)
 {
-	const struct orlop_host *h = op->sh->h;
 	struct orlop_resource *res = reg_open(op->sh, k);
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = op->rq.ns };
-	struct orlop_snapshot *snap;
 	struct orlop_object *o;
-	struct orlop_iter *it;
-	int r = res ? h->snapshot_open(res, &snap) : -ENOMEM;
+	struct owalk w;
+	int r = res ? owalk_open(&w, op->sh->h, res, &q) : -ENOMEM;
 	unsigned int n = 0;
 
 	*ret = NULL;
 	if (r)
 		return reg_failed(op, r, NULL);
-	r = h->iter_open(snap, &q, &it);
-	if (r == 0) {
-		while (r == 0 && (o = h->iter_next(it)) != NULL) {
-			struct oselector *s = NULL;
-			struct ojson *pdb = NULL, *sel;
+	while (r == 0 && (o = owalk_next(&w)) != NULL) {
+		struct oselector *s = NULL;
+		struct ojson *pdb = NULL, *sel;
 
-			r = render_parse(k, o->json, &pdb);
-			sel = OJSON_AT(pdb, "spec", "selector");
-			if (r == 0 && sel)
-				r = oselector_from_json(sel, &s, NULL);
-			if (r == 0 && s && oselector_match_object(s, pod)) {
-				n++;
-				if (!*ret)
-					*ret = ojson_ref(pdb);
-			}
-			oselector_free(s);
-			ojson_unref(pdb);
+		r = render_parse(k, o->json, &pdb);
+		sel = OJSON_AT(pdb, "spec", "selector");
+		if (r == 0 && sel)
+			r = oselector_from_json(sel, &s, NULL);
+		if (r == 0 && s && oselector_match_object(s, pod)) {
+			n++;
+			if (!*ret)
+				*ret = ojson_ref(pdb);
 		}
-		h->iter_close(it);
+		oselector_free(s);
+		ojson_unref(pdb);
 	}
-	h->snapshot_close(snap);
+	owalk_close(&w);
 	if (r == 0 && n < 2)
 		return 0;
 	ojson_unref(*ret);

@@ -11,6 +11,7 @@
 
 #include "base/otime.h"
 #include "json/oscan.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -85,27 +86,22 @@ static void sweep(void *arg)
 	struct reg_shard *sh = x->sh;
 	const struct orlop_host *h = sh->h;
 	int64_t ttl = (int64_t)sh->rg->cfg.event_ttl_ns, now = (int64_t)h->now_wall(h), next = INT64_MAX;
-	struct orlop_query q = { .size = sizeof(q) };
 	struct orlop_object *due[AT_ONCE], *o;
-	struct orlop_snapshot *snap;
-	struct orlop_iter *it;
+	struct owalk w;
 	uint32_t n = 0;
 
 	x->armed = false;
-	if (h->snapshot_open(reg_open(sh, sh->rg->events), &snap))
+	if (owalk_open(&w, h, reg_open(sh, sh->rg->events), NULL))
 		return;
-	if (h->iter_open(snap, &q, &it) == 0) {
-		while ((o = h->iter_next(it)) != NULL) {
-			int64_t end = last_write(sh, o) + ttl;
+	while ((o = owalk_next(&w)) != NULL) {
+		int64_t end = last_write(sh, o) + ttl;
 
-			if (end <= now && n < AT_ONCE)
-				due[n++] = h->object_ref(o);
-			else if (end < next)
-				next = end;
-		}
-		h->iter_close(it);
+		if (end <= now && n < AT_ONCE)
+			due[n++] = h->object_ref(o);
+		else if (end < next)
+			next = end;
 	}
-	h->snapshot_close(snap);
+	owalk_close(&w);
 	if (n == AT_ONCE)
 		arm(x, MINUTE / 60);
 	else if (next != INT64_MAX)

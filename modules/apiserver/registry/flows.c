@@ -14,6 +14,7 @@
 #include "verbs.h"
 
 #include "base/otime.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -377,19 +378,14 @@ static void look_at(struct reg_flows *f, bool level, struct orlop_object *o)
 
 static void look_at_all(struct reg_flows *f, bool level)
 {
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 
-	if (f->sh->h->snapshot_open(f->res[!level], &snap) < 0)
+	if (owalk_open(&w, f->sh->h, f->res[!level], NULL))
 		return;
-	if (f->sh->h->iter_open(snap, &q, &it) == 0) {
-		while ((o = f->sh->h->iter_next(it)) != NULL)
-			look_at(f, level, o);
-		f->sh->h->iter_close(it);
-	}
-	f->sh->h->snapshot_close(snap);
+	while ((o = owalk_next(&w)) != NULL)
+		look_at(f, level, o);
+	owalk_close(&w);
 }
 
 /* ---- when ---- */

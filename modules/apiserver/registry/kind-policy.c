@@ -12,6 +12,7 @@
 
 #include "json/ojson.h"
 #include "schema/validate.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -128,27 +129,21 @@ static const char *defined(struct reg_op *op, const struct ojson *crd, struct or
 
 static const char *custom_resource(struct reg_op *op, struct orlop_bytes group, struct orlop_bytes version, const struct ojson *what)
 {
-	const struct orlop_host *h = op->sh->h;
 	struct orlop_resource *res = reg_open(op->sh, op->sh->rg->crds);
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap;
-	struct orlop_object *o;
-	struct orlop_iter *it;
 	const char *plural = NULL;
+	struct orlop_object *o;
+	struct owalk w;
 
-	if (!res || h->snapshot_open(res, &snap))
+	if (!res || owalk_open(&w, op->sh->h, res, NULL))
 		return NULL;
-	if (h->iter_open(snap, &q, &it) == 0) {
-		while (!plural && (o = h->iter_next(it)) != NULL) {
-			struct ojson *crd = NULL;
+	while (!plural && (o = owalk_next(&w)) != NULL) {
+		struct ojson *crd = NULL;
 
-			if (ojson_parse_members(o->json, &crd, NULL) == 0)
-				plural = defined(op, crd, group, version, what);
-			ojson_unref(crd);
-		}
-		h->iter_close(it);
+		if (ojson_parse_members(o->json, &crd, NULL) == 0)
+			plural = defined(op, crd, group, version, what);
+		ojson_unref(crd);
 	}
-	h->snapshot_close(snap);
+	owalk_close(&w);
 	return plural;
 }
 

@@ -15,6 +15,7 @@
 #include "base/oenc.h"
 #include "base/otime.h"
 #include "json/ojson.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -369,20 +370,15 @@ static void forget_others(struct reg_remotes *r)
 
 static void walk(struct reg_remotes *r, bool again)
 {
-	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *snap = NULL;
-	struct orlop_iter *it = NULL;
 	struct orlop_object *o;
+	struct owalk w;
 
-	if (r->sh->h->snapshot_open(r->res, &snap))
+	if (owalk_open(&w, r->sh->h, r->res, NULL))
 		return;
-	if (r->sh->h->iter_open(snap, &q, &it) == 0) {
-		while ((o = r->sh->h->iter_next(it)))
-			look_at(r, o, again);
-		r->sh->h->iter_close(it);
-		forget_others(r);
-	}
-	r->sh->h->snapshot_close(snap);
+	while ((o = owalk_next(&w)))
+		look_at(r, o, again);
+	forget_others(r);
+	owalk_close(&w);
 }
 
 /* The next look at all of them; notes do not put it off. */

@@ -12,6 +12,7 @@
 #include <orlop/inline/error.h>
 
 #include "base/omem.h"
+#include "walk/owalk.h"
 
 struct deployment {
 	struct octl	c;
@@ -232,27 +233,22 @@ static void deployment_changed(void *arg, uint32_t type, struct orlop_object *o,
 /* A set without owner: whoever selects it might want it. */
 static void orphan_offer(struct deployment *dc, const struct orlop_object *set)
 {
-	const struct orlop_host *h = dc->c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = set->ns };
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 
-	if (h->snapshot_open(dc->deployments, &s))
+	if (owalk_open(&w, dc->c.h, dc->deployments, &q))
 		return;
-	if (!h->iter_open(s, &q, &it)) {
-		while ((o = h->iter_next(it))) {
-			struct ojson *d = okube_parse(o);
+	while ((o = owalk_next(&w))) {
+		struct ojson *d = okube_parse(o);
 
-			if (!d)
-				octl_missed(&dc->c);
-			else if (okube_object_matches(set, OJSON_AT(d, "spec", "selector")))
-				octl_add(&dc->c, o->ns, o->name);
-			ojson_unref(d);
-		}
-		h->iter_close(it);
+		if (!d)
+			octl_missed(&dc->c);
+		else if (okube_object_matches(set, OJSON_AT(d, "spec", "selector")))
+			octl_add(&dc->c, o->ns, o->name);
+		ojson_unref(d);
 	}
-	h->snapshot_close(s);
+	owalk_close(&w);
 }
 
 static void set_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
@@ -290,12 +286,6 @@ static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct
 	ojson_unref(pod);
 }
 
-static void deployment_fini(void *ctx)
-{
-	octl_done(ctx);
-	omem_free(ctx);
-}
-
 static int deployment_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct deployment *dc = OMEM_NEW(struct deployment);
@@ -311,7 +301,7 @@ static int deployment_init(const struct orlop_host *h, void **ret_ctx, struct or
 	if (!e)
 		e = octl_follow(&dc->c, "pods", pod_changed, &dc->pods, err);
 	if (e) {
-		deployment_fini(dc);
+		octl_fini(dc);
 		return e;
 	}
 	*ret_ctx = dc;
@@ -329,5 +319,5 @@ ORLOP_MODULE("deployment", "controllers", "0.1",
 	.init = deployment_init,
 	.start = octl_start,
 	.stop = octl_stop,
-	.fini = deployment_fini,
+	.fini = octl_fini,
 	.health = octl_health);

@@ -13,6 +13,7 @@
 #include "base/omem.h"
 #include "base/otime.h"
 #include "ctl/octl.h"
+#include "walk/owalk.h"
 
 #define BUDGETS		"poddisruptionbudgets.policy"
 #define PATIENCE_NS	(INT64_C(120) * 1000000000)	/* an evicted pod that is still there was not deleted */
@@ -55,27 +56,21 @@ static int64_t int_or_percent(const struct ojson *v, int64_t total)
 
 static struct ojson *pods_of(struct disruption *d, const struct ojson *pdb)
 {
-	const struct orlop_host *h = d->c.h;
 	const struct ojson *selector = OJSON_AT(pdb, "spec", "selector");
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = text(okube_meta(pdb, "namespace")) };
 	struct ojson *out = ojson_new_array();
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 	int e = out ? 0 : -ENOMEM;
 
 	if (!selector || e)
 		return out;
-	e = h->snapshot_open(d->pods, &s);
+	e = owalk_open(&w, d->c.h, d->pods, &q);
 	if (!e) {
-		e = h->iter_open(s, &q, &it);
-		if (!e) {
-			while (!e && (o = h->iter_next(it)))
-				if (okube_object_matches(o, selector))
-					e = ojson_append(out, okube_parse(o));
-			h->iter_close(it);
-		}
-		h->snapshot_close(s);
+		while (!e && (o = owalk_next(&w)))
+			if (okube_object_matches(o, selector))
+				e = ojson_append(out, okube_parse(o));
+		owalk_close(&w);
 	}
 	if (e) {
 		ojson_unref(out);
@@ -311,22 +306,15 @@ static void budget_changed(void *arg, uint32_t type, struct orlop_object *o, str
 /* The budgets of a namespace, or (@pod) those that select this state of a pod. */
 static void budgets_queue(struct disruption *d, struct orlop_bytes ns, const struct orlop_object *pod)
 {
-	const struct orlop_host *h = d->c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = ns };
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 
-	if (h->snapshot_open(d->budgets, &s)) {
+	if (owalk_open(&w, d->c.h, d->budgets, &q)) {
 		octl_missed(&d->c);
 		return;
 	}
-	if (h->iter_open(s, &q, &it)) {
-		octl_missed(&d->c);
-		h->snapshot_close(s);
-		return;
-	}
-	while ((o = h->iter_next(it))) {
+	while ((o = owalk_next(&w))) {
 		struct ojson *pdb = pod ? okube_parse(o) : NULL;
 		const struct ojson *selector = OJSON_AT(pdb, "spec", "selector");
 
@@ -336,8 +324,7 @@ static void budgets_queue(struct disruption *d, struct orlop_bytes ns, const str
 			octl_add(&d->c, o->ns, o->name);
 		ojson_unref(pdb);
 	}
-	h->iter_close(it);
-	h->snapshot_close(s);
+	owalk_close(&w);
 }
 
 static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct orlop_object *prev)
@@ -353,12 +340,6 @@ static void scaler_changed(void *arg, uint32_t type, struct orlop_object *o, str
 	(void)type;
 	(void)prev;
 	budgets_queue(arg, o->ns, NULL);
-}
-
-static void disruption_fini(void *ctx)
-{
-	octl_done(ctx);
-	omem_free(ctx);
 }
 
 static int disruption_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
@@ -380,7 +361,7 @@ static int disruption_init(const struct orlop_host *h, void **ret_ctx, struct or
 	if (!e)
 		e = octl_follow(&d->c, "deployments.apps", scaler_changed, &d->deployments, err);
 	if (e) {
-		disruption_fini(d);
+		octl_fini(d);
 		return e;
 	}
 	*ret_ctx = d;
@@ -398,5 +379,5 @@ ORLOP_MODULE("disruption", "controllers", "0.1",
 	.init = disruption_init,
 	.start = octl_start,
 	.stop = octl_stop,
-	.fini = disruption_fini,
+	.fini = octl_fini,
 	.health = octl_health);

@@ -120,12 +120,6 @@ static void endpoints_changed(void *arg, uint32_t type, struct orlop_object *o, 
 	octl_add(arg, o->ns, o->name);
 }
 
-static void endpoints_fini(void *ctx)
-{
-	octl_done(ctx);
-	omem_free(ctx);
-}
-
 static int endpoints_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct endpoints *p = OMEM_NEW(struct endpoints);
@@ -139,7 +133,7 @@ static int endpoints_init(const struct orlop_host *h, void **ret_ctx, struct orl
 	if (!e)
 		e = octl_follow(&p->b.c, "endpoints", endpoints_changed, &p->endpoints, err);
 	if (e) {
-		endpoints_fini(p);
+		octl_fini(p);
 		return e;
 	}
 	*ret_ctx = p;
@@ -157,5 +151,5 @@ ORLOP_MODULE("endpoints", "controllers", "0.1",
 	.init = endpoints_init,
 	.start = octl_start,
 	.stop = octl_stop,
-	.fini = endpoints_fini,
+	.fini = octl_fini,
 	.health = octl_health);

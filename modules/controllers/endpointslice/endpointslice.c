@@ -13,6 +13,7 @@
 #include "backends/obackends.h"
 #include "base/omem.h"
 #include "plan.h"
+#include "walk/owalk.h"
 
 #define SLICES		"endpointslices.discovery.k8s.io"
 #define MANAGER		"endpointslice-controller.k8s.io"
@@ -143,19 +144,16 @@ static struct ojson *labels_make(const struct ojson *svc)
 /* Our slices of a Service; NULL without memory. */
 static struct ojson *slices_of(struct endpointslice *p, const struct ojson *svc)
 {
-	const struct orlop_host *h = p->b.c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = text(okube_meta(svc, "namespace")),
 				 .has_index = 1, .index = ORLOP_INDEX_LABELS, .index_key = text(SERVICE),
 				 .index_value = text(okube_meta(svc, "name")) };
 	struct ojson *out = ojson_new_array();
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it = NULL;
-	int e = out ? h->snapshot_open(p->slices, &s) : -ENOMEM;
+	struct owalk w;
+	int e = out ? owalk_open(&w, p->b.c.h, p->slices, &q) : -ENOMEM;
 
 	if (!e) {
-		e = h->iter_open(s, &q, &it);
-		while (!e && (o = h->iter_next(it))) {
+		while (!e && (o = owalk_next(&w))) {
 			struct ojson *slice = okube_parse(o);
 
 			if (!slice)
@@ -164,12 +162,8 @@ static struct ojson *slices_of(struct endpointslice *p, const struct ojson *svc)
 				 !strcmp(ojson_get_cstr(OJSON_AT(slice, "metadata", "labels"), MANAGED, ""), MANAGER))
 				e = ojson_append(out, ojson_ref(slice));
 			ojson_unref(slice);
-			if (e)
-				break;
 		}
-		if (it)
-			h->iter_close(it);
-		h->snapshot_close(s);
+		owalk_close(&w);
 	}
 	if (e) {
 		ojson_unref(out);
@@ -382,12 +376,6 @@ static void node_changed(void *arg, uint32_t type, struct orlop_object *o, struc
 	okube_informer_relist(p->b.c.followed[0]);
 }
 
-static void endpointslice_fini(void *ctx)
-{
-	octl_done(ctx);
-	omem_free(ctx);
-}
-
 static int endpointslice_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct endpointslice *p = OMEM_NEW(struct endpointslice);
@@ -403,7 +391,7 @@ static int endpointslice_init(const struct orlop_host *h, void **ret_ctx, struct
 	if (!e)
 		e = octl_follow(&p->b.c, SLICES, slice_changed, &p->slices, err);
 	if (e) {
-		endpointslice_fini(p);
+		octl_fini(p);
 		return e;
 	}
 	*ret_ctx = p;
@@ -421,5 +409,5 @@ ORLOP_MODULE("endpointslice", "controllers", "0.1",
 	.init = endpointslice_init,
 	.start = octl_start,
 	.stop = octl_stop,
-	.fini = endpointslice_fini,
+	.fini = octl_fini,
 	.health = octl_health);

@@ -171,12 +171,6 @@ static void claim_changed(void *arg, uint32_t type, struct orlop_object *o, stru
 		octl_add_controller_of(arg, o, "Pod");
 }
 
-static void ephemeral_fini(void *ctx)
-{
-	octl_done(ctx);
-	omem_free(ctx);
-}
-
 static int ephemeral_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct ephemeral *v = OMEM_NEW(struct ephemeral);
@@ -190,7 +184,7 @@ static int ephemeral_init(const struct orlop_host *h, void **ret_ctx, struct orl
 	if (!e)
 		e = octl_follow(&v->c, "pods", pod_changed, &v->pods, err);
 	if (e) {
-		ephemeral_fini(v);
+		octl_fini(v);
 		return e;
 	}
 	*ret_ctx = v;
@@ -208,5 +202,5 @@ ORLOP_MODULE("ephemeral-volume", "controllers", "0.1",
 	.init = ephemeral_init,
 	.start = octl_start,
 	.stop = octl_stop,
-	.fini = ephemeral_fini,
+	.fini = octl_fini,
 	.health = octl_health);

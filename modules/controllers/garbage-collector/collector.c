@@ -14,6 +14,7 @@
 
 #include "base/omem.h"
 #include "gc.h"
+#include "walk/owalk.h"
 
 /* Nobody owns by them nor is owned; and there are many. As upstream's ignored resources. */
 static bool is_ignored(const char *name)
@@ -111,28 +112,19 @@ static void object_changed(void *arg, uint32_t type, struct orlop_object *o, str
 /* Everything that has an owner or waits: whatever we missed shows here. */
 static void scan(struct gc *gc)
 {
-	const struct orlop_host *h = gc->c.h;
-	struct orlop_query q = { .size = sizeof(q) };
-
 	OLIST_FOREACH(pos, &gc->watched) {
 		struct watched *w = OLIST_ENTRY(pos, struct watched, node);
-		struct orlop_snapshot *s;
 		struct orlop_object *o;
-		struct orlop_iter *it;
+		struct owalk walk;
 
-		if (h->snapshot_open(w->res, &s)) {
+		if (owalk_open(&walk, gc->c.h, w->res, NULL)) {
 			octl_missed(&gc->c);
 			continue;
 		}
-		if (!h->iter_open(s, &q, &it)) {
-			while ((o = h->iter_next(it)))
-				if (has_owner(o) || gc_is_ending(o))
-					gc_queue(w, o);
-			h->iter_close(it);
-		} else {
-			octl_missed(&gc->c);
-		}
-		h->snapshot_close(s);
+		while ((o = owalk_next(&walk)))
+			if (has_owner(o) || gc_is_ending(o))
+				gc_queue(w, o);
+		owalk_close(&walk);
 	}
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/obuf.h"
 #include "json/oscan.h"
+#include "walk/owalk.h"
 
 static bool is(struct orlop_bytes b, const char *cstr)
 {
@@ -55,29 +56,22 @@ void gc_queue(struct watched *w, const struct orlop_object *o)
 int gc_dependents(struct gc *gc, bool namespaced, struct orlop_bytes ns, struct orlop_bytes uid,
 		       gc_dependent_fn fn, void *arg)
 {
-	const struct orlop_host *h = gc->c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_index = 1, .index = ORLOP_INDEX_OWNER,
 				 .index_value = uid, .has_ns = namespaced, .ns = ns };
 	int n = 0;
 
 	OLIST_FOREACH(pos, &gc->watched) {
 		struct watched *w = OLIST_ENTRY(pos, struct watched, node);
-		struct orlop_snapshot *s;
 		struct orlop_object *o;
-		struct orlop_iter *it;
+		struct owalk walk;
 
 		if (!w->has_owned || (namespaced && !w->namespaced))
 			continue;
-		if (h->snapshot_open(w->res, &s))
+		if (owalk_open(&walk, gc->c.h, w->res, &q))
 			return -ENOMEM;
-		if (h->iter_open(s, &q, &it)) {
-			h->snapshot_close(s);
-			return -ENOMEM;
-		}
-		for (; (o = h->iter_next(it)); n++)
+		for (; (o = owalk_next(&walk)); n++)
 			fn(arg, w, o);
-		h->iter_close(it);
-		h->snapshot_close(s);
+		owalk_close(&walk);
 	}
 	return n;
 }

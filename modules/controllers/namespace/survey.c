@@ -7,6 +7,7 @@
 
 #include "base/omem.h"
 #include "json/oscan.h"
+#include "walk/owalk.h"
 
 void content_init(struct content *c, const struct orlop_host *h)
 {
@@ -80,21 +81,16 @@ static int resource_count(struct content *c, struct survey *s, const char *name,
 {
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = ns };
 	struct leftover *l = &s->v[s->n];
-	struct orlop_snapshot *snap;
 	struct orlop_object *o;
-	struct orlop_iter *it;
-	int e = c->h->snapshot_open(r, &snap);
+	struct owalk w;
+	int e = owalk_open(&w, c->h, r, &q);
 
 	if (e)
 		return e;
 	l->resource = name;
-	e = c->h->iter_open(snap, &q, &it);
-	if (!e) {
-		while (!e && (o = c->h->iter_next(it)))
-			e = object_count(s, l, o);
-		c->h->iter_close(it);
-	}
-	c->h->snapshot_close(snap);
+	while (!e && (o = owalk_next(&w)))
+		e = object_count(s, l, o);
+	owalk_close(&w);
 	if (l->n) {
 		s->pods |= !strcmp(name, "pods");
 		s->n++;

@@ -19,6 +19,7 @@
 #include "base/otime.h"
 #include "ctl/octl.h"
 #include "nodelife.h"
+#include "walk/owalk.h"
 
 #define LEASE_NS	"kube-node-lease"
 
@@ -308,31 +309,26 @@ static int pods_mark(struct lifecycle *l, struct octl_task *t, struct orlop_byte
 	const struct orlop_host *h = l->c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_index = 1, .index_value = node };
 	int32_t index = h->resource_index(l->pods, "spec.nodeName");
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 	int e;
 
 	if (index < 0)
 		return 0;
 	q.index = (uint32_t)index;
-	e = h->snapshot_open(l->pods, &s);
+	e = owalk_open(&w, h, l->pods, &q);
 	if (e)
 		return e;
-	e = h->iter_open(s, &q, &it);
-	if (!e) {
-		while (!e && (o = h->iter_next(it))) {
-			struct ojson *pod = okube_parse(o);
+	while (!e && (o = owalk_next(&w))) {
+		struct ojson *pod = okube_parse(o);
 
-			if (!pod)
-				e = -ENOMEM;
-			else if (okube_pod_ready(pod, NULL))
-				e = pod_mark(l, t, pod);
-			ojson_unref(pod);
-		}
-		h->iter_close(it);
+		if (!pod)
+			e = -ENOMEM;
+		else if (okube_pod_ready(pod, NULL))
+			e = pod_mark(l, t, pod);
+		ojson_unref(pod);
 	}
-	h->snapshot_close(s);
+	owalk_close(&w);
 	return e;
 }
 

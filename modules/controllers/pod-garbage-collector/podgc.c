@@ -18,6 +18,7 @@
 #include "base/omem.h"
 #include "base/otime.h"
 #include "ctl/octl.h"
+#include "walk/owalk.h"
 
 #define OUT_OF_SERVICE	"node.kubernetes.io/out-of-service"
 #define QUARANTINE	(40 * (uint64_t)OTIME_SECOND)
@@ -40,38 +41,6 @@ static struct orlop_bytes text(const char *cstr)
 
 /* ---- removing ------------------------------------------------------------------------------------------ */
 
-struct sent {
-	struct octl_task *t;
-	char		*uid;
-	char		*ns;
-	char		*name;
-};
-
-static void sent_free(struct sent *s)
-{
-	omem_free(s->uid);
-	omem_free(s->ns);
-	omem_free(s->name);
-	omem_free(s);
-}
-
-static struct sent *sent_new(struct octl_task *t, const struct ojson *pod)
-{
-	struct sent *s = OMEM_NEW(struct sent);
-
-	if (!s)
-		return NULL;
-	s->t = t;
-	s->uid = omem_strdup(okube_meta(pod, "uid"));
-	s->ns = omem_strdup(okube_meta(pod, "namespace"));
-	s->name = omem_strdup(okube_meta(pod, "name"));
-	if (!s->uid || !s->ns || !s->name) {
-		sent_free(s);
-		return NULL;
-	}
-	return s;
-}
-
 /* Without grace: there is nobody who would use it. */
 static int force(struct octl_task *t, const char *ns, const char *name, const char *uid)
 {
@@ -86,13 +55,13 @@ static int force(struct octl_task *t, const char *ns, const char *name, const ch
 
 static void failed_told(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
 {
-	struct sent *s = arg;
+	struct octl_removal *s = arg;
 
 	(void)rev;
 	if (status >= 0 && code < 300)
 		(void)force(s->t, s->ns, s->name, s->uid);
 	octl_answer(s->t, status, code, body, 0);
-	sent_free(s);
+	octl_removal_free(s);
 }
 
 static bool has_ended(const struct ojson *pod)
@@ -104,29 +73,9 @@ static bool has_ended(const struct ojson *pod)
 
 static struct ojson *failed_patch(const struct octl *c, const struct ojson *pod, const char *why)
 {
-	struct ojson *patch = ojson_new_object();
-	struct ojson *meta = ojson_ensure_object(patch, "metadata");
-	struct ojson *status = ojson_ensure_object(patch, "status");
-	struct ojson *list = NULL;
-	int e = ojson_copy(OJSON_AT(pod, "status", "conditions"), &list);
+	struct ojson *patch = octl_removal_patch(c, pod, "DeletionByPodGC", why);
 
-	if (!e && why && !list)
-		list = ojson_new_array();
-	if (!meta || !status || (why && !list))
-		e = -ENOMEM;
-	if (!e)
-		e = ojson_set_cstr(meta, "uid", okube_meta(pod, "uid"));
-	if (!e)
-		e = ojson_set_cstr(meta, "resourceVersion", okube_meta(pod, "resourceVersion"));
-	if (!e)
-		e = ojson_set_cstr(status, "phase", "Failed");
-	if (!e && why) {
-		okube_condition_set(list, "DisruptionTarget", "True", "DeletionByPodGC", why,
-				    (int64_t)c->h->now_wall(c->h), false);
-		e = ojson_set(status, "conditions", ojson_ref(list));
-	}
-	ojson_unref(list);
-	if (e) {
+	if (patch && ojson_set_cstr(ojson_ensure_object(patch, "status"), "phase", "Failed")) {
 		ojson_unref(patch);
 		return NULL;
 	}
@@ -138,7 +87,7 @@ static int pod_remove(struct octl_task *t, const struct ojson *pod, const char *
 {
 	struct octl *c = octl_of(t);
 	struct ojson *patch;
-	struct sent *s;
+	struct octl_removal *s;
 	int e;
 
 	OLOG(c->h, INFO, "pod_removed", "pod=%s/%s why=\"%s\"", okube_meta(pod, "namespace"), okube_meta(pod, "name"),
@@ -146,7 +95,7 @@ static int pod_remove(struct octl_task *t, const struct ojson *pod, const char *
 	if (has_ended(pod))
 		return force(t, okube_meta(pod, "namespace"), okube_meta(pod, "name"), okube_meta(pod, "uid"));
 	patch = failed_patch(c, pod, why);
-	s = sent_new(t, pod);
+	s = octl_removal_new(t, pod);
 	e = patch && s ? 0 : -ENOMEM;
 	if (!e) {
 		octl_hold(t);
@@ -155,8 +104,8 @@ static int pod_remove(struct octl_task *t, const struct ojson *pod, const char *
 		if (e)
 			octl_release(t, true);
 	}
-	if (e && s)
-		sent_free(s);
+	if (e)
+		octl_removal_free(s);
 	ojson_unref(patch);
 	return e;
 }
@@ -169,9 +118,8 @@ static int pods_each(struct podgc *g, const struct orlop_bytes *node,
 {
 	const struct orlop_host *h = g->c.h;
 	struct orlop_query q = { .size = sizeof(q) };
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 	int e;
 
 	if (node) {
@@ -183,16 +131,12 @@ static int pods_each(struct podgc *g, const struct orlop_bytes *node,
 		q.index = (uint32_t)index;
 		q.index_value = *node;
 	}
-	e = h->snapshot_open(g->pods, &s);
+	e = owalk_open(&w, h, g->pods, &q);
 	if (e)
 		return e;
-	e = h->iter_open(s, &q, &it);
-	if (!e) {
-		while (!e && (o = h->iter_next(it)))
-			e = fn(g, t, o);
-		h->iter_close(it);
-	}
-	h->snapshot_close(s);
+	while (!e && (o = owalk_next(&w)))
+		e = fn(g, t, o);
+	owalk_close(&w);
 	return e;
 }
 
@@ -210,45 +154,48 @@ static int orphan_remove(struct podgc *g, struct octl_task *t, struct orlop_obje
 	return e;
 }
 
+/* A node that the API is asked for. */
+struct asked {
+	struct octl_task *t;
+	char		node[];
+};
+
 static void node_asked(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
 {
-	struct sent *s = arg;
-	struct podgc *g = (struct podgc *)(void *)octl_of(s->t);
-	struct orlop_bytes node = text(s->name);
+	struct asked *a = arg;
+	struct podgc *g = (struct podgc *)(void *)octl_of(a->t);
+	struct orlop_bytes node = text(a->node);
 
 	(void)rev;
 	if (status >= 0 && code == 404) {
-		int e = pods_each(g, &node, orphan_remove, s->t);
+		int e = pods_each(g, &node, orphan_remove, a->t);
 
 		omem_free(omap_del(&g->missed, node.p, node.len));
-		octl_release(s->t, e != 0);
+		octl_release(a->t, e != 0);
 	} else {
 		if (status >= 0 && code < 300)
 			omem_free(omap_del(&g->missed, node.p, node.len));
-		octl_answer(s->t, status, code, body, 0);
+		octl_answer(a->t, status, code, body, 0);
 	}
-	sent_free(s);
+	omem_free(a);
 }
 
 static int node_ask(struct octl_task *t, struct orlop_bytes node)
 {
 	struct okube_req req = { .verb = "get", .resource = "nodes", .name = node };
-	struct sent *s = OMEM_NEW(struct sent);
-	int e = s ? 0 : -ENOMEM;
+	struct asked *a = omem_zalloc(sizeof(*a) + node.len + 1);
+	int e;
 
-	if (!e) {
-		s->t = t;
-		s->name = omem_strndup(node.p, node.len);
-		e = s->name ? 0 : -ENOMEM;
+	if (!a)
+		return -ENOMEM;
+	a->t = t;
+	memcpy(a->node, node.p, node.len);
+	octl_hold(t);
+	e = okube_call(octl_of(t)->h, &req, node_asked, a);
+	if (e) {
+		octl_release(t, true);
+		omem_free(a);
 	}
-	if (!e) {
-		octl_hold(t);
-		e = okube_call(octl_of(t)->h, &req, node_asked, s);
-		if (e)
-			octl_release(t, true);
-	}
-	if (e && s)
-		sent_free(s);
 	return e;
 }
 

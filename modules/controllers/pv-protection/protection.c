@@ -44,12 +44,6 @@ static void volume_changed(void *arg, uint32_t type, struct orlop_object *o, str
 		octl_add(arg, o->ns, o->name);
 }
 
-static void protection_fini(void *ctx)
-{
-	octl_done(ctx);
-	omem_free(ctx);
-}
-
 static int protection_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct protection *p = OMEM_NEW(struct protection);
@@ -61,7 +55,7 @@ static int protection_init(const struct orlop_host *h, void **ret_ctx, struct or
 	if (!e)
 		e = octl_follow(&p->c, VOLUMES, volume_changed, &p->volumes, err);
 	if (e) {
-		protection_fini(p);
+		octl_fini(p);
 		return e;
 	}
 	*ret_ctx = p;
@@ -79,5 +73,5 @@ ORLOP_MODULE("pv-protection", "controllers", "0.1",
 	.init = protection_init,
 	.start = octl_start,
 	.stop = octl_stop,
-	.fini = protection_fini,
+	.fini = octl_fini,
 	.health = octl_health);

@@ -13,6 +13,7 @@
 
 #include "base/omem.h"
 #include "ctl/octl.h"
+#include "walk/owalk.h"
 
 #define CLAIMS		"persistentvolumeclaims"
 #define FINALIZER	"kubernetes.io/pvc-protection"
@@ -66,29 +67,23 @@ static bool pod_uses(const struct ojson *pod, const struct ojson *claim)
 /* 1, 0, or -errno. */
 static int is_used(struct protection *p, struct orlop_bytes ns, const struct ojson *claim)
 {
-	const struct orlop_host *h = p->c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = ns };
-	struct orlop_snapshot *snap;
 	struct orlop_object *o;
-	struct orlop_iter *it;
-	int used = h->snapshot_open(p->pods, &snap);
+	struct owalk w;
+	int used = owalk_open(&w, p->c.h, p->pods, &q);
 
 	if (used)
 		return used;
-	used = h->iter_open(snap, &q, &it);
-	if (used == 0) {
-		while (used == 0 && (o = h->iter_next(it)) != NULL) {
-			struct ojson *pod = may_use(o) ? okube_parse(o) : NULL;
+	while (used == 0 && (o = owalk_next(&w)) != NULL) {
+		struct ojson *pod = may_use(o) ? okube_parse(o) : NULL;
 
-			if (pod)
-				used = pod_uses(pod, claim);
-			else if (may_use(o))
-				used = -ENOMEM;
-			ojson_unref(pod);
-		}
-		h->iter_close(it);
+		if (pod)
+			used = pod_uses(pod, claim);
+		else if (may_use(o))
+			used = -ENOMEM;
+		ojson_unref(pod);
 	}
-	h->snapshot_close(snap);
+	owalk_close(&w);
 	return used;
 }
 
@@ -155,12 +150,6 @@ static void pod_changed(void *arg, uint32_t type, struct orlop_object *o, struct
 		pod_gone(arg, prev);
 }
 
-static void protection_fini(void *ctx)
-{
-	octl_done(ctx);
-	omem_free(ctx);
-}
-
 static int protection_init(const struct orlop_host *h, void **ret_ctx, struct orlop_error *err)
 {
 	struct protection *p = OMEM_NEW(struct protection);
@@ -174,7 +163,7 @@ static int protection_init(const struct orlop_host *h, void **ret_ctx, struct or
 	if (!e)
 		e = octl_follow(&p->c, "pods", pod_changed, &p->pods, err);
 	if (e) {
-		protection_fini(p);
+		octl_fini(p);
 		return e;
 	}
 	*ret_ctx = p;
@@ -192,5 +181,5 @@ ORLOP_MODULE("pvc-protection", "controllers", "0.1",
 	.init = protection_init,
 	.start = octl_start,
 	.stop = octl_stop,
-	.fini = protection_fini,
+	.fini = octl_fini,
 	.health = octl_health);

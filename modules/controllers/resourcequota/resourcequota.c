@@ -16,6 +16,7 @@
 #include "base/omem.h"
 #include "ctl/octl.h"
 #include "quota/oquota.h"
+#include "walk/owalk.h"
 
 #define QUOTAS		"resourcequotas"
 #define COUNTED_MAX	128u
@@ -59,49 +60,37 @@ static bool is_concerned(const struct ojson *quota, const char *resource)
 /* All quotas of a namespace that count @resource. */
 static void quotas_queue(struct quota *q, struct orlop_bytes ns, const char *resource)
 {
-	const struct orlop_host *h = q->c.h;
 	struct orlop_query query = { .size = sizeof(query), .has_ns = 1, .ns = ns };
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 
-	if (h->snapshot_open(q->quotas, &s)) {
+	if (owalk_open(&w, q->c.h, q->quotas, &query)) {
 		octl_missed(&q->c);
 		return;
 	}
-	if (h->iter_open(s, &query, &it) == 0) {
-		while ((o = h->iter_next(it))) {
-			struct ojson *quota = okube_parse(o);
+	while ((o = owalk_next(&w))) {
+		struct ojson *quota = okube_parse(o);
 
-			if (!quota)
-				octl_missed(&q->c);
-			else if (is_concerned(quota, resource))
-				octl_add_after(&q->c, o->ns, o->name, GATHER_NS);
-			ojson_unref(quota);
-		}
-		h->iter_close(it);
-	} else {
-		octl_missed(&q->c);
+		if (!quota)
+			octl_missed(&q->c);
+		else if (is_concerned(quota, resource))
+			octl_add_after(&q->c, o->ns, o->name, GATHER_NS);
+		ojson_unref(quota);
 	}
-	h->snapshot_close(s);
+	owalk_close(&w);
 }
 
 /* Most namespaces have no quota: then it does not matter what a change costs. */
 static bool has_quotas(struct quota *q, struct orlop_bytes ns)
 {
-	const struct orlop_host *h = q->c.h;
 	struct orlop_query query = { .size = sizeof(query), .has_ns = 1, .ns = ns };
-	struct orlop_snapshot *s;
-	struct orlop_iter *it;
-	bool has = true;
+	struct owalk w;
+	bool has;
 
-	if (h->snapshot_open(q->quotas, &s))
+	if (owalk_open(&w, q->c.h, q->quotas, &query))
 		return true;
-	if (h->iter_open(s, &query, &it) == 0) {
-		has = h->iter_next(it) != NULL;
-		h->iter_close(it);
-	}
-	h->snapshot_close(s);
+	has = owalk_next(&w) != NULL;
+	owalk_close(&w);
 	return has;
 }
 
@@ -178,9 +167,8 @@ static int count(struct quota *q, const struct ojson *spec, struct counted *k, s
 	const struct orlop_host *h = q->c.h;
 	struct orlop_query query = { .size = sizeof(query), .has_ns = 1, .ns = ns };
 	int64_t now = (int64_t)h->now_wall(h);
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 	int32_t synced = 0;
 	int e = 0;
 
@@ -188,29 +176,25 @@ static int count(struct quota *q, const struct ojson *spec, struct counted *k, s
 		return -EAGAIN;
 	if (synced)
 		k->looks = 0;
-	e = h->snapshot_open(k->res, &s);
+	e = owalk_open(&w, h, k->res, &query);
 	if (e)
 		return e;
-	e = h->iter_open(s, &query, &it);
-	if (!e) {
-		while (!e && (o = h->iter_next(it))) {
-			struct ojson *obj = okube_parse(o), *sum = NULL, *part = NULL;
+	while (!e && (o = owalk_next(&w))) {
+		struct ojson *obj = okube_parse(o), *sum = NULL, *part = NULL;
 
-			if (!obj)
-				e = -ENOMEM;
-			if (!e && oquota_in_scope(spec, k->name, obj)) {
-				e = oquota_usage(k->name, obj, now, &sum);
-				part = e ? NULL : oquota_mask(sum, used);
-				if (!e)
-					e = part ? oquota_add(used, part) : -ENOMEM;
-			}
-			ojson_unref(obj);
-			ojson_unref(sum);
-			ojson_unref(part);
+		if (!obj)
+			e = -ENOMEM;
+		if (!e && oquota_in_scope(spec, k->name, obj)) {
+			e = oquota_usage(k->name, obj, now, &sum);
+			part = e ? NULL : oquota_mask(sum, used);
+			if (!e)
+				e = part ? oquota_add(used, part) : -ENOMEM;
 		}
-		h->iter_close(it);
+		ojson_unref(obj);
+		ojson_unref(sum);
+		ojson_unref(part);
 	}
-	h->snapshot_close(s);
+	owalk_close(&w);
 	return e;
 }
 

@@ -15,6 +15,7 @@
 #include "base/oenc.h"
 #include "base/ohash.h"
 #include "base/omem.h"
+#include "walk/owalk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -341,29 +342,24 @@ void tokens_secret_changed(struct tokens *k, uint32_t type, struct orlop_object 
 /* An account that went takes its Secrets along; one that came again under its name must have others. */
 static void secrets_queue(struct tokens *k, struct orlop_bytes ns, struct orlop_bytes account)
 {
-	const struct orlop_host *h = k->c->h;
 	struct orlop_query q = { .size = sizeof(q), .has_ns = 1, .ns = ns };
-	struct orlop_snapshot *s;
-	struct orlop_iter *it;
 	struct orlop_object *o;
 	struct ojson *secret;
 	const char *owner;
+	struct owalk w;
 
-	if (h->snapshot_open(k->secrets, &s)) {
+	if (owalk_open(&w, k->c->h, k->secrets, &q)) {
 		octl_missed(k->c);
 		return;
 	}
-	if (!h->iter_open(s, &q, &it)) {
-		while ((o = h->iter_next(it))) {
-			secret = has(o, TYPE) ? okube_parse(o) : NULL;
-			owner = annotation(secret, A_NAME);
-			if (strlen(owner) == account.len && !memcmp(owner, account.p, account.len))
-				octl_add(k->c, o->ns, o->name);
-			ojson_unref(secret);
-		}
-		h->iter_close(it);
+	while ((o = owalk_next(&w))) {
+		secret = has(o, TYPE) ? okube_parse(o) : NULL;
+		owner = annotation(secret, A_NAME);
+		if (strlen(owner) == account.len && !memcmp(owner, account.p, account.len))
+			octl_add(k->c, o->ns, o->name);
+		ojson_unref(secret);
 	}
-	h->snapshot_close(s);
+	owalk_close(&w);
 }
 
 void tokens_account_changed(struct tokens *k, uint32_t type, struct orlop_object *o)

@@ -19,6 +19,7 @@
 #include "base/otime.h"
 #include "ctl/octl.h"
 #include "tolerate.h"
+#include "walk/owalk.h"
 
 struct eviction {
 	struct octl	c;
@@ -143,25 +144,10 @@ static int pod_end(struct eviction *v, const struct ojson *node, const struct oj
 
 /* ---- evicting ----------------------------------------------------------------------------------------------- */
 
-struct sent {
-	struct octl_task *t;
-	char		*uid;
-	char		*ns;
-	char		*name;
-};
-
-static void sent_free(struct sent *s)
-{
-	omem_free(s->uid);
-	omem_free(s->ns);
-	omem_free(s->name);
-	omem_free(s);
-}
-
 /* The pod says why it goes; now it may. */
 static void told(void *arg, int32_t status, uint32_t code, const struct ojson *body, uint64_t rev)
 {
-	struct sent *s = arg;
+	struct octl_removal *s = arg;
 	struct octl_task *t = s->t;
 	struct octl *c = octl_of(t);
 
@@ -172,46 +158,16 @@ static void told(void *arg, int32_t status, uint32_t code, const struct ojson *b
 					       octl_answer, t)) {
 		octl_release(t, code != 404);
 	}
-	sent_free(s);
-}
-
-static struct ojson *reason_patch(const struct eviction *v, const struct ojson *pod)
-{
-	struct ojson *patch = ojson_new_object();
-	struct ojson *meta = ojson_ensure_object(patch, "metadata");
-	struct ojson *list = NULL;
-	int e = ojson_copy(OJSON_AT(pod, "status", "conditions"), &list);
-
-	if (!e && !list)
-		list = ojson_new_array();
-	if (!list || !meta || ojson_set_cstr(meta, "uid", okube_meta(pod, "uid")) ||
-	    ojson_set_cstr(meta, "resourceVersion", okube_meta(pod, "resourceVersion"))) {
-		ojson_unref(list);
-		ojson_unref(patch);
-		return NULL;
-	}
-	okube_condition_set(list, "DisruptionTarget", "True", "DeletionByTaintManager",
-			    "Taint manager: deleting due to NoExecute taint", wall(v), false);
-	if (ojson_put(ojson_ensure_object(patch, "status"), "conditions", list)) {
-		ojson_unref(patch);
-		return NULL;
-	}
-	return patch;
+	octl_removal_free(s);
 }
 
 static int pod_evict(struct eviction *v, struct octl_task *t, const struct ojson *pod)
 {
-	struct sent *s = OMEM_NEW(struct sent);
-	struct ojson *patch = reason_patch(v, pod);
+	struct octl_removal *s = octl_removal_new(t, pod);
+	struct ojson *patch = octl_removal_patch(&v->c, pod, "DeletionByTaintManager",
+						 "Taint manager: deleting due to NoExecute taint");
 	int e = s && patch ? 0 : -ENOMEM;
 
-	if (!e) {
-		s->t = t;
-		s->uid = omem_strdup(okube_meta(pod, "uid"));
-		s->ns = omem_strdup(okube_meta(pod, "namespace"));
-		s->name = omem_strdup(okube_meta(pod, "name"));
-		e = s->uid && s->ns && s->name ? 0 : -ENOMEM;
-	}
 	if (!e) {
 		okube_event(v->c.events, "v1", "Pod", pod, NULL, "Normal", "TaintManagerEviction",
 			    "Marking for deletion Pod %s/%s", s->ns, s->name);
@@ -222,8 +178,8 @@ static int pod_evict(struct eviction *v, struct octl_task *t, const struct ojson
 			octl_release(t, true);
 	}
 	ojson_unref(patch);
-	if (e && s)
-		sent_free(s);
+	if (e)
+		octl_removal_free(s);
 	return e;
 }
 
@@ -294,25 +250,20 @@ static int pods_look(struct eviction *v, struct orlop_bytes node)
 	const struct orlop_host *h = v->c.h;
 	struct orlop_query q = { .size = sizeof(q), .has_index = 1, .index_value = node };
 	int32_t index = h->resource_index(v->pods, "spec.nodeName");
-	struct orlop_snapshot *s;
 	struct orlop_object *o;
-	struct orlop_iter *it;
+	struct owalk w;
 	int e;
 
 	if (index < 0)
 		return 0;	/* no pod has been listed yet: each will be looked at then */
 	q.index = (uint32_t)index;
-	e = h->snapshot_open(v->pods, &s);
+	e = owalk_open(&w, h, v->pods, &q);
 	if (e)
 		return e;
-	e = h->iter_open(s, &q, &it);
-	if (!e) {
-		while ((o = h->iter_next(it)))
-			octl_add(&v->c, o->ns, o->name);
-		h->iter_close(it);
-	}
-	h->snapshot_close(s);
-	return e;
+	while ((o = owalk_next(&w)))
+		octl_add(&v->c, o->ns, o->name);
+	owalk_close(&w);
+	return 0;
 }
 
 static bool hard_equal(const struct ojson *a, const struct ojson *b)

@@ -477,32 +477,17 @@ OCI_OP(op_container_status)
 	return 0;
 }
 
+/* NULL: it is none yet. */
+static struct ojson *shown(const void *at)
+{
+	const struct container *c = at;
+
+	return !c->busy || c->started_ns || c->state == OCI_EXITED ? container_summary(c) : NULL;
+}
+
 OCI_OP(op_list_containers)
 {
 	struct oci *o = ctx;
-	cleanup_ojson struct ojson *r = NULL;
-	struct ojson *out;
-	struct ojson *items;
-	int e = req_parse(o, req, &r, err);
 
-	if (e)
-		return e;
-	out = ojson_new_object();
-	items = out ? ojson_ensure_array(out, "containers") : NULL;
-	if (!items) {
-		ojson_unref(out);
-		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	}
-	OMAP_FOREACH(&o->containers, at) {
-		const struct container *c = at->value;
-		bool shown = !c->busy || c->started_ns || c->state == OCI_EXITED;
-		struct ojson *j = shown ? container_summary(c) : NULL;
-
-		if (j && filter_takes(r, j))
-			(void)ojson_append(items, j);
-		else
-			ojson_unref(j);
-	}
-	reply_json(o, call, out, NULL);
-	return 0;
+	return reply_list(o, req, call, &o->containers, "containers", shown, err);
 }

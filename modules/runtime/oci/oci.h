@@ -211,6 +211,12 @@ bool filter_takes(const struct ojson *req, const struct ojson *summary);
 int req_parse(struct oci *o, const struct orlop_req *req, struct ojson **ret, struct orlop_error *err);
 /* Takes @take_j (may be NULL: {}), answers with it as RESPONSE; @netns may be NULL. */
 void reply_json(struct oci *o, struct orlop_call *call, struct ojson *take_j, const char *netns);
+/*
+ * Answers a list request: under @key, @summary of each of @m that the filter takes, or NULL where it is not shown. 0 or
+ * -errno: nothing is answered.
+ */
+int reply_list(struct oci *o, const struct orlop_req *req, struct orlop_call *call, struct omap *m, const char *key,
+	       struct ojson *(*summary)(const void *at), struct orlop_error *err);
 void reply_error(struct oci *o, struct orlop_call *call, struct orlop_error *err);
 /* Unique prefix or full id → the thing, NULL with @err NotFound. */
 struct sandbox *sandbox_get(struct oci *o, const struct ojson *req, struct orlop_error *err);

@@ -74,6 +74,34 @@ void reply_json(struct oci *o, struct orlop_call *call, struct ojson *take_j, co
 	obuf_done(&text);
 }
 
+int reply_list(struct oci *o, const struct orlop_req *req, struct orlop_call *call, struct omap *m, const char *key,
+	       struct ojson *(*summary)(const void *at), struct orlop_error *err)
+{
+	cleanup_ojson struct ojson *r = NULL;
+	struct ojson *out;
+	struct ojson *items;
+	int e = req_parse(o, req, &r, err);
+
+	if (e)
+		return e;
+	out = ojson_new_object();
+	items = out ? ojson_ensure_array(out, key) : NULL;
+	if (!items) {
+		ojson_unref(out);
+		return orlop_fail(err, ENOMEM, 0, "", "no memory");
+	}
+	OMAP_FOREACH(m, at) {
+		struct ojson *j = summary(at->value);
+
+		if (j && filter_takes(r, j))
+			(void)ojson_append(items, j);
+		else
+			ojson_unref(j);
+	}
+	reply_json(o, call, out, NULL);
+	return 0;
+}
+
 void reply_error(struct oci *o, struct orlop_call *call, struct orlop_error *err)
 {
 	const char *word = err->err ? strerrordesc_np(err->err) : NULL;

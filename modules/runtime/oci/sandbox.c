@@ -510,31 +510,17 @@ OCI_OP(op_sandbox_status)
 	return 0;
 }
 
+/* NULL: something is being done with it. */
+static struct ojson *shown(const void *at)
+{
+	const struct sandbox *s = at;
+
+	return s->busy ? NULL : sandbox_summary(s);
+}
+
 OCI_OP(op_list_sandboxes)
 {
 	struct oci *o = ctx;
-	cleanup_ojson struct ojson *r = NULL;
-	struct ojson *out;
-	struct ojson *items;
-	int e = req_parse(o, req, &r, err);
 
-	if (e)
-		return e;
-	out = ojson_new_object();
-	items = out ? ojson_ensure_array(out, "items") : NULL;
-	if (!items) {
-		ojson_unref(out);
-		return orlop_fail(err, ENOMEM, 0, "", "no memory");
-	}
-	OMAP_FOREACH(&o->sandboxes, at) {
-		const struct sandbox *s = at->value;
-		struct ojson *j = s->busy ? NULL : sandbox_summary(s);
-
-		if (j && filter_takes(r, j))
-			(void)ojson_append(items, j);
-		else
-			ojson_unref(j);
-	}
-	reply_json(o, call, out, NULL);
-	return 0;
+	return reply_list(o, req, call, &o->sandboxes, "items", shown, err);
 }

@@ -555,18 +555,6 @@ static void test_trouble(void)
 	world_done(&w);
 }
 
-static void shelter(int inside)
-{
-	static long kept;
-
-	if (inside) {
-		kept = otap_fault_at;
-		otap_fault_at = 0;
-	} else {
-		otap_fault_at = kept;
-	}
-}
-
 /* The n-th allocation fails in the middle of a rollout; it ends all the same. */
 static void test_faults(void)
 {
@@ -578,13 +566,13 @@ static void test_faults(void)
 		struct world w;
 
 		world_init(&w, (uint32_t)n);
-		fakekube_shelter(w.k, shelter);
+		fakekube_shelter(w.k, otap_fault_shelter);
 		deployment_make(&w, 2, "1", "0");
 		otap_fail_nth(n);
 		fakehost_advance(w.fh, 5 * FAKEHOST_MS);
-		shelter(1);
+		otap_fault_shelter(1);
 		image(&w, "two");
-		shelter(0);
+		otap_fault_shelter(0);
 		fakehost_advance(w.fh, 5 * FAKEHOST_MS);
 		otap_fail_nth(0);
 		hit += otap_faulted();

@@ -268,18 +268,6 @@ static void test_doubt(void)
 	world_done(&w);
 }
 
-static void shelter(int inside)
-{
-	static long kept;
-
-	if (inside) {
-		kept = otap_fault_at;
-		otap_fault_at = 0;
-	} else {
-		otap_fault_at = kept;
-	}
-}
-
 /* The n-th allocation fails while a chain goes; all of it goes, and nothing else. */
 static void test_faults(void)
 {
@@ -297,7 +285,7 @@ static void test_faults(void)
 		load(&w);
 		chain(&w);
 		settle(&w);
-		fakekube_shelter(w.k, shelter);
+		fakekube_shelter(w.k, otap_fault_shelter);
 		snprintf(options, sizeof(options), "{\"propagationPolicy\":\"%s\"}", policy);
 		(void)fakekube_do(w.k, "delete", "replicasets.apps", "default", "one", options);
 		otap_fail_nth(n);

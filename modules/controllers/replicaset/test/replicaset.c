@@ -237,18 +237,6 @@ static void test_trouble(void)
 	world_done(&w);
 }
 
-static void shelter(int inside)
-{
-	static long kept;
-
-	if (inside) {
-		kept = otap_fault_at;
-		otap_fault_at = 0;
-	} else {
-		otap_fault_at = kept;
-	}
-}
-
 /* The n-th allocation fails; the count is right in the end. */
 static void test_faults(void)
 {
@@ -260,13 +248,13 @@ static void test_faults(void)
 		struct world w;
 
 		world_init(&w);
-		fakekube_shelter(w.k, shelter);
+		fakekube_shelter(w.k, otap_fault_shelter);
 		(void)fakekube_do(w.k, "create", "pods", "default", "orphan",
 				  "{\"metadata\":{\"labels\":{\"app\":\"web\"}}}");
 		otap_fail_nth(n);
-		shelter(1);
+		otap_fault_shelter(1);
 		make(&w, 3, 0);
-		shelter(0);
+		otap_fault_shelter(0);
 		fakehost_advance(w.fh, 5 * FAKEHOST_MS);
 		otap_fail_nth(0);
 		hit += otap_faulted();
