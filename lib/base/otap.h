@@ -92,7 +92,10 @@ static OTAP_UNUSED bool otap_is_str(const char *got, const char *want, const cha
 
 #define plan(n) otap_plan(n)
 #define diag(...) otap_diag(__VA_ARGS__)
-#define ok(cond, ...) otap_ok((cond), __FILE__, __LINE__, __VA_ARGS__)
+/* The condition is evaluated first: what it writes may be in the name. */
+#define ok(cond, ...) (__extension__({ \
+	bool otap_good_ = (cond); \
+	otap_ok(otap_good_, __FILE__, __LINE__, __VA_ARGS__); }))
 #define pass(...) otap_ok(true, __FILE__, __LINE__, __VA_ARGS__)
 #define fail(...) otap_ok(false, __FILE__, __LINE__, __VA_ARGS__)
 
@@ -103,8 +106,10 @@ static OTAP_UNUSED bool otap_is_str(const char *got, const char *want, const cha
 		otap_diag("got %lld, want %lld", got_, want_); \
 	got_ == want_; }))
 
-#define is_str(got, want, ...) \
-	otap_is_str((got), (want), __FILE__, __LINE__, __VA_ARGS__)
+#define is_str(got, want, ...) (__extension__({ \
+	const char *otap_got_ = (got); \
+	const char *otap_want_ = (want); \
+	otap_is_str(otap_got_, otap_want_, __FILE__, __LINE__, __VA_ARGS__); }))
 
 #define is_mem(got, got_len, want, want_len, ...) (__extension__({ \
 	const char *got_ = (const char *)(got); \

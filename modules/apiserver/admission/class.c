@@ -104,11 +104,14 @@ static int default_class(struct reg_op *op, const char *cache_name, const char *
 	char newest[64] = "";
 	struct orlop_object *o;
 	struct owalk w;
-	int r = 0;
+	int r;
 
 	*ret = NULL;
-	if (!res || owalk_open(&w, op->sh->h, res, NULL))
+	if (!res)
 		return 0;
+	r = owalk_open(&w, op->sh->h, res, NULL);
+	if (r)
+		return reg_failed(op, r, NULL);
 	while (r == 0 && (o = owalk_next(&w)) != NULL) {
 		struct ojson *class = NULL;
 		const char *made;

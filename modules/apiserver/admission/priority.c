@@ -18,11 +18,14 @@ static int default_class(struct reg_op *op, struct ojson **ret)
 	struct orlop_resource *res = k ? reg_open(op->sh, k) : NULL;
 	struct orlop_object *o;
 	struct owalk w;
-	int r = 0;
+	int r;
 
 	*ret = NULL;
-	if (!res || owalk_open(&w, op->sh->h, res, NULL))
+	if (!res)
 		return 0;
+	r = owalk_open(&w, op->sh->h, res, NULL);
+	if (r)
+		return reg_failed(op, r, NULL);
 	while (r == 0 && (o = owalk_next(&w)) != NULL) {
 		struct ojson *class = NULL;
 
