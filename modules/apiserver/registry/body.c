@@ -100,6 +100,9 @@ static int check_kind(struct reg_op *op, const struct reg_kind *k, struct orlop_
 	version = version.len ? version : RB(k->api_version);
 	kind = kind.len ? kind : RB(k->kind);
 	slash = memchr(version.p, '/', version.len);
+	/* an Eviction may be of either version, whichever are served */
+	if (!strcmp(k->kind, "Eviction") && rb_is(kind, k->kind) && rb_is(version, "policy/v1beta1"))
+		return 0;
 	if (!is_registered(k, version, kind))
 		return reg_bad_request(op, "%.*s in version \"%.*s\" cannot be handled as a %s: no kind \"%.*s\" is registered for version \"%.*s\" in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
 				       OB(kind), slash ? (int)(version.p + version.len - slash - 1) : (int)version.len,
@@ -107,8 +110,7 @@ static int check_kind(struct reg_op *op, const struct reg_kind *k, struct orlop_
 	if (!rb_is(kind, k->kind))
 		return reg_bad_request(op, "%.*s in version \"%s\" cannot be handled as a %s: converting (%s.%.*s) to (%s.%s): unknown conversion",
 				       OB(kind), k->version, k->kind, k->version, OB(kind), k->group[0] ? k->group : "core", k->kind);
-	/* an Eviction may be of either version, as upstream takes it */
-	if (!rb_is(version, k->api_version) && !(rb_is(kind, "Eviction") && rb_is(version, "policy/v1beta1")))
+	if (!rb_is(version, k->api_version))
 		return reg_bad_request(op, "the API version in the data (%.*s) does not match the expected API version (%s)",
 				       OB(version), k->api_version);
 	return 0;
