@@ -193,6 +193,10 @@ void front_error(struct front *f, int http, const char *reason, const char *fmt,
 	__attribute__((format(printf, 4, 5)));
 /* Answer with a Status made of @err (which is not freed). */
 void front_fail(struct front *f, const struct orlop_error *err);
+/* The 403 for what was asked of the authorizer. */
+void front_forbidden(struct front *f, const struct reg_attrs *at);
+/* 404 of object @name of the path's resource. */
+void front_not_found(struct front *f, struct orlop_bytes name);
 /* Takes the answer. NULL: 500. */
 void front_answer(struct front *f, struct reg_answer *take_a);
 /* An answer of our own, bytes copied. */
@@ -217,6 +221,12 @@ bool front_body_decode(struct front *f);
 
 /* 0, -EINVAL (bad escapes), -E2BIG, -ENOMEM. */
 int route_parse(const struct oschema *s, struct oarena *a, struct orlop_bytes path, struct route *ret);
+bool route_is_connect(const struct route *rt);		/* log, exec, attach, portforward, proxy */
+bool route_is_proxy(const struct route *rt);
+/* Is anything at the path of @rt, whose resource there is, for whatever method? If not: 404. */
+bool route_exists(const struct route *rt);
+/* Is @method served there? If not: 405. */
+bool route_serves(const struct route *rt, struct orlop_bytes method, enum reg_verb verb);
 void accept_parse(struct orlop_bytes header, enum accept_for what, struct accept *ret);
 /* A body in protobuf as JSON text. -EINVAL: malformed, -E2BIG, -ENOMEM. */
 int protobuf_to_json(const struct oschema *s, const struct oschema_type *t, struct orlop_bytes in, struct obuf *out);

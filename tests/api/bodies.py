@@ -95,8 +95,52 @@ def subresources():
     t.eq((a.status, a.json["spec"].get("nodeName")), (200, None), "the pod is there, and nowhere")
 
 
+def parts():
+    """Bodies of subresources are read as any other: kind, types, and what strictness asks for."""
+    n = "/api/v1/namespaces/default"
+    field = '%s in version "v1" cannot be handled as a %s: json: cannot unmarshal %s into Go struct field %s of type %s'
+    strict = '%s in version "v1" cannot be handled as a %s: strict decoding error: unknown field "%s"'
+    scale = "/apis/apps/v1/namespaces/default/deployments/d/scale"
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}
+    t.eq(api.post("/apis/apps/v1/namespaces/default/deployments", {"metadata": {"name": "d"}, "spec": spec}).status, 201, "a Deployment")
+    for path, version, kind, cases in (
+            (n + "/pods/p/binding", "v1", "Binding", (
+                ('{"target":5}', "number", "Binding.target", "v1.ObjectReference"),
+                ('{"metadata":[],"target":{"name":"n"}}', "array", "Binding.metadata", "v1.ObjectMeta"),
+                ('{"target":{"name":5}}', "number", "ObjectReference.target.name", "string"))),
+            (n + "/bindings", "v1", "Binding", (
+                ('{"metadata":{"name":"p"},"target":{"name":{}}}', "object", "ObjectReference.target.name", "string"),)),
+            (n + "/serviceaccounts/default/token", "authentication.k8s.io/v1", "TokenRequest", (
+                ('{"spec":{"audiences":"a"}}', "string", "TokenRequestSpec.spec.audiences", "[]string"),
+                ('{"spec":{"expirationSeconds":"a"}}', "string", "TokenRequestSpec.spec.expirationSeconds", "int64"),
+                ('{"spec":{},"status":5}', "number", "TokenRequest.status", "v1.TokenRequestStatus"))),
+            (n + "/pods/p/eviction", "policy/v1", "Eviction", (
+                ('{"deleteOptions":5}', "number", "Eviction.deleteOptions", "v1.DeleteOptions"),
+                ('{"metadata":{"name":"p"},"deleteOptions":{"dryRun":"All"}}', "string", "DeleteOptions.deleteOptions.dryRun", "[]string"),
+                ('{"metadata":"p"}', "string", "Eviction.metadata", "v1.ObjectMeta"))),
+            (scale, "autoscaling/v1", "Scale", (
+                ('{"spec":{"replicas":"a"}}', "string", "ScaleSpec.spec.replicas", "int32"),))):
+        method = "PUT" if kind == "Scale" else "POST"
+        for body, got, where, want in cases:
+            refused(body, field % (kind, kind, got, where, want), path=path, method=method)
+        refused('{"kind":"%s","apiVersion":"%s","metadata":{"nome":"p"}}' % (kind, version), strict % (kind, kind, "metadata.nome"),
+                path=path + "?fieldValidation=Strict", method=method)
+        w = api(method, path + "?dryRun=All", '{"x":1,"x":2}', type="application/json").headers.get_all("Warning") or []
+        t.ok('299 - "unknown field \\"x\\""' in w and '299 - "duplicate field \\"x\\""' in w, "else with warnings, a %s" % kind, w)
+        refused('{"apiVersion":"a.b/v7","kind":"%s"}' % kind, '%s in version "v7" cannot be handled as a %s: no kind "%s" is registered for version "a.b/v7" in scheme '
+                '"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"' % (kind, kind, kind), path=path, method=method)
+        refused("", "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)" % kind,
+                path=path, method=method)
+    a = api.patch(scale, {"spec": {"replicas": "a"}})
+    t.ok(a.status == 422 and a.json["details"]["causes"][0]["field"] == "patch" and a.json["message"].endswith(
+        "json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32"), "a patch of a Scale", a)
+    old = '{"apiVersion":"policy/v1beta1","kind":"Eviction","metadata":{"name":"p"}}'
+    t.eq(api.post(n + "/pods/p/eviction?dryRun=All", old).status, 201, "an Eviction of the older version is one")
+    t.eq(api.post(n + "/pods/p/binding", '{"target":{"name":"n"},"x":1}').status, 201, "what is unknown is dropped")
+
+
 api.post(CM, config_map("c"))
-for g in (yaml, kinds, aside, patches, subresources):
+for g in (yaml, kinds, aside, patches, subresources, parts):
     group(t, g)
 t.ok(d.alive(), "the daemon lives", d.log()[-1000:])
 t.eq(d.stop(), 0, "and ends well")

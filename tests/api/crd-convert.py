@@ -426,7 +426,33 @@ def restart():
     t.eq([len(x["request"]["objects"]) for x in asked()], [1], "what needs it is converted")
 
 
-for g in (definitions, reading, watching, shared, writing, admission, answers):
+def bundles():
+    """Certificates nobody can read are taken at first, and when they were such before, but not for some that can be read."""
+    def hook(bundle):
+        return {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": URL, "caBundle": bundle}}}
+
+    def to(plural, bundle):
+        c = api.get(CRDS + "/" + plural + ".example.com").json
+        c["spec"]["conversion"] = bundle and hook(bundle)
+        return api.put(CRDS + "/" + plural + ".example.com?dryRun=All", c)
+
+    none, other, torn = (base64.b64encode(x).decode() for x in (b"nothing", b"-----BEGIN X-----\nAAAA\n-----END X-----\n",
+                                                                 b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+    for plural, conversion in (("plains", None), ("sures", hook(CA)), ("odds", hook(none))):
+        define(plural, conversion)
+    for plural in ("plains", "sures"):
+        for bundle, why in ((none, "unable to parse bytes as PEM block"), (other, "no valid certificate authority data seen"),
+                            (torn, "failed to parse certificate: x509: malformed certificate")):
+            a = to(plural, bundle)
+            t.eq((a.status, a.json.get("details", {}).get("causes")), (422, [{
+                "reason": "FieldValueInvalid", "field": "spec.conversion.webhookClientConfig.caBundle",
+                "message": 'Invalid value: "%s": unable to load root certificates: %s' % (bundle, why)}]), "%s: %s" % (plural, why))
+        t.eq(to(plural, CA).status, 200, "%s: one that can be read" % plural)
+    for bundle in (other, CA, None):
+        t.eq(to("odds", bundle).status, 200, "instead of one that cannot be read")
+
+
+for g in (definitions, reading, watching, shared, writing, admission, answers, bundles):
     group(t, g)
 group(t, restored, "ends", 1)
 group(t, by_name)

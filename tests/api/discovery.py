@@ -252,6 +252,9 @@ def budgets(api):
     a = api.post("/apis/policy/v1beta1%s/poddisruptionbudgets" % NS, {
         "apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {"name": "bad"}, "spec": {"minAvailable": 1, "maxUnavailable": 1}})
     t.eq((a.status, a.json["details"]["causes"][0]["field"]), (422, "spec"), "what v1 refuses is refused")
+    for version in ("v1", "v1beta1"):
+        a = api.post("/api/v1%s/pods/nobody/eviction" % NS, {"apiVersion": "policy/" + version, "kind": "Eviction", "metadata": {"name": "nobody"}})
+        t.eq((a.status, a.json["message"]), (404, 'pods "nobody" not found'), "an Eviction of %s is one" % version)
     w = api.watch("/apis/policy/v1beta1%s/poddisruptionbudgets?watch=1&fieldSelector=metadata.name=some" % NS)
     e = w.next()
     t.eq((e["object"]["apiVersion"], e["object"]["metadata"]["name"]), ("policy/v1beta1", "some"), "a watch is in the version that was asked for")

@@ -66,23 +66,9 @@ static void mutated(struct reg_op *op, int r)
 
 static int body_parse(struct reg_op *op, const struct hook_body *b, struct ojson **ret)
 {
-	struct oscan_error se = { 0 };
-	struct ojson *in = NULL;
-	int r = ojson_parse(op->rq.body.p, op->rq.body.len, &in, &se);
+	struct reg_kind as = { .schema = op->k->schema, .group = b->group, .version = b->version, .kind = b->kind, .api_version = b->api_version };
 
-	if (r || !ojson_is(in, OJSON_OBJECT)) {
-		ojson_unref(in);
-		return reg_bad_request(op, "the object provided is unrecognized (must be of type %s): %s", b->kind, se.msg);
-	}
-	r = ojson_set_cstr(in, "kind", b->kind);
-	if (r == 0)
-		r = ojson_set_cstr(in, "apiVersion", b->api_version);
-	if (r == 0)
-		r = oschema_decode(op->k->schema, b->type, in, OSCHEMA_DECODE_DEFAULTS, NULL, ret, &op->err);
-	ojson_unref(in);
-	if (r == -EINVAL)
-		op->err.http = 400;
-	return r && !op->err.err ? reg_failed(op, r, NULL) : r;
+	return write_body_as(op, &as, b->type, ret);
 }
 
 static struct hook_body *body_new(struct reg_op *op, void (*fn)(struct reg_op *op))

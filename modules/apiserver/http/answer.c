@@ -183,6 +183,28 @@ void front_error(struct front *f, int http, const char *reason, const char *fmt,
 	front_fail(f, &err);
 }
 
+void front_forbidden(struct front *f, const struct reg_attrs *at)
+{
+	char where[300] = "at the cluster scope", name[300] = "";
+
+	if (at->ns.len)
+		snprintf(where, sizeof(where), "in the namespace \"%.*s\"", OB(at->ns));
+	if (at->name.len)
+		snprintf(name, sizeof(name), " \"%.*s\"", OB(at->name));
+	front_error(f, 403, "Forbidden", "%.*s%s%.*s%s is forbidden: User \"%.*s\" cannot %.*s resource \"%.*s%s%.*s\" in API group \"%.*s\" %s",
+		    OB(at->resource), at->group.len ? "." : "", OB(at->group), name, OB(f->who.user), OB(at->verb), OB(at->resource),
+		    at->sub.len ? "/" : "", OB(at->sub), OB(at->group), where);
+}
+
+void front_not_found(struct front *f, struct orlop_bytes name)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+
+	(void)orlop_fail(&err, ENOENT, 404, "NotFound", "%.*s \"%.*s\" not found", OB(f->rt.resource), OB(name));
+	front_answer(f, reg_status_about(f->sh->reg, &err, f->rt.group, f->rt.resource, name));
+	orlop_error_done(&err);
+}
+
 void front_too_many(struct front *f, bool write)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;

@@ -53,13 +53,8 @@ static struct ojson *object(struct front *f, const char *resource, struct orlop_
 			j = NULL;
 		f->sh->h->object_unref(o);
 	}
-	if (!j) {		/* upstream names what the path asked for, also where it looked at Endpoints */
-		struct orlop_error err = ORLOP_ERROR_INIT;
-
-		(void)orlop_fail(&err, ENOENT, 404, "NotFound", "%.*s \"%.*s\" not found", OB(f->rt.resource), OB(name));
-		front_answer(f, reg_status_about(f->sh->reg, &err, f->rt.group, f->rt.resource, name));
-		orlop_error_done(&err);
-	}
+	if (!j)			/* upstream names what the path asked for, also where it looked at Endpoints */
+		front_not_found(f, name);
 	return j;
 }
 

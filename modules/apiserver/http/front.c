@@ -164,17 +164,20 @@ static void on_body(void *arg, struct ohttp_req *req, int status, struct orlop_b
 	call(f);
 }
 
-/* Fills verb and body type. False: answered. */
-static bool choose_verb(struct front *f)
+/* Fills the verb; what is no verb of the API has none, and whoever may do all may ask for it. */
+static void choose_verb(struct front *f)
 {
 	struct orlop_bytes m = ohttp_method(f->req);
 	struct reg_req *rq = &f->rq;
 	bool named = f->rt.name.len > 0;
 	/* one object is got, whatever the query says */
-	bool watch = f->rt.watch_prefix || (!named && query_true(&f->arena, ohttp_query(f->req), "watch"));
+	bool watch = !named && query_true(&f->arena, ohttp_query(f->req), "watch");
 
-	if (bytes_is(m, "GET") || bytes_is(m, "HEAD"))
-		rq->verb = watch && !f->rt.sub.len ? REG_WATCH : named ? REG_GET : REG_LIST;
+	/* below watch/ everything is one, whatever the method */
+	if (f->rt.watch_prefix || ((bytes_is(m, "GET") || bytes_is(m, "HEAD")) && watch))
+		rq->verb = REG_WATCH;
+	else if (bytes_is(m, "GET") || bytes_is(m, "HEAD"))
+		rq->verb = named ? REG_GET : REG_LIST;
 	else if (bytes_is(m, "POST"))
 		rq->verb = REG_CREATE;
 	else if (bytes_is(m, "PUT"))
@@ -184,29 +187,8 @@ static bool choose_verb(struct front *f)
 	else if (bytes_is(m, "DELETE"))
 		rq->verb = named ? REG_DELETE : REG_DELETECOLLECTION;
 	else
-		return false;
+		return;
 	f->verb = reg_verb_name(rq->verb);
-	return true;
-}
-
-static bool verb_is_served(const struct front *f)
-{
-	static const uint8_t bit[] = {
-		[REG_GET] = OSCHEMA_V_GET, [REG_LIST] = OSCHEMA_V_LIST, [REG_WATCH] = OSCHEMA_V_WATCH,
-		[REG_CREATE] = OSCHEMA_V_CREATE, [REG_UPDATE] = OSCHEMA_V_UPDATE, [REG_PATCH] = OSCHEMA_V_PATCH,
-		[REG_DELETE] = OSCHEMA_V_DELETE, [REG_DELETECOLLECTION] = OSCHEMA_V_DELETECOLLECTION,
-	};
-	const struct oschema_resource *res = f->rt.res;
-	bool namespaced = res->flags & OSCHEMA_S_NAMESPACED;
-	uint8_t verbs = !f->rt.sub.len ? res->verbs : f->rt.subres ? f->rt.subres->verbs : 0xff;
-
-	if (namespaced && !f->rt.ns.len && f->rq.verb != REG_LIST && f->rq.verb != REG_WATCH)
-		return false;
-	if (f->rq.verb == REG_CREATE && !f->rt.sub.len && f->rt.name.len)
-		return false;
-	if ((f->rq.verb == REG_UPDATE || f->rq.verb == REG_PATCH) && !f->rt.name.len)
-		return false;
-	return verbs & bit[f->rq.verb];
 }
 
 /* Maybe a CustomResourceDefinition defines it. */
@@ -272,14 +254,9 @@ static bool admit(struct front *f, bool write)
 	return true;
 }
 
-static bool is_connect(const struct front *f)
-{
-	return f->rt.subres && f->rt.subres->flags & OSCHEMA_SUB_CONNECT;
-}
-
 static void connect_begin(struct front *f)
 {
-	if (bytes_is(f->rt.sub, "proxy"))
+	if (route_is_proxy(&f->rt))
 		relay_begin(f);
 	else
 		proxy_begin(f);
@@ -301,42 +278,71 @@ static void on_admitted(void *arg, struct reg_answer *a)
 	}
 }
 
+/* What is streamed; who asks may. */
+static void serve_connect(struct front *f)
+{
+	if (!bytes_is(f->rt.sub, "log") && query_get(&f->arena, f->rq.query, "dryRun").p) {
+		front_error(f, 400, "BadRequest", "dryRun is not supported");
+	} else if (!bytes_is(f->rt.sub, "log") && reg_connect_asks(f->sh->reg)) {
+		f->calling = true;
+		reg_connect(f->sh->reg, &f->rq, f->rt.rest, on_admitted, f);
+	} else {
+		connect_begin(f);
+	}
+}
+
+/* Upstream serves custom resources by their verbs, once there is one of that name and scope; the registry tells the rest. */
+static bool custom_exists(const struct front *f)
+{
+	bool namespaced = f->rt.res->flags & OSCHEMA_S_NAMESPACED;
+
+	if (f->rt.rest.len)
+		return false;
+	return namespaced == (f->rt.ns.len > 0) || (namespaced && (f->rq.verb == REG_LIST || f->rq.verb == REG_WATCH));
+}
+
 /* A custom resource has no such part: the registry says so, of the object and with the warnings of its version. */
 static bool no_such_part(const struct front *f)
 {
 	return f->rt.kind && f->rt.sub.len && !f->rt.subres && f->rq.verb != REG_WATCH;
 }
 
+/* Who may do nothing learns nothing about what there is. */
+static void serve_nothing(struct front *f)
+{
+	struct reg_attrs at = { bytes_cstr(f->verb ? f->verb : ""), f->rt.group, f->rt.version, f->rt.resource,
+		f->rt.sub, f->rt.ns, f->rt.name, { NULL, 0 }, { NULL, 0 } };
+
+	if (hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0) > 0)
+		front_error(f, 404, "NotFound", "the server could not find the requested resource");
+	else
+		front_forbidden(f, &at);
+}
+
+static void refuse_method(struct front *f)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+
+	if (!f->rt.kind) {
+		front_error(f, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+	} else if (!f->rt.sub.len && !f->rt.name.len && (f->rq.verb == REG_UPDATE || f->rq.verb == REG_PATCH)) {
+		if (f->rq.verb == REG_UPDATE || front_body_type(f))
+			front_error(f, 400, "BadRequest", "name must be provided");
+	} else {
+		(void)orlop_fail(&err, ENOSYS, 405, "MethodNotAllowed", "%s is not supported on resources of kind \"%.*s.%.*s\"",
+				 f->verb ? f->verb : "", OB(f->rt.resource), OB(f->rt.group));
+		front_answer(f, reg_status_about(f->sh->reg, &err, f->rt.group, f->rt.resource, (struct orlop_bytes){ NULL, 0 }));
+		orlop_error_done(&err);
+	}
+}
+
 static void serve_resource(struct front *f)
 {
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	struct reg_req *rq = &f->rq;
-	bool connect = is_connect(f);
-	bool relay = connect && bytes_is(f->rt.sub, "proxy");
-	bool head = bytes_is(ohttp_method(f->req), "HEAD");	/* what it may is what GET may, but only proxies know it */
 
-	if (!f->verb && !(relay && bytes_is(ohttp_method(f->req), "OPTIONS"))) {
-		front_error(f, 405, "MethodNotAllowed",
-			    "the server does not allow this method on the requested resource");
-		return;
-	}
-	if (!f->verb)
-		f->verb = "get";
-	if (connect && !relay && !bytes_is(f->rt.sub, "log"))
-		f->verb = "create";	/* also for the GET of a WebSocket, since 1.35 */
-	if (!f->rt.res || (f->rt.sub.len && !f->rt.subres && !no_such_part(f)) || (!connect && f->rt.rest.len) ||
-	    (f->rt.ns.len && !(f->rt.res->flags & OSCHEMA_S_NAMESPACED))) {	/* who may all in a namespace may nothing of the cluster */
-		/* Who may do nothing learns nothing about what there is. */
-		struct reg_attrs at = { bytes_cstr(f->verb), f->rt.group, f->rt.version, f->rt.resource,
-			f->rt.sub, f->rt.ns, f->rt.name, { NULL, 0 }, { NULL, 0 } };
-
-		if (!hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0))
-			front_error(f, 403, "Forbidden",
-				    "%.*s%s%.*s is forbidden: User \"%.*s\" cannot %s resource \"%.*s\" in API group "
-				    "\"%.*s\" at the cluster scope", OB(f->rt.resource), f->rt.group.len ? "." : "",
-				    OB(f->rt.group), OB(f->who.user), f->verb, OB(f->rt.resource), OB(f->rt.group));
-		else
-			front_error(f, 404, "NotFound", "the server could not find the requested resource");
+	if (!f->rt.res || !(f->rt.kind ? custom_exists(f) : route_exists(&f->rt))) {
+		serve_nothing(f);
 		return;
 	}
 	rq->res = f->rt.res;
@@ -353,44 +359,18 @@ static void serve_resource(struct front *f)
 	rq->user_agent = ohttp_header(f->req, "user-agent");
 	if (rq->user_agent.p)
 		rq->user_agent.p = oarena_strndup(&f->arena, rq->user_agent.p, rq->user_agent.len);
-	if (connect) {
-		struct reg_attrs at = { bytes_cstr(f->verb), f->rt.group, f->rt.version, f->rt.resource,
-			f->rt.sub, f->rt.ns, f->rt.name, { NULL, 0 }, { NULL, 0 } };
-
-		if (!hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0)) {
-			front_error(f, 403, "Forbidden",
-				    "%.*s \"%.*s\" is forbidden: User \"%.*s\" cannot %s resource \"%.*s/%.*s\" in API "
-				    "group \"%.*s\" in the namespace \"%.*s\"", OB(f->rt.resource), OB(f->rt.name),
-				    OB(f->who.user), f->verb, OB(f->rt.resource), OB(f->rt.sub), OB(f->rt.group),
-				    OB(f->rt.ns));
-			return;
-		}
-		if (head && !relay) {
-			front_error(f, 405, "MethodNotAllowed",
-				    "the server does not allow this method on the requested resource");
-			return;
-		}
-		if (!bytes_is(f->rt.sub, "log") && query_get(&f->arena, rq->query, "dryRun").p) {
-			front_error(f, 400, "BadRequest", "dryRun is not supported");
-			return;
-		}
-		if ((relay || !bytes_is(f->rt.sub, "log")) && reg_connect_asks(f->sh->reg)) {
-			f->calling = true;
-			reg_connect(f->sh->reg, rq, f->rt.rest, on_admitted, f);
-		} else {
-			connect_begin(f);
-		}
-		return;
-	}
 	if (reg_authorize(f->sh->reg, rq, &err) < 0) {
 		front_fail(f, &err);
 		orlop_error_done(&err);
 		return;
 	}
 	orlop_error_done(&err);
-	if (head || !verb_is_served(f)) {
-		front_error(f, 405, "MethodNotAllowed",
-			    "the server does not allow this method on the requested resource");
+	if (!no_such_part(f) && !route_serves(&f->rt, ohttp_method(f->req), rq->verb)) {
+		refuse_method(f);
+		return;
+	}
+	if (route_is_connect(&f->rt)) {
+		serve_connect(f);
 		return;
 	}
 	if (f->accept.none || (rq->verb == REG_WATCH && f->accept.yaml)) {
@@ -502,7 +482,7 @@ void front_begin(void *arg, struct ohttp_req *req)
 		     f->rt.kind ? ACCEPT_CUSTOM :
 		     f->rt.res && f->rt.res->verbs == OSCHEMA_V_CREATE ? ACCEPT_ANSWERS : ACCEPT_OBJECTS, &f->accept);
 	if (r == 0 && f->rt.is_resource)
-		(void)choose_verb(f);
+		choose_verb(f);
 	if (r == 0)
 		r = authn_request(f, &err);
 	if (r == 0 && !err.err)

@@ -496,6 +496,19 @@ static uint32_t streams_open(const struct ashard *sh)
 	return n;
 }
 
+/* Who comes by the GET of a WebSocket must be one who may POST, since 1.35. False: answered with 403. */
+static bool may_create(struct front *f)
+{
+	struct reg_attrs at = { { "create", 6 }, f->rt.group, f->rt.version, f->rt.resource,
+		f->rt.sub, f->rt.ns, f->rt.name, { NULL, 0 }, { NULL, 0 } };
+	char why[300] = "";
+
+	if (f->rq.verb == REG_CREATE || hook_authorize(f->sh->a, f->sh->h, &f->who, &at, why, sizeof(why)) > 0)
+		return true;
+	front_error(f, 403, "Forbidden", "%.*s \"%.*s\" is forbidden: %s", OB(f->rt.resource), OB(f->rt.name), why);
+	return false;
+}
+
 void proxy_begin(struct front *f)
 {
 	struct ashard *sh = f->sh;
@@ -507,17 +520,9 @@ void proxy_begin(struct front *f)
 	char host[100];
 	bool log = bytes_is(f->rt.sub, "log");
 
-	if (!bytes_is(f->rt.resource, "pods") || !f->rt.name.len ||
-	    (!log && !bytes_is(f->rt.sub, "exec") && !bytes_is(f->rt.sub, "attach") &&
-	     !bytes_is(f->rt.sub, "portforward"))) {
-		front_error(f, 404, "NotFound", "the server could not find the requested resource");
-		return;
-	}
-	if (log && strcmp(f->verb, "get") != 0) {
-		front_error(f, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
-		return;
-	}
 	if (log ? !podopts_log(f) : bytes_is(f->rt.sub, "portforward") && !podopts_ports(f))
+		return;
+	if (!log && !may_create(f))
 		return;
 	if (streams_open(sh) >= sh->a->max_streams && !in_group(&f->who, "system:masters")) {
 		front_too_many(f, false);
@@ -530,7 +535,7 @@ void proxy_begin(struct front *f)
 	if (!o || ojson_parse_members(o->json, &pod, NULL) < 0) {
 		if (o)
 			sh->h->object_unref(o);
-		front_error(f, 404, "NotFound", "pods \"%.*s\" not found", OB(f->rt.name));
+		front_not_found(f, f->rt.name);
 		return;
 	}
 	sh->h->object_unref(o);

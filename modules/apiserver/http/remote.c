@@ -60,7 +60,7 @@ static bool may(struct front *f)
 	struct orlop_bytes m = ohttp_method(f->req);
 	struct reg_attrs at = { .group = f->rt.group, .version = f->rt.version, .resource = f->rt.resource, .sub = f->rt.sub,
 				.ns = f->rt.ns, .name = f->rt.name };
-	char verb[16], where[300] = "at the cluster scope";
+	char verb[16];
 	bool many = f->rt.is_resource && f->verb && (f->rq.verb == REG_LIST || f->rq.verb == REG_WATCH);
 
 	if (!f->rt.is_resource) {
@@ -79,12 +79,8 @@ static bool may(struct front *f)
 		reg_query_narrow(&f->arena, ohttp_query(f->req), &at);
 	if (hook_authorize(f->sh->a, f->sh->h, &f->who, &at, NULL, 0) > 0)
 		return true;
-	if (f->rt.ns.len)
-		snprintf(where, sizeof(where), "in the namespace \"%.*s\"", OB(f->rt.ns));
 	if (f->rt.is_resource)
-		front_error(f, 403, "Forbidden", "%.*s.%.*s%s%.*s%s is forbidden: User \"%.*s\" cannot %s resource \"%.*s%s%.*s\" in API group "
-			    "\"%.*s\" %s", OB(at.resource), OB(at.group), at.name.len ? " \"" : "", OB(at.name), at.name.len ? "\"" : "",
-			    OB(f->who.user), verb, OB(at.resource), at.sub.len ? "/" : "", OB(at.sub), OB(at.group), where);
+		front_forbidden(f, &at);
 	else
 		front_error(f, 403, "Forbidden", "forbidden: User \"%.*s\" cannot %s path \"%.*s\"", OB(f->who.user), verb, OB(at.path));
 	return false;

@@ -113,6 +113,59 @@ int route_parse(const struct oschema *s, struct oarena *a, struct orlop_bytes pa
 	return 0;
 }
 
+bool route_is_connect(const struct route *rt)
+{
+	return rt->subres && rt->subres->flags & OSCHEMA_SUB_CONNECT;
+}
+
+bool route_is_proxy(const struct route *rt)
+{
+	return route_is_connect(rt) && bytes_is(rt->sub, "proxy");
+}
+
+/* Upstream's router knows the paths that follow from what a resource can do. */
+bool route_exists(const struct route *rt)
+{
+	const struct oschema_resource *res = rt->res;
+	bool namespaced = res->flags & OSCHEMA_S_NAMESPACED;
+	bool everywhere = namespaced && !rt->ns.len;		/* in all namespaces things are listed and no more */
+
+	if (rt->ns.len && !namespaced)
+		return false;
+	if (rt->sub.len)
+		return rt->subres && !everywhere && !rt->watch_prefix && (!rt->rest.len || route_is_proxy(rt));
+	if (rt->watch_prefix)
+		return res->verbs & OSCHEMA_V_WATCH && !(rt->name.len && everywhere);
+	if (rt->name.len)
+		return !everywhere && res->verbs & (OSCHEMA_V_GET | OSCHEMA_V_UPDATE | OSCHEMA_V_PATCH | OSCHEMA_V_DELETE);
+	return res->verbs & (everywhere ? OSCHEMA_V_LIST : OSCHEMA_V_LIST | OSCHEMA_V_CREATE | OSCHEMA_V_DELETECOLLECTION);
+}
+
+bool route_serves(const struct route *rt, struct orlop_bytes method, enum reg_verb verb)
+{
+	static const uint8_t bit[] = {
+		[REG_GET] = OSCHEMA_V_GET, [REG_LIST] = OSCHEMA_V_LIST, [REG_WATCH] = OSCHEMA_V_WATCH,
+		[REG_CREATE] = OSCHEMA_V_CREATE, [REG_UPDATE] = OSCHEMA_V_UPDATE, [REG_PATCH] = OSCHEMA_V_PATCH,
+		[REG_DELETE] = OSCHEMA_V_DELETE, [REG_DELETECOLLECTION] = OSCHEMA_V_DELETECOLLECTION,
+	};
+	bool head = bytes_is(method, "HEAD");
+
+	if (route_is_proxy(rt))
+		return verb || bytes_is(method, "OPTIONS");
+	/* what is custom knows verbs and not methods */
+	if (head && (!rt->kind || verb == REG_WATCH))
+		return false;
+	if (rt->sub.len)
+		return rt->subres && rt->subres->verbs & bit[verb];
+	if (verb == REG_WATCH)
+		return bytes_is(method, "GET") && rt->res->verbs & OSCHEMA_V_WATCH;
+	if (verb == REG_CREATE ? rt->name.len > 0 : (verb == REG_UPDATE || verb == REG_PATCH) && !rt->name.len)
+		return false;
+	if (rt->res->flags & OSCHEMA_S_NAMESPACED && !rt->ns.len && verb != REG_LIST)
+		return false;
+	return rt->res->verbs & bit[verb];
+}
+
 /* Is @k, as it was sent, this key? */
 static bool is_key(struct orlop_bytes k, const char *key, size_t len)
 {

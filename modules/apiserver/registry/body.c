@@ -100,6 +100,9 @@ static int check_kind(struct reg_op *op, const struct reg_kind *k, struct orlop_
 	version = version.len ? version : RB(k->api_version);
 	kind = kind.len ? kind : RB(k->kind);
 	slash = memchr(version.p, '/', version.len);
+	/* an Eviction may be of either version, whichever are served */
+	if (!strcmp(k->kind, "Eviction") && rb_is(kind, k->kind) && rb_is(version, "policy/v1beta1"))
+		return 0;
 	if (!is_registered(k, version, kind))
 		return reg_bad_request(op, "%.*s in version \"%.*s\" cannot be handled as a %s: no kind \"%.*s\" is registered for version \"%.*s\" in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
 				       OB(kind), slash ? (int)(version.p + version.len - slash - 1) : (int)version.len,
@@ -168,27 +171,33 @@ int write_parse_body(struct reg_op *op, const struct reg_kind *k, struct ojson *
 	return 0;
 }
 
-int write_parse_sub(struct reg_op *op, const char *want, const char *group, struct ojson **ret)
+int write_body_as(struct reg_op *op, const struct reg_kind *as, const struct oschema_type *t, struct ojson **ret)
 {
-	cleanup_ojson struct ojson *in = NULL;
-	struct oscan_error e = { 0 };
-	struct orlop_bytes kind;
-	int r = ojson_parse(op->rq.body.p, op->rq.body.len, &in, &e);
+	struct oschema_texts *unknown = op->opt.strictness == REG_VALIDATE_IGNORE ? NULL : &op->strict;
+	cleanup_ojson struct ojson *in = NULL, *out = NULL;
+	int r = write_parse_body(op, as, &in);
 
-	if (r == -ENOMEM)
-		return reg_failed(op, r, NULL);
 	if (r)
-		return reg_bad_request(op, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: %s (%s)",
-				       want, e.msg[0] ? e.msg : "unexpected end of JSON input", summary(op));
-	if (!in && !(in = ojson_new_object()))
-		return reg_failed(op, -ENOMEM, NULL);
-	if (!ojson_is(in, OJSON_OBJECT))
-		return reg_bad_request(op, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: json: cannot unmarshal %s into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" } (%s)",
-				       want, ojson_type_name(in), summary(op));
-	kind = ojson_get_bytes(in, "kind");
-	if (kind.len && !rb_is(kind, want))
-		return reg_bad_request(op, "%.*s in version \"v1\" cannot be handled as a %s: converting (v1.%.*s) to (%s.%s): unknown conversion",
-				       OB(kind), want, OB(kind), group, want);
-	*ret = TAKE(in);
+		return r;
+	r = oschema_decode(op->k->schema, t, in, OSCHEMA_DECODE_DEFAULTS, unknown, &out, &op->err);
+	if (r == -EINVAL)
+		r = orlop_wrap(&op->err, r, "%s in version \"%s\" cannot be handled as a %s", as->kind, as->version, as->kind);
+	if (r == 0)
+		r = reg_take_strict(op, as, in);
+	if (r)
+		return op->err.err ? r : reg_failed(op, r, NULL);
+	*ret = TAKE(out);
 	return 0;
+}
+
+int write_body_sub(struct reg_op *op, struct ojson **ret)
+{
+	const struct oschema *s = op->k->schema;
+	struct reg_kind as = {
+		.schema = op->sh->rg->schema, .group = oschema_str(s, op->sub->group), .version = oschema_str(s, op->sub->version),
+		.kind = oschema_str(s, op->sub->kind),
+	};
+
+	as.api_version = as.group[0] ? oarena_printf(&op->arena, "%s/%s", as.group, as.version) : as.version;
+	return as.api_version ? write_body_as(op, &as, oschema_type_at(s, op->sub->type), ret) : reg_failed(op, -ENOMEM, NULL);
 }

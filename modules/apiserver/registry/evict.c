@@ -255,7 +255,7 @@ void reg_do_eviction(struct reg_op *op)
 	struct orlop_bytes name;
 	char *options = NULL;
 	size_t len = 0;
-	int r = write_parse_sub(op, "Eviction", "policy", &in);
+	int r = write_body_sub(op, &in);
 
 	if (r) {
 		reg_finish(op, r);
@@ -267,19 +267,11 @@ void reg_do_eviction(struct reg_op *op)
 		reg_finish(op, reg_bad_request(op, "name in URL does not match name in Eviction object"));
 		return;
 	}
-	asked = ojson_get(in, "deleteOptions");
-	if (asked && !ojson_is(asked, OJSON_OBJECT)) {
-		r = reg_bad_request(op, "Eviction in version \"v1\" cannot be handled as a Eviction: json: cannot unmarshal %s into Go struct field Eviction.deleteOptions of type v1.DeleteOptions",
-				    ojson_type_name(asked));
-		ojson_unref(in);
-		reg_finish(op, r);
-		return;
-	}
-	/* to try it may be asked for in both places; of what is no list the deletion will say so, and no budget shall pay for it */
-	asked = ojson_get(asked, "dryRun");
+	/* to try it may be asked for in both places, and no budget shall pay for it */
+	asked = ojson_get(ojson_get(in, "deleteOptions"), "dryRun");
 	if (op->opt.dry_run)
 		r = try_only(in);
-	else if (ojson_is(asked, OJSON_ARRAY) ? ojson_count(asked) : asked != NULL)
+	else if (ojson_count(asked))
 		op->opt.dry_run = true;
 	if (r == 0 && ojson_get_object(in, "deleteOptions"))
 		options = ojson_text(ojson_get_object(in, "deleteOptions"), 0, &len);

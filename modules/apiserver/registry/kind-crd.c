@@ -3,7 +3,10 @@
 #include "kinds.h"
 #include "write.h"
 
+#include "base/ocleanup.h"
+#include "base/oenc.h"
 #include "json/ojson.h"
+#include "pki/opki.h"
 
 #include <errno.h>
 #include <string.h>
@@ -87,12 +90,56 @@ static void on_warning(void *arg, const char *text)
 	reg_warn(arg, "%s", text);
 }
 
+static struct orlop_bytes ca_bundle(const struct ojson *crd)
+{
+	return ojson_get_bytes(OJSON_AT(crd, "spec", "conversion", "webhook", "clientConfig"), "caBundle");
+}
+
+/* Why nobody could be trusted by these certificates, in upstream's words; NULL: one of them can be read. */
+static const char *ca_broken(struct orlop_bytes bundle)
+{
+	static const char begin[] = "-----BEGIN CERTIFICATE-----";
+	cleanup_free char *pem = omem_alloc(bundle.len + 1);
+	long n = pem ? obase64_decode(OBASE64_STD, bundle.p, bundle.len, pem, NULL) : -1;
+	const char *at, *end = pem + (n > 0 ? n : 0);
+	struct opki_cert *cert = NULL;
+	bool any = false;
+
+	for (at = pem; n > 0 && (at = memmem(at, (size_t)(end - at), begin, sizeof(begin) - 1)) != NULL; at++) {
+		if (opki_cert_parse(at, (size_t)(end - at), &cert) == 0) {
+			opki_cert_free(cert);
+			return NULL;
+		}
+		any = true;
+	}
+	if (any)
+		return "unable to load root certificates: failed to parse certificate: x509: malformed certificate";
+	return n > 0 && memmem(pem, (size_t)n, "-----END ", 9) ? "unable to load root certificates: no valid certificate authority data seen" :
+							       "unable to load root certificates: unable to parse bytes as PEM block";
+}
+
+/* What is served stays so: certificates that can be read are not replaced by such as cannot. Until then any are taken. */
+static void check_ca(struct reg_op *op, const struct ojson *obj, const struct ojson *old)
+{
+	struct orlop_bytes now = ca_bundle(obj), was = ca_bundle(old);
+	const char *why;
+
+	if (!now.len || rb_eq(now, was) || !custom_established(old) || (was.len && ca_broken(was)))
+		return;
+	why = ca_broken(now);
+	if (why)
+		reg_cause(op, "FieldValueInvalid", "spec.conversion.webhookClientConfig.caBundle", "Invalid value: \"%.*s\": %s", OB(now), why);
+}
+
 static int validate(struct reg_op *op, struct ojson *obj, struct ojson *old)
 {
-	if (op->rq.sub.len)
+	if (op->rq.sub.len) {
 		ocrd_validate_status(obj, on_finding, op);
-	else
+	} else {
 		(void)ocrd_validate(obj, old, on_finding, on_warning, op);
+		if (old)
+			check_ca(op, obj, old);
+	}
 	return 0;
 }
 

@@ -86,20 +86,12 @@ const struct reg_behaviour kind_pod = {
 
 /* ---- binding ---- */
 
+/* Of pods/binding and of bindings alike. */
 static int parse_binding(struct reg_op *op, struct ojson **ret)
 {
-	const struct oschema *s = op->k->schema;
-	const struct oschema_type *t = oschema_type_find(s, "core/v1.Binding");
-	struct ojson *in = NULL;
-	int r = t ? write_parse_sub(op, "Binding", "core", &in) : -ENOENT;
+	const struct reg_kind *k = op->sh->rg->bindings;
 
-	if (r)
-		return op->err.err ? r : reg_failed(op, r, NULL);
-	r = oschema_decode(s, t, in, OSCHEMA_DECODE_DEFAULTS, NULL, ret, &op->err);
-	ojson_unref(in);
-	if (r == -EINVAL)
-		op->err.http = 400;
-	return r && !op->err.err ? reg_failed(op, r, NULL) : r;
+	return write_body_as(op, k, oschema_type_at(op->k->schema, k->res->type), ret);
 }
 
 static int add_condition(struct reg_op *op, struct ojson *pod)

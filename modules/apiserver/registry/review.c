@@ -256,20 +256,12 @@ void reg_do_review(struct reg_op *op)
 {
 	const struct oschema *s = op->k->schema;
 	const struct oschema_type *t = oschema_type_at(s, op->k->res->type);
-	struct ojson *in = NULL, *obj = NULL, *out = NULL;
+	struct ojson *obj = NULL, *out = NULL;
 	struct orlop_error e = ORLOP_ERROR_INIT;
 	struct oschema_write ow;
 	int r;
 
-	r = write_parse_body(op, op->k, &in);
-	if (r == 0) {
-		r = oschema_decode(s, t, in, OSCHEMA_DECODE_DEFAULTS, op->opt.strictness == REG_VALIDATE_IGNORE ? NULL : &op->strict,
-				   &obj, &op->err);
-		if (r == -EINVAL)
-			r = oschema_decode_wrap(s, op->k->res, r, &op->err);
-		if (r == 0)
-			r = reg_take_strict(op, in);
-	}
+	r = write_body_as(op, op->k, t, &obj);
 	if (r == 0 && op->rq.ns.len) {
 		struct orlop_bytes ns = ojson_get_bytes(ojson_get(obj, "metadata"), "namespace");
 
@@ -292,7 +284,6 @@ void reg_do_review(struct reg_op *op)
 		r = oschema_decode(s, t, obj, 0, NULL, &out, &op->err);
 	if (r == 0)
 		r = ojson_write(out, 0, &op->out);
-	ojson_unref(in);
 	ojson_unref(obj);
 	ojson_unref(out);
 	if (r)

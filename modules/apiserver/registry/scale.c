@@ -123,16 +123,14 @@ static int wanted(struct reg_op *op, struct ojson **ret)
 	struct obuf b = OBUF_INIT;
 	int r;
 
-	if (op->rq.verb == REG_UPDATE) {
-		r = ojson_parse(op->rq.body.p, op->rq.body.len, &doc, &se);
-	} else {
-		r = scale_get(op, op->w->k, op->w->old, &b);
-		if (r == 0)
-			r = ojson_parse(b.data, b.len, &doc, NULL);
-		obuf_done(&b);
-		if (r == 0)
-			r = ojson_parse(op->rq.body.p, op->rq.body.len, &patch, &se);
-	}
+	if (op->rq.verb == REG_UPDATE)
+		return write_body_sub(op, ret);
+	r = scale_get(op, op->w->k, op->w->old, &b);
+	if (r == 0)
+		r = ojson_parse(b.data, b.len, &doc, NULL);
+	obuf_done(&b);
+	if (r == 0)
+		r = ojson_parse(op->rq.body.p, op->rq.body.len, &patch, &se);
 	if (r == -EINVAL || r == -ELOOP)
 		r = reg_bad_request(op, "the object provided is unrecognized (must be of type Scale): %s", se.msg);
 	else if (r == 0 && patch) {
@@ -154,10 +152,8 @@ static int wanted(struct reg_op *op, struct ojson **ret)
 				    ojson_get_cstr(doc, "kind", ""), ojson_get_cstr(doc, "kind", ""));
 	if (r == 0) {
 		r = oschema_decode(s, t, doc, OSCHEMA_DECODE_DEFAULTS, NULL, ret, &op->err);
-		if (r == -EINVAL) {
-			op->err.http = 400;
-			memcpy(op->err.reason, "BadRequest", sizeof("BadRequest"));
-		}
+		if (r == -EINVAL)
+			r = write_patch_is_bad(op, doc, oarena_strdup(&op->arena, op->err.msg));
 	}
 	ojson_unref(doc);
 	return r && !op->err.err ? reg_failed(op, r, NULL) : r;

@@ -30,31 +30,13 @@ struct bound {
 
 static int parse(struct reg_op *op, struct ojson **ret)
 {
-	const struct oschema *s = op->k->schema;
-	const struct oschema_type *t = oschema_type_at(s, op->sub->type);
 	struct orlop_error e = ORLOP_ERROR_INIT;
-	struct oscan_error se = { 0 };
-	struct ojson *in = NULL;
-	int r = ojson_parse(op->rq.body.p, op->rq.body.len, &in, &se);
+	int r = write_body_sub(op, ret);
 
-	if (r || !ojson_is(in, OJSON_OBJECT)) {
-		ojson_unref(in);
-		return reg_bad_request(op, "the object provided is unrecognized (must be of type TokenRequest): %s", se.msg);
-	}
-	if (ojson_get(in, "kind") && !ojson_string_is(ojson_get(in, "kind"), "TokenRequest")) {
-		ojson_unref(in);
-		return reg_bad_request(op, "the object provided is unrecognized (must be of type TokenRequest)");
-	}
-	ojson_del(in, "status");
-	(void)ojson_set_cstr(in, "kind", "TokenRequest");
-	(void)ojson_set_cstr(in, "apiVersion", "authentication.k8s.io/v1");
-	r = oschema_decode(s, t, in, OSCHEMA_DECODE_DEFAULTS, NULL, ret, &op->err);
-	ojson_unref(in);
-	if (r == -EINVAL)
-		op->err.http = 400;
 	if (r)
-		return op->err.err ? r : reg_failed(op, r, NULL);
-	if (oschema_validate_body(s, op->sub, *ret, &e)) {
+		return r;
+	ojson_del(*ret, "status");
+	if (oschema_validate_body(op->k->schema, op->sub, *ret, &e)) {
 		r = reg_take_error(op, -EINVAL, &e);
 		return r ? r : reg_invalid_as(op, "TokenRequest.authentication.k8s.io", op->rq.name);
 	}

@@ -95,7 +95,7 @@ static void warn_strict(struct reg_op *op, const char *text)
 	reg_warn(op, "%s", text);
 }
 
-int reg_take_strict(struct reg_op *op, const struct ojson *in)
+int reg_take_strict(struct reg_op *op, const struct reg_kind *k, const struct ojson *in)
 {
 	const struct oschema_texts *t = &op->strict;
 	cleanup_obuf struct obuf b = OBUF_INIT;
@@ -108,8 +108,8 @@ int reg_take_strict(struct reg_op *op, const struct ojson *in)
 		if (write_is_patched(op))
 			r = write_patch_is_bad(op, in, obuf_cstr(&b));
 		else
-			r = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: %s", op->k->kind, op->k->version,
-					    op->k->kind, obuf_cstr(&b));
+			r = reg_bad_request(op, "%s in version \"%s\" cannot be handled as a %s: %s", k->kind, k->version, k->kind,
+					    obuf_cstr(&b));
 	}
 	for (uint32_t i = 0; op->opt.strictness == REG_VALIDATE_WARN && i < t->n; i++)
 		warn_strict(op, t->v[i]);
@@ -175,7 +175,7 @@ int write_decode(struct reg_op *op, struct ojson *take_in)
 	else if (r == -EINVAL)
 		r = oschema_decode_wrap(s, k->res, r, &op->err);
 	if (r == 0)
-		r = reg_take_strict(op, in);
+		r = reg_take_strict(op, op->k, in);
 	if (r == 0)
 		r = dedup_owners(op, w->obj);
 	if (r)

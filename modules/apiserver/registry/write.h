@@ -106,7 +106,7 @@ int write_decode(struct reg_op *op, struct ojson *take_in);
 int write_patch_is_bad(struct reg_op *op, const struct ojson *in, const char *why);
 bool write_is_patched(const struct reg_op *op);
 /* What strict decoding found (op->strict) is refused or warned of; of a patch: in @in, which it has left. */
-int reg_take_strict(struct reg_op *op, const struct ojson *in);
+int reg_take_strict(struct reg_op *op, const struct reg_kind *k, const struct ojson *in);
 /* Behaviours, generation, admission, validation over w->obj and w->old. */
 int write_check(struct reg_op *op);
 /* After members were added to w->obj: canonical again. */
@@ -130,8 +130,10 @@ int write_make_update(struct reg_op *op);
 int write_make_patch(struct reg_op *op);
 /* The request's body as a tree that claims to be @k (kind and apiVersion are checked). */
 int write_parse_body(struct reg_op *op, const struct reg_kind *k, struct ojson **ret);
-/* The same for the body of a subresource, of kind @want (of the internal @group, as upstream calls it) in any version. */
-int write_parse_sub(struct reg_op *op, const char *want, const char *group, struct ojson **ret);
+/* The same decoded as @t, with what strictness asks for; of @as count the schema and the names. */
+int write_body_as(struct reg_op *op, const struct reg_kind *as, const struct oschema_type *t, struct ojson **ret);
+/* The same of what the subresource takes. */
+int write_body_sub(struct reg_op *op, struct ojson **ret);
 /* An ojson_duplicate_fn; @arg: the op. */
 void write_note_duplicate(void *arg, const char *path, size_t len);
 /* The error about a body of YAML that is none. -errno. */
