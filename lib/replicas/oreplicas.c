@@ -515,8 +515,10 @@ static void orphan_offer(struct replicaset *r, const struct orlop_object *pod)
 	struct orlop_object *o;
 	struct owalk w;
 
-	if (owalk_open(&w, r->c.h, r->sets, &q))
+	if (owalk_open(&w, r->c.h, r->sets, &q)) {
+		octl_missed(&r->c);
 		return;
+	}
 	while ((o = owalk_next(&w))) {
 		struct ojson *rs = okube_parse(o);
 		struct ojson *selector = rs ? selector_of(r, rs) : NULL;

@@ -237,8 +237,10 @@ static void orphan_offer(struct deployment *dc, const struct orlop_object *set)
 	struct orlop_object *o;
 	struct owalk w;
 
-	if (owalk_open(&w, dc->c.h, dc->deployments, &q))
+	if (owalk_open(&w, dc->c.h, dc->deployments, &q)) {
+		octl_missed(&dc->c);
 		return;
+	}
 	while ((o = owalk_next(&w))) {
 		struct ojson *d = okube_parse(o);
 
