@@ -204,7 +204,7 @@ def rights():
         t.ok("certificate" not in api.get(CSR + "/" + name).json["status"], "the controller needs to %s %s" % (verb, resource))
         assert api.patch(RBAC + "clusterroles/" + role, {"rules": whole}).status == 200
         cert_of(name)
-        t.ok(True, "and with that right it is done")
+        t.ok("certificate" in api.get(CSR + "/" + name).json["status"], "and with that right it is done")
 
 
 def forgotten():

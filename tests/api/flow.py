@@ -171,7 +171,7 @@ def lost_and_found():
     t.eq(dict(zip(names, table["rows"][0]["cells"]))["MissingPL"], "False", "a column says so")
     api.delete(PL + "/gold")
     until("it is missed again", lambda: dangling("mine")[0] == "True")
-    t.ok(True, "and goes")
+    t.eq(dangling("mine"), ("True", "NotFound", LOST % '"gold"'), "and goes")
     rv = api.get(FS).json["metadata"]["resourceVersion"]
     w = api.watch(FS + "?watch=1&resourceVersion=" + rv)
     assert api.patch(FS + "/mine/status", {"status": {"conditions": []}}).status == 200

@@ -236,7 +236,7 @@ def one(out, api, module, right, name, row, *how):
     assert r[0] == 0, r
     if done:
         wait("%s is done" % name, lambda: done(api, name))
-        out.append((True, "and with that right it is done"))
+        out.append((done(api, name), "and with that right it is done"))
 
 
 def module_rows(out, module, rows):
@@ -387,7 +387,7 @@ def role_less(role, module, right, name):
     name += "-yes"
     more = provoke(root, name)
     wait("%s is done" % name, lambda: done(root, name), more)
-    t.ok(True, "and with that right it is done")
+    t.ok(done(root, name), "and with that right it is done")
 
 
 def roles():

@@ -19,7 +19,7 @@ count = failed = 0
 
 
 def until(cond, seconds=30):
-    """What @cond says when it is true, or too late"""
+    """What @cond says when it is true, or too late; for states that nobody announces (files, cgroups, a log)"""
     end = time.monotonic() + seconds
     while not cond() and time.monotonic() < end:
         time.sleep(0.02)
