@@ -80,6 +80,16 @@ static KIT_UNUSED int kit_threads(void)
 	return n;
 }
 
+/* Waits until no more than @n are left: pthread_join() may return before the kernel has taken a thread out of /proc. */
+static KIT_UNUSED bool kit_threads_end(int n)
+{
+	uint64_t end = core_now_mono() + 20 * KIT_SECOND;
+
+	while (kit_threads() > n && core_now_mono() < end)
+		(void)usleep(1000);
+	return kit_threads() <= n;
+}
+
 static KIT_UNUSED char *kit_module(const char *name, char *buf, size_t size)
 {
 	const char *dir = getenv("builddir");

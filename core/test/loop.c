@@ -331,7 +331,7 @@ static void test_work(struct core_loop *l)
 	is_int(core_workq_pending(q), 0, "nothing is pending");
 	core_workq_free(q);
 	core_workers_free(w);
-	is_int(kit_threads(), threads, "all threads are joined");
+	ok(kit_threads_end(threads), "all threads are joined");
 }
 
 int main(void)

@@ -662,7 +662,7 @@ static void test_many(void)
 	}
 	is_int(bad, 0, "1,000 times loaded, used, unloaded, 250 times replaced between");
 	ok(kit_until(c->main, kit_fds() <= fds), "no descriptor is left (%d, %d)", kit_fds(), fds);
-	ok(kit_until(c->main, kit_threads() <= threads), "no thread is left");
+	ok(kit_threads_end(threads), "no thread is left");
 	ok(maps() <= n_maps + 8, "no mapping is left (%d, %d)", maps(), n_maps);
 	printf("# memory: %ld kB, %ld kB\n", rss_kb(), rss);
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

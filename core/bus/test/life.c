@@ -289,6 +289,8 @@ static struct core_link_stats stats_of(struct rig *g, const char *name)
 static void test_ends(void)
 {
 	struct rig g;
+	uint64_t n = 4;
+	bool late = true;
 
 	rig_init(&g);
 	kit_must(core_bus_address_set(g.bus, "svc", g.answerer), "address");
@@ -303,22 +305,28 @@ static void test_ends(void)
 	ask(&g, "svc", 99, 1, 0);
 	ok(kit_wait(&g.replies, 4) && g.last == -ENOTSUP, "one outside of the table too");
 
-	ask(&g, "svc", 2, 1, 20000000);
-	ok(kit_wait(&g.replies, 5) && g.last == -ETIMEDOUT, "a deadline passes");
+	/* One that is still on its way then never comes to the answerer: on a busy or losing bus it is asked again. */
+	for (uint64_t timeout = 20000000; late && kit_count(&g.arrived) == 0; timeout *= 2) {
+		ask(&g, "svc", 2, 1, timeout);
+		late = kit_wait(&g.replies, ++n) && g.last == -ETIMEDOUT;
+		ask(&g, "svc", 1, 1, 0);	/* behind it, so what was to arrive has arrived */
+		late = kit_wait(&g.replies, ++n) && late;
+	}
+	ok(late, "a deadline passes");
 	ok(kit_wait(&g.cancelled, 1), "and the answerer hears of it");
 	ask(&g, "svc", 2, 1, 0);
 	ok(kit_wait(&g.arrived, 2), "a request is with the answerer");
 	kit_on(g.l[0], cancel_run, &g);
-	ok(kit_wait(&g.replies, 6) && g.last == -ECANCELED, "and is cancelled");
+	ok(kit_wait(&g.replies, ++n) && g.last == -ECANCELED, "and is cancelled");
 	ok(kit_wait(&g.cancelled, 2), "there too");
 	kit_on(g.l[1], release_run, &g);	/* late answers go nowhere */
 	ask(&g, "nobody", 1, 1, 20000000);
-	ok(kit_wait(&g.replies, 7) && g.last == -EHOSTUNREACH, "nobody comes to an address until the deadline");
+	ok(kit_wait(&g.replies, ++n) && g.last == -EHOSTUNREACH, "nobody comes to an address until the deadline");
 	ask(&g, "nobody", 1, 1, UINT64_MAX);
 	kit_on(g.l[0], cancel_run, &g);
-	ok(kit_wait(&g.replies, 8) && g.last == -ECANCELED, "waiting can be cancelled");
+	ok(kit_wait(&g.replies, ++n) && g.last == -ECANCELED, "waiting can be cancelled");
 	ask(&g, "svc", 1, 1, 0);
-	ok(kit_wait(&g.replies, 9) && g.last == 0 && kit_count(&g.replies) == 9, "each answered once");
+	ok(kit_wait(&g.replies, ++n) && g.last == 0 && kit_count(&g.replies) == n, "each answered once");
 	is_int(stats_of(&g, "answerer").open, 0, "nothing is open");
 	rig_done(&g);
 }
