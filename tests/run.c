@@ -40,7 +40,7 @@ struct test {
 
 enum { EXIT_TIMEOUT = 124, EXIT_NO_EXEC = 126 };
 
-static int n_jobs = 2, default_timeout_s = 60, timeout_factor = 1;
+static int n_jobs = 2, default_timeout_s = 120, timeout_factor = 1;
 static bool verbose;
 static const char *run_name = "tests";
 static char log_dir[PATH_MAX / 2];

@@ -1,6 +1,6 @@
 #!/bin/sh
 # clang builds everything without a warning, and the quick tests pass.
-# run: timeout=900 alone
+# run: timeout=1800 alone
 . "$(dirname "$0")/sub.sh"
 
 case $CC in *clang*) echo "1..0 # SKIP the outer build is clang's"; exit 0 ;; esac

@@ -1,7 +1,7 @@
 #!/bin/sh
 # make distcheck: the tarball builds from a source tree that cannot be written, passes its quick
 # tests, installs, uninstalls and cleans up without leaving a file.
-# run: timeout=1200 alone
+# run: timeout=2400 alone
 . "$(dirname "$0")/sub.sh"
 
 b=$sub_dir/b

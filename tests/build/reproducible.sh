@@ -1,7 +1,7 @@
 #!/bin/sh
 # Built twice, in directories of other names and by different ways to the source, what is installed
 # is the same byte by byte, and names no path of this machine.
-# run: timeout=900 alone
+# run: timeout=1800 alone
 . "$(dirname "$0")/sub.sh"
 
 # No compiler cache here: it would give the second build the objects of the first.

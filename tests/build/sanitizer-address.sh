@@ -1,6 +1,6 @@
 #!/bin/sh
 # The quick tests, and the scripts in SANITIZER_SCRIPTS, built with -fsanitize=address,undefined.
-# run: timeout=1500 alone
+# run: timeout=3000 alone
 . "$(dirname "$0")/sub.sh"
 
 b=$sub_dir/b

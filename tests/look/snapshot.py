@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=180
+# run: timeout=400
 """orlop snapshot save|restore|info and orlop storage check: hot, whole or not at all, damage told and survived."""
 import glob
 import os
