@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=120
+# run: timeout=180
 """Custom resources in several versions: converted by a webhook of our own, or by name alone; a stored version that changes."""
 import base64
 import copy
@@ -9,7 +9,7 @@ import ssl
 import threading
 
 from oracle import TYPES
-from rig import Api, Daemon, Tap, free_port, group, until
+from rig import Api, Daemon, HookServer, Tap, free_port, group, until
 
 t = Tap()
 d = Daemon().start()
@@ -62,8 +62,7 @@ class Hook(http.server.BaseHTTPRequestHandler):
         pass
 
 
-srv = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-srv.daemon_threads = True
+srv = HookServer(("127.0.0.1", 0), Hook)
 srv.seen, srv.lock, srv.spoil = [], threading.Lock(), None
 tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 tls.load_cert_chain(d.pki.at("hook.crt"), d.pki.at("hook.key"))

@@ -75,7 +75,7 @@ def group(tap, fn, *args):
         tap.ok(False, "%s ran to its end" % fn.__name__, traceback.format_exc() + repr(e))
 
 
-def until(what, fn, seconds=20):
+def until(what, fn, seconds=60):
     """fn() until it is true; for states that nobody announces (another process's memory, its end)."""
     end = time.monotonic() + seconds * FACTOR
     while True:
@@ -125,10 +125,16 @@ class Pki:
 
 # ---- the daemon ----------------------------------------------------------------------------------------
 
+_held = []
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port for one who says SO_REUSEADDR before it listens. It stays bound here, so that nobody else is given it before, or between two starts."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    _held.append(s)
+    return s.getsockname()[1]
 
 
 class Daemon:
@@ -185,7 +191,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         os.close(w)
         try:
-            ready, _, _ = select.select([r], [], [], 30 * FACTOR)
+            ready, _, _ = select.select([r], [], [], 60 * FACTOR)
             word = os.read(r, 16) if ready else b""
         finally:
             os.close(r)
@@ -201,7 +207,7 @@ class Daemon:
         """In order. The exit status."""
         self.proc.terminate()
         try:
-            return self.proc.wait(20 * FACTOR)
+            return self.proc.wait(60 * FACTOR)
         except subprocess.TimeoutExpired:
             say("orlopd did not stop in time")
             self.kill9()
@@ -241,7 +247,7 @@ class Daemon:
             c.set_alpn_protocols(alpn)
         return c
 
-    def connect(self, name="admin", alpn=None, timeout=20):
+    def connect(self, name="admin", alpn=None, timeout=60):
         s = socket.create_connection(("127.0.0.1", self.port), timeout=timeout * FACTOR)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self.tls(name, alpn).wrap_socket(s, server_hostname="localhost")
@@ -277,7 +283,7 @@ class Answer:
 class Api:
     """One connection with one identity. user None: no certificate."""
 
-    def __init__(self, daemon, user="admin", token=None, agent="rig/1.0", timeout=20):
+    def __init__(self, daemon, user="admin", token=None, agent="rig/1.0", timeout=60):
         self.daemon = daemon
         self.token = token
         self.agent = agent
@@ -352,7 +358,7 @@ class Api:
 class Watch:
     """A watch on a connection of its own; events come out one by one. The answer if it was refused."""
 
-    def __init__(self, api, path, headers=None, timeout=20):
+    def __init__(self, api, path, headers=None, timeout=60):
         self.conn = http.client.HTTPSConnection("localhost", api.daemon.port, context=api.ctx, timeout=timeout * FACTOR)
         self.conn.request("GET", path, None, api.headers(headers))
         self.resp = self.conn.getresponse()
@@ -412,11 +418,17 @@ class Hook(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class HookServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128    # a connection that finds the queue full comes again after a second at the earliest
+
+    def handle_error(self, request, address):
+        """A client that does not trust us."""
+
+
 def hook_server(d, behave, name="hook"):
     """A TLS server with the daemon's authority's certificate NAME: behave(path, review) → (status, answer, headers)."""
-    s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    s.handle_error = lambda request, address: None      # a client that does not trust us
-    s.daemon_threads = True
+    s = HookServer(("127.0.0.1", 0), Hook)
     s.seen, s.lock, s.behave = [], threading.Lock(), behave
     c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     c.load_cert_chain(d.pki.at(name + ".crt"), d.pki.at(name + ".key"))

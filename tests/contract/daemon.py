@@ -18,7 +18,7 @@ from ctl import Control  # noqa: E402
 count = failed = 0
 
 
-def until(cond, seconds=30):
+def until(cond, seconds=60):
     """What @cond says when it is true, or too late; for states that nobody announces (files, cgroups, a log)"""
     end = time.monotonic() + seconds
     while not cond() and time.monotonic() < end:
@@ -67,7 +67,7 @@ class Daemon:
             self.p = subprocess.Popen([ORLOPD, "-f", "-c", self.root + "/orlop.conf", "--ready-fd", str(w)],
                                       pass_fds=(w,), stderr=log)
         os.close(w)
-        said = select.select([r], [], [], 30)[0] and os.read(r, 16)
+        said = select.select([r], [], [], 60)[0] and os.read(r, 16)
         os.close(r)
         if not said:
             raise RuntimeError(self.log())
