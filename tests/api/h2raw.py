@@ -21,8 +21,8 @@ HEAD = b"\x82\x87" + lit(0x04, b"/livez") + lit(0x01, b"localhost")
 SETTINGS = frame(4, 0, 0)
 
 
-def h2(d, frames, name="admin", seconds=5):
-    """Send frames as long as the server takes them. What came back: bytes."""
+def h2(d, frames, name="admin", seconds=5, until=None):
+    """Send frames as long as the server takes them. What came back: bytes; until it is silent, or until(bytes) is true."""
     s = d.connect(name, ["h2"])
     s.setblocking(False)
     out = bytearray()
@@ -48,6 +48,8 @@ def h2(d, frames, name="admin", seconds=5):
                     break
                 out += b
                 progress = True
+                if until and until(bytes(out)):
+                    break
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 pass
             if todo:
@@ -58,7 +60,7 @@ def h2(d, frames, name="admin", seconds=5):
                 except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                     pass
             if not todo and not more and (not progress):
-                if not select.select([s], [], [], 0.5)[0]:
+                if not select.select([s], [], [], 0.5)[0] and not until:
                     break
             elif not progress:
                 select.select([s], [s] if todo else [], [], 0.05)
