@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=150
+# run: timeout=300
 """orlopd is killed ten times under eight writers: what it acknowledged is there, versions only grow, and watchers
 that resume from the last version they saw are told each change once, in order."""
 import http.client
@@ -58,6 +58,8 @@ class Writer:
         unsure = name in self.maybe
         if unsure:      # what became of it?
             a = self.api.get(NS + "/" + name)
+            if a.status not in (200, 404):
+                raise ConnectionError(str(a))
             now = a.json["data"]["v"] if a.status == 200 else None
             if now not in (self.sure.get(name), self.maybe[name]):
                 self.bad.append("%s is %r, was %r and perhaps %r" % (name, now, self.sure.get(name), self.maybe[name]))
@@ -162,7 +164,7 @@ seen_rv = [start_rv]
 
 def follow():
     """Of the history that is kept an end like these skips almost half: each watcher has been told something since the last."""
-    end = time.monotonic() + 30 * FACTOR
+    end = time.monotonic() + 60 * FACTOR
     while not all(w.rv and w.rv >= seen_rv[-1] for w in watchers) and time.monotonic() < end:
         acks.acquire(timeout=1)
 
@@ -170,7 +172,7 @@ def follow():
 for kill in range(N_KILLS):
     # after a random number of acknowledged writes, at any moment within the next
     for _ in range(rnd.randrange(1, 150)):
-        if not acks.acquire(timeout=20 * FACTOR):
+        if not acks.acquire(timeout=60 * FACTOR):
             t.ok(False, "writers go on after kill %d" % kill, d.log()[-3000:])
             t.done()
     follow()
@@ -185,10 +187,10 @@ for kill in range(N_KILLS):
     api.close()
     up.set()
 for _ in range(50):
-    acks.acquire(timeout=20 * FACTOR)
+    acks.acquire(timeout=60 * FACTOR)
 done.set()
 for x in writing:
-    x.join(20 * FACTOR)
+    x.join(60 * FACTOR)
 api = Api(d)
 for w in writers:      # what was in doubt at the end
     w.api = api
@@ -198,7 +200,7 @@ last = api.post(NS, config_map("the-end", {"v": "end"}))
 for w in watchers:
     w.until = int(last.rv)
 for x in watching:
-    x.join(30 * FACTOR)
+    x.join(60 * FACTOR)
 
 total = sum(len(w.acked) for w in writers)
 say("%d writes acknowledged, ready again after %.0f … %.0f ms" %
