@@ -1,5 +1,5 @@
 #!/bin/sh
-# run: timeout=400
+# run: timeout=500
 # The same with Debian 12's kubectl (1.20), which asks in older ways. Taken from Debian for the time of the test.
 : "${srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 tmp=$(mktemp -d) || exit 2

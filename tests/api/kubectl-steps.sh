@@ -299,14 +299,14 @@ fi
 
 # ---- watch, wait ----------------------------------------------------------------------------------------
 mkfifo fifo
-timeout 30 "$KUBECTL" -n work get cm plain -w -o name > fifo 2>&1 &
+timeout $((90 * TEST_TIMEOUT_FACTOR)) "$KUBECTL" -n work get cm plain -w -o name > fifo 2>&1 &
 watcher=$!
 exec 4< fifo
 read -r line <&4; echo "$line" > "$out"; has configmap/plain; result "get -w shows what is there" $?
 k -n work annotate --overwrite cm plain who=you > "$out" 2>&1
 read -r line <&4; echo "$line" > "$out"; has configmap/plain; result "and what changes" $?
 kill $watcher; wait $watcher 2>/dev/null; exec 4<&-
-timeout 30 "$KUBECTL" -n work get deploy -w --output-watch-events > fifo 2>&1 &
+timeout $((90 * TEST_TIMEOUT_FACTOR)) "$KUBECTL" -n work get deploy -w --output-watch-events > fifo 2>&1 &
 watcher=$!
 exec 4< fifo
 read -r line <&4; read -r line <&4
@@ -319,9 +319,9 @@ done
 echo "$line" > "$out"; has MODIFIED; result "get -w with tables and the types of events" $?
 kill $watcher; wait $watcher 2>/dev/null; exec 4<&-
 if since 23; then
-	run "wait for a value" "condition met" k -n work wait cm/plain --for=jsonpath='{.metadata.annotations.who}'=you --timeout=20s
+	run "wait for a value" "condition met" k -n work wait cm/plain --for=jsonpath='{.metadata.annotations.who}'=you --timeout=60s
 fi
-fails "wait in vain" "timed out" k -n work wait deploy/app --for=condition=Available --timeout=1s
+fails "wait in vain" "timed out" k -n work wait deploy/app --for=condition=Available --timeout=5s
 
 # ---- delete ---------------------------------------------------------------------------------------------
 run "delete a pod that no node has" 'pod "one"' k -n work delete pod one
@@ -332,7 +332,7 @@ k -n work patch cm m1 --type=merge -p '{"metadata":{"finalizers":["example.com/k
 run "delete with a finalizer" "deleted" k -n work delete cm m1 --wait=false
 k -n work get cm m1 -o 'jsonpath={.metadata.deletionTimestamp}' > "$out" 2>&1
 grep -q '^20..-..-..T..:..:..Z$' "$out"; result "stays, marked" $?
-timeout 30 "$KUBECTL" -n work delete cm m1 > fifo 2>&1 &
+timeout $((90 * TEST_TIMEOUT_FACTOR)) "$KUBECTL" -n work delete cm m1 > fifo 2>&1 &
 watcher=$!
 exec 4< fifo
 read -r line <&4	# it has asked, and waits
@@ -412,7 +412,7 @@ widget()
 	printf 'apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {color: %s}\n' "$1" > "$dir/widget.yaml"
 }
 run "a definition" "created" k apply -f "$dir/crd.yaml"
-run "is established" "condition met" k wait --for=condition=established --timeout=20s crd/widgets.example.com
+run "is established" "condition met" k wait --for=condition=established --timeout=60s crd/widgets.example.com
 run "api-resources knows it" "widgets" k api-resources --api-group=example.com
 widget red
 run "an object of it" "created" k apply -f "$dir/widget.yaml"
@@ -427,7 +427,7 @@ run "server-side, too" "serverside-applied" k apply --server-side --force-confli
 widget blue
 fails "what it does not allow" 'Unsupported value: "blue"' k apply -f "$dir/widget.yaml"
 run "explain" "What people see first." k explain widgets.spec.color
-run "the definition goes" "deleted" k delete crd widgets.example.com --timeout=20s
+run "the definition goes" "deleted" k delete crd widgets.example.com --timeout=60s
 fails "and all with it" "" k get widgets
 
 # ---- policies, which are kept and not enforced ------------------------------------------------------------

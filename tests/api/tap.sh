@@ -9,7 +9,7 @@ tap_bad=0
 
 k()
 {
-	timeout $((${K_TIMEOUT:-30} * TEST_TIMEOUT_FACTOR)) "$KUBECTL" "$@"
+	timeout $((${K_TIMEOUT:-90} * TEST_TIMEOUT_FACTOR)) "$KUBECTL" "$@"
 }
 
 # result NAME STATUS: one point; on failure the last output.
