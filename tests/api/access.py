@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """Who may do what: certificates, tokens, nobody; and what anyone may read: health, version, discovery, OpenAPI."""
 import base64
 import hashlib
@@ -246,7 +246,7 @@ def openapi():
 def transport():
     def handshake(*args):
         r = subprocess.run(["openssl", "s_client", "-connect", "127.0.0.1:%d" % d.port] + list(args),
-                           stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+                           stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
         return (r.stdout + r.stderr).decode("utf-8", "replace")
     out = handshake("-tls1_3", "-alpn", "h2,http/1.1")
     t.ok("TLSv1.3" in out and "ALPN protocol: h2" in out, "TLS 1.3, HTTP/2", out[-500:])

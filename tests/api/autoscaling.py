@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """HorizontalPodAutoscaler in its two versions: what v1 has no fields for goes through its annotations and comes back."""
 import json
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """Bodies that are none, or of something else: what is said of them, word by word as upstream says it."""
 import binascii
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """Classes that admission looks up: of runtimes, of storage, of ingresses; claims that want to grow, and what is in use."""
 from rig import Api, Daemon, Tap, group, until
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=90
+# run: timeout=120
 """CustomResourceDefinitions: the kind, what it makes of its objects, and their end."""
 import http.client
 import json
@@ -292,7 +292,7 @@ def watching():
 
     def follow():
         c = Api(d)
-        c.conn = http.client.HTTPSConnection("localhost", d.port, context=c.ctx, timeout=20)
+        c.conn = http.client.HTTPSConnection("localhost", d.port, context=c.ctx, timeout=c.timeout)
         c.conn.request("GET", NS + "?watch=1&resourceVersion=0", headers=c.headers(None))
         r = c.conn.getresponse()
         ready.set()
@@ -301,7 +301,7 @@ def watching():
     ready = threading.Event()
     th = threading.Thread(target=follow, daemon=True)
     th.start()
-    ready.wait(10)
+    ready.wait(60)
     api("POST", NS, widget("seen"))
     until("the event", lambda: any(e["object"]["metadata"]["name"] == "seen" for e in seen))
     e = next(e for e in seen if e["object"]["metadata"]["name"] == "seen")
@@ -315,7 +315,7 @@ def the_end():
     t.ok(a.status == 200 and a.json["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"], "it is deleted after its objects", a.json)
     until("it is gone", lambda: api("GET", CRDS + "/widgets.example.com").status == 404)
     t.eq(api("GET", NS).status, 404, "its resource is not served any more")
-    th.join(10)
+    th.join(60)
     t.ok(not th.is_alive(), "its watches have ended")
     api("POST", CRDS, crd())
     established("widgets.example.com")

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=120
+# run: timeout=180
 """CertificateSigningRequests: asked for by users and by kubelets with bootstrap tokens, approved by hand and by themselves, signed by
 upstream's signers, refused, and forgotten."""
 import base64

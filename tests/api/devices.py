@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """Devices (resource.k8s.io): what is defaulted, refused and kept, with upstream's reasons and fields; claims' status; tables."""
 from rig import Api, Daemon, Tap, group
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """What is wrong with a request is said as upstream says it: code, reason, details, causes."""
 from rig import Api, CM, Daemon, Tap, config_map, group, in_threads
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=120
+# run: timeout=240
 """Priority and fairness: the levels and schemas of every cluster, how they are kept, and whether a schema's level is there.
 
 What the specs should be is written down here as upstream's table has it, independently of the server's text.

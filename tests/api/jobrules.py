@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """Rules of Jobs, Services, autoscalers and flows of requests that came after Kubernetes 1.20 (what is older is recorded: tests/oracle)."""
 import os
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run: timeout=240
+# run: timeout=400
 # Writes, lists, watches and crashes while the bus loses every fifth message, and doubles and reorders some.
 : "${srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 out=$(mktemp) || exit 2
