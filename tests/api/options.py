@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """What a query may say: how booleans and numbers are read, which options a request has at all, and what is said of those that are wrong; the
 options of a deletion in its body; those of logs and ports."""
 from rig import Api, CM, Daemon, Tap, config_map, group

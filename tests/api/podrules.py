@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """Rules of pods that came after Kubernetes 1.20 (what is older is recorded: tests/oracle), and those between a pod's parts. A pod in a template
 is looked at in the same way."""
 import copy

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """PodSecurity: labels of a namespace that refuse, warn, or are refused themselves, in upstream's words."""
 import json
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """fieldValidation: fields that nobody knows or that stand there twice, in every form of a write, ignored, warned of or refused; owners that
 are named twice; dryRun where there is none."""
 from rig import Api, CM, Daemon, Tap, config_map, group

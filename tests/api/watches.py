@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """Watches: where they begin, what they tell, in which order and form, and how they end."""
 import socket
 import time

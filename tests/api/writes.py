@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=60
+# run: timeout=120
 """What a write does to an object beside what it says: versions, generations, owners of fields, nothing on a dry run."""
 import re
 

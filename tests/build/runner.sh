@@ -1,7 +1,7 @@
 #!/bin/sh
 # tests/run itself: counts what tests say, and does not believe one that ends early, hangs, crashes,
 # or leaves processes behind.
-# run: timeout=60
+# run: timeout=120
 : "${builddir:=.}"
 builddir=$(cd "$builddir" && pwd)
 run=$builddir/tests/run

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# run: timeout=60
+# run: timeout=120
 """Images with hostile content: oci-unpack keeps them inside their layer directory or refuses them."""
 import gzip, hashlib, io, json, os, shutil, stat, subprocess, sys, tarfile, tempfile
 

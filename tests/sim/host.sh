@@ -1,6 +1,6 @@
 #!/bin/sh
 # host.sh - the simulation host keeps its own promises (test/host.c).
-# run: timeout=60
+# run: timeout=120
 : "${builddir:?}"
 case " ${SANITIZERS-} " in
 *thread*)
