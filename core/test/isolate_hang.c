@@ -2,6 +2,7 @@
 #define OTAP_FAULTS
 #include <limits.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include "isolate.h"
 #include "isolate_proxy.h"
@@ -30,7 +31,11 @@ static struct core_instance *load(const char *at)
 /* The process of @iso hangs as it is now: for its parent it is as if a callback did not return. */
 static uint32_t stop(struct core_isolate *iso)
 {
+	siginfo_t si;
+
 	(void)kill(iso->pid, SIGSTOP);
+	/* Each of its threads stops in its own time. */
+	(void)waitid(P_PID, (id_t)iso->pid, &si, WSTOPPED | WNOWAIT | __WALL);
 	return iso->restarts;
 }
 
@@ -38,7 +43,9 @@ static void test_idle(struct core_instance *inst)
 {
 	uint32_t before = stop(inst->iso);
 
+	kit_hang_after(c, KIT_SECOND / 2);
 	ok(kit_until(c->main, inst->iso->restarts > before), "one that hangs while nobody asks it anything is found");
+	kit_hang_after(c, KIT_START_NS);
 	is_str(inst->iso->last_exit, "hangs: its loops do not turn", "the reason");
 	ok(kit_until(c->main, core_isolate_up(inst)), "and is back");
 }
@@ -47,15 +54,17 @@ static void test_start(struct core_instance *inst)
 {
 	uint32_t before = inst->iso->restarts;
 
-	c->config->start_timeout_ns = KIT_SECOND;
 	inst->iso->backoff_ns = 0;
 	(void)kill(inst->iso->pid, SIGKILL);
 	ok(kit_until(c->main, inst->iso->restarts > before && inst->iso->pid), "down, and the next is on its way");
 	before = stop(inst->iso);
+	c->config->start_timeout_ns = KIT_SECOND;
+	kit_hang_after(c, KIT_SECOND / 2);
 	ok(kit_until(c->main, inst->iso->restarts > before), "one that does not become ready is ended");
 	is_str(inst->iso->last_exit, "is not ready after 1 s", "the reason");
+	c->config->start_timeout_ns = KIT_START_NS;
+	kit_hang_after(c, KIT_START_NS);
 	ok(kit_until(c->main, core_isolate_up(inst)), "and the one after it serves");
-	c->config->start_timeout_ns = 5 * KIT_SECOND;
 }
 
 /* What must be said cannot be: its socket is full, and there is no memory to keep it for later. */
@@ -89,14 +98,18 @@ static bool heard(void *arg, const char *module, int32_t level, const char *even
 /* stop() has a time of its own, which may be longer. */
 static void test_stop(void)
 {
-	struct kit_load l;
+	struct core_instance *inst = load("hang-stop");
+	struct orlop_error err = ORLOP_ERROR_INIT;
+	struct kit_load l = { .done = 0 };
 
-	(void)load("hang-stop");
 	core_log_set_level(c->log, ORLOP_LOG_INFO);
 	core_log_sink(c->log, heard, NULL);
-	c->config->hang_timeout_ns = KIT_SECOND / 5;
 	c->config->stop_timeout_ns = 2 * KIT_SECOND;
-	is_int(kit_unload(c, "test/crasher", &l), 0, "one that is long in stop() goes %s", l.msg);
+	is_int(core_loader_unload(c, "test/crasher", kit_loaded, &l, &err), 0, "one that is long in stop() is to go %s",
+	       err.msg);
+	ok(kit_until(c->main, l.done || inst->iso->stop_asked), "and is asked to stop");
+	kit_hang_after(c, KIT_SECOND / 5);
+	ok(kit_until(c->main, l.done) && l.status == 0, "it goes %s", l.msg);
 	is_str(ended, "module_end name=test/crasher reason=\"stop() hangs\"", "when that time is over");
 	core_log_sink(c->log, NULL, NULL);
 }

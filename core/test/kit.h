@@ -20,6 +20,7 @@
 #include "bus/bus.h"
 #include "config.h"
 #include "core.h"
+#include "isolate_proxy.h"
 #include "loader.h"
 #include "log.h"
 
@@ -31,9 +32,17 @@ static void kit_nothing(void *arg)
 	(void)arg;
 }
 
-/* Turns @l until @cond; false after 20 s. A timer wakes it now and then, for what other threads do. */
+/*
+ * How long a test waits for what should be at once, less than the runner gives it: a machine may stand still for seconds,
+ * and a test that hangs should say where.
+ */
+#define KIT_WAIT_NS	(40 * KIT_SECOND)
+#define KIT_ASK_NS	(30 * KIT_SECOND)	/* a request; then its own end tells why */
+#define KIT_START_NS	(20 * KIT_SECOND)	/* a module, to start, to stop or to turn its loops */
+
+/* Turns @l until @cond; false after 40 s. A timer wakes it now and then, for what other threads do. */
 #define kit_until(l, cond) (__extension__({ \
-	uint64_t kit_end_ = core_now_mono() + 20 * KIT_SECOND; \
+	uint64_t kit_end_ = core_now_mono() + KIT_WAIT_NS; \
 	struct orlop_timer *kit_t_; \
 	bool kit_ok_; \
 	if (core_timer_new((l), NULL, kit_nothing, NULL, &kit_t_)) \
@@ -83,7 +92,7 @@ static KIT_UNUSED int kit_threads(void)
 /* Waits until no more than @n are left: pthread_join() may return before the kernel has taken a thread out of /proc. */
 static KIT_UNUSED bool kit_threads_end(int n)
 {
-	uint64_t end = core_now_mono() + 20 * KIT_SECOND;
+	uint64_t end = core_now_mono() + KIT_WAIT_NS;
 
 	while (kit_threads() > n && core_now_mono() < end)
 		(void)usleep(1000);
@@ -114,7 +123,7 @@ static KIT_UNUSED struct core *kit_core(void)
 		cfg->reorder_percent = cfg->loss_percent / 2;
 	}
 	cfg->log_level = getenv("KIT_DEBUG") ? ORLOP_LOG_DEBUG : 0;
-	cfg->start_timeout_ns = 5 * KIT_SECOND;
+	cfg->start_timeout_ns = KIT_START_NS;
 	if (core_new(cfg, &c, &err)) {
 		diag("%s", err.msg);
 		otap_bail_out("no core");
@@ -187,6 +196,24 @@ static KIT_UNUSED int kit_unload(struct core *c, const char *name, struct kit_lo
 	return l->status;
 }
 
+/* The instance that is starting and is not ready yet; NULL: none. */
+static KIT_UNUSED struct core_instance *kit_starting(struct core *c)
+{
+	OLIST_FOREACH(n, &c->instances) {
+		struct core_instance *inst = OLIST_ENTRY(n, struct core_instance, node);
+
+		if (inst->state == CORE_STARTING)
+			return inst;
+	}
+	return NULL;
+}
+
+/* Its time is over, or begins anew. */
+static KIT_UNUSED void kit_starting_left(struct core *c, uint64_t ns)
+{
+	core_timer_set(kit_starting(c)->job->deadline, ns, 0);
+}
+
 /* One request from the core's own link; the answer's first bytes field is in text. */
 struct kit_reply {
 	int		done;
@@ -219,7 +246,7 @@ static KIT_UNUSED int kit_ask(struct core *c, const char *to, uint32_t op, const
 {
 	struct orlop_msgw w;
 	struct orlop_send send = { .size = sizeof(send), .op = op, .to = to,
-				   .timeout_ns = 5 * KIT_SECOND };
+				   .timeout_ns = KIT_ASK_NS };
 
 	memset(r, 0, sizeof(*r));
 	orlop_msgw_init(&w, NULL);
@@ -269,9 +296,9 @@ static KIT_UNUSED struct core *kit_iso_core(const char *dir, const char *exe)
 		otap_bail_out("no configuration");
 	cfg->loops = 2;
 	cfg->log_level = getenv("KIT_DEBUG") ? ORLOP_LOG_DEBUG : 0;
-	cfg->start_timeout_ns = 5 * KIT_SECOND;
-	cfg->stop_timeout_ns = 5 * KIT_SECOND;
-	cfg->hang_timeout_ns = KIT_SECOND / 2;
+	cfg->start_timeout_ns = KIT_START_NS;
+	cfg->stop_timeout_ns = KIT_START_NS;
+	cfg->hang_timeout_ns = KIT_START_NS;
 	cfg->data_dir = omem_strdup(dir);
 	cfg->exe = omem_strdup(exe);
 	if (core_new(cfg, &core, &err)) {
@@ -279,6 +306,15 @@ static KIT_UNUSED struct core *kit_iso_core(const char *dir, const char *exe)
 		otap_bail_out("no core");
 	}
 	return core;
+}
+
+/* From now on a process that says nothing for so long hangs. As long as none shall, one that only stands still is not taken for it. */
+static KIT_UNUSED void kit_hang_after(struct core *c, uint64_t ns)
+{
+	c->config->hang_timeout_ns = ns;
+	c->isolates->look_ns = core_now_mono();
+	c->isolates->armed_ns = 0;
+	iso_asks_arm(c->isolates);
 }
 
 static KIT_UNUSED void kit_stopped(void *arg)

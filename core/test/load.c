@@ -245,7 +245,7 @@ static void test_bad(void)
 	c->config->start_timeout_ns = KIT_SECOND / 10;
 	is_int(kit_load_as(c, "badinit", NULL, "at", "ready", &l), -ETIMEDOUT, "is never ready");
 	ok(strstr(l.msg, "is not ready after"), "says so: %s", l.msg);
-	c->config->start_timeout_ns = 5 * KIT_SECOND;
+	c->config->start_timeout_ns = KIT_START_NS;
 	is_int(kit_load_as(c, "badinit", NULL, "at", "stop", &l), 0, "loads");
 	is_int(kit_unload(c, "test/badinit", &l), -EBUSY, "refuses to stop");
 	is_str(l.msg, "module test/badinit refuses to stop: three pods are running", "with a reason");
@@ -262,7 +262,7 @@ static void test_busy(void)
 	struct kit_load l;
 	struct kit_reply r[50];
 	struct orlop_send send = { .size = sizeof(send), .op = 2, .to = "echo",
-				   .timeout_ns = 10 * KIT_SECOND };
+				   .timeout_ns = KIT_ASK_NS };
 	int done = 0;
 	int good = 0;
 

@@ -93,7 +93,7 @@ static void test_tcp(struct core_net *net, struct core_loop *l, struct core_loop
 	core_net_listener_addr(x.l, addr2, sizeof(addr2));
 	is_str(addr2, addr, "it is the same socket");
 	for (n = 0; n < 10; n++) {
-		(void)core_net_connect(net, l, &o, addr, KIT_SECOND, connected, &c);
+		(void)core_net_connect(net, l, &o, addr, KIT_ASK_NS, connected, &c);
 		if (!kit_until(l, c.n == n + 1 && a.n + b.n == n + 1))
 			break;
 	}
@@ -113,7 +113,7 @@ static void test_tcp(struct core_net *net, struct core_loop *l, struct core_loop
 	ok(kit_until(l, x.done == 2), "both stop listening");
 	side_done(&c);
 	n = c.n;
-	(void)core_net_connect(net, l, NULL, addr, KIT_SECOND, connected, &c);
+	(void)core_net_connect(net, l, NULL, addr, KIT_ASK_NS, connected, &c);
 	ok(kit_until(l, c.n == n + 1) && c.fd >= 0, "a connection is still taken");
 	n = a.n;
 	is_int(core_net_listen(net, l, &o, "m", "127.0.0.1:0", accepted, &a, &la, &err), 0, "listen again");
@@ -126,7 +126,7 @@ static void test_tcp(struct core_net *net, struct core_loop *l, struct core_loop
 	n = c.n;
 	/* Closed by a post to this loop, which the wait below runs. */
 	core_loop_turn(l, false);
-	(void)core_net_connect(net, l, NULL, addr, KIT_SECOND, connected, &c);
+	(void)core_net_connect(net, l, NULL, addr, KIT_ASK_NS, connected, &c);
 	ok(kit_until(l, c.n == n + 1), "connect calls back");
 	is_int(c.fd, -ECONNREFUSED, "released: refused");
 	side_done(&a);
@@ -147,7 +147,7 @@ static void test_names(struct core_net *net, struct core_loop *l)
 	(void)core_net_listen(net, l, NULL, "n", "127.0.0.1:0", accepted, &s, &ln, &err);
 	core_net_listener_addr(ln, addr, sizeof(addr));
 	(void)snprintf(by_name, sizeof(by_name), "localhost%s", strchr(addr, ':'));
-	is_int(core_net_connect(net, l, NULL, by_name, 5 * KIT_SECOND, connected, &c), 0, "connect by name");
+	is_int(core_net_connect(net, l, NULL, by_name, KIT_ASK_NS, connected, &c), 0, "connect by name");
 	ok(kit_until(l, c.n == 1), "calls back");
 	ok(c.fd >= 0, "connected (%d)", c.fd);
 	side_done(&c);
@@ -196,7 +196,7 @@ static void test_unix(struct core_net *net, struct core_loop *l)
 	is_int(core_net_listen(net, l, NULL, "u", addr, accepted, &s, &ln, &err), 0,
 	       "a stale socket file is replaced");
 	is_int(core_net_bind(addr, &fd, &err), -EADDRINUSE, "one that is served is not");
-	(void)core_net_connect(net, l, NULL, addr, KIT_SECOND, connected, &c);
+	(void)core_net_connect(net, l, NULL, addr, KIT_ASK_NS, connected, &c);
 	ok(kit_until(l, c.n == 1 && s.n == 2), "connect to it, behind the probe");
 	ok(c.fd >= 0, "connected");
 	core_net_listener_close(ln);
@@ -204,7 +204,7 @@ static void test_unix(struct core_net *net, struct core_loop *l)
 	core_loop_turn(l, false);
 	ok(stat(path, &st) < 0, "its file goes with it");
 	side_done(&c);
-	(void)core_net_connect(net, l, NULL, addr, KIT_SECOND, connected, &c);
+	(void)core_net_connect(net, l, NULL, addr, KIT_ASK_NS, connected, &c);
 	ok(kit_until(l, c.n == 2), "connect calls back");
 	is_int(c.fd, -ENOENT, "there is nothing");
 	f = fopen(path, "w");

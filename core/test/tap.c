@@ -124,7 +124,7 @@ static void test_trace(void)
 {
 	struct kit_reply r = { .done = 0 };
 	struct orlop_send send = { .size = sizeof(send), .op = 1, .to = "echo", .trace = 0x1234567,
-				   .timeout_ns = 5 * KIT_SECOND, .msg.size = sizeof(send.msg) };
+				   .timeout_ns = KIT_ASK_NS, .msg.size = sizeof(send.msg) };
 	struct client k;
 
 	client_open(&k, NULL, NULL, 0x1234567, false);
@@ -151,7 +151,7 @@ static void test_flood(void)
 	client_open(&k, NULL, NULL, 0, true);
 	for (int i = 0; i < 20000; i++) {
 		struct orlop_send send = { .size = sizeof(send), .op = 1, .to = "echo",
-					   .timeout_ns = 20 * KIT_SECOND, .msg.size = sizeof(send.msg) };
+					   .timeout_ns = KIT_ASK_NS, .msg.size = sizeof(send.msg) };
 
 		asked += core_link_request(c->self->shards[0].link, &send, kit_replied, &r, NULL) == 0;
 		if (i % 100 == 0)
