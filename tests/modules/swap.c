@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef SWAP_NAME
@@ -127,12 +128,14 @@ static void nothing(void *arg)
 	(void)arg;
 }
 
-/* 5: a job that hangs for delay_ms, of which nobody waits for the end. */
+/* 5: a job that hangs until somebody removes the file of the lock, of which nobody waits for the end. */
 static void hang(void *arg)
 {
 	struct swap *s = arg;
+	struct stat st;
 
-	usleep((useconds_t)s->h->param_int(s->h, "delay_ms") * 1000);
+	while (fstat(s->lock, &st) == 0 && st.st_nlink)
+		usleep(1000);
 }
 
 static int op_hang(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
