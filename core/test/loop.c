@@ -129,7 +129,7 @@ static void test_timers(struct core_loop *l)
 	alarm_set(&a[0], 50 * 1000000, 0);
 	alarm_set(&a[2], 1000 * KIT_SECOND, 0);
 	alarm_set(&a[2], 1000000, 0);
-	ok(kit_until(l, a[0].fired), "a timer that was moved away fires");
+	ok(kit_until(l, a[0].fired && a[2].fired), "a timer that was moved away fires");
 	for (int i = 0; i < 20; i++) {
 		early = early || a[i].early;
 		fired += a[i].fired;
