@@ -89,7 +89,7 @@ static void ask(struct rig *g, uint32_t op, bool faulty)
 	struct orlop_send s = kit_send("victim", op, "hello", 5);
 	struct orlop_request *r = NULL;
 
-	s.timeout_ns = 10000000000;
+	s.timeout_ns = UINT64_C(30000000000);
 	if (faulty) {
 		fault_at = g->n;
 		fault_hit = false;

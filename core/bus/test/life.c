@@ -654,6 +654,10 @@ static void test_topics(void)
 	l.want = 5;
 	kit_on(g.l[1], listen_run, &l);
 	ok(kit_wait(&l.reached, 1), "a new subscriber hears the present value");
+	/* Behind both subscriptions: whoever publishes from now on is heard. */
+	kit_on(g.l[1], quiesce_run, &g);
+	ok(kit_wait(&g.quiet, 1), "and is known to all");
+	kit_on(g.l[1], resume_run, &g);
 	l.want = 100000;
 	calls = l.calls;
 	for (uint64_t i = 6; i <= 100000; i++)
