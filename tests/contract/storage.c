@@ -302,7 +302,7 @@ static void test_basics(struct subject *s)
 	free(w.items);
 	orlop_msgw_init(&mw, fakehost_host(s->fh));
 	orlop_msgw_u64(&mw, ORLOP_STORAGE_T_REV, rev);
-	orlop_msgw_u64(&mw, ORLOP_STORAGE_T_WAIT_NS, 5 * FAKEHOST_S);
+	orlop_msgw_u64(&mw, ORLOP_STORAGE_T_WAIT_NS, 15 * FAKEHOST_S);
 	ask_start(s, &w2, ORLOP_STORAGE_CHANGES, &mw);
 	fakehost_run(s->fh);
 	ok(!w2.done, "%s: changes waits while there are none", s->title);
