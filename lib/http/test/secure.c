@@ -68,10 +68,18 @@ static int finish(struct child *c)
 {
 	int st = 0;
 
-	(void)ph_until(child_done, c);
+	if (!ph_until(child_done, c))
+		(void)kill(c->pid, SIGKILL);
 	close(c->fd);
 	waitpid(c->pid, &st, 0);
 	return WIFEXITED(st) ? WEXITSTATUS(st) : -1;
+}
+
+static bool says_first(void *arg)
+{
+	struct child *c = arg;
+
+	return child_done(c) || strstr(obuf_cstr(&c->out), "first\n");
 }
 
 /* Both. */
@@ -268,7 +276,7 @@ static void test_tls(struct otls_ctx *tls)
 	struct child c;
 
 	start(tls, &cfg);
-	snprintf(curl, sizeof(curl), "curl -sS --max-time 20 --cacert %s/ca.crt", dir);
+	snprintf(curl, sizeof(curl), "curl -sS --max-time 40 --cacert %s/ca.crt", dir);
 	for (int h2 = 0; h2 < 2; h2++) {
 		const char *v = h2 ? "--http2" : "--http1.1";
 
@@ -304,7 +312,10 @@ static void test_tls(struct otls_ctx *tls)
 		ok(strcasecmp(obuf_cstr(&c.out), "content-length: 300000\n") == 0, "HEAD, %s", v);
 		obuf_done(&c.out);
 		n_closed = 0;
-		run(&c, "%s %s --max-time 0.5 -N https://%s/watch 2>/dev/null", curl, v, addr);
+		begin(&c, "exec %s %s -N https://%s/watch 2>/dev/null", curl, v, addr);
+		(void)ph_until(says_first, &c);
+		(void)kill(c.pid, SIGTERM);
+		(void)finish(&c);
 		is_str(obuf_cstr(&c.out), "first\n", "watch, %s", v);
 		obuf_done(&c.out);
 		(void)ph_until(no_conns, NULL);
@@ -351,7 +362,7 @@ static void test_hold(struct otls_ctx *tls)
 
 	start(tls, &cfg);
 	n_several = 0;
-	begin(&c, "curl -sN --max-time 20 --cacert %s/ca.crt --http2 --parallel --parallel-max 8 'https://%s/several?[1-8]' 2>/dev/null", dir, addr);
+	begin(&c, "curl -sN --max-time 40 --cacert %s/ca.crt --http2 --parallel --parallel-max 8 'https://%s/several?[1-8]' 2>/dev/null", dir, addr);
 	(void)ph_until(all_asked, NULL);
 	ohttp_server_stats(srv, &st);
 	is_int(st.open, 1, "8 streams on one connection");
