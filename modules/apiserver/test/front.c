@@ -321,13 +321,15 @@ static int is_ready(void *arg)
 	return fakehost_is_ready(fh, NULL) || (fakehost_failed(fh, NULL) && arg == NULL);
 }
 
-/* A free port: bound for a moment. */
+/* A free port: bound for a moment. Of a loopback address of our own, where nobody else finds it free meanwhile. */
 static void choose_port(void)
 {
 	struct orlop_listener *l;
 	struct orlop_error err = ORLOP_ERROR_INIT;
+	char any[32];
 
-	if (host->listen(host, "127.0.0.1:0", NULL, NULL, &l, &err) < 0)
+	(void)snprintf(any, sizeof(any), "127.%d.%d.1:0", 1 + (getpid() >> 8) % 254, getpid() & 255);
+	if (host->listen(host, any, NULL, NULL, &l, &err) < 0)
 		otap_bail_out(err.msg);
 	host->listener_addr(l, api, sizeof(api));
 	host->listener_close(l);
