@@ -460,7 +460,7 @@ static int replay(const char *dir, const struct image *base, size_t cut, bool de
 		int fd = open("/dev/null", O_WRONLY);
 
 		(void)dup2(fd, 2);	/* what LMDB says when it gives up is expected in the proof */
-		(void)alarm(20);
+		(void)alarm(40);
 		_exit(check(path, cut));
 	}
 	(void)waitpid(pid, &status, 0);
