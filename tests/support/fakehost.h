@@ -67,7 +67,7 @@ void fakehost_advance(struct fakehost *fh, uint64_t ns);
 void fakehost_run_until_idle(struct fakehost *fh);
 /*
  * Runs, jumps and (if descriptors, threads or children are there) polls until @cond(@arg) is true.
- * Gives up after @max_ns of its clock, or 10 s of real waiting: returns 0. Else 1.
+ * Gives up after @max_ns of its clock, or 30 s of real waiting: returns 0. Else 1.
  */
 int fakehost_run_until(struct fakehost *fh, int (*cond)(void *arg), void *arg, uint64_t max_ns);
 
