@@ -93,10 +93,9 @@ static void replied(void *arg, int32_t status, const struct orlop_msg *msg, cons
 		memcpy(&got, msg->body.p, sizeof(got));
 	if (p->calls++ || flags || (p->i % 7 == 0 && !late ? status != -ESRCH : got != want))
 		me->wrong++;
-	if (++me->answered == me->each)
-		kit_signal(&me->done);
-	else
+	if (++me->answered < me->each)
 		fill(me);
+	kit_signal(&me->done);
 }
 
 static struct pending *pendings[MODULES];
@@ -157,7 +156,7 @@ static void test_storm(const struct core_bus_config *cfg, uint64_t each, int n_l
 	for (int i = 0; i < MODULES; i++)
 		kit_must(core_loop_post(m[i].loop, start, &m[i]), "post");
 	for (int i = 0; i < MODULES; i++)
-		ok(kit_wait(&m[i].done, 1), "module %d has all its answers", i);
+		ok(kit_wait(&m[i].done, each), "module %d has all its answers", i);
 	t = core_now_mono() - t;
 	repeats = 0;
 	core_bus_stats(bus, stats, NULL);
