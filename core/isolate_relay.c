@@ -225,9 +225,10 @@ static int relay_op(void *ctx, const struct orlop_req *req, struct orlop_call *c
 		/* The bus does not close what we have sent. */
 		for (uint32_t i = 0; i < req->msg.n_fds; i++)
 			req->msg.fds[i] = -1;
-		k->sent = true;
+		/* Its end has not been told yet: this has not left, and waits for the next. Descriptors are gone, though. */
 		if (r == -EPIPE)
-			r = -ECONNRESET;
+			r = req->msg.n_fds ? -ECONNRESET : request_keep(&m, &k->copy);
+		k->sent = !k->copy;
 	} else if (r == 0) {
 		r = request_keep(&m, &k->copy);
 	}
@@ -515,6 +516,10 @@ void iso_relay_up(struct core_isolate *iso)
 		if (k->sent)
 			continue;
 		r = request_send(iso, k->id, &k->copy->mail);
+		if (r == -EPIPE && !k->copy->msg.n_fds)
+			continue;
+		if (r == -EPIPE)
+			r = -ECONNRESET;
 		k->copy->msg.n_fds = 0;
 		core_iso_got_free(k->copy);
 		k->copy = NULL;

@@ -83,6 +83,19 @@ static void test_no_memory(struct core_instance *inst)
 	is_str(inst->iso->last_exit, "no memory to talk to it", "the reason");
 }
 
+/* Nothing can be sent to it any more, and it has not ended yet: what comes then has never left. */
+static void test_never_sent(struct core_instance *inst)
+{
+	uint32_t before = stop(inst->iso);
+	struct kit_reply r;
+
+	inst->iso->backoff_ns = 0;
+	while (core_iso_send(inst->iso->chan, CORE_ISO_LEVEL, 0, NULL, 0) == 0)
+		;
+	is_int(kit_ask(c, "test/crasher", 1, "x", &r), 0, "what was never sent is answered by the next %s", r.text);
+	ok(inst->iso->restarts > before, "which is there");
+}
+
 static char ended[256];
 
 static bool heard(void *arg, const char *module, int32_t level, const char *event, const char *text)
@@ -133,6 +146,7 @@ int main(void)
 	test_idle(inst);
 	test_start(inst);
 	test_no_memory(inst);
+	test_never_sent(inst);
 	is_int(kit_ask(c, "test/crasher", 1, "x", &r), 0, "after all that it answers");
 	is_int(kit_unload(c, "test/crasher", &l), 0, "and goes %s", l.msg);
 	test_stop();
