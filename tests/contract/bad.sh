@@ -1,5 +1,5 @@
 #!/bin/sh
-# run: timeout=120
+# run: timeout=240
 # That the contracts can fail: modules that break them are told so, point by point.
 : "${srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}" "${builddir:=.}"
 out=$(mktemp) || exit 2
