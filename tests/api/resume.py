@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# run: timeout=150
+# run: timeout=300
 """The process of an isolated API server is killed, and at once clients come to the next one with what they have from the
 one before: watches from any old resourceVersion, exact lists of the past. Its cache begins with the present; what
 happened before it has to ask for. Every event once, in order; never 410 for what is known, never a gap."""
