@@ -235,8 +235,7 @@ def one(out, api, module, right, name, row, *how):
     r = replace(module, file_of(module), *how)
     assert r[0] == 0, r
     if done:
-        wait("%s is done" % name, lambda: done(api, name))
-        out.append((done(api, name), "and with that right it is done"))
+        out.append((wait("%s is done" % name, lambda: done(api, name)), "and with that right it is done"))
 
 
 def module_rows(out, module, rows):
@@ -254,7 +253,7 @@ def module_rows(out, module, rows):
 
 def asks():
     s.roomy(root, "n1", "64")
-    until("the default account", lambda: root.get(NS + "serviceaccounts/default").status == 200)
+    wait("the default account", lambda: root.get(NS + "serviceaccounts/default").status == 200)
     outs = []
     for module, rows in ASKS.items():
         t.eq(sorted(less.rights(file_of(module), "asks")), sorted(rows), "each right of %s is looked at" % module)
@@ -296,11 +295,11 @@ def narrow(module, entry, name, provoke, done, worker):
     def looked():
         q = queue(worker)
         return q[1] - was[1] >= q[0] - was[0] > 0
-    until("%s has looked" % module, looked)
+    wait("%s has looked" % module, looked)
     good = not done(root, name)
     r = replace(module, file_of(module), "--isolated")
     assert r[0] == 0, r
-    until("%s is done" % name, lambda: done(root, name))
+    wait("%s is done" % name, lambda: done(root, name))
     t.ok(good, "%s needs to read %s, and with that right does its work" % (module, entry))
     r = replace(module, file_of(module), "--in-process")
     assert r[0] == 0, r
@@ -321,7 +320,7 @@ def reads():
                 wait("told", told)
                 t.ok(not done(root, name), "%s needs to read %s" % (module, entry), text)
                 replace(module, file_of(module))
-                until("%s is done" % name, lambda: done(root, name))
+                wait("%s is done" % name, lambda: done(root, name))
             else:
                 t.ok(code and wait("told", told), "%s needs to read %s" % (module, entry), text)
 
@@ -386,8 +385,7 @@ def role_less(role, module, right, name):
     s.made(root.patch(RB + role, {"rules": whole}))
     name += "-yes"
     more = provoke(root, name)
-    wait("%s is done" % name, lambda: done(root, name), more)
-    t.ok(done(root, name), "and with that right it is done")
+    t.ok(wait("%s is done" % name, lambda: done(root, name), more), "and with that right it is done")
 
 
 def roles():
