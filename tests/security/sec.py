@@ -92,7 +92,7 @@ class Backend:
     def wait(self, n):
         """Until @n requests have come."""
         with self.came:
-            if not self.came.wait_for(lambda: len(self.heads) >= n, 20 * FACTOR):
+            if not self.came.wait_for(lambda: len(self.heads) >= n, 60 * FACTOR):
                 raise TimeoutError("only %d requests came" % len(self.heads))
 
 
