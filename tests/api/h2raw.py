@@ -59,6 +59,8 @@ def h2(d, frames, name="admin", seconds=5, until=None):
                     progress = True
                 except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                     pass
+                except OSError:     # it takes no more; what it said before is still to be read
+                    todo, more = b"", False
             if not todo and not more and (not progress):
                 if not select.select([s], [], [], 0.5)[0] and not until:
                     break
