@@ -34,7 +34,7 @@ def ended(pid):
     except ProcessLookupError:
         return
     import select
-    select.select([fd], [], [], 20)
+    select.select([fd], [], [], 60)
     os.close(fd)
 
 
@@ -84,7 +84,7 @@ def shared(d):
     at = "%s%s/shared/%s" % (FS, rt.CGROUP, cid)
     all_of_it = pids(at)
     ok(len(all_of_it) > CHILDREN, "%d processes in a PID namespace that is the pod's" % len(all_of_it))
-    d.c.cri(rt.EXEC_SYNC, {"containerId": cid, "timeout": 5, "cmd": ["/bin/sh", "-c", "echo > /go"]})
+    d.c.cri(rt.EXEC_SYNC, {"containerId": cid, "timeout": 25, "cmd": ["/bin/sh", "-c", "echo > /go"]})
     s = rt.ended(d, cid)
     ok(s.get("exitCode") == 8, "its first process ends", s)
     for pid in all_of_it:

@@ -2,6 +2,7 @@
 import json
 import socket
 import struct
+import subprocess
 
 FORWARD = 10
 
@@ -27,6 +28,11 @@ def parse(b):
         out[tag] = struct.unpack("<Q", data)[0] if kind == 1 else data
         p += 8 + (size + 7 & ~7)
     return out
+
+
+def processes(words):
+    """whose command line has these; a monitor goes a moment after what it held"""
+    return subprocess.run(["pgrep", "-af", words], stdout=subprocess.PIPE, text=True, check=False).stdout
 
 
 class Control:

@@ -4,13 +4,12 @@
 also after the daemon was killed; a handler that nobody configured is refused in the words that people know."""
 import os
 import shutil
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
-from daemon import BUILD, Daemon, done, ok, skip_all  # noqa: E402
+from daemon import BUILD, Daemon, done, ok, skip_all, until  # noqa: E402
 import runtime as rt  # noqa: E402
-from ctl import text  # noqa: E402
+from ctl import processes, text  # noqa: E402
 
 
 class Pod(rt.Pod):
@@ -85,8 +84,7 @@ def main():
         ok(o.remove() == 0 and plain.remove() == 0, "all of it removed")
         ok(a not in calls(d), "the first was never asked for by the second")
         ok(d.stop() == 0, "the daemon ends in order")
-        left = subprocess.run(["pgrep", "-af", d.root + "/"], stdout=subprocess.PIPE, text=True, check=False).stdout
-        ok(not left, "no process is left", left)
+        ok(until(lambda: not processes(d.root + "/")), "no process is left", processes(d.root + "/"))
 
         with open(d.root + "/orlop.conf", encoding="utf-8") as f:
             conf = f.read()

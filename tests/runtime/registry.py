@@ -183,7 +183,7 @@ class Registry:
             json.dump(conf, f)
         self.p = subprocess.Popen(["docker-registry", "serve", top + "/conf.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.host = "127.0.0.1:%d" % self.port
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -347,7 +347,7 @@ def gone(d):
 
 rt.needs("skopeo", "docker-registry", "openssl")
 fake, other = Fake(), Fake()
-d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack", "certs_dir": "@/certs", "pull_timeout": 3,
+d = Daemon("runtime/oci", {"root": "@/oci", "unpack": BUILD + "/libexec/oci-unpack", "certs_dir": "@/certs", "pull_timeout": 6,
                            "max_image_mib": 64, "mirrors": "mirrored.example=" + fake.host, "insecure_registries": fake.host,
                            "pinned_images": "localhost/folder:1, busybox", "import_dir": "@/folder"})
 regs = []

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# run: timeout=120 alone
+# run: timeout=240 alone
 """What is told of containers after the daemon or the machine was away: when they really began, and why they ended."""
 import os
 import signal
@@ -13,7 +13,7 @@ import runtime as rt  # noqa: E402
 from ctl import text  # noqa: E402
 
 LOOP = "while :; do busybox sleep 1; done"
-HOG = "x=; while :; do x=$x$(busybox head -c 100000 /dev/zero | busybox tr '\\0' x); done"
+HOG = "x=; while :; do x=$x$(busybox head -c 1000000 /dev/zero | busybox tr '\\0' x); done"
 LITTLE = {"resources": {"memoryLimitInBytes": 8 << 20}}
 
 
@@ -33,6 +33,15 @@ def processes(d):
     return found
 
 
+def runs(pid):
+    """and does not only wait for somebody to take note of its end"""
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as f:
+            return bool(f.read())
+    except OSError:
+        return False
+
+
 def reboot(d, pids):
     """no process, and nothing of what was in memory; monitors first, which would tell of ends"""
     for p in processes(d) + pids:
@@ -40,7 +49,7 @@ def reboot(d, pids):
             os.kill(p, signal.SIGKILL)
         except OSError:
             pass
-    until(lambda: not processes(d) and not any(os.path.exists("/proc/%d" % p) for p in pids))
+    until(lambda: not processes(d) and not any(map(runs, pids)))
     for m in reversed(d.mounts()):
         if m != d.root + "/oci":
             subprocess.run(["umount", "-l", m], check=True)

@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract"))
-from daemon import BUILD, Daemon, done, ok  # noqa: E402
+from daemon import BUILD, Daemon, done, ok, until  # noqa: E402
 import runtime as rt  # noqa: E402
-from ctl import num, text  # noqa: E402
+from ctl import num, processes, text  # noqa: E402
 
 EXEC, ATTACH, FORWARD = 17, 18, 19
 
@@ -99,8 +99,7 @@ def main():
         ports(d, p)
         ok(p.remove() == 0, "all of it removed")
         ok(d.stop() == 0, "the daemon ends in order")
-        left = subprocess.run(["pgrep", "-af", d.root + "/"], stdout=subprocess.PIPE, text=True, check=False).stdout
-        ok(not left, "no process is left", left)
+        ok(until(lambda: not processes(d.root + "/")), "no process is left", processes(d.root + "/"))
     finally:
         d.end()
         rt.sweep()
