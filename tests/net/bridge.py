@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# run: timeout=300 alone
+# run: timeout=900 alone
 """cni/bridge with real packets: host ports of two families, asked from outside, from this machine, from other pods and
 from the pod itself; masquerading, limits; what somebody removes is made again; a thousand pods with kill -9 in between.
 All of it in network and mount namespaces of the test's own."""
@@ -81,7 +81,7 @@ def must(*args):
     return r.stdout
 
 
-def ask(where, address, port, how="tcp", timeout=5, source=None):
+def ask(where, address, port, how="tcp", timeout=20, source=None):
     """@where: a namespace's name, None: this machine"""
     args = [sys.executable, "-c", CLIENT, address, str(port), how, str(timeout)] + ([str(source)] if source else [])
     return run(*((["ip", "netns", "exec", where] if where else []) + args)).stdout.strip()
@@ -124,7 +124,7 @@ class Pod:
         Pod.all.remove(self)
 
 
-def until(what, seconds=10):
+def until(what, seconds=60):
     """The kernel's news of links and addresses are what is waited for; then it is looked at again."""
     m = subprocess.Popen(["ip", "-o", "monitor", "link", "address"], stdout=subprocess.PIPE)
     os.set_blocking(m.stdout.fileno(), False)

@@ -91,7 +91,7 @@ says "limits hold what it gets" "rate 10Mbit" sh -c 'tc qdisc show | grep tbf'
 is "a pod of the host's network has its address" 192.0.2.1 k get pod host -o jsonpath='{.status.podIP}'
 ok "a limit that cannot be is told" await 'resource is unreasonably small \(< 1kbit\)' events --field-selector involvedObject.name=wide,reason=FailedCreatePodSandBox -o custom-columns=M:.message --no-headers
 ok "the bridge is removed" ip link del "$(setting bridge)"
-ok "and is back" sh -c "timeout 20 sh -c 'until ip link show $(setting bridge) && curl -fsS --noproxy \"*\" --max-time 2 http://127.0.0.1:18080/; do :; done'"
+ok "and is back" sh -c "timeout $((60 * TEST_TIMEOUT_FACTOR)) sh -c 'until ip link show $(setting bridge) && curl -fsS --noproxy \"*\" --max-time 2 http://127.0.0.1:18080/; do :; done'"
 ok "the pod is gone" k delete pod web --timeout=60s
 ok "its port too" sh -c "nft list table inet orlop-$(setting bridge) > $tmp/table; ! grep 18080 $tmp/table"
 ok "up again needs no file named" sh -c "\"$orlop\" down --data-dir \"$dir\" && \"$orlop\" up --data-dir \"$dir\""

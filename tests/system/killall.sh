@@ -38,7 +38,7 @@ for m in json.load(sys.stdin):
 # back NAME OLD-PID: another process, healthy.
 back()
 {
-	timeout $((30 * TEST_TIMEOUT_FACTOR)) sh -c "until '$orlop' module list --json --data-dir '$dir' | python3 -c '
+	timeout $((60 * TEST_TIMEOUT_FACTOR)) sh -c "until '$orlop' module list --json --data-dir '$dir' | python3 -c '
 import json, sys
 sys.exit(not any(m[\"name\"] == \"$1\" and m.get(\"pid\", 0) not in (0, $2) and m[\"healthy\"] for m in json.load(sys.stdin)))'; do :; done"
 }
@@ -62,14 +62,12 @@ counted()	# what there is of us, by kind
 # steady WANT: until the counts are so (they are of pods whose end is under way too).
 steady()
 {
-	for _ in $(seq 300); do
-		counted > "$tmp/counted"
-		[ "$(cut -d' ' -f2 "$tmp/counted" | xargs)" = "$1" ] && return 0
-		busybox usleep 100000
-	done
-	cat "$tmp/counted"
-	echo "(wanted: $1)"
-	return 1
+	within so_many "$1" || { cat "$tmp/counted"; echo "(wanted: $1)"; return 1; }
+}
+so_many()
+{
+	counted > "$tmp/counted"
+	[ "$(cut -d' ' -f2 "$tmp/counted" | xargs)" = "$1" ] || { busybox usleep 100000; return 1; }
 }
 
 containers > "$tmp/before"
@@ -148,7 +146,7 @@ sed -i "s/seen = os.getpid(), set()/seen = os.getpid(), set(open('\/dev\/stdin')
 : > "$tmp/killer.out"
 timeout $((60 * TEST_TIMEOUT_FACTOR)) python3 -B "$tmp/killer.py" "$dir/" 8 < "$tmp/held" > "$tmp/killer.out" &
 killer=$!
-timeout $((20 * TEST_TIMEOUT_FACTOR)) sh -c "until grep -q ready '$tmp/killer.out'; do :; done"
+timeout $((60 * TEST_TIMEOUT_FACTOR)) sh -c "until grep -q ready '$tmp/killer.out'; do :; done"
 ok "scale while its helpers are killed" k scale deployment/hello --replicas=10
 ok "all of it runs in the end" k rollout status deployment/hello --timeout=150s
 kill $killer 2> /dev/null

@@ -38,6 +38,10 @@ k()
 {
 	there timeout $((60 * TEST_TIMEOUT_FACTOR)) kubectl --kubeconfig="$dir/admin.kubeconfig" --cache-dir="$tmp/kube-cache" "$@"
 }
+k_job()
+{
+	k "$@"
+}
 up()
 {
 	there "$orlop" up --data-dir "$dir" --port 0 --kubelet-port 0 --timeout $((60 * TEST_TIMEOUT_FACTOR)) "$@"
@@ -93,6 +97,14 @@ pods()
 {
 	k get pods -o jsonpath='{range .items[*]}{.metadata.name} {.metadata.uid}{"\n"}{end}' | sort
 }
+addresses()	# N there are, of those who have ended none
+{
+	[ "$(ls "$dir/cni" | wc -l)" = "$1" ] || { ls "$dir/cni"; return 1; }
+}
+monitors()	# N
+{
+	[ "$(there pgrep -c -r R,S conmon)" = "$1" ] || { there pgrep -a conmon; return 1; }
+}
 pods > "$tmp/before"
 ok "a write that was acknowledged" k create configmap last --from-literal=a=b
 power_off
@@ -109,12 +121,13 @@ for again in 1 2; do
 	done
 	pods > "$tmp/after"
 	ok "boot $again: they are the same pods" diff "$tmp/before" "$tmp/after"
-	is "boot $again: one that must not run again has failed" "Failed 0 255 Unknown" k get pod never -o jsonpath='{.status.phase} {.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].state.terminated.exitCode} {.status.containerStatuses[0].state.terminated.reason}'
+	ok "boot $again: one that must not run again has failed" k wait --for=jsonpath='{.status.phase}=Failed' pod/never --timeout=60s
+	is "boot $again: as upstream says it" "Failed 0 255 Unknown" k get pod never -o jsonpath='{.status.phase} {.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].state.terminated.exitCode} {.status.containerStatuses[0].state.terminated.reason}'
 	is "boot $again: one that was done is done" "Succeeded 0" k get pod "done" -o jsonpath='{.status.phase} {.status.containerStatuses[0].restartCount}'
 	is "boot $again: how it ended is told, as far as anybody knows" "255 Unknown" k get pod port -o jsonpath='{.status.containerStatuses[0].lastState.terminated.exitCode} {.status.containerStatuses[0].lastState.terminated.reason}'
-	ok "boot $again: its host port leads to it" there curl -fsS --noproxy '*' --max-time 20 http://$ip:18081/
-	is "boot $again: one address each" 4 sh -c "ls '$dir/cni' | wc -l"
-	is "boot $again: one monitor each" 5 sh -c "nsenter -t $machine -p -m pgrep -c -r R,S conmon"
+	ok "boot $again: its host port leads to it" there curl -fsS --noproxy '*' --retry 20 --retry-connrefused --retry-delay 1 --max-time 20 http://$ip:18081/
+	ok "boot $again: one address each" within addresses 4
+	ok "boot $again: one monitor each" within monitors 5
 	[ $again = 2 ] || power_off
 done
 ok "down --wipe" there "$orlop" down --wipe --grace 0 --data-dir "$dir"

@@ -47,14 +47,16 @@ while True:
     if b"READY=1" in text.split(b"\n"):
         print("ready", "from the main process" if pid == p.pid else "from %d, not %d" % (pid, p.pid), flush=True)
         break
-end = "none"
-while p.poll() is None:
+end, ended = "none", False
+s.settimeout(0.2)
+while True:
     try:
-        s.settimeout(0.2)
         if b"STOPPING=1" in s.recv(4096):
             end = "stopping"
     except socket.timeout:
-        pass
+        if ended:	# before this look: all that it said has been read
+            break
+        ended = p.poll() is not None
 print("ended", p.wait(), end, flush=True)
 os.unlink(path)
 PY
@@ -83,7 +85,7 @@ address=$(k get pods -o jsonpath='{.items[0].status.podIP}')
 read -r pid < "$dir/orlopd.pid"
 echo 'log_modules = ( { module = "kubelet"; level = "debug"; } );' >> "$conf"
 kill -HUP "$pid"
-ok "a reload reads the settings again" timeout $((20 * TEST_TIMEOUT_FACTOR)) sh -c "until grep -q 'event=reload ' '$dir/log/orlopd.log' '$tmp/service.err'; do :; done"
+ok "a reload reads the settings again" timeout $((60 * TEST_TIMEOUT_FACTOR)) sh -c "until grep -q 'event=reload ' '$dir/log/orlopd.log' '$tmp/service.err'; do :; done"
 kill -TERM "$pid"
 ok "systemctl stop: the main process alone is asked" gone "$pid"
 wait $service
