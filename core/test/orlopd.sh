@@ -59,10 +59,10 @@ read -r word < "$dir/ready"; [ "$word" = READY ]; ok "says READY on its descript
 [ $? = 1 ] && says "$dir/out" "another orlopd (pid $pid) uses $dir/data"; ok "a second one is refused"
 [ -S "$dir/data/orlop.sock" ] && [ "$(cat "$dir/data/orlopd.pid")" = $pid ]; ok "and changes nothing"
 kill -USR1 $pid
+timeout 30 tail -n +1 -s 0.05 -f "$dir/log" | grep -q -m 1 "event=state_module name=test/good state=ready"; ok "SIGUSR1 tells the state"
 kill -HUP $pid
 kill -TERM $pid
 wait $pid; ok "ends well on SIGTERM"
-says "$dir/log" "event=state_module name=test/good state=ready"; ok "SIGUSR1 told the state"
 says "$dir/log" "event=stopped code=0"; ok "in order"
 [ ! -e "$dir/data/orlopd.pid" ] && [ ! -e "$dir/data/orlop.sock" ]; ok "and leaves no pid file and no socket"
 
