@@ -135,7 +135,7 @@ def more(before, now):
 
 
 def settled(t_name, d, before):
-    end = time.monotonic() + 5 * kit.FACTOR
+    end = time.monotonic() + 30 * kit.FACTOR
     while d.proc and more(before, fds(d.proc.pid)) and time.monotonic() < end:
         time.sleep(0.02)
     t.eq(more(before, fds(d.proc.pid)) if d.proc else "dead", [], "%s: no descriptor is left" % t_name)
@@ -164,7 +164,7 @@ def start():
             # A connection of ours may be what failed: one that is refused is made once more.
             for _ in range(2):
                 try:
-                    c = d.control(5)
+                    c = d.control(10)
                     c.call(1)
                     return "up", d.stop()
                 except (OSError, EOFError):
@@ -232,7 +232,7 @@ def loading(name, d, module, instance, alive, params=()):
             if what and a[0] == -999 and "timed out" in a[1]:
                 return "no answer"
             # whatever happened: it goes away again, and the daemon works
-            end = time.monotonic() + 20
+            end = time.monotonic() + 30 * kit.FACTOR
             while time.monotonic() < end:
                 status, m = ask(5, ctl.text(1, instance))
                 if status in (0, -2):
@@ -263,7 +263,7 @@ def load():
 
     def alive(d):
         try:
-            status, m = d.control(10).forward("echo", 1, ctl.text(1, "x"))
+            status, m = d.control(30).forward("echo", 1, ctl.text(1, "x"))
             return None if status == 0 else "echo: %s %s" % (status, m)
         except (OSError, EOFError) as e:
             return "echo: %r" % e
@@ -306,7 +306,7 @@ class Client:
 
     def ask(self, method, path, body=None):
         if self.conn is None:
-            self.conn = http.client.HTTPSConnection("localhost", self.d.port, context=self.d.tls("admin"), timeout=8 * kit.FACTOR)
+            self.conn = http.client.HTTPSConnection("localhost", self.d.port, context=self.d.tls("admin"), timeout=30 * kit.FACTOR)
         try:
             self.conn.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
             r = self.conn.getresponse()
@@ -322,6 +322,19 @@ class Client:
         if self.conn:
             self.conn.close()
         self.conn = None
+
+
+def first_events(d, path, n):
+    """status, and who the first @n events of a watch are of"""
+    conn = http.client.HTTPSConnection("localhost", d.port, context=d.tls("admin"), timeout=30 * kit.FACTOR)
+    try:
+        conn.request("GET", path)
+        r = conn.getresponse()
+        return r.status, sorted(json.loads(r.readline())["object"]["metadata"]["name"] for _ in range(n))
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as e:
+        return None, repr(e)
+    finally:
+        conn.close()
 
 
 def api():
@@ -453,8 +466,7 @@ def disk():
              "no space left" in doc.get("message", ""), "disk: then a write is refused with a Status", refused)
         status, body = c.ask("GET", CM)
         t.eq((status, sorted(o["metadata"]["name"] for o in json.loads(body)["items"])), (200, sorted(made)), "disk: reads go on, with all that was acknowledged")
-        w = c.ask("GET", CM + "?watch=1&timeoutSeconds=1&resourceVersion=0")
-        t.ok(w[0] == 200 and w[1].count(b'"ADDED"') == len(made), "disk: watches too", (w[0], w[1][:200]))
+        t.eq(first_events(d, CM + "?watch=1&resourceVersion=0", len(made)), (200, sorted(made)), "disk: watches too")
         many = [c.ask("PUT", CM + "/before", config_map("before", {"a": str(i)}))[0] for i in range(20)]
         t.ok(set(many) <= {200, 507}, "disk: small writes are done or refused", many)
         t.eq(c.ask("GET", "/readyz")[0] in (200, 500), True, "disk: it says how it is")
@@ -469,6 +481,12 @@ def disk():
         t.eq(d.stop(), 0, "disk: and again")
     finally:
         subprocess.run(["umount", "-l", small])
+
+
+def ticks(pid):
+    """of processor time"""
+    with open("/proc/%d/stat" % pid) as f:
+        return sum(map(int, f.read().split(")")[1].split()[11:13]))
 
 
 def clock():
@@ -487,7 +505,7 @@ def clock():
         t0 = time.monotonic()
         status, body = c.ask("GET", CM + "?watch=1&timeoutSeconds=1")
         took = time.monotonic() - t0
-        t.ok(status == 200 and 0.9 < took < 5 * kit.FACTOR, "clock: %s: a watch of a second takes a second" % what, (status, took))
+        t.ok(status == 200 and 0.9 < took < 20 * kit.FACTOR, "clock: %s: a watch of a second takes a second" % what, (status, took))
         name = "at%d" % abs(seconds) + ("b" if seconds < 0 else "") + str(time.monotonic_ns())
         status, body = c.ask("POST", CM, config_map(name))
         t.eq(status, 201, "clock: %s: a write" % what)
@@ -501,9 +519,12 @@ def clock():
         rv = int(json.loads(body)["metadata"]["resourceVersion"]) if status == 200 else 0
         t.ok(rv > clock.rv, "clock: %s: revisions go on" % what, (rv, clock.rv))
         clock.rv = rv
-        cpu = [sum(map(int, open("/proc/%d/stat" % d.proc.pid).read().split(")")[1].split()[11:13]))]
-        c.ask("GET", CM + "?watch=1&timeoutSeconds=1")	# a second in which nothing is to be done
-        cpu.append(sum(map(int, open("/proc/%d/stat" % d.proc.pid).read().split(")")[1].split()[11:13])))
+        for _ in range(5):	# what spins does so each time; one that had the processor when the machine stood still did not
+            cpu = [ticks(d.proc.pid)]
+            c.ask("GET", CM + "?watch=1&timeoutSeconds=1")	# a second in which nothing is to be done
+            cpu.append(ticks(d.proc.pid))
+            if cpu[1] - cpu[0] <= 10:
+                break
         t.ok(cpu[1] - cpu[0] <= 10, "clock: %s: nothing spins" % what, cpu)
         if seconds < 0:
             continue        # the certificates are of today

@@ -96,7 +96,7 @@ def isolated():
     w.start()
     status, m = w.control().forward("crash", 1)
     t.ok(status < 0, "isolated: who asked hears of it", (status, m))
-    kit.until("the report is there", lambda: glob.glob(w.data + "/crash/*.txt"))
+    kit.until("the report is there", lambda: [f for f in glob.glob(w.data + "/crash/*.txt") if "\nend of the report\n" in open(f).read()])
     text = open(glob.glob(w.data + "/crash/*.txt")[0]).read()
     t.ok(text.startswith("orlopd crashed: signal 11 ") and text.endswith("end of the report\n"), "isolated: it is complete", text)
     t.ok("module test/dying 0.1 ABI" in text, "isolated: the module is named", text)
