@@ -4,6 +4,7 @@
 # renames or removes lies below one of its own parameters. strace tells who asked: the innermost frame
 # of a module on the stack of the call.
 . "$(dirname "$0")/lib.sh"
+K_TIMEOUT=120	# whoever is traced is slow
 need conmon runtime skopeo kubectl curl busybox python3 strace
 strace -k -o /dev/null true 2> /dev/null || skip_all "strace cannot show stacks here"
 

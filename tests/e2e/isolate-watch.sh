@@ -95,13 +95,13 @@ for _ in range(kills):
 acknowledged(300)
 stop.set()
 for t in writers:
-    t.join(30)
+    t.join(60)
 doc = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "last-"}}
 last[0] = int(ask(connect(), "POST", path, doc)[1]["metadata"]["resourceVersion"])
 ask(connect(), "POST", path, doc)	# wakes who has seen that already
 bad = len(acked) - len({a[0] for a in acked})
 for w in watchers:
-    w.join(30)
+    w.join(60)
     missed = set(acked) - set(w.seen)
     bad += bool(missed or w.wrong or w.is_alive())
     print("# %d acknowledged, %d events, missed %s, wrong %s" % (len(acked), len(w.seen), sorted(missed)[:3], w.wrong[:3]))

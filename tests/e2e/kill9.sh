@@ -50,6 +50,7 @@ port=$(setting port)
 mkfifo "$tmp/go"
 writers=''
 for w in 1 2 3 4; do
+	: > "$tmp/acked.$w"
 	python3 "$tmp/writer.py" "$port" "$dir/pki" $w "$tmp/acked.$w" < "$tmp/go" &
 	writers="$writers $!"
 done
@@ -57,7 +58,7 @@ exec 9> "$tmp/go"
 
 written()	# so many lines more than there were: what is being written is followed, not polled
 {
-	timeout 60 tail -n 0 -f "$tmp/acked.1" | head -n "$1" > /dev/null
+	[ "$(timeout $((60 * TEST_TIMEOUT_FACTOR)) tail -n 0 -f "$tmp/acked.1" | head -n "$1" | wc -l)" = "$1" ]
 }
 for round in $(seq $rounds); do
 	ok "round $round: writes go on" written 100

@@ -1,9 +1,10 @@
 #!/bin/sh
-# run: timeout=600 alone
+# run: timeout=900 alone
 # shellcheck disable=SC2317,SC2016,SC2086 # functions by name; words for other shells; lists
 # The classic first lesson, word by word, with this machine's kubectl and with Debian's of long ago: start an app, see
 # its pods, ask one from inside and from outside, lose one, scale, look, edit, roll out and back, move it off its node.
 . "$(dirname "$0")/lib.sh"
+K_TIMEOUT=120
 need conmon runtime skopeo kubectl curl busybox
 
 since() { [ "$minor" -ge "$1" ]; }
@@ -16,6 +17,23 @@ pods()	# APP
 }
 pod() { pods "$1" | head -n 1; }
 count() { pods "$1" | grep -c .; }
+counted() { [ "$(count "$1")" = "$2" ]; }
+# Those of an app that are ending have gone.
+none_ending()	# APP
+{
+	ending=$(kn get pods -l "app=$1" -o 'jsonpath={range .items[?(@.metadata.deletionTimestamp)]}pod/{.metadata.name}{"\n"}{end}')
+	[ -z "$ending" ] || kn wait --for=delete --timeout=60s $ending 2>&1 | grep -v NotFound || :
+}
+# Pods are what is looked at: a controller that has not noticed yet says of itself what was.
+there_are()	# APP N: so many pods, all ready, none ending
+{
+	within counted "$1" "$2" && none_ending "$1" && kn wait --for=condition=Ready pod -l "app=$1" --timeout=60s
+}
+# A pod may be ready and its server not listen yet.
+asked_inside()	# POD
+{
+	kn exec "$1" -- sh -c 'until wget -qO- http://localhost:8080 2> /dev/null; do sleep 0.1; done'
+}
 ready()	# APP N: so many ready pods
 {
 	await_ns "^rc/$1|^$1 +$2 +$2 +$2 " rc "$1" --no-headers
@@ -121,12 +139,13 @@ END
 	ok "a pod is there" ready hello 1
 	matches "get pods" '^hello-[a-z0-9]{5} +1/1 +Running +0 ' kn get pods
 	matches "get replicationcontrollers" '^hello +1 +1 +1 ' kn get replicationcontrollers
-	says "exec asks it by localhost" "Hello from $(pod hello), version 1," kn exec "$(pod hello)" -- wget -qO- http://localhost:8080
+	says "exec asks it by localhost" "Hello from $(pod hello), version 1," asked_inside "$(pod hello)"
 	says "port-forward reaches it" "Hello from $(pod hello), version 1," ask_forward "$(pod hello)"
 
 	first=$(pod hello)
 	says "delete pod" "pod \"$first\"" kn delete pod "$first"
-	ok "another takes its place" ready hello 1
+	ok "another takes its place" there_are hello 1
+	ok "as its controller says" ready hello 1
 	[ "$(pod hello)" != "$first" ] && [ "$(count hello)" = 1 ]
 	result "it is another one" $?
 	fails "the old one is gone" "pods \"$first\" not found" kn get pod "$first"
@@ -138,7 +157,7 @@ END
 	matches "get pods -o wide" "^hello-[a-z0-9]{5} +1/1 +Running +0 +[0-9a-z]+ +10\.[0-9.]+ +$node +<none> +<none>" kn get pods -o wide
 	matches "get rc -o wide" '^hello +3 +3 +3 +[0-9a-z]+ +hello +localhost/hello:1 +app=hello' kn get rc hello -o wide
 	for name in $(pods hello); do
-		kn exec "$name" -- wget -qO- http://localhost:8080 | grep -q "Hello from $name," || echo "$name"
+		asked_inside "$name" | grep -q "Hello from $name," || echo "$name"
 	done > "$out"
 	[ ! -s "$out" ]
 	result "each says its own name" $?
@@ -162,8 +181,9 @@ END
 
 	apart=$(pod hello)
 	says "a pod gets another label" "pod/$apart labeled" kn label pod "$apart" app=debugging --overwrite
-	ok "the controller makes up for it" await_ns "^hello +3 +3 +3 " rc hello --no-headers
-	is "which is nobody's now" "" kn get pod "$apart" -o 'jsonpath={.metadata.ownerReferences}'
+	ok "which is nobody's now" await_ns '^<none>$' pod "$apart" --no-headers -o 'custom-columns=O:.metadata.ownerReferences'
+	ok "the controller makes up for it" there_are hello 3
+	ok "and says so" await_ns "^hello +3 +3 +3 " rc hello --no-headers
 	is "three of the app" 3 count hello
 	ok "delete pod --now" kn delete pod "$apart" --now
 	editor 's/^  replicas: 3$/  replicas: 2/'
@@ -226,7 +246,7 @@ single_pod()
 	fails "logs of a container that is not there" "container nothere is not valid for pod single" kn logs single -c nothere
 	fails "logs of what has not ended before" "previous terminated container \"single\" in pod \"single\" not found" kn logs single --previous
 	says "logs -f, until it ends" "asked to end" follow_to_end
-	ok "it is started again" kn wait --for=condition=Ready pod/single --timeout=60s
+	ok "it is started again" await_ns '^single +1/1 +Running +1 ' pod single --no-headers
 	says "logs --previous" "asked to end" kn logs single --previous
 	matches "get says so" '^single +1/1 +Running +1 ' kn get pod single
 	matches "describe too" '^ +Last State: +Terminated$' kn describe pod single
@@ -284,7 +304,7 @@ single_pod()
 
 rolled()	# N
 {
-	kn rollout status deployment/web --timeout=100s && await_ns "^web +$1/$1 +$1 +$1 " deployment web --no-headers
+	kn rollout status deployment/web --timeout=100s && await_ns "^web +$1/$1 +$1 +$1 " deployment web --no-headers && none_ending web
 }
 deployment()
 {
@@ -297,9 +317,10 @@ deployment()
 	ok "three" rolled 3
 	victim=$(pod web)
 	says "delete pod" "$victim" kn delete pod "$victim" --wait=false
-	ok "another takes its place" rolled 3
+	ok "another takes its place" there_are web 3
+	ok "as its controller says" rolled 3
+	says "exec deploy/" "hello" asked_inside deploy/web
 	says "port-forward deployment/" ", version 1," ask_forward deployment/web
-	says "exec deploy/" "hello" kn exec deploy/web -- sh -c 'wget -qO- http://localhost:8080'
 	says "logs deploy/" "serving as web-" kn logs deploy/web
 
 	says "annotate the cause" "annotated" kn annotate deployment/web kubernetes.io/change-cause='version 1'
@@ -307,17 +328,17 @@ deployment()
 	kn annotate deployment/web kubernetes.io/change-cause='version 2' --overwrite > /dev/null
 	matches "rollout status tells" 'successfully rolled out' kn rollout status deployment/web --timeout=100s
 	ok "three of them" rolled 3
-	says "version 2 is served" ", version 2," kn exec deploy/web -- wget -qO- http://localhost:8080
+	says "version 2 is served" ", version 2," asked_inside deploy/web
 	matches "rollout history" '^2 +version 2$' kn rollout history deployment/web
 	matches "with the first" '^1 +version 1$' kn rollout history deployment/web
 	says "rollout history --revision" "localhost/hello:1" kn rollout history deployment/web --revision=1
 	says "rollout undo" "deployment.apps/web rolled back" kn rollout undo deployment/web
 	ok "back" rolled 3
-	says "version 1 is served" ", version 1," kn exec deploy/web -- wget -qO- http://localhost:8080
+	says "version 1 is served" ", version 1," asked_inside deploy/web
 	matches "it is revision 3" '^3 +version 1$' kn rollout history deployment/web
 	says "undo to a revision" "rolled back" kn rollout undo deployment/web --to-revision=2
 	ok "there" rolled 3
-	says "version 2 again" ", version 2," kn exec deploy/web -- wget -qO- http://localhost:8080
+	says "version 2 again" ", version 2," asked_inside deploy/web
 	fails "undo to one that is not there" "unable to find" kn rollout undo deployment/web --to-revision=17
 	before=$(kn get rs -o name | wc -l)
 	says "rollout restart" "deployment.apps/web restarted" kn rollout restart deployment/web
@@ -360,7 +381,8 @@ deployment()
 	ok "one" rolled 1
 	says "expose" "service/web exposed" kn expose deployment web --port=80 --target-port=8080
 	matches "get svc" '^web +ClusterIP +10\.[0-9.]+ +<none> +80/TCP ' kn get svc web
-	matches "its endpoints" ' 10\.[0-9.]+:8080 ' kn get endpoints web --no-headers
+	ok "its endpoints" await_ns ' 10\.[0-9.]+:8080 ' endpoints web --no-headers
+	ok "slices of them too" await_ns ' 8080 +10\.' endpointslices -l kubernetes.io/service-name=web --no-headers
 	matches "describe svc" '^Endpoints: +10\.[0-9.]+:8080$' kn describe svc web
 	says "the Service by the API" ", version 2," kn get --raw "/api/v1/namespaces/$ns/services/web/proxy/"
 	says "port-forward svc/" ", version 2," ask_forward svc/web 80
@@ -392,6 +414,7 @@ one_node()
 	ok "a new pod waits" await_ns ' 0/1 +Pending ' pods -l app=web --no-headers
 	matches "and says why" 'FailedScheduling .* 0/1 nodes are available: 1 node\(s\) were unschedulable' sh -c '
 		until "$@" | grep FailedScheduling; do :; done' sh timeout 30 "$KUBECTL" --kubeconfig="$dir/admin.kubeconfig" -n "$ns" describe pods
+	ok "the kubelet has noticed" await ' NodeNotSchedulable ' events --no-headers
 	says "uncordon" "node/$node uncordoned" k uncordon "$node"
 	ok "now it runs" rolled 2
 	matches "the node's events tell of it" ' NodeNotSchedulable .* kubelet +Node .* status is now: NodeNotSchedulable$' k describe node "$node"
@@ -411,7 +434,7 @@ one_node()
 	if since 21; then
 		says "a budget" "poddisruptionbudget.policy/web created" kn create poddisruptionbudget web --selector=app=web --min-available=3
 		ok "which allows nothing" await_ns '^web +3 +N/A +0 ' poddisruptionbudget web --no-headers
-		fails "drain meets it" "Cannot evict pod as it would violate the pod's disruption budget." k drain "$node" --ignore-daemonsets --force --pod-selector=app=web --timeout=1s
+		fails "drain meets it" "Cannot evict pod as it would violate the pod's disruption budget." k drain "$node" --ignore-daemonsets --force --pod-selector=app=web --timeout=5s
 		is "nobody went" 3 count web
 		ok "without it" kn delete poddisruptionbudget web
 	fi

@@ -118,6 +118,11 @@ k()
 {
 	timeout $((${K_TIMEOUT:-60} * TEST_TIMEOUT_FACTOR)) "${KUBECTL:-kubectl}" --kubeconfig="$dir/admin.kubeconfig" --cache-dir="$tmp/kube-cache" "$@"
 }
+# The same in the background, where $! is to be the pid of what runs and not of a shell that waits for it.
+k_job()
+{
+	exec timeout $((${K_TIMEOUT:-60} * TEST_TIMEOUT_FACTOR)) "${KUBECTL:-kubectl}" --kubeconfig="$dir/admin.kubeconfig" --cache-dir="$tmp/kube-cache" "$@"
+}
 image()	# TAG: localhost/hello:TAG, from this machine's busybox
 {
 	"$srcdir/examples/hello/make-image" "$tmp/image.tar" "$1" && "$orlop" image import --data-dir "$dir" "$tmp/image.tar" &&
@@ -168,7 +173,7 @@ await()
 	esac
 	rm -f "$tmp/fifo"
 	mkfifo "$tmp/fifo"
-	k get -w "$@" > "$tmp/fifo" 2> "$tmp/watch.err" &
+	k_job get -w "$@" > "$tmp/fifo" 2> "$tmp/watch.err" &
 	watcher=$!
 	grep -q -m 1 -E -- "$pattern" < "$tmp/fifo"
 	found=$?
@@ -177,11 +182,19 @@ await()
 	[ $found = 0 ] || { echo "(never came: $pattern)"; cat "$tmp/watch.err"; k get "$@"; }
 	return $found
 }
+# within COMMAND...: until it succeeds, a minute at most; for what nobody announces.
+within()
+{
+	within_end=$(($(date +%s) + 60 * TEST_TIMEOUT_FACTOR))
+	until "$@"; do
+		[ "$(date +%s)" -lt $within_end ] || return 1
+	done
+}
 # Until every process of the list has ended: tail waits for one by --pid, without a loop of ours.
 gone()
 {
 	for pid; do
-		timeout $((30 * TEST_TIMEOUT_FACTOR)) tail -s 0.05 --pid="$pid" -f /dev/null || return 1
+		timeout $((60 * TEST_TIMEOUT_FACTOR)) tail -s 0.05 --pid="$pid" -f /dev/null || return 1
 	done
 }
 

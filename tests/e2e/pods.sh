@@ -1,5 +1,5 @@
 #!/bin/sh
-# run: timeout=300 alone
+# run: timeout=450 alone
 # What happens around containers: init and sidecar containers, hooks, probes of every kind, ephemeral containers, a
 # shared PID namespace, last words, static pods.
 . "$(dirname "$0")/lib.sh"
@@ -20,6 +20,25 @@ bridge=$(setting bridge) cgroups=$(setting cgroupRoot)
 ok "the node is ready" await ' Ready ' nodes --no-headers || finish
 ok "image" image 1
 
+# said POD CONTAINER LINE: until its log has that.
+said()
+{
+	rm -f "$tmp/saying"
+	mkfifo "$tmp/saying"
+	k_job logs -f "$1" -c "$2" > "$tmp/saying" &
+	sayer=$!
+	grep -q -m 1 -xF -- "$3" < "$tmp/saying"
+	heard=$?
+	kill $sayer 2> /dev/null
+	wait $sayer 2> /dev/null
+	return $heard
+}
+# has_line FILE: until somebody has written one.
+has_line()
+{
+	timeout $((60 * TEST_TIMEOUT_FACTOR)) tail -n +1 -s 0.05 -f "$1" | grep -q -m 1 .
+}
+
 # ---- beginnings and ends ---------------------------------------------------------------------------------
 
 k apply -f - > /dev/null << 'END'
@@ -36,12 +55,12 @@ spec:
   - name: side1
     image: localhost/hello:1
     restartPolicy: Always
-    command: [sh, -c, 'trap "echo side1 ends; exit 0" TERM; touch /tmp/up; while :; do sleep 0.1; done']
+    command: [sh, -c, 'trap "echo side1 ends; exit 0" TERM; echo begun; touch /tmp/up; while :; do sleep 0.1; done']
     startupProbe: { exec: { command: [cat, /tmp/up] }, periodSeconds: 1 }
   - name: side2
     image: localhost/hello:1
     restartPolicy: Always
-    command: [sh, -c, 'trap "sleep 1; echo side2 ends; exit 0" TERM; while :; do sleep 0.1; done']
+    command: [sh, -c, 'trap "sleep 1; echo side2 ends; exit 0" TERM; echo begun; while :; do sleep 0.1; done']
   containers:
   - name: main
     image: localhost/hello:1
@@ -51,13 +70,15 @@ spec:
       preStop: { exec: { command: [sh, -c, 'echo prestop > /proc/1/fd/1'] } }
 END
 ok "init containers, sidecars, then the pod" await '^order +3/3 +Running +0 ' pod order --no-headers
-is "postStart has run" started k logs order -c main
+ok "postStart has run" said order main started
 for c in main side1 side2; do
+	: > "$tmp/log.$c"
 	$kube logs -f order -c $c --timestamps > "$tmp/log.$c" &
+	ok "who follows $c is there" has_line "$tmp/log.$c"
 done
 ok "delete" k delete pod order --timeout=60s
 wait
-sort "$tmp"/log.* | sed 's/^[^ ]* //' | grep -v started > "$tmp/ends"
+sort "$tmp"/log.* | sed 's/^[^ ]* //' | grep -v -e started -e begun > "$tmp/ends"
 is "preStop, main, then sidecars in the reverse of their start" "prestop
 main ends
 side2 ends
@@ -124,7 +145,7 @@ spec:
 END
 ok "a hook that fails" until_event 'FailedPostStartHook +badhook +PostStartHook failed'
 ok "ends its container" until_event 'Killing +badhook +FailedPostStartHook'
-ok "words" await '^words +0/2 +(Completed|Error) ' pod words --no-headers
+ok "words" k wait --for=jsonpath='{.status.phase}'=Failed pod/words --timeout=60s
 is "last words of a file" DONE status words '.containerStatuses[?(@.name=="file")].state.terminated.message'
 is "last words of a log" "last words" status words '.containerStatuses[?(@.name=="log")].state.terminated.message'
 ok "an exit code with a rule: started again" await '^rules +[01]/1 +[A-Za-z]+ +[1-9]' pod rules --no-headers
@@ -160,7 +181,7 @@ spec:
   - name: main
     image: localhost/hello:1
     command: [sh, -c, "trap exit TERM; sleep 1000 & wait"]
-    readinessProbe: { grpc: { port: $(cat "$tmp/grpc.port"), service: some }, periodSeconds: 1 }
+    readinessProbe: { grpc: { port: $(cat "$tmp/grpc.port"), service: some }, periodSeconds: 3, timeoutSeconds: 30 }
 ---
 apiVersion: v1
 kind: Pod
@@ -170,15 +191,44 @@ spec:
   terminationGracePeriodSeconds: 1
   containers:
   - { name: http, image: "localhost/hello:1", readinessProbe: { httpGet: { port: 8080, path: / }, periodSeconds: 1 } }
-  - { name: status, image: "localhost/hello:1", command: [sleep, "1000"], readinessProbe: { httpGet: { port: 8080, path: /absent }, periodSeconds: 1 } }
   - { name: tcp, image: "localhost/hello:1", command: [sleep, "1000"], readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 } }
-  - { name: refused, image: "localhost/hello:1", command: [sleep, "1000"], readinessProbe: { tcpSocket: { port: 8099 }, periodSeconds: 1 } }
-  - { name: exec, image: "localhost/hello:1", command: [sleep, "1000"], readinessProbe: { exec: { command: [sh, -c, "echo not well; exit 1"] }, periodSeconds: 1 } }
+---
+# Each by itself: of one object 25 events are told at once, and then one in five minutes; a server that takes its time to
+# listen, or a command that takes longer than it may, would use them up.
+apiVersion: v1
+kind: Pod
+metadata:
+  name: status
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - { name: main, image: "localhost/hello:1", readinessProbe: { httpGet: { port: 8080, path: /absent }, periodSeconds: 3, timeoutSeconds: 30 } }
 ---
 apiVersion: v1
 kind: Pod
 metadata:
-  name: slow	# by itself: of one object 25 events are told at once, and then one in five minutes
+  name: refused
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - { name: main, image: "localhost/hello:1", command: [sleep, "1000"], readinessProbe: { tcpSocket: { port: 8099 }, periodSeconds: 3 } }
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: exec
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: localhost/hello:1
+    command: [sleep, "1000"]
+    readinessProbe: { exec: { command: [sh, -c, "echo not well; exit 1"] }, periodSeconds: 3, timeoutSeconds: 30 }
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: slow
 spec:
   terminationGracePeriodSeconds: 1
   containers:
@@ -196,15 +246,15 @@ spec:
     command: [sh, -c, 'trap "" TERM; touch /tmp/well; sleep 2; rm /tmp/well; while :; do sleep 1; done']
     livenessProbe: { exec: { command: [cat, /tmp/well] }, periodSeconds: 1, failureThreshold: 1, initialDelaySeconds: 1, terminationGracePeriodSeconds: 1 }
 END
-ok "status of HTTP" until_event 'Unhealthy +probes +Readiness probe failed: HTTP probe failed with statuscode: 404'
-ok "no connection" until_event 'Unhealthy +probes +Readiness probe failed: dial tcp [0-9.]+:8099: connect: connection refused'
-ok "what a command says" until_event 'Unhealthy +probes +Readiness probe failed: not well'
-ok "a command that takes too long" until_event 'Unhealthy +slow +Readiness probe failed: command "sleep 100" timed out'
-ok "HTTP and TCP are ready" await '^true,false,true,false,false$' pod probes -o \
-	'jsonpath={.status.containerStatuses[?(@.name=="http")].ready},{.status.containerStatuses[?(@.name=="status")].ready},{.status.containerStatuses[?(@.name=="tcp")].ready},{.status.containerStatuses[?(@.name=="refused")].ready},{.status.containerStatuses[?(@.name=="exec")].ready}{"\n"}'
 ok "gRPC: not serving" until_event 'Unhealthy +grpc +Readiness probe failed: service unhealthy \(responded with "NOT_SERVING"\)'
 echo no > "$tmp/health"
 ok "gRPC: no such service" until_event 'grpc +Readiness probe failed: error: this server does not implement the grpc health protocol'
+ok "status of HTTP" until_event 'Unhealthy +status +Readiness probe failed: HTTP probe failed with statuscode: 404'
+ok "no connection" until_event 'Unhealthy +refused +Readiness probe failed: dial tcp [0-9.]+:8099: connect: connection refused'
+ok "what a command says" until_event 'Unhealthy +exec +Readiness probe failed: not well'
+ok "a command that takes too long" until_event 'Unhealthy +slow +Readiness probe failed: command "sleep 100" timed out'
+ok "HTTP and TCP are ready" await '^probes +2/2 +Running ' pod probes --no-headers
+is "what fails is not" "false false false false" k get pod status refused exec slow -o 'jsonpath={.items[*].status.containerStatuses[0].ready}'
 echo 1 > "$tmp/health"
 ok "gRPC: serving" await '^grpc +1/1 +Running ' pod grpc --no-headers
 kill $grpc

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run: timeout=600 alone
+# run: timeout=900 alone
 # Every module of a running machine is replaced in turn, in the daemon and in processes of their own,
 # while 100 clients write, watchers watch, pods run, a log is followed and a shell stands open: no request
 # fails, nothing acknowledged is lost, each change is seen once, no container has noticed.
@@ -20,9 +20,9 @@ streams_open()
 	clients=$!
 	exec 4> "$tmp/tell" 5< "$tmp/said"
 	pod=$(k get pods -l app=hello -o jsonpath='{.items[0].metadata.name}')
-	K_TIMEOUT=500 k logs -f "$pod" > "$tmp/log.out" 2> "$tmp/log.err" &
+	K_TIMEOUT=500 k_job logs -f "$pod" > "$tmp/log.out" 2> "$tmp/log.err" &
 	logs=$!
-	K_TIMEOUT=500 k exec -i "$pod" -- /bin/busybox cat < "$tmp/in" > "$tmp/echoed" 2> "$tmp/exec.err" &
+	K_TIMEOUT=500 k_job exec -i "$pod" -- /bin/busybox cat < "$tmp/in" > "$tmp/echoed" 2> "$tmp/exec.err" &
 	shell=$!
 	exec 6> "$tmp/in" 7< "$tmp/echoed"
 	shell_echoes first

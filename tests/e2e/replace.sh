@@ -59,11 +59,13 @@ done
 exec 9> "$tmp/go"
 
 # A watcher that sees every ConfigMap, a session of exec and a log that is followed.
-k get configmaps -w --no-headers -o custom-columns=N:.metadata.name > "$tmp/watched" 2> "$tmp/watch.err" &
+# They last as long as the rest of it.
+K_TIMEOUT=280
+k_job get configmaps -w --no-headers -o custom-columns=N:.metadata.name > "$tmp/watched" 2> "$tmp/watch.err" &
 watcher=$!
 pod=$(k get pods -l app=hello -o jsonpath='{.items[0].metadata.name}')
 mkfifo "$tmp/in"
-k exec -i "$pod" -- cat < "$tmp/in" > "$tmp/exec.out" 2> "$tmp/exec.err" &
+k_job exec -i "$pod" -- cat < "$tmp/in" > "$tmp/exec.out" 2> "$tmp/exec.err" &
 session=$!
 exec 8> "$tmp/in"
 echo first >&8
@@ -78,10 +80,10 @@ spec:
 YAML
 ok "a pod that talks" k apply -f "$tmp/ticker.yaml"
 ok "runs" await Running pod ticker --no-headers
-k logs -f ticker > "$tmp/ticks" 2> "$tmp/ticks.err" &
+k_job logs -f ticker > "$tmp/ticks" 2> "$tmp/ticks.err" &
 follower=$!
-waiting() { n=0; until "$@"; do n=$((n + 1)); [ $n -lt 300 ] || return 1; sleep 0.05; done; }
-ok "a session of exec answers" waiting grep -q first "$tmp/exec.out"
+unset K_TIMEOUT
+ok "a session of exec answers" within grep -q first "$tmp/exec.out"
 
 replaced()
 {
@@ -106,7 +108,7 @@ ok "rolled out" k rollout status deployment/hello --timeout=60s
 is "no request has failed" 0 sums
 
 echo second >&8
-ok "the session of exec goes on" waiting grep -q second "$tmp/exec.out"
+ok "the session of exec goes on" within grep -q second "$tmp/exec.out"
 exec 8>&-
 ok "and ends in order" wait $session
 ok "a log that is followed ends with its container" wait $follower
@@ -130,15 +132,15 @@ is "every write is there" 0 kept
 seen() { sort -u "$tmp/watched" > "$tmp/seen"; [ "$(comm -23 "$tmp/made" "$tmp/seen" | wc -l)" = 0 ]; }
 # kubectl get -w ends with its watch and does not begin another: then what it saw must be a beginning.
 if kill -0 $watcher 2> /dev/null; then
-	ok "the watcher has seen them all" waiting seen
+	ok "the watcher has seen them all" within seen
 	kill $watcher
 else
 	ok "the watch ended in order" test ! -s "$tmp/watch.err"
 fi
 same() { containers | grep -F -f "$tmp/containers.before" | diff - "$tmp/containers.before"; }
 ok "the containers from before are the same" same
-gone() { "$orlop" module list --data-dir "$dir" | grep draining; [ $? = 1 ]; }
-ok "what was replaced ends" waiting gone
+drained() { "$orlop" module list --data-dir "$dir" | grep draining; [ $? = 1 ]; }
+ok "what was replaced ends" within drained
 
 # Live parameters, and the configuration once more.
 says "a live parameter is set" "1 changed" "$orlop" module set apiserver max_reads=300 --data-dir "$dir"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run: timeout=180
+# run: timeout=600
 # The scheduler as a user of kubectl meets it, on three nodes that nobody is behind: affinity, anti-affinity, spread, gates,
 # priority and preemption with a budget, a second profile, and a plugin that comes and goes while it runs.
 . "$(dirname "$0")/lib.sh"
@@ -110,7 +110,7 @@ ok "gets the node of the one whom no budget protects" k wait pod/vip --for=jsonp
 ok "that one is told to go" k wait pod/low-a2 --for=jsonpath='{.metadata.deletionTimestamp}' --timeout=30s
 is "and why" "PreemptionByScheduler default-scheduler: preempting to accommodate a higher priority pod" k get pod low-a2 -o \
 	'jsonpath={.status.conditions[?(@.type=="DisruptionTarget")].reason} {.status.conditions[?(@.type=="DisruptionTarget")].message}'
-says "an event too" "Preempted by pod $(k get pod vip -o 'jsonpath={.metadata.uid}') on node a2" k get events --field-selector=reason=Preempted
+ok "an event too" await "Preempted by pod $(k get pod vip -o 'jsonpath={.metadata.uid}') on node a2" events --field-selector=reason=Preempted
 is "the others stay" "" k get pods low-a1 low-b1 -o 'jsonpath={.items[*].metadata.deletionTimestamp}'
 ok "when it has gone" gone low-a2
 is "the important one is there" a2 on vip
@@ -165,6 +165,7 @@ if ${CC:-cc} -shared -fPIC -fvisibility=hidden -O2 -Wall -I"$srcdir/abi" "$srcdi
 	ok "a pod of nobody's namespace" pod guest '' ''
 	ok "is refused everywhere by it, in its words" waits guest "0/3 nodes are available: 3 node(s) were reserved for another namespace. $no3"
 	k create namespace shop > "$out" 2>&1
+	ok "a namespace with its account" k wait -n shop --for=create serviceaccount/default --timeout=30s
 	ok "one of a namespace that has a node" sh -c "echo '{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"namespace\":\"shop\"},\"spec\":{\"automountServiceAccountToken\":false,\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}' |
 		timeout 30 kubectl --kubeconfig='$dir/admin.kubeconfig' create -f -"
 	ok "gets that" k wait -n shop pod/p --for=jsonpath='{.spec.nodeName}'=b1 --timeout=30s

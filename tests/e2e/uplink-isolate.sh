@@ -38,12 +38,12 @@ for m in json.load(sys.stdin):
 }
 back()	# NAME OLD-PID: another process, healthy
 {
-	for _ in $(seq 200); do
-		modules > "$tmp/now"
-		awk -v n="$1" -v p="$2" '$1 == n && $2 != 0 && $2 != p && $4 == "ready" && $5 == "True" { found = 1 } END { exit !found }' "$tmp/now" && return 0
-	done
-	cat "$tmp/now"
-	return 1
+	within other "$@" || { cat "$tmp/now"; return 1; }
+}
+other()
+{
+	modules > "$tmp/now"
+	awk -v n="$1" -v p="$2" '$1 == n && $2 != 0 && $2 != p && $4 == "ready" && $5 == "True" { found = 1 } END { exit !found }' "$tmp/now"
 }
 
 ok "a control plane alone" up --without "$control" || finish

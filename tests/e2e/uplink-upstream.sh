@@ -46,7 +46,7 @@ hello()	# WHICH
 }
 running()	# WHICH N
 {
-	"$1" rollout status deployment/hello --timeout=60s && [ "$("$1" get deployment hello -o jsonpath='{.status.readyReplicas}')" = "$2" ]
+	"$1" rollout status deployment/hello --timeout=60s && "$1" wait --for=jsonpath='{.status.readyReplicas}'="$2" deployment/hello --timeout=60s
 }
 pods_gone()	# WHICH
 {
