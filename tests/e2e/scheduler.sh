@@ -49,6 +49,7 @@ ok "three nodes in two zones" sh -c ':' && for n in "a1 a" "a2 a" "b1 b"; do
 	# shellcheck disable=SC2086
 	node $n > "$out" 2>&1 || result "node $n" 1
 done
+ok "pods may be made: they have an account" await '^default ' serviceaccounts --no-headers
 no3='preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.'
 
 # ---- affinity --------------------------------------------------------------------------------------
@@ -165,7 +166,7 @@ if ${CC:-cc} -shared -fPIC -fvisibility=hidden -O2 -Wall -I"$srcdir/abi" "$srcdi
 	ok "a pod of nobody's namespace" pod guest '' ''
 	ok "is refused everywhere by it, in its words" waits guest "0/3 nodes are available: 3 node(s) were reserved for another namespace. $no3"
 	k create namespace shop > "$out" 2>&1
-	ok "a namespace with its account" k wait -n shop --for=create serviceaccount/default --timeout=30s
+	ok "a namespace with its account" await '^default ' serviceaccounts --no-headers -n shop
 	ok "one of a namespace that has a node" sh -c "echo '{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"namespace\":\"shop\"},\"spec\":{\"automountServiceAccountToken\":false,\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}' |
 		timeout 30 kubectl --kubeconfig='$dir/admin.kubeconfig' create -f -"
 	ok "gets that" k wait -n shop pod/p --for=jsonpath='{.spec.nodeName}'=b1 --timeout=30s

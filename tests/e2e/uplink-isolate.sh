@@ -1,5 +1,5 @@
 #!/bin/sh
-# run: timeout=300 alone
+# run: timeout=450 alone
 # A daemon that joins a control plane with every module in a process of its own, uplink among them: what uplink feeds is
 # read by the others. Each is killed in turn, the control plane too; uplink goes into the daemon and out again.
 . "$(dirname "$0")/lib.sh"

@@ -123,7 +123,8 @@ k scale deployment/hello --replicas=4 > /dev/null
 ok "and it works on" running 4
 
 ok "a second one for the same work" join "$other" --role controllers
-says "it waits" "waiting" "$orlop" status --data-dir "$other"
+waits() { "$orlop" status --data-dir "$other" | grep waiting; }
+ok "it waits" within waits
 first=$(k get lease -n kube-system orlop-controllers-deployment -o jsonpath='{.spec.holderIdentity}')
 "$orlop" down --data-dir "$node" > /dev/null
 ok "the first goes: the second leads" await "^orlop-controllers-deployment +[^ ]*_" leases -n kube-system --no-headers

@@ -138,7 +138,7 @@ ok "the machine is shut down" sh "$tmp/stop"
 gone "$pid"
 wait $service
 ok "the daemon has ended in order" grep -x "ended 0 stopping" "$tmp/service.out"
-is "no container is left" "" sh -c "pgrep -a conmon | grep -F '$dir/' || :"
+ok "no container is left" within sh -c "! pgrep -a conmon | grep -F '$dir/'"
 ok "systemctl start" serve
 is "the API knows that the pods have ended, and why" "Failed Failed Terminated Terminated" k get pod slow critical -o jsonpath='{.items[*].status.phase} {.items[*].status.reason}'
 is "and says so" "Pod was terminated in response to imminent node shutdown." k get pod slow -o jsonpath='{.status.message}'
