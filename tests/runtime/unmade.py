@@ -100,7 +100,7 @@ def main():
             how(d, "")
             ok(not isinstance(got, str) and (tty or "was killed while it made the container" in got[1]),
                "%s: the OCI runtime is killed when it has made a container: an answer" % what, got)
-            ok(until(lambda c=cid: not left(d, c), 10), "%s: nothing is left" % what, left(d, cid))
+            ok(until(lambda c=cid: not left(d, c)), "%s: nothing is left" % what, left(d, cid))
 
         how(d, "alone")
         out = []
@@ -110,7 +110,7 @@ def main():
         ok(out and out[0] and out[0][0] < 0, "the monitor is killed: an answer", out)
         with open(d.root + "/other/go", "w", encoding="utf-8"):
             pass
-        ok(until(lambda: not left(d, cid), 10), "what went on without it is ended: nothing is left", left(d, cid))
+        ok(until(lambda: not left(d, cid)), "what went on without it is ended: nothing is left", left(d, cid))
 
         how(d, "waits")
         out = []
@@ -121,7 +121,7 @@ def main():
         d.start()
         with open(d.root + "/other/go", "w", encoding="utf-8"):
             pass
-        ok(until(lambda: not left(d, cid), 20), "the daemon is killed and comes again: nothing is left of what nobody asked further", left(d, cid))
+        ok(until(lambda: not left(d, cid)), "the daemon is killed and comes again: nothing is left of what nobody asked further", left(d, cid))
         how(d, "")
         p.c = d.c
         ok(isinstance(p.run("c", LOOP), str), "it goes on")
