@@ -108,10 +108,10 @@ static int networks(const struct setup *s, struct orlop_error *err)
 	uint32_t net;
 	uint32_t prefix;
 	char link[IFNAMSIZ];
+	int r = pod_nets(s, &nets, err);
 
-	if (nets_parse(s->pod_cidr, &nets))
-		return orlop_fail(err, EINVAL, 0, "", "--pod-cidr %s: want an IPv4 network of /8 to /30 like 10.244.0.0/24, "
-				  "an IPv6 network of /16 to /126 like fd00:10:244::/64, or both with a comma", s->pod_cidr);
+	if (r)
+		return r;
 	if (cidr_parse(s->service_cidr, &net, &prefix))
 		return orlop_fail(err, EINVAL, 0, "", "--service-cidr %s: want an IPv4 network of /8 to /30 like 10.96.0.0/16",
 				  s->service_cidr);

@@ -335,7 +335,15 @@ int cidr_choose(const char *own, char **ret)
 	return -EADDRNOTAVAIL;
 }
 
-int node_ip_choose(const struct setup *s, char **ret)
+int pod_nets(const struct setup *s, struct nets *ret, struct orlop_error *err)
+{
+	if (nets_parse(s->pod_cidr, ret))
+		return orlop_fail(err, EINVAL, 0, "", "--pod-cidr %s: want an IPv4 network of /8 to /30 like 10.244.0.0/24, "
+				  "an IPv6 network of /16 to /126 like fd00:10:244::/64, or both with a comma", s->pod_cidr);
+	return 0;
+}
+
+int node_ip_choose(const struct setup *s, char **ret, struct orlop_error *err)
 {
 	struct onl *nl = NULL;
 	struct in_addr addr;
@@ -348,11 +356,15 @@ int node_ip_choose(const struct setup *s, char **ret)
 	onl_close(nl);
 	if (r < 0) {
 		/* A machine without a network: pods reach it at their gateway. */
-		if (nets_parse(s->pod_cidr, &nets) || !nets.prefix4)
-			return -EINVAL;
+		r = pod_nets(s, &nets, err);
+		if (r)
+			return r;
+		if (!nets.prefix4)
+			return orlop_fail(err, EADDRNOTAVAIL, 0, "", "this machine has no IPv4 address; choose one by --node-ip");
 		addr.s_addr = htonl(nets.net4 + 1);
 	}
 	if (!inet_ntop(AF_INET, &addr, text, sizeof(text)))
-		return -errno;
-	return setup_text(ret, text);
+		return orlop_fail(err, errno, 0, "", "address of this machine: %s", strerrordesc_np(errno));
+	r = setup_text(ret, text);
+	return r ? orlop_fail(err, -r, 0, "", "settings: %s", strerrordesc_np(-r)) : 0;
 }

@@ -71,7 +71,9 @@ int nets_parse(const char *list, struct nets *ret);
 int nets_taken(const char *nets, const char *own, char *link);
 /* The first free 10.244.N.0/24. */
 int cidr_choose(const char *own, char **ret);
+/* The networks of pods, as the settings name them. */
+int pod_nets(const struct setup *s, struct nets *ret, struct orlop_error *err);
 /* This machine's address, or the bridge's if it has none. */
-int node_ip_choose(const struct setup *s, char **ret);
+int node_ip_choose(const struct setup *s, char **ret, struct orlop_error *err);
 
 #endif

@@ -117,8 +117,10 @@ static int settle(const struct up *u, struct setup *s, struct orlop_error *err)
 		if (r == -EADDRNOTAVAIL)
 			return orlop_fail(err, EADDRNOTAVAIL, 0, "", "no network 10.244.N.0/24 is free; choose one by --pod-cidr");
 	}
-	if (r == 0)	/* each time: a machine may have moved */
-		r = s->fixed_ip ? setup_text(&s->node_ip, s->fixed_ip) : node_ip_choose(s, &s->node_ip);
+	if (r == 0 && !s->fixed_ip)	/* each time: a machine may have moved */
+		return node_ip_choose(s, &s->node_ip, err);
+	if (r == 0)
+		r = setup_text(&s->node_ip, s->fixed_ip);
 	return r ? orlop_fail(err, -r, 0, "", "settings: %s", strerrordesc_np(-r)) : 0;
 }
 

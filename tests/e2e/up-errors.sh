@@ -31,6 +31,8 @@ refuses "an unknown option" "no such option" "$orlop" up --data-dire "$dir"
 refuses "a port that is none" "not a number" "$orlop" up --data-dir "$dir" --port x
 refuses "a port out of range" "1 to 65535" "$orlop" up --data-dir "$dir" --port 70000
 refuses "a network that is none" "--pod-cidr 10.244.0.1/24: want an IPv4 network" "$orlop" up --data-dir "$dir" --port 0 --kubelet-port 0 --pod-cidr 10.244.0.1/24
+refuses "on a machine without a network" "--pod-cidr 10.244.0.1/24: want an IPv4 network" unshare --net "$orlop" up --data-dir "$dir" --port 0 --kubelet-port 0 --pod-cidr 10.244.0.1/24
+refuses "there pods' addresses alone are none for the machine" "choose one by --node-ip" unshare --net "$orlop" up --data-dir "$dir" --port 0 --kubelet-port 0 --pod-cidr fd00:10:244::/64
 refuses "a network that the machine has" "overlaps with the addresses of link lo" "$orlop" up --data-dir "$dir" --port 0 --kubelet-port 0 --pod-cidr 127.0.0.0/16
 refuses "a path too long" "choose a shorter path" "$orlop" up --data-dir "$tmp/$(printf '%0100d' 0)" --port 0
 : > "$tmp/file"
