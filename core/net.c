@@ -176,6 +176,8 @@ static void socket_unpause(void *arg)
 	s->paused = false;
 	if (s->watch)
 		core_fd_update(s->watch, ORLOP_FD_READ);
+	else
+		socket_sync(s);
 }
 
 static void socket_event(void *arg, int32_t fd, uint32_t events)
@@ -254,9 +256,11 @@ static void socket_sync(void *arg)
 	if (released)
 		return;
 	if (want && !s->watch) {
-		if (!s->pause)
-			(void)core_timer_new(s->net->main, NULL, socket_unpause, s, &s->pause);
-		(void)core_fd_watch(s->net->main, NULL, s->fd, ORLOP_FD_READ, socket_event, s, &s->watch);
+		/* Who listens has been told so: without memory it is tried again until there is some. */
+		if (!s->pause && core_timer_new(s->net->main, NULL, socket_unpause, s, &s->pause))
+			(void)core_loop_post_node(s->net->main, &s->sync, socket_sync, s);
+		else if (core_fd_watch(s->net->main, NULL, s->fd, ORLOP_FD_READ, socket_event, s, &s->watch))
+			core_timer_set(s->pause, ACCEPT_PAUSE_NS, 0);
 	} else if (!want && s->watch) {
 		core_fd_unwatch(s->watch);
 		s->watch = NULL;

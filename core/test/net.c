@@ -1,4 +1,5 @@
 /* test/net.c - listening and connecting. */
+#define OTAP_FAULTS
 #include "net.h"
 
 #include <sys/socket.h>
@@ -68,6 +69,48 @@ static void close_there(void *arg)
 
 	core_net_listener_close(x->l);
 	x->done = 2;
+}
+
+/* An allocation fails on this loop while one begins to listen: it is refused, or listens all the same. */
+static void test_no_memory(struct core_net *net, struct core_loop *l)
+{
+	int refused = 0;
+	int deaf = 0;
+	int hit = 0;
+	int n;
+
+	for (n = 1; n < 100; n++) {
+		struct side a = { .loop = l, .fd = -1 };
+		struct side c = { .loop = l, .fd = -1 };
+		struct orlop_error err = ORLOP_ERROR_INIT;
+		struct orlop_listener *la;
+		char addr[128];
+		int r;
+
+		otap_fail_nth(n);
+		r = core_net_listen(net, l, NULL, "hungry", "127.0.0.1:0", accepted, &a, &la, &err);
+		if (r == 0)
+			core_loop_turn(l, false);	/* it is watched from here on */
+		otap_fail_nth(0);
+		hit += otap_faulted();
+		refused += r != 0;
+		if (r == 0) {
+			core_net_listener_addr(la, addr, sizeof(addr));
+			if (core_net_connect(net, l, NULL, addr, KIT_ASK_NS, connected, &c))
+				abort();
+			deaf += !kit_until(l, a.n == 1);
+			(void)kit_until(l, c.n == 1);
+			core_net_listener_close(la);
+			core_net_release(net, "hungry");	/* the next has a socket of its own */
+			core_loop_turn(l, false);
+		}
+		side_done(&a);
+		side_done(&c);
+		if (!otap_faulted())
+			break;
+	}
+	is_int(deaf, 0, "who was told that it listens is heard, whatever allocation failed");
+	ok(hit > refused + 2 && refused > 0, "%d failed, %d times it was refused", hit, refused);
 }
 
 static void test_tcp(struct core_net *net, struct core_loop *l, struct core_loop *other)
@@ -230,6 +273,7 @@ int main(void)
 		otap_bail_out("no loops");
 	core_loop_turn(l, false);
 	test_tcp(net, l, other);
+	test_no_memory(net, l);
 	test_names(net, l);
 	test_unix(net, l);
 	core_net_free(net);
