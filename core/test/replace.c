@@ -491,9 +491,13 @@ static void test_stuck(void)
 	struct core_instance *inst;
 	struct kit_load l;
 	struct kit_reply r;
+	struct flock fl = { .l_type = F_WRLCK };
 	char lock[100];
+	int fd;
 
 	(void)snprintf(lock, sizeof(lock), "%s/stuck", dir);
+	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	is_int(fcntl(fd, F_OFD_SETLK, &fl), 0, "what a job will wait for");
 	(void)load_with("swap", KV("lock", lock), &l);
 	is_int(kit_ask(c, "echo", 5, NULL, &r), 0, "a job hangs");
 	c->config->stop_timeout_ns = KIT_SECOND / 5;
@@ -504,7 +508,7 @@ static void test_stuck(void)
 	ok(inst && inst->state == CORE_FAILED, "it is there, as failed");
 	is_int(replace_as("test/swap", NULL, NULL, &l), -EBUSY, "it cannot be replaced: %s", l.msg);
 	c->config->stop_timeout_ns = KIT_START_NS;
-	(void)unlink(lock);
+	(void)close(fd);
 	ok(kit_until(c->main, core_owner_count(&inst->shards[0].held, CORE_HELD_WORK) == 0), "its job ends after all");
 	is_int(kit_unload(c, "test/swap", &l), 0, "then it unloads %s", l.msg);
 }

@@ -33,17 +33,16 @@ say("SEED=%d" % seed)
 # ---- somebody decent, all the time -----------------------------------------------------------------------
 
 def turns():
-    """Seconds that the daemon's threads have run, and that they and ours have stood in the queue of a processor that others had."""
-    ran = stood = 0
-    for who in (d.proc.pid, os.getpid()):
-        for path in glob.glob("/proc/%d/task/*/schedstat" % who):
-            try:
-                with open(path) as f:
-                    run, wait, _ = f.read().split()
-            except OSError:     # it has just ended
-                continue
-            ran += int(run) if who != os.getpid() else 0
-            stood += int(wait)
+    """Seconds that the daemon's threads have run, and that they and this one have stood in the queue of a processor that others had."""
+    ran, stood = 0, 0
+    for path in glob.glob("/proc/%d/task/*/schedstat" % d.proc.pid) + ["/proc/thread-self/schedstat"]:
+        try:
+            with open(path) as f:
+                run, wait, _ = map(int, f.read().split())
+        except OSError:     # it has just ended
+            continue
+        ran += run if "self" not in path else 0
+        stood += wait
     return ran / 1e9, stood / 1e9
 
 

@@ -41,10 +41,8 @@ fails()	# NAME TEXT COMMAND...
 	result "$what" 1
 }
 since() { [ "$minor" -ge "$1" ]; }
-until_so()	# CONDITION: of what nobody announces
-{
-	timeout $((60 * TEST_TIMEOUT_FACTOR)) sh -c "until $1; do :; done" > "$out" 2>&1
-}
+serving() { k -n "$ns" logs "$1" | grep -q 'serving as'; }
+one_left() { [ "$(k -n "$ns" get pod -l app=app -o name | wc -l)" = 1 ]; }
 
 { up && image 1 && await ' Ready ' nodes --no-headers; } > "$out" 2>&1 || { result "a node" 1; finish; }
 node=$(k get nodes -o name)
@@ -82,7 +80,7 @@ for KUBECTL in ${ORLOP_KUBECTLS:-$usual}; do
 	fails "$v auth can-i as somebody" no k -n "$ns" auth can-i get secrets --as=jane
 	# A container runs before its program has said anything.
 	for p in $(k -n "$ns" get pod -l app=app -o name); do
-		until_so "$kube -n $ns logs $p | grep -q 'serving as'"
+		within serving "$p" > "$out" 2>&1
 	done
 	says "$v logs" "serving as" k -n "$ns" logs "$pod"
 	says "$v logs of a deployment" "serving as" k -n "$ns" logs deployment/app --tail=5
@@ -115,7 +113,7 @@ for KUBECTL in ${ORLOP_KUBECTLS:-$usual}; do
 	says "$v get all" "deployment.apps/app" k -n "$ns" get all
 	says "$v get in chunks, as a table" "kube-root-ca.crt" k get cm -A --chunk-size=2
 	# Of two pods of one second either may be the one that stayed; drain sees no more of those that have gone.
-	until_so "[ \$($kube -n $ns get pod -l app=app -o name | wc -l) = 1 ]"
+	within one_left > "$out" 2>&1
 	pod=$(k -n "$ns" get pod -l app=app -o 'jsonpath={.items[0].metadata.name}')
 	says "$v drain, tried" "$pod" k drain "$node" --dry-run=client --ignore-daemonsets --force --delete-emptydir-data --pod-selector=app=app
 	says "$v delete namespace, which waits" "deleted" k delete namespace "$ns" --timeout=60s

@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from daemon import BUILD, Daemon, arguments, done, ok, skip_all, until  # noqa: E402
-from ctl import num, text  # noqa: E402
+from ctl import num, processes, text  # noqa: E402
 
 (VERSION, STATUS, RUN, STOP_SB, RM_SB, SB_STATUS, SB_LIST, CREATE, START, STOP, RM, C_STATUS, C_LIST) = range(1, 14)
 UPDATE, REOPEN, EXEC_SYNC, FORWARD, STATS, EVENTS, I_LIST, I_STATUS, I_REMOVE, FS_INFO, IMPORT, SB_STATS = 14, 15, 16, 19, 20, 21, 22, 23, 25, 26, 27, 30
@@ -302,10 +302,7 @@ def main():
         ok(c.cri(I_REMOVE, {"image": {"image": IMAGE}})[0] == 0 and c.cri(I_REMOVE, {"image": {"image": IMAGE}})[0] == 0,
            "an image is removed, and again")
         ok(d.stop() == 0, "the daemon ends in order")
-
-        def left():
-            return subprocess.run(["pgrep", "-af", d.root + "/"], stdout=subprocess.PIPE, text=True, check=False).stdout
-        ok(until(lambda: not left()), "no process is left", left())     # a monitor may be on its way out
+        ok(until(lambda: not processes(d.root + "/")), "no process is left", processes(d.root + "/"))
         found = subprocess.run("find /sys/fs/cgroup -path '*%s/*' -type d" % CGROUP, shell=True, stdout=subprocess.PIPE, text=True, check=False).stdout
         ok(not found, "no cgroup of a pod is left", found)
         ok("module_left" not in d.log(), "and nothing in the daemon", d.log())

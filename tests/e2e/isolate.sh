@@ -8,13 +8,6 @@ need conmon runtime skopeo kubectl curl busybox python3
 hello --isolate all
 bridge=$(setting bridge) cgroups=$(setting cgroupRoot)
 
-modules()	# name, pid and restarts of each
-{
-	"$orlop" module list --json --data-dir "$dir" | python3 -c '
-import json, sys
-for m in json.load(sys.stdin):
-    print(m["name"], m.get("pid", 0), m.get("restarts", 0), m["state"], m["healthy"])'
-}
 modules > "$tmp/modules"
 ok "each module has a process" sh -c "! grep -q ' 0 0 ' '$tmp/modules'"
 ok "an isolated controller is no superuser" sh -c "
@@ -66,16 +59,6 @@ for w in 1 2 3 4; do
 done
 exec 9> "$tmp/go"
 
-# back NAME OLD-PID: another process, healthy.
-back()
-{
-	within other "$@" || { cat "$tmp/now"; return 1; }
-}
-other()
-{
-	modules > "$tmp/now"
-	awk -v n="$1" -v p="$2" '$1 == n && $2 != 0 && $2 != p && $4 == "ready" && $5 == "True" { found = 1 } END { exit !found }' "$tmp/now"
-}
 while read -r name pid _; do
 	kill -9 "$pid"
 	ok "$name is killed, and back" back "$name" "$pid"

@@ -190,6 +190,23 @@ within()
 		[ "$(date +%s)" -lt $within_end ] || return 1
 	done
 }
+modules()	# [DATA-DIR]: name, pid, restarts, state and health of each
+{
+	"$orlop" module list --json --data-dir "${1:-$dir}" | python3 -c '
+import json, sys
+for m in json.load(sys.stdin):
+    print(m["name"], m.get("pid", 0), m.get("restarts", 0), m["state"], m["healthy"])'
+}
+# back NAME OLD-PID [DATA-DIR]: until it is another process, healthy.
+back()
+{
+	within other_process "$@" || { cat "$tmp/now"; return 1; }
+}
+other_process()
+{
+	modules "$3" > "$tmp/now"
+	awk -v n="$1" -v p="$2" '$1 == n && $2 != 0 && $2 != p && $4 == "ready" && $5 == "True" { found = 1 } END { exit !found }' "$tmp/now"
+}
 # Until every process of the list has ended: tail waits for one by --pid, without a loop of ours.
 gone()
 {

@@ -29,27 +29,11 @@ containers()
 {
 	k get pods -l app=hello -o jsonpath='{range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{"\n"}{end}' | sort
 }
-modules()	# name, pid and restarts of each
-{
-	"$orlop" module list --json --data-dir "$node" | python3 -c '
-import json, sys
-for m in json.load(sys.stdin):
-    print(m["name"], m.get("pid", 0), m.get("restarts", 0), m["state"], m["healthy"])'
-}
-back()	# NAME OLD-PID: another process, healthy
-{
-	within other "$@" || { cat "$tmp/now"; return 1; }
-}
-other()
-{
-	modules > "$tmp/now"
-	awk -v n="$1" -v p="$2" '$1 == n && $2 != 0 && $2 != p && $4 == "ready" && $5 == "True" { found = 1 } END { exit !found }' "$tmp/now"
-}
 
 ok "a control plane alone" up --without "$control" || finish
 ok "another daemon joins it, all in processes of their own" join --role worker,controllers --node-name apart --pki "$dir/pki" --isolate all || finish
 ok "its node is ready" await '^apart +Ready ' nodes --no-headers || finish
-modules > "$tmp/modules"
+modules "$node" > "$tmp/modules"
 ok "each module has a process" sh -c "! grep -q ' 0 0 ' '$tmp/modules' && grep -q '^uplink ' '$tmp/modules'"
 says "module info tells uplink's rights" "net=inet" "$orlop" module info --data-dir "$node" uplink
 ok "which it has: no capabilities" sh -c "
@@ -64,7 +48,7 @@ containers > "$tmp/before"
 
 while read -r name pid _; do
 	kill -9 "$pid"
-	ok "$name is killed, and back" back "$name" "$pid"
+	ok "$name is killed, and back" back "$name" "$pid" "$node"
 done < "$tmp/modules"
 is "no container noticed" "$(cat "$tmp/before")" containers
 k scale deployment/hello --replicas=4 > /dev/null
@@ -72,7 +56,7 @@ ok "they work on" running 4
 k scale deployment/hello --replicas=3 > /dev/null
 ok "both ways" running 3
 
-uplink=$(modules | awk '$1 == "uplink" { print $2 }')
+uplink=$(modules "$node" | awk '$1 == "uplink" { print $2 }')
 k scale deployment/hello --replicas=5 > /dev/null
 kill -9 "$uplink"
 ok "uplink is killed in the midst of it" back uplink "$uplink"
@@ -89,7 +73,7 @@ ok "the control plane is killed and comes back" "$orlop" up --data-dir "$dir" ||
 k scale deployment/hello --replicas=2 > /dev/null
 ok "the node finds it again" running 2
 k delete -f "$srcdir/examples/hello" --wait=true > /dev/null
-pids=$(modules | awk '{ print $2 }')
+pids=$(modules "$node" | awk '{ print $2 }')
 ok "down" "$orlop" down --wipe --grace 0 --data-dir "$node"
 # shellcheck disable=SC2086 # a list
 ok "no process is left" gone $pids

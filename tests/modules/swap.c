@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef SWAP_NAME
@@ -128,14 +127,14 @@ static void nothing(void *arg)
 	(void)arg;
 }
 
-/* 5: a job that hangs until somebody removes the file of the lock, of which nobody waits for the end. */
+/* 5: a job that hangs as long as somebody else holds the lock's file by fcntl(2), of which nobody waits for the end. */
 static void hang(void *arg)
 {
 	struct swap *s = arg;
-	struct stat st;
+	struct flock fl = { .l_type = F_WRLCK };
 
-	while (fstat(s->lock, &st) == 0 && st.st_nlink)
-		usleep(1000);
+	while (fcntl(s->lock, F_OFD_SETLKW, &fl) < 0 && errno == EINTR)
+		;
 }
 
 static int op_hang(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)
