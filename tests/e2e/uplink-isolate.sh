@@ -59,7 +59,7 @@ ok "both ways" running 3
 uplink=$(modules "$node" | awk '$1 == "uplink" { print $2 }')
 k scale deployment/hello --replicas=5 > /dev/null
 kill -9 "$uplink"
-ok "uplink is killed in the midst of it" back uplink "$uplink"
+ok "uplink is killed in the midst of it" back uplink "$uplink" "$node"
 ok "nothing is missed" running 5
 says "uplink goes into the daemon" "serves" "$orlop" module replace --in-process --data-dir "$node" uplink
 k scale deployment/hello --replicas=3 > /dev/null
