@@ -323,7 +323,9 @@ static int decode_field(struct decoder *d, const struct oschema_type *owner, con
 	if (v == NULL) {
 		if (leave_out || (f->flags & OSCHEMA_F_OMITZERO) != 0)
 			return 0;
-		if (!ptr)
+		if ((f->flags & OSCHEMA_F_NOTNULL) != 0)
+			r = (v = ojson_new_array()) != NULL ? 0 : -ENOMEM;
+		else if (!ptr)
 			r = zero_value(d, t, &p, &v);
 	}
 	return r != 0 ? r : ojson_put_n(out, name, f->name_len, TAKE(v));

@@ -81,6 +81,7 @@ enum {
 	OSCHEMA_F_HAS_DEFAULT	= 1 << 5,	/* .def is JSON text */
 	OSCHEMA_F_IMMUTABLE	= 1 << 6,	/* has a rule IMMUTABLE or SETONCE (for OpenAPI and explain) */
 	OSCHEMA_F_CLOSED	= 1 << 7,	/* .enums are all values there are: checked, and in OpenAPI */
+	OSCHEMA_F_NOTNULL	= 1 << 8,	/* list without OMITEMPTY: written as [] when empty, not as null */
 };
 
 /* oschema_field.patch: strategic merge directives */

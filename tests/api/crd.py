@@ -16,6 +16,7 @@ with open(d.conf, "w") as f:     # who clears namespaces and follows owners
     f.write(conf.replace("; }\n);\n", "; },\n { module = \"controllers/namespace\"; }, { module = \"controllers/garbage-collector\"; }\n);\n"))
 d.start()
 api = Api(d)
+other = Api(d)      # a connection of its own: another shard may have it
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NS = "/apis/example.com/v1/namespaces/default/widgets"
 
@@ -85,6 +86,7 @@ def the_kind():
     t.eq((names["singular"], names["listKind"]), ("widget", "WidgetList"), "names have defaults")
     t.eq(a.json["spec"]["conversion"], {"strategy": "None"}, "conversion has a default")
     t.eq(a.json["status"]["storedVersions"], ["v1"], "the stored version is written down")
+    t.eq(a.json["status"]["conditions"], [], "its conditions are a list, as kubectl wait wants")
     established("widgets.example.com")
     c = condition("widgets.example.com", "NamesAccepted")
     t.eq((c["status"], c["reason"], c["message"]), ("True", "NoConflicts", "no conflicts found"), "its names are accepted")
@@ -101,6 +103,27 @@ def the_kind():
     t.eq(api("GET", "/apis/example.com/v1/gadgets").status, 404, "nor found")
     api("DELETE", CRDS + "/gadgets.example.com")
     until("it is gone", lambda: api("GET", CRDS + "/gadgets.example.com").status == 404)
+
+
+def at_once():
+    """Who sees that a definition is established can make objects of it, and find them."""
+    bad = []
+    for i in range(20):
+        plural = "things%d" % i
+        path = "/apis/example.com/v1/namespaces/default/" + plural
+        w = api.watch(CRDS + "?watch=1&fieldSelector=metadata.name%%3D%s.example.com" % plural)
+        api("POST", CRDS, crd(plural, "Thing%d" % i))
+        while True:
+            e = w.next()
+            if any(c["type"] == "Established" for c in e["object"]["status"]["conditions"]):
+                break
+        made = other("POST", path, dict(widget("w"), kind="Thing%d" % i))
+        found = other("GET", path + "/w")
+        if (made.status, found.status) != (201, 200):
+            bad.append((plural, str(made), str(found)))
+        api("DELETE", CRDS + "/%s.example.com" % plural)
+        w.close()
+    t.eq(bad, [], "an object made the moment its definition is established is found")
 
 
 def wrong_definitions():
@@ -322,7 +345,7 @@ def the_end():
     t.eq(api("GET", NS).json["items"], [], "defined again it is empty")
 
 
-for g in (the_kind, wrong_definitions, objects, writes, discovery, others, anything, versions, the_end):
+for g in (the_kind, at_once, wrong_definitions, objects, writes, discovery, others, anything, versions, the_end):
     group(t, g)
 t.eq(d.stop(), 0, "the daemon ends in order")
 t.done()

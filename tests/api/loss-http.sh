@@ -6,7 +6,7 @@ out=$(mktemp) || exit 2
 trap 'rm -f "$out"' EXIT
 trap 'exit 1' INT TERM HUP
 n=0 bad=0
-for t in errors writes lists watches kill9; do
+for t in errors writes lists watches crd kill9; do
 	n=$((n + 1))
 	if RIG_LOSS=1 python3 -B "$srcdir/tests/api/$t.py" > "$out" 2>&1; then
 		echo "ok $n - $t"

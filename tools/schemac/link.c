@@ -167,8 +167,8 @@ static const struct sc_field *flat_find(const struct sc_struct *s, const char *n
 	return NULL;
 }
 
-/* The struct that a list field holds, or NULL. */
-static struct sc_struct *list_elem(struct sc *sc, const struct sc_field *f)
+/* The type of a list field, or NULL. */
+static struct sc_compound *list_of(struct sc *sc, const struct sc_field *f)
 {
 	size_t i = (size_t)f->type_index - OSCHEMA_N_SCALARS - sc->structs.n;
 
@@ -176,7 +176,15 @@ static struct sc_struct *list_elem(struct sc *sc, const struct sc_field *f)
 		return NULL;
 	struct sc_compound *c = SC_AT(sc->compounds, struct sc_compound, i);
 
-	return c->kind == OSCHEMA_LIST && c->elem >= OSCHEMA_N_SCALARS ? struct_at(sc, c->elem) : NULL;
+	return c->kind == OSCHEMA_LIST ? c : NULL;
+}
+
+/* The struct that a list field holds, or NULL. */
+static struct sc_struct *list_elem(struct sc *sc, const struct sc_field *f)
+{
+	struct sc_compound *c = list_of(sc, f);
+
+	return c != NULL && c->elem >= OSCHEMA_N_SCALARS ? struct_at(sc, c->elem) : NULL;
 }
 
 static void field_check(struct sc *sc, const struct sc_field *f)
@@ -187,6 +195,8 @@ static void field_check(struct sc *sc, const struct sc_field *f)
 		sc_die(f->at, "protobuf number %d is out of range", f->pb);
 	if (strlen(f->name) > 255)
 		sc_die(f->at, "the name is too long");
+	if ((f->flags & OSCHEMA_F_NOTNULL) != 0 && ((f->flags & OSCHEMA_F_OMITEMPTY) != 0 || list_of(sc, f) == NULL))
+		sc_die(f->at, "notnull is for lists that are always written ([]TYPE!)");
 	if (f->patch_key != NULL && (elem == NULL || flat_find(elem, f->patch_key) == NULL))
 		sc_die(f->at, "merge key \"%s\" is no field of the list's elements", f->patch_key);
 	for (size_t i = 0; i < f->keys.n; i++) {

@@ -337,6 +337,8 @@ static void field_line(struct parser *ps)
 			f->flags |= OSCHEMA_F_DEPRECATED;
 		} else if (strcmp(t, "omitzero") == 0) {
 			f->flags |= OSCHEMA_F_OMITZERO;
+		} else if (strcmp(t, "notnull") == 0) {
+			f->flags |= OSCHEMA_F_NOTNULL;
 		} else if (strcmp(t, "atomic") == 0) {
 			f->atomic = true;
 		} else if ((v = sc_value_of(t, "enum")) != NULL) {

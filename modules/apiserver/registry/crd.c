@@ -205,24 +205,30 @@ static int accept_names(struct reg_crds *c, const struct ojson *spec, struct ojs
 
 /* ---- the resource in the cache ---- */
 
-static void register_it(struct reg_crds *c)
+/* Before anybody sees that @crd is established: who then makes an object of it wants to find it. 0 or -ENOMEM. */
+static int register_it(struct reg_crds *c, const struct ojson *crd)
 {
-	const struct reg_kind *k = custom_find(c->sh, RB(c->name), RB0);
 	struct orlop_error err = ORLOP_ERROR_INIT;
 	const char *fields[ORECORD_FIELDS_MAX];
 	struct orlop_resource_info info;
+	const struct reg_kind *k;
+	int r;
 
-	c->sh->crd_generation++;
-	if (!k || omap_has(&c->registered, c->name, strlen(c->name)))
-		return;
+	if (!custom_established(crd) || omap_has(&c->registered, c->name, strlen(c->name)))
+		return 0;
+	r = custom_kind_new(c->sh, RB(c->name), crd, &k);
+	if (r)
+		return r == -ENOMEM ? r : 0;	/* none of ours, as it seems: not served */
 	orecord_describe(k->schema, k->res, k->name, fields, &info);
 	info.prefix = k->prefix.p + 1;
-	if (c->sh->h->resource_register(c->sh->h, &info, &err))
+	r = c->sh->h->resource_register(c->sh->h, &info, &err);
+	if (r)
 		OLOG(c->sh->h, ERR, "custom_resource", "resource=%s error=\"%s\"", k->name, err.msg);
 	else
 		(void)omap_put(&c->registered, c->name, strlen(c->name), c, NULL);
 	orlop_error_done(&err);
-	custom_drop(c->sh, RB(c->name));
+	reg_kind_release(k);
+	return r == -ENOMEM ? r : 0;
 }
 
 static void retire(struct reg_crds *c)
@@ -231,7 +237,6 @@ static void retire(struct reg_crds *c)
 	struct orlop_object *o;
 	struct owalk w;
 
-	c->sh->crd_generation++;
 	remember(c, RB(c->name), NULL);
 	if (omap_del(&c->registered, c->name, strlen(c->name)))
 		(void)c->sh->h->resource_retire(c->sh->h, c->name);
@@ -292,8 +297,8 @@ static void on_deleted(void *arg, struct reg_answer *a)
 	again(c, c->refused ? RETRY_NS : 0);
 }
 
-/* Deletes what is not yet being deleted, a hundred at a time; how many objects there are. */
-static uint64_t empty(struct reg_crds *c)
+/* Deletes what is not yet being deleted, a hundred at a time. How many objects there are, or -ENOMEM. */
+static int empty(struct reg_crds *c, uint64_t *ret)
 {
 	const struct reg_kind *k = custom_find(c->sh, RB(c->name), RB0);
 	struct orlop_resource *res = k ? reg_open(c->sh, k) : NULL;
@@ -302,11 +307,10 @@ static uint64_t empty(struct reg_crds *c)
 	struct orlop_iter *it = NULL;
 	struct orlop_object *v[100];
 	unsigned int n = 0;
-	uint64_t count = 0;
 
 	if (!res || c->sh->h->snapshot_open(res, &snap))
-		return 0;
-	count = c->sh->h->snapshot_count(snap);
+		return -ENOMEM;
+	*ret = c->sh->h->snapshot_count(snap);
 	if (c->sh->h->iter_open(snap, &q, &it) == 0) {
 		while (n < 100 && (v[n] = c->sh->h->iter_next(it)))
 			if (!memmem(v[n]->json.p, v[n]->json.len, "\"deletionTimestamp\":", 20)) {
@@ -328,7 +332,7 @@ static uint64_t empty(struct reg_crds *c)
 	c->left--;
 	if (n && c->left == 0)
 		c->busy = false;
-	return count;
+	return 0;
 }
 
 static bool drop_finalizer(struct ojson *meta)
@@ -343,9 +347,10 @@ static bool drop_finalizer(struct ojson *meta)
 
 static void finish_it(struct reg_crds *c, struct ojson *crd, const char *now)
 {
-	bool served = custom_find(c->sh, RB(c->name), RB0) != NULL;
-	uint64_t n = served ? empty(c) : 0;
+	uint64_t n = 0;
 
+	if (omap_has(&c->registered, c->name, strlen(c->name)) && empty(c, &n))
+		n = 1;		/* nobody knows */
 	if (n) {
 		want(c, RB(c->name));
 		if (!c->busy)
@@ -382,8 +387,8 @@ static void look(struct reg_crds *c)
 		return;
 	otime_format((int64_t)c->sh->h->now_wall(c->sh->h), now);
 	if (ojson_get(ojson_get(crd, "metadata"), "deletionTimestamp")) {
-		register_it(c);
-		finish_it(c, crd, now);
+		if (register_it(c, crd) == 0)
+			finish_it(c, crd, now);
 		return;
 	}
 	status = ojson_ensure_object(crd, "status");
@@ -397,10 +402,12 @@ static void look(struct reg_crds *c)
 		r = custom_condition(status, "Established", !v.reason, v.reason ? "NotAccepted" : "InitialNamesAccepted",
 				     v.reason ? "not all names are accepted" : "the initial names have been accepted", now);
 	remember(c, RB(c->name), ojson_get(status, "acceptedNames"));
-	if (r >= 0 && !ojson_equal(before, status))
+	if (register_it(c, crd) < 0) {
+		want(c, RB(c->name));
+		again(c, RETRY_NS);
+	} else if (r >= 0 && !ojson_equal(before, status)) {
 		write_it(c, crd, "status");
-	else
-		register_it(c);
+	}
 	ojson_unref(before);
 }
 

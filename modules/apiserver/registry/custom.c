@@ -135,31 +135,64 @@ static int make_kinds(struct reg_set *s)
 	return r ? r : s->storage ? 0 : -EINVAL;
 }
 
-/* Tables of a definition as it is stored; NULL: it is not served (yet), or there is no memory. */
-static struct reg_set *set_new(struct reg_custom *c, struct reg_shard *sh, const struct reg_kind *k,
-			       const struct orlop_object *o)
+/* Tables of a definition; -ENOMEM, or it cannot be read. */
+static int set_new(struct reg_custom *c, struct reg_shard *sh, const struct ojson *crd, uint64_t rev, struct reg_set **ret)
 {
-	cleanup_ojson struct ojson *crd = NULL;
-	struct reg_set *s;
+	struct reg_set *s = OMEM_NEW(struct reg_set);
+	int r;
 
-	if (render_parse(k, o->json, &crd) || !custom_established(crd))
-		return NULL;
-	s = OMEM_NEW(struct reg_set);
 	if (!s)
-		return NULL;
+		return -ENOMEM;
 	oarena_init(&s->arena, 0);
 	s->refs = 1;
 	s->of = c;
 	s->sh = sh;
-	s->rev = o->rev;
+	s->rev = rev;
 	s->terminating = condition_is(crd, "Terminating");
 	s->changed = ojson_get_i64(ojson_get(crd, "metadata"), "generation", 1) > 1;
-	if (ocrd_new(sh->rg->schema, crd, false, &s->o) ||
-	    (s->o->webhook && ojson_parse(s->o->webhook, strlen(s->o->webhook), &s->webhook, NULL)) || make_kinds(s)) {
+	r = ocrd_new(sh->rg->schema, crd, false, &s->o);
+	if (r == 0 && s->o->webhook)
+		r = ojson_parse(s->o->webhook, strlen(s->o->webhook), &s->webhook, NULL);
+	if (r == 0)
+		r = make_kinds(s);
+	if (r)
 		set_unref(s);
+	else
+		*ret = s;
+	return r;
+}
+
+int custom_kind_new(struct reg_shard *sh, struct orlop_bytes name, const struct ojson *crd, const struct reg_kind **ret)
+{
+	struct reg_custom *c = custom_of(sh, name, true);
+	struct reg_set *s;
+	int r = c ? set_new(c, sh, crd, 0, &s) : -ENOMEM;
+
+	if (r == 0)
+		*ret = s->storage;
+	return r;
+}
+
+/* Does the cache take its objects in? What is written before that would not be read. */
+static bool registered(struct reg_shard *sh, struct reg_custom *c)
+{
+	struct orlop_error err = ORLOP_ERROR_INIT;
+
+	if (!c->open.res && sh->h->resource_open(sh->h, c->name, &c->open.res, &err))
+		c->open.res = NULL;
+	orlop_error_done(&err);
+	return c->open.res && sh->h->resource_info(c->open.res);
+}
+
+/* The tables of what is served; a definition is from when it is established and the cache knows it. */
+static struct reg_set *set_served(struct reg_custom *c, struct reg_shard *sh, const struct reg_kind *k, const struct orlop_object *o)
+{
+	cleanup_ojson struct ojson *crd = NULL;
+	struct reg_set *s;
+
+	if (!registered(sh, c) || render_parse(k, o->json, &crd) || !custom_established(crd))
 		return NULL;
-	}
-	return s;
+	return set_new(c, sh, crd, o->rev, &s) ? NULL : s;
 }
 
 static struct reg_set *set_of(struct reg_shard *sh, struct orlop_bytes name)
@@ -176,7 +209,7 @@ static struct reg_set *set_of(struct reg_shard *sh, struct orlop_bytes name)
 		c->set = NULL;
 	}
 	if (c && o && !c->set)
-		c->set = set_new(c, sh, k, o);
+		c->set = set_served(c, sh, k, o);
 	sh->h->object_unref(o);
 	return c ? c->set : NULL;
 }
@@ -210,16 +243,6 @@ const struct reg_kind *reg_resolve(struct reg_shard *sh, struct orlop_bytes grou
 	*ret_schema = k->schema;
 	*ret_res = k->res;
 	return k;
-}
-
-void custom_drop(struct reg_shard *sh, struct orlop_bytes name)
-{
-	struct reg_custom *c = custom_of(sh, name, false);
-
-	if (!c || !c->set || c->set->refs > 1)
-		return;
-	set_unref(c->set);
-	c->set = NULL;
 }
 
 /* ---- what custom objects do differently ---- */

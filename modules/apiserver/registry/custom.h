@@ -45,8 +45,8 @@ static inline const struct ocrd_version *custom_version(const struct reg_kind *k
 
 /* By cache name; @version empty: the stored one. NULL: not defined, not served, no memory. Not held. */
 const struct reg_kind *custom_find(struct reg_shard *sh, struct orlop_bytes name, struct orlop_bytes version);
-/* Tables that nobody uses just now go; they are made again when they are needed. */
-void custom_drop(struct reg_shard *sh, struct orlop_bytes name);
+/* The kind in which objects of @crd are stored, served or not, in tables of its own: reg_kind_release(). -ENOMEM, or @crd cannot be read. */
+int custom_kind_new(struct reg_shard *sh, struct orlop_bytes name, const struct ojson *crd, const struct reg_kind **ret);
 void custom_shard_free(struct reg_shard *sh);
 
 /* What oschema_decode() is for built-in kinds. */

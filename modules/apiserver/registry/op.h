@@ -109,7 +109,6 @@ struct reg_shard {
 	struct olist	custom_list;	/* the same */
 	struct reg_crds	*crds;		/* shard 0 */
 	uint64_t	crd_cursor;	/* what discovery knows */
-	uint64_t	crd_generation;
 	struct olist	watches;	/* all of this shard, by their second link */
 	struct orlop_timer *watch_timer;
 	uint64_t	watch_timer_at;	/* monotonic; when it fires, 0: unarmed */

@@ -65,6 +65,8 @@ int main(void)
 		"t.schema:4: g/v1.A is already described at t.schema:2");
 	refuses(GROUP "struct A\n\t@1 a []A patch=merge(b)\n",
 		"t.schema:3: merge key \"b\" is no field of the list's elements");
+	refuses(GROUP "struct A\n\t@1 a []string notnull\n", "t.schema:3: notnull is for lists that are always written ([]TYPE!)");
+	refuses(GROUP "struct A\n\t@1 a string! notnull\n", "t.schema:3: notnull is for lists that are always written ([]TYPE!)");
 	refuses(GROUP "struct A\n\t@1 a []A list=map(b)\n", "t.schema:3: map key \"b\" is no field of the list's elements");
 	refuses(GROUP "struct A\n\t@1 a string default=x\n", "t.schema:3: the default of a string is written in quotes");
 	refuses(GROUP "struct A\n\t@1 a int32 min=x\n", "t.schema:3: \"x\" is not a number");
