@@ -123,6 +123,7 @@ def at_once():
             bad.append((plural, str(made), str(found)))
         api("DELETE", CRDS + "/%s.example.com" % plural)
         w.close()
+        until(plural + " are gone", lambda: api("GET", CRDS + "/%s.example.com" % plural).status == 404)
     t.eq(bad, [], "an object made the moment its definition is established is found")
 
 

@@ -281,6 +281,12 @@ void fakehost_resource_info(struct fakehost *fh, const struct orlop_resource_inf
 		fake_die("%s", err.msg);
 }
 
+void fakehost_resource_retire(struct fakehost *fh, const char *name)
+{
+	if (core_cache_retire(fh->cache, name))
+		fake_die("%s is no resource", name);
+}
+
 void fakehost_resource(struct fakehost *fh, const char *name, int namespaced, ...)
 {
 	struct orlop_resource_info info = {

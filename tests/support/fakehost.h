@@ -140,6 +140,8 @@ void fakehost_resource(struct fakehost *fh, const char *name, int namespaced, ..
 	__attribute__((sentinel));
 /* The same with everything. */
 void fakehost_resource_info(struct fakehost *fh, const struct orlop_resource_info *info);
+/* Its definition goes, and whatever there was of it. */
+void fakehost_resource_retire(struct fakehost *fh, const char *name);
 
 /*
  * Create or replace an object; returns its revision. @json (NULL: "{}") is the object as the API

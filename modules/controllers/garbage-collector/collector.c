@@ -134,10 +134,24 @@ static bool all_listed(struct octl *c)
 
 	if (!gc->resources || !okube_informer_synced(gc->resources) || olist_empty(&gc->watched))
 		return false;
-	OLIST_FOREACH(pos, &gc->watched)
-		if (!OLIST_ENTRY(pos, struct watched, node)->listed)
+	OLIST_FOREACH(pos, &gc->watched) {
+		const struct watched *w = OLIST_ENTRY(pos, struct watched, node);
+
+		/* one that is gone before it was listed has nothing to list */
+		if (!w->listed && c->h->resource_info(w->res))
 			return false;
+	}
 	return true;
+}
+
+static void settle(struct gc *gc)
+{
+	if (!gc->scanned && all_listed(&gc->c)) {
+		gc->scanned = true;
+		gc->unknown = false;
+		scan(gc);
+	}
+	octl_gate(&gc->c);
 }
 
 /* A pass over a whole resource has ended: the first one, or changes were missed. */
@@ -146,14 +160,11 @@ static void object_resync(void *arg)
 	struct watched *w = arg;
 	struct gc *gc = w->gc;
 
-	if (w->listed)
-		gc->scanned = false;	/* something may have vanished unseen */
+	/* something may have vanished unseen; or its kind owns what was looked at before it was known */
+	if (w->listed || gc->unknown)
+		gc->scanned = false;
 	w->listed = true;
-	if (!gc->scanned && all_listed(&gc->c)) {
-		gc->scanned = true;
-		scan(gc);
-	}
-	octl_gate(&gc->c);
+	settle(gc);
 }
 
 /* ---- resources --------------------------------------------------------------------------------------------- */
@@ -168,14 +179,43 @@ static void watched_free(struct watched *w)
 	omem_free(w);
 }
 
+/* One that was retired may come again as another kind. */
+static bool watched_describe(struct watched *w, const struct orlop_resource_info *info)
+{
+	char *group, *kind;
+
+	if (w->namespaced == (info->namespaced != 0) && !strcmp(w->group, info->group) && !strcmp(w->kind, info->kind))
+		return true;
+	group = omem_strdup(info->group);
+	kind = omem_strdup(info->kind);
+	if (!group || !kind) {
+		omem_free(group);
+		omem_free(kind);
+		return false;
+	}
+	omem_free(w->group);
+	omem_free(w->kind);
+	w->group = group;
+	w->kind = kind;
+	w->namespaced = info->namespaced != 0;
+	if (w->gc->unknown)
+		w->gc->scanned = false;
+	return true;
+}
+
 static void watched_add(void *arg, const struct orlop_resource_info *info)
 {
 	struct gc *gc = arg;
 	struct watched *w;
 
-	if (is_ignored(info->name) || !strcmp(info->name, "resources") ||
-	    gc_watched(gc, (struct orlop_bytes){ info->name, strlen(info->name) }))
+	if (is_ignored(info->name) || !strcmp(info->name, "resources"))
 		return;
+	w = gc_watched(gc, (struct orlop_bytes){ info->name, strlen(info->name) });
+	if (w) {
+		if (!watched_describe(w, info))
+			octl_missed(&gc->c);
+		return;
+	}
 	w = OMEM_NEW(struct watched);
 	if (!w) {
 		octl_missed(&gc->c);
@@ -206,7 +246,7 @@ static void resource_changed(void *arg, uint32_t type, struct orlop_object *o, s
 	/* One that is retired stays with us, empty; it may come again. */
 	if (type != ORLOP_CHANGE_DELETED)
 		gc->c.h->resource_list(gc->c.h, watched_add, gc);
-	octl_gate(&gc->c);
+	settle(gc);
 }
 
 static void resources_resync(void *arg)
@@ -214,7 +254,7 @@ static void resources_resync(void *arg)
 	struct gc *gc = arg;
 
 	gc->c.h->resource_list(gc->c.h, watched_add, gc);
-	octl_gate(&gc->c);
+	settle(gc);
 }
 
 /* ---- one object --------------------------------------------------------------------------------------------- */
@@ -252,7 +292,7 @@ static void look_again(struct octl *c)
 	gc->c.h->resource_list(gc->c.h, watched_add, gc);
 	if (gc->scanned)
 		scan(gc);
-	octl_gate(c);
+	settle(gc);
 }
 
 static int gc_resync(void *ctx, const struct orlop_req *req, struct orlop_call *call, struct orlop_error *err)

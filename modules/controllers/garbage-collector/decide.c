@@ -188,6 +188,7 @@ static int owner_look(struct check *k, uint32_t i)
 
 	/* Unknown kinds, and owners that a cluster-wide object cannot have: no ground for deleting. */
 	if (!ow || (ow->namespaced && !k->w->namespaced)) {
+		k->gc->unknown |= !ow;
 		k->state[i] = OWNER_SOLID;
 		return 0;
 	}

@@ -34,6 +34,7 @@ struct gc {
 	struct okube_informer *resources;	/* what is registered */
 	struct olist	watched;
 	bool		scanned;	/* all have been listed and looked at since */
+	bool		unknown;	/* since then an owner's kind was none that is served: it may come */
 };
 
 /* ---- graph.c --------------------------------------------------------------------------------------- */

@@ -228,6 +228,59 @@ static void test_start(void)
 	world_done(&w);
 }
 
+struct opening {
+	struct fakehost	*fh;
+	uint32_t	held;
+};
+
+static int has_opened(void *arg)
+{
+	const struct opening *o = arg;
+
+	return fakehost_held(o->fh) > o->held;
+}
+
+/* Definitions that come and go. */
+static void test_kinds(void)
+{
+	struct opening before;
+	struct world w;
+
+	world_init(&w);
+	load(&w);
+	chain(&w);
+	settle(&w);
+	resource(&w, "things.example.com", "example.com", "Thing", 1);
+	before = (struct opening){ w.fh, fakehost_held(w.fh) };
+	is_int(fakehost_run_until(w.fh, has_opened, &before, FAKEHOST_S), 1, "a kind is followed, and not listed yet");
+	fakehost_resource_retire(w.fh, "things.example.com");
+	(void)fakekube_do(w.k, "delete", "deployments.apps", "default", "web", "{\"propagationPolicy\":\"Background\"}");
+	settle(&w);
+	ok(!there(&w, "pods", "p1"), "a kind that was there for a moment holds nothing up");
+
+	/* An owner of a kind that nobody serves, and that is gone when somebody does. */
+	make(&w, "configmaps", "of-thing", "", OWNERS("example.com/v1", "Other", "t", "uid-t"));
+	make(&w, "configmaps", "of-nobody", "", OWNERS("example.com/v1", "Nothing", "t", "uid-t"));
+	settle(&w);
+	ok(there(&w, "configmaps", "of-thing"), "what an unknown kind owns stays");
+	resource(&w, "others.example.com", "example.com", "Other", 1);
+	settle(&w);
+	ok(!there(&w, "configmaps", "of-thing"), "until it is known, and is not there");
+	ok(there(&w, "configmaps", "of-nobody"), "another unknown one's stays");
+
+	/* The same name as another kind of another scope. */
+	make(&w, "configmaps", "of-set", "", OWNERS("example.com/v1", "Set", "s", "uid-s"));
+	settle(&w);
+	fakehost_resource_retire(w.fh, "others.example.com");
+	settle(&w);
+	resource(&w, "others.example.com", "example.com", "Set", 0);
+	settle(&w);
+	ok(!there(&w, "configmaps", "of-set"), "a resource that comes again is what it is now");
+	is_int(fakehost_unload(w.fh, w.m, NULL), 0, "it stops");
+	is_int(fakehost_held(w.fh), 0, "and holds nothing");
+	world_done(&w);
+}
+
 static int say_nothing(void *arg, const struct fakekube_req *req, const char **ret_reason)
 {
 	*ret_reason = "InternalError";
@@ -309,6 +362,7 @@ int main(void)
 	test_orphan();
 	test_partly();
 	test_start();
+	test_kinds();
 	test_doubt();
 	return done_testing();
 }
