@@ -69,6 +69,16 @@ static void on_flows(void *arg, int32_t status, const char *what)
 	end(arg, status, what);
 }
 
+static void on_aggregated(void *arg, int32_t status, const char *what)
+{
+	struct boot *b = arg;
+
+	(void)status;
+	(void)what;
+	reg_flows_start(b->sh, on_flows, b);
+}
+
+/* Ready is said with the rules of "admin", "edit" and "view" there. */
 static void on_rbac(void *arg, int32_t status, const char *what)
 {
 	struct boot *b = arg;
@@ -76,7 +86,7 @@ static void on_rbac(void *arg, int32_t status, const char *what)
 	if (status < 0)
 		end(b, status, what);
 	else
-		reg_flows_start(b->sh, on_flows, b);
+		reg_aggregate_wait(b->sh, on_aggregated, b);
 }
 
 static void on_made(void *arg, struct reg_answer *a)

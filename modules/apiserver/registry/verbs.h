@@ -31,6 +31,8 @@ int reg_expiry_start(struct reg_shard *sh);
 
 struct reg_aggregate;
 int reg_aggregate_start(struct reg_shard *sh);	/* aggregate.c; shard 0 */
+/* Calls @settled once, when nothing is to be done (or something cannot be done now). One may wait. */
+void reg_aggregate_wait(struct reg_shard *sh, reg_boot_fn settled, void *arg);
 void reg_aggregate_free(struct reg_aggregate *a);
 
 struct reg_apiservices;
