@@ -65,6 +65,33 @@ static int add_embedded(const struct ocrd_doc *d, struct ojson *s)
 	return r ? r : require(s, "apiVersion");
 }
 
+static const struct ojson *version_of(const struct ojson *crd, const char *name)
+{
+	OJSON_FOREACH_ELEM(i, v, ojson_get_array(ojson_get(crd, "spec"), "versions"))
+		if (!strcmp(ojson_get_cstr(v, "name", ""), name))
+			return v;
+	return NULL;
+}
+
+/* By which fields lists of it select, beside the name and the namespace. */
+static int add_fields(struct ojson *s, const struct ojson *fields)
+{
+	struct ojson *list = ojson_count(fields) ? ojson_ensure_array(s, "x-kubernetes-selectable-fields") : NULL;
+	int r = list || !ojson_count(fields) ? 0 : -ENOMEM;
+
+	OJSON_FOREACH_ELEM(i, f, fields) {
+		const char *path = ojson_get_cstr(f, "jsonPath", "");
+		struct ojson *one = r == 0 ? ojson_new_object() : NULL;
+
+		if (r == 0)
+			r = one ? ojson_set_cstr(one, "fieldPath", path + (path[0] == '.')) : -ENOMEM;
+		if (r == 0)
+			r = ojson_append(list, TAKE(one));
+		ojson_unref(one);
+	}
+	return r;
+}
+
 /* The author's schema with what every object has. */
 static int kind_schema(const struct ocrd_doc *d, const struct ojson *schema, const struct ojson *crd, const char *version,
 		       struct ojson **ret)
@@ -98,6 +125,8 @@ static int kind_schema(const struct ocrd_doc *d, const struct ojson *schema, con
 		r = -ENOMEM;
 	ojson_unref(gvk);
 	if (r == 0)
+		r = add_fields(out, ojson_get_array(version_of(crd, version), "selectableFields"));
+	if (r == 0)
 		*ret = TAKE(out);
 	return r;
 }
@@ -121,14 +150,6 @@ static int append(struct ocrd_doc *d, struct obuf *to, const struct ojson *from)
 }
 
 #define STRATEGIC "application/strategic-merge-patch+json"
-
-static const struct ojson *schema_of(const struct ojson *crd, const char *version)
-{
-	OJSON_FOREACH_ELEM(i, v, ojson_get_array(ojson_get(crd, "spec"), "versions"))
-		if (!strcmp(ojson_get_cstr(v, "name", ""), version))
-			return OJSON_AT(v, "schema", "openAPIV3Schema");
-	return NULL;
-}
 
 int ocrd_doc_add(struct ocrd_doc *d, const struct oschema *builtin, const struct ojson *crd, const char *version,
 		 const char *server)
@@ -171,7 +192,7 @@ int ocrd_doc_add(struct ocrd_doc *d, const struct oschema *builtin, const struct
 	}
 	schemas = r == 0 ? d->v2 ? ojson_get(own, "definitions") : OJSON_AT(own, "components", "schemas") : NULL;
 	if (r == 0)
-		r = kind_schema(d, schema_of(crd, version), crd, version, &fresh);
+		r = kind_schema(d, OJSON_AT(version_of(crd, version), "schema", "openAPIV3Schema"), crd, version, &fresh);
 	/* in the one document of v2 all else is there already */
 	OJSON_FOREACH(it, d->v2 ? schemas : NULL)
 		if (strcmp(it.key, name) && strcmp(it.key, list))

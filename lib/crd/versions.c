@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define FIELDS_MAX	8u	/* upstream's MaxSelectableFields */
+
 struct versions {
 	const struct ojson *list;
 	bool		same_schema, same_sub, same_columns, same_fields;
@@ -117,15 +119,88 @@ static void check_columns(const struct versions *d, const struct ojson *list, co
 	}
 }
 
-static void check_fields(const struct versions *d, const struct ojson *list, const char *path)
+/*
+ * Where a selectable field's jsonPath ends in @schema, and in @at how upstream writes the way there; NULL: nowhere, and in @why
+ * why. Upstream reads it as it does fieldPath of CEL rules, without brackets.
+ */
+static const struct ojson *field_at(const struct ojson *schema, const char *path, struct obuf *at, struct obuf *why)
 {
+	while (*path) {
+		const struct ojson *props = ojson_get_object(schema, "properties"), *next;
+		size_t n = strcspn(path + 1, ".[]");
+
+		if (*path == '[') {
+			obuf_puts(why, "array notation is not allowed");
+			return NULL;
+		}
+		if (*path != '.') {
+			obuf_printf(why, "expected [ or . but got: %.*s", *path == ']' ? 1 : (int)strcspn(path, ".[]"), path);
+			return NULL;
+		}
+		if (!*++path) {
+			obuf_puts(why, "unexpected end of JSON path");
+			return NULL;
+		}
+		n += n == 0;
+		next = props ? ojson_get_n(props, path, n) : ojson_get(schema, "additionalProperties");
+		if (!next) {
+			obuf_puts(why, "does not refer to a valid field");
+			return NULL;
+		}
+		obuf_printf(at, props ? at->len ? ".%.*s" : "%.*s" : "[%.*s]", (int)n, path);
+		schema = next;
+		path += n;
+	}
+	return schema;
+}
+
+/* One that is new comes into @seen. */
+static bool check_field(const struct versions *d, const char *v, const struct ojson *schema, const char *path, struct oseen *seen)
+{
+	static const char *const types[] = { "string", "boolean", "integer", NULL };
+	cleanup_obuf struct obuf at = OBUF_INIT, why = OBUF_INIT;
+	cleanup_ojson struct ojson *key = NULL;
+	const struct ojson *field;
+	bool again;
+
+	if (!v[0]) {
+		required(d, path, "jsonPath", "");
+		return false;
+	}
+	field = field_at(schema, v, &at, &why);
+	if (!field) {
+		say(d, "FieldValueInvalid", path, "jsonPath", "Invalid value: \"%s\": is an invalid path: %s", v, obuf_cstr(&why));
+		return false;
+	}
+	if (strcspn(obuf_cstr(&at), ".[") == 8 && !strncmp(obuf_cstr(&at), "metadata", 8))
+		invalid(d, path, "jsonPath", v, "must not point to fields in metadata");
+	if (!one_of(ojson_get_cstr(field, "type", ""), types))
+		invalid(d, path, "jsonPath", v, "must point to a field of type string, boolean or integer. Enum string fields and strings "
+			"with formats are allowed.");
+	key = ojson_new_cstr(obuf_cstr(&at));
+	again = oseen(seen, key, NULL);
+	if (again)
+		say(d, "FieldValueDuplicate", path, "jsonPath", "Duplicate value: \"%s\"", v);
+	return !again;
+}
+
+static void check_fields(const struct versions *d, const struct ojson *version, const char *path)
+{
+	const struct ojson *schema = OJSON_AT(version, "schema", "openAPIV3Schema");
+	cleanup_oseen struct oseen seen;
+	unsigned int n = 0;
+	bool lost = false;
 	char at[160];
 
-	OJSON_FOREACH_ELEM(i, f, list) {
+	oseen_init(&seen, &lost);
+	if (!schema)
+		return;		/* which is said */
+	OJSON_FOREACH_ELEM(i, f, ojson_get_array(version, "selectableFields")) {
 		snprintf(at, sizeof(at), "%s.selectableFields[%zu]", path, (size_t)i);
-		if (!ojson_get_cstr(f, "jsonPath", "")[0])
-			required(d, at, "jsonPath", "");
+		n += check_field(d, ojson_get_cstr(f, "jsonPath", ""), schema, at, &seen);
 	}
+	if (n > FIELDS_MAX)
+		say(d, "FieldValueTooMany", path, "selectableFields", "Too many: %u: must have at most %u items", n, FIELDS_MAX);
 }
 
 /* The text that clients of a deprecated version are told. */
@@ -196,7 +271,8 @@ static struct versions versions_of(const struct ojson *spec, ocrd_report_fn fn, 
 	d.same_schema = alike(d.list, "schema");
 	d.same_sub = alike(d.list, "subresources");
 	d.same_columns = alike(d.list, "additionalPrinterColumns");
-	d.same_fields = alike(d.list, "selectableFields");
+	/* upstream keeps them beside versions of other schemas too, where it then misses the schema */
+	d.same_fields = d.same_schema && alike(d.list, "selectableFields");
 	OJSON_FOREACH_ELEM(i, v, d.list)
 		d.any_status = d.any_status || has_status(v);
 	return d;
@@ -266,7 +342,7 @@ void define_versions(const struct ojson *spec, ocrd_report_fn fn, void (*warn)(v
 		if (!d.same_columns)
 			check_columns(&d, ojson_get_array(v, "additionalPrinterColumns"), path);
 		if (!d.same_fields)
-			check_fields(&d, ojson_get_array(v, "selectableFields"), path);
+			check_fields(&d, v, path);
 	}
 	if (twice || lost)
 		versions_are(&d, "must contain unique version names");
@@ -290,5 +366,5 @@ void define_shared(const struct ojson *spec, ocrd_report_fn fn, void (*warn)(voi
 	if (d.same_columns)
 		check_columns(&d, ojson_get_array(first, "additionalPrinterColumns"), "spec");
 	if (d.same_fields)
-		check_fields(&d, ojson_get_array(first, "selectableFields"), "spec");
+		check_fields(&d, first, "spec");
 }

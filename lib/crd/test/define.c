@@ -171,6 +171,54 @@ static void definitions(struct obuf *b)
 	is_str(definition(b, odd, odd), "", "what is as it was is not looked at again");
 }
 
+#define FIELDS(list) ",\"selectableFields\":[" list "]"
+#define AT(path) "{\"jsonPath\":\"" path "\"}"
+#define OF(schema, list) CRD("g.io", VERSION("v1", SCHEMA(schema) FIELDS(list)), "")
+#define PLAIN "{\"type\":\"object\",\"properties\":{\"metadata\":{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"}}}," \
+	"\"spec\":{\"type\":\"object\",\"properties\":{\"s\":{\"type\":\"string\",\"enum\":[\"a\"]},\"b\":{\"type\":\"boolean\"}," \
+	"\"i\":{\"type\":\"integer\",\"format\":\"int64\"},\"n\":{\"type\":\"number\"},\"x\":{\"x-kubernetes-int-or-string\":true}," \
+	"\"l\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"any\":{\"type\":\"object\",\"additionalProperties\":true}," \
+	"\"m\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}}}}}"
+#define PATH(i, path, why) "Invalid spec.selectableFields[" #i "].jsonPath Invalid value: \"" path "\": " why "\n"
+#define NO_PATH(i, path, why) PATH(i, path, "is an invalid path: " why)
+#define TYPE "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."
+
+static void fields(struct obuf *b)
+{
+	static const char odd[] = OF(PLAIN, AT(".spec.none"));
+
+	is_str(definition(b, OF(PLAIN, AT(".spec.s") "," AT(".spec.b") "," AT(".spec.i") "," AT(".spec.m.any")), NULL), "", "fields to select by");
+	is_str(definition(b, OF(PLAIN, AT("") "," AT("spec.s") "," AT(".spec.l[0]") "," AT(".spec.") "," AT(".spec..s") "," AT(".spec.s]")), NULL),
+	       "Required spec.selectableFields[0].jsonPath Required value\n" NO_PATH(1, "spec.s", "expected [ or . but got: spec")
+	       NO_PATH(2, ".spec.l[0]", "array notation is not allowed") NO_PATH(3, ".spec.", "unexpected end of JSON path")
+	       NO_PATH(4, ".spec..s", "does not refer to a valid field") NO_PATH(5, ".spec.s]", "expected [ or . but got: ]"), "their paths are simple");
+	is_str(definition(b, OF(PLAIN, AT(".spec.none") "," AT(".spec.s.t") "," AT(".spec.any.a.b") "," AT(".kind")), NULL),
+	       NO_PATH(0, ".spec.none", "does not refer to a valid field") NO_PATH(1, ".spec.s.t", "does not refer to a valid field")
+	       NO_PATH(2, ".spec.any.a.b", "does not refer to a valid field") NO_PATH(3, ".kind", "does not refer to a valid field"),
+	       "and lead to what the schema has");
+	is_str(definition(b, OF(PLAIN, AT(".spec") "," AT(".spec.n") "," AT(".spec.x") "," AT(".spec.l") "," AT(".spec.any.a")), NULL),
+	       PATH(0, ".spec", TYPE) PATH(1, ".spec.n", TYPE) PATH(2, ".spec.x", TYPE) PATH(3, ".spec.l", TYPE) PATH(4, ".spec.any.a", TYPE),
+	       "of a type that is text");
+	is_str(definition(b, OF(PLAIN, AT(".metadata") "," AT(".metadata.name")), NULL),
+	       PATH(0, ".metadata", "must not point to fields in metadata") PATH(0, ".metadata", TYPE)
+	       PATH(1, ".metadata.name", "must not point to fields in metadata"), "metadata has its own");
+	is_str(definition(b, OF(PLAIN, AT(".spec.s") "," AT(".spec.s")), NULL),
+	       "Duplicate spec.selectableFields[1].jsonPath Duplicate value: \".spec.s\"\n", "once");
+#define M(k) AT(".spec.m." k)
+	is_str(definition(b, OF(PLAIN, M("a") "," M("b") "," M("c") "," M("d") "," M("e") "," M("f") "," M("g") "," M("h") "," M("h")), NULL),
+	       "Duplicate spec.selectableFields[8].jsonPath Duplicate value: \".spec.m.h\"\n", "eight of them");
+	is_str(definition(b, OF(PLAIN, M("a") "," M("b") "," M("c") "," M("d") "," M("e") "," M("f") "," M("g") "," M("h") "," M("i")), NULL),
+	       "TooMany spec.selectableFields Too many: 9: must have at most 8 items\n", "and no more");
+	is_str(definition(b, CRD("g.io", VERSION("v1", SCHEMA(PLAIN) FIELDS(AT(".spec.s"))) ",{\"name\":\"v2\"" SCHEMA("{\"type\":\"object\"}")
+				 FIELDS(AT(".spec.s")) "}", ""), NULL),
+	       "Invalid spec.versions[1].selectableFields[0].jsonPath Invalid value: \".spec.s\": is an invalid path: does not refer to a valid field\n",
+	       "each version's are looked for in its own schema");
+	is_str(definition(b, CRD("g.io", VERSION("v1", FIELDS(AT(".spec.s"))), ""), NULL),
+	       "Required spec.versions[0].schema.openAPIV3Schema Required value: schemas are required\n", "without a schema that is said");
+	is_str(definition(b, odd, odd), "", "what is stored stays");
+	ok(definition(b, odd, OF(PLAIN, AT(".spec.s")))[0], "but is not made");
+}
+
 int main(void)
 {
 	struct obuf b = OBUF_INIT;
@@ -179,6 +227,7 @@ int main(void)
 	lists(&b);
 	many(&b);
 	definitions(&b);
+	fields(&b);
 	obuf_done(&b);
 	return done_testing();
 }
