@@ -60,10 +60,11 @@ static const struct oschema_type *path_type(const struct oschema *s, const struc
 	return t;
 }
 
-/* Absent: what Go's zero value prints as. */
+/* Absent: what Go's zero value prints as; of custom resources, which are no Go types, nothing. */
 static struct orlop_bytes zero_value(const struct oschema *s, const struct oschema_resource *r, const char *path)
 {
-	const struct oschema_type *t = path_type(s, oschema_type_at(s, s->resources[r->stored].type), path);
+	const struct oschema_type *t = r->flags & OSCHEMA_S_VERSIONED ? NULL :
+				       path_type(s, oschema_type_at(s, s->resources[r->stored].type), path);
 
 	if (t != NULL && t->kind == OSCHEMA_BOOL)
 		return (struct orlop_bytes){ "false", 5 };

@@ -92,12 +92,15 @@ V1 = {"hostPort": {"type": "string"}}
 V2 = {"host": {"type": "string"}, "port": {"type": "integer"}}
 
 
-def define(plural, conversion, one=V1, two=V2, **more):
+def define(plural, conversion, one=V1, two=V2, fields=((), ()), **more):
+    by = [[{"jsonPath": f} for f in of] for of in fields]
     o = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": plural + ".example.com"},
          "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": plural, "kind": plural.capitalize()},
                   "conversion": conversion, "versions": [
-                      version("v1", True, one, additionalPrinterColumns=[{"name": "Both", "type": "string", "jsonPath": ".spec.hostPort"}]),
-                      version("v2", False, two, additionalPrinterColumns=[{"name": "Host", "type": "string", "jsonPath": ".spec.host"}])]}}
+                      version("v1", True, one, selectableFields=by[0],
+                              additionalPrinterColumns=[{"name": "Both", "type": "string", "jsonPath": ".spec.hostPort"}]),
+                      version("v2", False, two, selectableFields=by[1],
+                              additionalPrinterColumns=[{"name": "Host", "type": "string", "jsonPath": ".spec.host"}])]}}
     a = api.post(CRDS, o)
     assert a.status == 201, a
     until("it is established", lambda: any(c["type"] == "Established" and c["status"] == "True" for c in api.get(
@@ -232,6 +235,75 @@ def shared():
          "and is not kept: who comes again asks again")
     for w in ws + [late, again]:
         w.close()
+
+
+def selecting():
+    """By fields that only the webhook makes."""
+    define("picks", HOOK, fields=([".spec.hostPort"], [".spec.host", ".spec.port"]))
+    v1, v2 = (AT % (v, "picks") for v in ("v1", "v2"))
+
+    def at(path, selector, more=""):
+        return path + "?fieldSelector=" + selector.replace("!", "%21").replace("=", "%3D").replace(",", "%2C").replace(":", "%3A") + more
+
+    def names(path, selector, more=""):
+        a = api.get(at(path, selector, more))
+        return [i["metadata"]["name"] for i in a.json["items"]] if a.status == 200 else (a.status, a.json["message"])
+
+    hosts, ports, old = (api.watch(at(p, s) + "&watch=1") for p, s in ((v2, "spec.host=h"), (v2, "spec.host=h,spec.port=80"),
+                                                                      (v1, "spec.hostPort=h:80")))
+    for name, spec in (("a", {"host": "h", "port": 80}), ("b", {"host": "h", "port": 81}), ("c", {"host": "i"}), ("d", {"host": "h", "port": 82})):
+        t.eq(api.post(v2, obj(name, "v2", "picks", **spec)).status, 201, "made")
+    rv = api.get(v1).rv
+    asked()
+    t.eq((names(v1, "spec.hostPort=h:81"), names(v1, "spec.host=h"), asked()), (["b"], (400, "field label not supported: spec.host"), []),
+         "the stored version needs no webhook")
+    t.eq((names(v2, "spec.host=h"), names(v2, "spec.host=h,spec.port=80"), names(v2, "spec.port="), names(v2, "spec.host!=h"),
+          names(v2, "spec.port=81,metadata.name=b"), names(v2, "spec.port=81,metadata.name=a"), names(v2, "spec.hostPort=h:80")),
+         (["a", "b", "d"], ["a"], ["c"], ["c"], ["b"], [], (400, "field label not supported: spec.hostPort")), "another is selected as it is served")
+    asked()
+    t.eq((names(v2, "spec.host=h"), [len(q["request"]["objects"]) for q in asked()]), (["a", "b", "d"], [4]), "by one question")
+    a = api.get(at(v2, "spec.host=h", "&limit=2"))
+    b = api.get(at(v2, "spec.host=h", "&limit=2&continue=" + a.json["metadata"]["continue"]))
+    t.eq([[i["metadata"]["name"] for i in x.json["items"]] for x in (a, b)] + [b.json["metadata"].get("continue")], [["a", "b"], ["d"], None],
+         "pages")
+    t.eq([r["cells"] for r in api.get(at(v2, "spec.port!=80"), AS_TABLE).json["rows"]], [["b", "h"], ["c", "i"], ["d", "h"]], "a table")
+    t.eq((hosts.short(3), ports.short(1), old.short(1)), ([("ADDED", n) for n in "abd"], [("ADDED", "a")], [("ADDED", "a")]), "watches")
+    t.eq(api.delete(at(v2, "spec.host=h,spec.port=80")).status, 200, "a collection")
+    u = api.get(v2 + "/b").json
+    u["spec"]["host"] = "i"
+    u = api.put(v2 + "/b", u)
+    api.patch(v2 + "/d", {"spec": {"port": 83}})
+    api.patch(v2 + "/c", {"spec": {"host": "h", "port": 80}})
+    t.eq([i["metadata"]["name"] for i in api.get(v1).json["items"]], ["b", "c", "d"], "is what was selected")
+    gone = [hosts.next() for _ in range(4)]
+    t.eq([(e["type"], e["object"]["metadata"]["name"], e["object"]["spec"].get("port")) for e in gone],
+         [("DELETED", "a", 80), ("DELETED", "b", 81), ("MODIFIED", "d", 83), ("ADDED", "c", 80)], "what leaves a watch, and comes into it")
+    t.eq((gone[1]["object"]["spec"]["host"], gone[1]["object"]["metadata"]["resourceVersion"]), ("h", u.rv), "who leaves is told as it was")
+    t.eq((ports.short(2), old.short(2)), ([("DELETED", "a"), ("ADDED", "c")],) * 2, "and others")
+    t.eq((names(v2, "spec.host=h", "&resourceVersionMatch=Exact&resourceVersion=" + rv), names(v2, "spec.host=h",
+          "&limit=2&resourceVersionMatch=Exact&resourceVersion=" + rv)), (["a", "b", "d"], ["a", "b"]), "the past")
+    w = api.watch(at(v2, "spec.host=h") + "&watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan")
+    t.eq([w.next()["type"] for _ in range(3)], ["ADDED", "ADDED", "BOOKMARK"], "a watch that begins with what there is")
+    w.close()
+    for i in range(120):
+        api.post(v1, obj("x%03d" % i, "v1", "picks", hostPort="x:%d" % (i % 2)))
+    w = api.watch(at(v2, "spec.port=1") + "&watch=1")
+    t.eq(w.short(60), [("ADDED", "x%03d" % i) for i in range(1, 120, 2)], "more than are asked for at once")
+    w.close()
+    change("picks", lambda o: o["spec"]["versions"][1]["selectableFields"].reverse())
+    t.eq((names(v1, "spec.hostPort=h:83"), names(v2, "spec.host=h")), (["d"], ["c", "d"]), "of a definition that has changed")
+    srv.spoil = lambda answer: answer["response"]["result"].update(status="Failed", message="no idea")
+    why = "conversion webhook for example.com/v1, Kind=Picks failed: no idea"
+    a = api.delete(at(v2, "spec.host=h"))
+    t.eq((names(v2, "spec.host=h"), (a.status, a.json["message"])), ((500, why),) * 2, "without the webhook nothing is known")
+    api.patch(v1 + "/d", {"spec": {"replicas": 3}})
+    e = hosts.next()
+    t.eq((e["type"], e["object"]["message"], hosts.next()), ("ERROR", why, None), "nor by a watch")
+    srv.spoil = None
+    t.eq(len(api.get(v1).json["items"]), 123, "and nothing is deleted")
+    for w in (hosts, ports, old):
+        w.close()
+    asked()
 
 
 def writing():
@@ -451,7 +523,7 @@ def bundles():
         t.eq(to("odds", bundle).status, 200, "instead of one that cannot be read")
 
 
-for g in (definitions, reading, watching, shared, writing, admission, answers, bundles):
+for g in (definitions, reading, watching, shared, selecting, writing, admission, answers, bundles):
     group(t, g)
 group(t, restored, "ends", 1)
 group(t, by_name)

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define REVIEW_OBJECTS	500u
 #define REVIEW_BYTES	(1u << 20)
 #define REVIEW_ANSWER	(16u << 20)
 #define SECONDS		30		/* upstream's, for one review */
@@ -406,7 +405,7 @@ static int question(struct reg_convert *c, struct obuf *b)
 		    c->uid);
 	obuf_put_json_cstr(b, c->to->api_version);
 	obuf_puts(b, ",\"objects\":[");
-	for (c->end = c->at; c->end < c->n && n < REVIEW_OBJECTS && b->len < REVIEW_BYTES; c->end++) {
+	for (c->end = c->at; c->end < c->n && n < CONVERT_AT_ONCE && b->len < REVIEW_BYTES; c->end++) {
 		if (c->v[c->end].out)
 			continue;
 		if (n++)

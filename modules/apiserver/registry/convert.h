@@ -10,6 +10,8 @@
 #include "custom.h"
 #include "record.h"
 
+#define CONVERT_AT_ONCE	500u	/* objects in one review, at most */
+
 struct reg_convert;
 
 /* The version in which an object is stored; empty: not said, that of the definition. */

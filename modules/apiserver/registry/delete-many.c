@@ -2,6 +2,7 @@
  * delete-many.c - deletecollection: what the selectors match now is deleted one by one, several at
  * a time; the answer is the list as it was.
  */
+#include "convert.h"
 #include "op.h"
 #include "select.h"
 #include "verbs.h"
@@ -21,6 +22,13 @@ struct many {
 	bool		filling;
 	bool		done;
 	struct reg_answer *failed;	/* first failure that is not NotFound */
+	int		err;		/* or our own */
+	/* of which only their conversion tells whether they are selected; then those that are */
+	struct reg_convert *convert;
+	struct orlop_object **late;
+	uint32_t	n_late;
+	uint32_t	at_late;
+	bool		asking;
 };
 
 static void more(struct many *m);
@@ -31,6 +39,12 @@ static void finish(struct many *m)
 
 	op->sh->h->iter_close(m->it);
 	reg_select_done(&m->sel);
+	omem_free(m->late);
+	if (m->err) {
+		reg_answer_free(m->failed);
+		reg_finish(op, op->err.err ? m->err : reg_failed(op, m->err, NULL));
+		return;
+	}
 	if (m->failed) {
 		/* the failure's own Status, copied */
 		op->ans.code = m->failed->code;
@@ -61,21 +75,96 @@ static void on_deleted(void *arg, struct reg_answer *a)
 		more(m);
 }
 
+static void on_converted(void *arg, const char *why)
+{
+	struct many *m = arg;
+	int r = why ? convert_failed(m->op, why) : 0;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; r == 0 && i < m->n_late; i++) {
+		struct obuf b = OBUF_INIT;
+
+		r = convert_put(m->convert, i, &b);
+		if (r == 0 && reg_select_served(&m->sel, (struct orlop_bytes){ b.data, b.len }))
+			m->late[n++] = m->late[i];
+		obuf_done(&b);
+	}
+	convert_free(m->convert);
+	m->convert = NULL;
+	m->n_late = n;
+	m->asking = false;
+	if (r) {
+		m->err = r;
+		m->done = true;
+	}
+	if (!m->filling)
+		more(m);
+}
+
+static int late_add(struct many *m, struct orlop_object *o)
+{
+	if (!m->late)
+		m->late = omem_alloc_array(CONVERT_AT_ONCE, sizeof(struct orlop_object *));
+	if (!m->convert) {
+		m->n_late = m->at_late = 0;
+		m->convert = convert_new(m->op->k);
+	}
+	if (!m->late || !m->convert)
+		return -ENOMEM;
+	m->late[m->n_late++] = o;
+	return convert_add(m->convert, o->json, convert_version(o));
+}
+
+/* Look for what is selected: 1 and the object, 0: no more, or not yet (m->asking), -errno. */
+static int next(struct many *m, struct orlop_object **ret)
+{
+	struct orlop_object *o;
+	int r;
+
+	while (!m->done) {
+		if (m->at_late < m->n_late) {
+			*ret = m->late[m->at_late++];
+			return 1;
+		}
+		while ((o = m->op->sh->h->iter_next(m->it)) != NULL) {
+			r = reg_select_match(&m->sel, o);
+			if (r == REG_SELECT_CONVERTED || (r > 0 && m->convert))
+				r = late_add(m, o);
+			if (r == 1)
+				*ret = o;
+			if (r)
+				return r;
+			if (m->convert && m->n_late == CONVERT_AT_ONCE)
+				break;
+		}
+		if (!m->convert)
+			return 0;
+		m->asking = true;
+		convert_start(m->convert, on_converted, m);
+		if (m->asking)
+			return 0;
+	}
+	return 0;
+}
+
 static void more(struct many *m)
 {
 	struct reg_op *op = m->op;
 
 	m->filling = true;
-	while (!m->done && m->flying < AT_ONCE) {
-		struct orlop_object *o = op->sh->h->iter_next(m->it);
+	while (!m->done && !m->asking && m->flying < AT_ONCE) {
+		struct orlop_object *o = NULL;
 		struct reg_req rq = op->rq;
+		int r = op->opt.limit && m->n == op->opt.limit ? 0 : next(m, &o);
 
-		if (!o || (op->opt.limit && m->n == op->opt.limit)) {
+		if (m->asking)
+			break;
+		if (r <= 0) {
 			m->done = true;
+			if (r)
+				m->err = r;
 			break;
 		}
-		if (!reg_select_match(&m->sel, o))
-			continue;
 		rq.verb = REG_DELETE;
 		rq.form = REG_FORM_OBJECT;
 		rq.collection = true;
@@ -86,7 +175,7 @@ static void more(struct many *m)
 		reg_call(op->sh, &rq, on_deleted, m);
 	}
 	m->filling = false;
-	if (m->done && m->flying == 0)
+	if (m->done && !m->asking && m->flying == 0)
 		finish(m);
 }
 

@@ -165,22 +165,28 @@ int reg_event_object(struct reg_watch *w, uint32_t type, struct orlop_object *o,
 	return reg_event_json(w, type, o, o->json, o->rev, ev);
 }
 
-int reg_event_left(struct reg_watch *w, const struct orlop_change *c, struct reg_event *ev)
+int reg_event_left_json(struct orlop_bytes json, uint64_t was_rev, uint64_t rev, struct obuf *b)
 {
 	char was[48], is[48];
-	int n = snprintf(was, sizeof(was), "\"resourceVersion\":\"%llu\"", (unsigned long long)c->prev->rev);
-	struct orlop_bytes j = c->prev->json;
-	const char *at = memmem(j.p, j.len, was, (size_t)n);
-	struct obuf b = OBUF_INIT;
-	int r;
+	int n = snprintf(was, sizeof(was), "\"resourceVersion\":\"%llu\"", (unsigned long long)was_rev);
+	const char *at = memmem(json.p, json.len, was, (size_t)n);
 
 	if (!at)
+		return -ENOENT;
+	snprintf(is, sizeof(is), "\"resourceVersion\":\"%llu\"", (unsigned long long)rev);
+	obuf_append(b, json.p, (size_t)(at - json.p));
+	obuf_puts(b, is);
+	obuf_append(b, at + n, (size_t)(json.p + json.len - at - n));
+	return obuf_err(b);
+}
+
+int reg_event_left(struct reg_watch *w, const struct orlop_change *c, struct reg_event *ev)
+{
+	struct obuf b = OBUF_INIT;
+	int r = reg_event_left_json(c->prev->json, c->prev->rev, c->rev, &b);
+
+	if (r == -ENOENT)
 		return reg_event_object(w, ORLOP_CHANGE_DELETED, c->prev, ev);
-	snprintf(is, sizeof(is), "\"resourceVersion\":\"%llu\"", (unsigned long long)c->rev);
-	obuf_append(&b, j.p, (size_t)(at - j.p));
-	obuf_puts(&b, is);
-	obuf_append(&b, at + n, (size_t)(j.p + j.len - at - n));
-	r = obuf_err(&b);
 	if (r == 0 && convert_hooked(w->k))
 		r = reg_queue_put(w, ORLOP_CHANGE_DELETED, c->prev, (struct orlop_bytes){ b.data, b.len },
 				  convert_version(c->prev), c->rev);

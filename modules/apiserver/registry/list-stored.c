@@ -39,12 +39,36 @@ static void too_old(struct reg_list *l)
 	reg_list_fail(l, reg_expired(op, "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list."));
 }
 
+/* Its items are made. */
+static void on_page(struct reg_list *l, int r)
+{
+	if (r == 0 && l->page_more && !l->more) {
+		range_more(l);
+		return;
+	}
+	if (r == 0 && l->more)
+		r = reg_list_token_set(l);
+	if (r) {
+		reg_list_fail(l, r);
+		return;
+	}
+	l->op->pieces = NULL;
+	reg_list_finish_made(l);
+}
+
+static int names_keep(struct reg_list *l, struct orlop_bytes *ns, struct orlop_bytes *name)
+{
+	ns->p = oarena_dup(&l->op->arena, ns->len ? ns->p : "", ns->len);
+	name->p = oarena_dup(&l->op->arena, name->p, name->len);
+	return ns->p && name->p ? 0 : -ENOMEM;
+}
+
 static void on_range(struct reg_op *op, int r, const struct orlop_msg *msg)
 {
 	struct reg_list *l = op->pieces;
 	struct orlop_bytes items, ns, name, last = RB0;
 	struct store_item it;
-	bool more;
+	bool more, late = reg_late_is(l);
 
 	if (r == -ESTALE) {
 		too_old(l);
@@ -63,35 +87,41 @@ static void on_range(struct reg_op *op, int r, const struct orlop_msg *msg)
 	while (r == 0 && store_next(&items, &it)) {
 		struct reg_stored st;
 		struct obuf json = OBUF_INIT;
-		bool match = false;
+		struct orlop_bytes version;
 
 		last = it.key;
 		if (!key_split(op->k, it.key, &ns, &name) ||
 		    reg_record_parse(it.value, it.head.mod_rev, &st))
 			continue;
-		r = reg_select_stored(&l->sel, ns, name, &st, &match);
-		if (r || !match)
+		r = reg_select_stored(&l->sel, ns, name, &st);
+		if (r <= 0)
 			continue;
-		if (l->limit && l->n == l->limit) {
+		if (!late && l->limit && l->n == l->limit) {
 			l->more = true;
+			r = 0;
 			break;
 		}
+		version = convert_version_stored(&st);
 		reg_stored_put(&st, &json);
 		r = obuf_err(&json);
 		if (r == 0)
-			r = reg_list_put_stored(l, (struct orlop_bytes){ json.data, json.len }, convert_version_stored(&st));
+			r = names_keep(l, &ns, &name);
+		if (r == 0)
+			r = late ? reg_late_add(l, ns, name, (struct orlop_bytes){ json.data, json.len }, version) :
+				   reg_list_put_stored(l, (struct orlop_bytes){ json.data, json.len }, version);
 		obuf_done(&json);
+		if (late)
+			continue;
 		l->n++;
-		l->last_ns = (struct orlop_bytes){ oarena_dup(&op->arena, ns.len ? ns.p : "", ns.len), ns.len };
-		l->last_name = (struct orlop_bytes){ oarena_dup(&op->arena, name.p, name.len), name.len };
-		if (!l->last_ns.p || !l->last_name.p)
-			r = -ENOMEM;
+		l->last_ns = ns;
+		l->last_name = name;
 	}
 	if (r) {
 		reg_list_fail(l, r);
 		return;
 	}
-	if (more && !l->more && last.len) {
+	l->page_more = more && !l->more && last.len;
+	if (l->page_more) {
 		/* go on behind the last key: its successor is the key and a NUL */
 		char *from = oarena_alloc(&op->arena, last.len + 1);
 
@@ -102,16 +132,11 @@ static void on_range(struct reg_op *op, int r, const struct orlop_msg *msg)
 		memcpy(from, last.p, last.len);
 		from[last.len] = '\0';
 		l->range_from = (struct orlop_bytes){ from, last.len + 1 };
-		range_more(l);
-		return;
 	}
-	r = l->more ? reg_list_token_set(l) : 0;
-	if (r) {
-		reg_list_fail(l, r);
-		return;
-	}
-	op->pieces = NULL;
-	reg_list_finish_made(l);
+	if (late && l->n_convert)
+		reg_late_go(l, on_page);
+	else
+		on_page(l, 0);
 }
 
 static void range_more(struct reg_list *l)

@@ -23,6 +23,7 @@ static void list_free(struct reg_list *l)
 	reg_select_done(&l->sel);
 	obuf_done(&l->items);
 	convert_free(l->convert);
+	reg_late_done(l);
 }
 
 /* The rest of ListMeta behind resourceVersion's value, and how items begin. */
@@ -91,9 +92,10 @@ static int put_proto_item(struct reg_list *l, struct orlop_bytes json, struct ob
 }
 
 /* One item in a form that is made and not only sent. */
-static int put_item(struct reg_list *l, struct orlop_bytes json, struct obuf *b)
+int reg_list_put_item(struct reg_list *l, struct orlop_bytes json)
 {
 	struct reg_op *op = l->op;
+	struct obuf *b = &l->items;
 	int r = 0;
 
 	if (op->rq.proto)
@@ -120,7 +122,7 @@ int reg_list_put_stored(struct reg_list *l, struct orlop_bytes json, struct orlo
 	const struct reg_kind *k = l->op->k;
 
 	if (!convert_hooked(k) || (!l->convert && convert_plain(k, version)))
-		return put_item(l, json, &l->items);
+		return reg_list_put_item(l, json);
 	if (!l->convert)
 		l->convert = convert_new(k);
 	l->n_convert++;
@@ -204,7 +206,7 @@ static void on_converted(void *arg, const char *why)
 
 		r = convert_put(l->convert, i, &b);
 		if (r == 0)
-			r = put_item(l, (struct orlop_bytes){ b.data, b.len }, &l->items);
+			r = reg_list_put_item(l, (struct orlop_bytes){ b.data, b.len });
 		obuf_done(&b);
 	}
 	if (r)
@@ -281,13 +283,21 @@ static void list_cached(struct reg_list *l)
 			reg_list_fail(l, r);
 			return;
 		}
-		o = h->iter_next(it);
+		o = NULL;
 	}
+	if (reg_late_is(l)) {
+		reg_late_cached(l, o, it);
+		return;
+	}
+	if (it)
+		o = h->iter_next(it);
 	if (plain)
 		r = gather_add(&g, NULL, 0);	/* the head comes here */
 	for (; r == 0 && o; o = it ? h->iter_next(it) : NULL) {
-		if (!reg_select_match(&l->sel, o))
+		r = reg_select_match(&l->sel, o);
+		if (r <= 0)
 			continue;
+		r = 0;
 		if (l->limit && l->n == l->limit) {
 			l->more = true;
 			count_rest(l, it);

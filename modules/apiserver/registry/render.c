@@ -44,9 +44,7 @@ int render_parse(const struct reg_kind *k, struct orlop_bytes json, struct ojson
 	return r;
 }
 
-/* The object in the version of @k, from its stored form. */
-static int convert(const struct oschema *s, const struct reg_kind *k, struct orlop_bytes json,
-		   struct ojson **ret)
+int render_tree(const struct oschema *s, const struct reg_kind *k, struct orlop_bytes json, struct ojson **ret)
 {
 	cleanup_ojson struct ojson *obj = NULL;
 	int r = render_parse(k, json, &obj);
@@ -76,7 +74,7 @@ int render_object(const struct oschema *s, const struct reg_kind *k, struct orlo
 		obuf_putc(b, '}');
 		return obuf_err(b);
 	}
-	r = convert(s, k, json, &obj);
+	r = render_tree(s, k, json, &obj);
 	if (r)
 		return r;
 	if (item) {
@@ -106,7 +104,7 @@ int render_row(const struct oschema *s, const struct reg_kind *k, struct orlop_b
 {
 	cleanup_ojson struct ojson *obj = NULL;
 	const struct reg_kind *of = k->set ? k : k->stored;	/* each custom version has columns of its own */
-	int r = k->set && !render_plain(k, REG_FORM_OBJECT) ? convert(s, k, json, &obj) : render_parse(of, json, &obj);
+	int r = k->set && !render_plain(k, REG_FORM_OBJECT) ? render_tree(s, k, json, &obj) : render_parse(of, json, &obj);
 	size_t mark;
 
 	if (r)

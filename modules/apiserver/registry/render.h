@@ -17,6 +17,9 @@ static inline bool render_plain(const struct reg_kind *k, enum reg_form form)
 /* "metadata":{…} → {…}; p NULL if there is none. */
 struct orlop_bytes render_metadata(struct orlop_bytes json);
 
+/* The object in the version of @k, from its stored form. 0, -ENOMEM, -EINVAL. */
+int render_tree(const struct oschema *s, const struct reg_kind *k, struct orlop_bytes json, struct ojson **ret);
+
 /*
  * Append the object as @k serves it with braces, kind and apiVersion (@item: an item of a built-in
  * list, without them). @json from "metadata" on. 0, -ENOMEM, -EINVAL.

@@ -1,7 +1,9 @@
-/* select.c - label and field selectors over index entries; nothing is parsed to match. */
+/* select.c - label and field selectors over index entries; fields of custom resources over what is served. */
 #include "select.h"
-#include "custom.h"
+#include "convert.h"
+#include "render.h"
 
+#include "json/ojson.h"
 #include "schema/oschema.h"
 #include "selector/ofield.h"
 #include "selector/oselector.h"
@@ -9,14 +11,13 @@
 #include <errno.h>
 #include <string.h>
 
-enum { FIELD_NAME = -1, FIELD_NS = -2 };
+enum { FIELD_NAME = -1, FIELD_NS = -2, FIELD_CUSTOM = -3 };
 
 /* Index number of selectable field @name: they are numbered in the order of the stored schema. */
 static int field_index(const struct oschema *s, const struct reg_kind *k, struct orlop_bytes name,
 		       int32_t *ret)
 {
 	const char *path = oschema_select_find(s, k->res, name);
-	const struct reg_kind *stored = k->set ? k->set->storage : k->stored;
 	int32_t n = ORLOP_INDEX_FIRST_FIELD;
 
 	if (!path)
@@ -29,6 +30,10 @@ static int field_index(const struct oschema *s, const struct reg_kind *k, struct
 		*ret = FIELD_NS;
 		return 0;
 	}
+	if (k->set) {
+		*ret = FIELD_CUSTOM;
+		return 0;
+	}
 	/* events.k8s.io names fields differently; position in the list is the same */
 	for (unsigned int i = 0; i < k->res->n_selects; i++) {
 		const struct oschema_select *sel = &s->selects[k->res->selects + i];
@@ -39,13 +44,13 @@ static int field_index(const struct oschema *s, const struct reg_kind *k, struct
 			const char *want = oschema_str(s, sel->path);
 			int32_t m = ORLOP_INDEX_FIRST_FIELD;
 
-			if (stored == k) {
+			if (k->stored == k) {
 				*ret = n;
 				return 0;
 			}
 			/* find it in the stored resource by position of equal meaning */
-			for (unsigned int j = 0; j < stored->res->n_selects; j++) {
-				const struct oschema_select *o = &s->selects[stored->res->selects + j];
+			for (unsigned int j = 0; j < k->stored->res->n_selects; j++) {
+				const struct oschema_select *o = &s->selects[k->stored->res->selects + j];
 				const char *have = oschema_str(s, o->path);
 				const char *wdot = strrchr(want, '.'), *hdot = strrchr(have, '.');
 
@@ -112,6 +117,7 @@ int reg_select_init(struct reg_op *op, struct reg_select *s)
 				r = reg_bad_request(op, "field label not supported: %.*s", OB(t->field));
 			break;
 		}
+		s->custom = s->custom || s->index[i] == FIELD_CUSTOM;
 		if (t->not)
 			continue;
 		if (s->index[i] == FIELD_NAME) {
@@ -165,7 +171,8 @@ static bool field_value(const struct orlop_object *o, int32_t index, struct orlo
 	return false;
 }
 
-bool reg_select_match(const struct reg_select *s, const struct orlop_object *o)
+/* All but the fields of a custom resource. */
+static bool match_indexed(const struct reg_select *s, const struct orlop_object *o)
 {
 	if (s->never || (s->ns.len && !rb_eq(s->ns, o->ns)) || (s->name.len && !rb_eq(s->name, o->name)))
 		return false;
@@ -175,6 +182,8 @@ bool reg_select_match(const struct reg_select *s, const struct orlop_object *o)
 		const struct ofield_term *t = &s->fields->terms[i];
 		struct orlop_bytes v = { "", 0 };
 
+		if (s->index[i] == FIELD_CUSTOM)
+			continue;
 		(void)field_value(o, s->index[i], &v);
 		if (rb_eq(v, t->value) == t->not)
 			return false;
@@ -182,12 +191,109 @@ bool reg_select_match(const struct reg_select *s, const struct orlop_object *o)
 	return true;
 }
 
+/* ---- fields of custom resources ---- */
+
+/* JSON @v; p NULL: it is not there, which compares as nothing at all. */
+static bool is_value(struct orlop_bytes v, struct orlop_bytes want)
+{
+	switch (oscan_type(v)) {
+	case OSCAN_STRING:
+		return oscan_string_is(v, want.p, want.len);
+	case OSCAN_NUMBER:
+		if (v.len > 2 && !memcmp(v.p + v.len - 2, ".0", 2))
+			v.len -= 2;	/* an integer may have been written so */
+		return rb_eq(v, want);
+	case OSCAN_BOOL:
+		return rb_eq(v, want);
+	default:
+		return want.len == 0;
+	}
+}
+
+static struct orlop_bytes member_at(struct orlop_bytes members, struct orlop_bytes path)
+{
+	const char *dot = memchr(path.p, '.', path.len);
+	size_t n = dot ? (size_t)(dot - path.p) : path.len;
+	struct oscan_iter it;
+
+	for (oscan_begin_members(&it, members); oscan_next(&it) > 0;)
+		if (oscan_string_is(it.key, path.p, n)) {
+			struct orlop_bytes v = it.value;
+
+			return !dot || oscan_find_dotted(v, dot + 1, path.len - n - 1, &v) ? v : RB0;
+		}
+	return RB0;
+}
+
+bool reg_select_served(const struct reg_select *s, struct orlop_bytes json)
+{
+	for (size_t i = 0; s->custom && i < s->fields->n_terms; i++) {
+		const struct ofield_term *t = &s->fields->terms[i];
+
+		if (s->index[i] == FIELD_CUSTOM && is_value(member_at(json, t->field), t->value) == t->not)
+			return false;
+	}
+	return true;
+}
+
+static int match_tree(const struct reg_select *s, const struct ojson *obj)
+{
+	struct obuf b = OBUF_INIT, path = OBUF_INIT;
+	int r = 1;
+
+	for (size_t i = 0; r > 0 && i < s->fields->n_terms; i++) {
+		const struct ofield_term *t = &s->fields->terms[i];
+		const struct ojson *v;
+
+		if (s->index[i] != FIELD_CUSTOM)
+			continue;
+		obuf_reset(&b);
+		obuf_reset(&path);
+		obuf_append(&path, t->field.p, t->field.len);
+		v = obuf_err(&path) ? NULL : ojson_at_dotted(obj, obuf_cstr(&path));
+		if (v)
+			(void)ojson_write(v, 0, &b);
+		if (obuf_err(&path) || obuf_err(&b))
+			r = -ENOMEM;
+		else if (is_value((struct orlop_bytes){ b.data, b.len }, t->value) == t->not)
+			r = 0;
+	}
+	obuf_done(&path);
+	obuf_done(&b);
+	return r;
+}
+
+/*
+ * The entries of a record are those of the definition as it was then, in the version in which it is stored; upstream
+ * compares what is served, with its defaults.
+ */
+static int match_custom(const struct reg_select *s, struct orlop_bytes json, struct orlop_bytes version)
+{
+	cleanup_ojson struct ojson *obj = NULL;
+	int r;
+
+	if (convert_hooked(s->k))
+		return convert_plain(s->k, version) ? reg_select_served(s, json) : REG_SELECT_CONVERTED;
+	if (render_plain(s->k, REG_FORM_OBJECT))
+		return reg_select_served(s, json);
+	r = render_tree(s->k->schema, s->k, json, &obj);
+	return r ? r : match_tree(s, obj);
+}
+
+int reg_select_match(const struct reg_select *s, const struct orlop_object *o)
+{
+	if (!match_indexed(s, o))
+		return 0;
+	return s->custom ? match_custom(s, o->json, convert_version(o)) : 1;
+}
+
 int reg_select_stored(const struct reg_select *s, struct orlop_bytes ns, struct orlop_bytes name,
-		      const struct reg_stored *st, bool *ret)
+		      const struct reg_stored *st)
 {
 	struct orlop_index_entry small[32], *v = small;
-	struct orlop_object o = { .size = sizeof(o), .rev = st->rev, .ns = ns, .name = name };
+	struct orlop_object o = { .size = sizeof(o), .rev = st->rev, .ns = ns, .name = name, .json = st->json };
 	const char *p = st->index.p, *end = p + st->index.len;
+	int r;
 
 	if (st->n_index > 32 && !(v = omem_alloc_array(st->n_index, sizeof(*v))))
 		return -ENOMEM;
@@ -205,10 +311,10 @@ int reg_select_stored(const struct reg_select *s, struct orlop_bytes ns, struct 
 		p += 8 + h[1] + len;
 	}
 	o.index = v;
-	*ret = reg_select_match(s, &o);
+	r = reg_select_match(s, &o);
 	if (v != small)
 		omem_free(v);
-	return 0;
+	return r;
 }
 
 void reg_select_query(const struct reg_select *s, struct reg_shard *sh, struct orlop_query *q)

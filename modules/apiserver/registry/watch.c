@@ -119,18 +119,36 @@ static void initial_done(struct reg_watch *w)
 	w->initial = false;
 }
 
+/* What one change is to this watch; 0: nothing, or w->queue has it. */
+static int next_change(struct reg_watch *w, struct orlop_change *c, struct reg_event *ev)
+{
+	struct orlop_object *before = c->type == ORLOP_CHANGE_DELETED && !c->prev ? c->object : c->prev;
+	int was = before && c->type != ORLOP_CHANGE_ADDED ? reg_select_match(&w->sel, before) : 0;
+	int is = was >= 0 && c->type != ORLOP_CHANGE_DELETED ? reg_select_match(&w->sel, c->object) : 0;
+
+	if (was < 0 || is < 0)
+		return was < 0 ? was : is;
+	if (was == REG_SELECT_CONVERTED || is == REG_SELECT_CONVERTED)
+		return reg_queue_ask(w, c, was, is);
+	if (c->type == ORLOP_CHANGE_DELETED)
+		return was ? reg_event_object(w, ORLOP_CHANGE_DELETED, c->object, ev) : 0;
+	if (is)
+		return reg_event_object(w, was ? ORLOP_CHANGE_MODIFIED : ORLOP_CHANGE_ADDED, c->object, ev);
+	return was ? reg_event_left(w, c, ev) : 0;
+}
+
 /* 0: none is left, or w->queue has them. */
 static int next_initial(struct reg_watch *w, struct reg_event *ev)
 {
 	struct orlop_object *o;
 
-	while (w->iter && !reg_queue_full(w) && (o = w->sh->h->iter_next(w->iter)) != NULL)
-		if (reg_select_match(&w->sel, o)) {
-			int r = reg_event_object(w, ORLOP_CHANGE_ADDED, o, ev);
+	while (w->iter && !reg_queue_full(w) && (o = w->sh->h->iter_next(w->iter)) != NULL) {
+		struct orlop_change c = { .type = ORLOP_CHANGE_ADDED, .object = o, .rev = o->rev };
+		int r = next_change(w, &c, ev);
 
-			if (r)
-				return r;
-		}
+		if (r)
+			return r;
+	}
 	if (w->queue)
 		return 0;
 	initial_done(w);
@@ -139,28 +157,6 @@ static int next_initial(struct reg_watch *w, struct reg_event *ev)
 		return reg_event_bookmark(w, w->cursor, true, ev);
 	}
 	return 0;
-}
-
-/* What one change is to this watch; 0: nothing. */
-static int next_change(struct reg_watch *w, struct orlop_change *c, struct reg_event *ev)
-{
-	bool was, is;
-
-	switch (c->type) {
-	case ORLOP_CHANGE_ADDED:
-		return reg_select_match(&w->sel, c->object) ?
-		       reg_event_object(w, ORLOP_CHANGE_ADDED, c->object, ev) : 0;
-	case ORLOP_CHANGE_DELETED:
-		return reg_select_match(&w->sel, c->prev ? c->prev : c->object) ?
-		       reg_event_object(w, ORLOP_CHANGE_DELETED, c->object, ev) : 0;
-	default:
-		was = c->prev && reg_select_match(&w->sel, c->prev);
-		is = reg_select_match(&w->sel, c->object);
-		if (is)
-			return reg_event_object(w, was ? ORLOP_CHANGE_MODIFIED : ORLOP_CHANGE_ADDED,
-					    c->object, ev);
-		return was ? reg_event_left(w, c, ev) : 0;
-	}
 }
 
 static void drop_change(struct reg_watch *w, struct orlop_change *c)
@@ -222,7 +218,7 @@ static int32_t refill(struct reg_watch *w)
 	return n;
 }
 
-/* Those that are converted; 0: not yet, and it is waited for. */
+/* Those that are converted; 0: not yet, and it is waited for; -ENODATA: none of them is an event here. */
 static int next_queued(struct reg_watch *w, struct reg_event *ev)
 {
 	int r = reg_queue_next(w, ev);
@@ -241,16 +237,19 @@ int reg_watch_next(struct reg_watch *w, struct reg_event *ev)
 	memset(ev, 0, sizeof(*ev));
 	if (w->ended)
 		return -ENODATA;
-	if (w->queue)
-		return next_queued(w, ev);
-	if (w->initial || w->initial_mark) {
-		r = next_initial(w, ev);
-		if (r)
-			return r;
-		if (w->queue)
-			return next_queued(w, ev);
-	}
 	for (;;) {
+		if (w->queue) {
+			r = next_queued(w, ev);
+			if (r != -ENODATA)
+				return r;
+		}
+		if (w->initial || w->initial_mark) {
+			r = next_initial(w, ev);
+			if (r)
+				return r;
+			if (w->queue)
+				continue;
+		}
 		while (w->batch_i < w->batch_n && !reg_queue_full(w)) {
 			struct orlop_change *c = &w->batch[w->batch_i++];
 
@@ -262,7 +261,7 @@ int reg_watch_next(struct reg_watch *w, struct reg_event *ev)
 				return r;
 		}
 		if (w->queue)
-			return next_queued(w, ev);
+			continue;
 		n = refill(w);
 		if (n == -ESTALE) {
 			w->ended = true;

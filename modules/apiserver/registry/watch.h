@@ -51,6 +51,8 @@ void reg_watch_again(struct reg_watch *w);
 int reg_event_object(struct reg_watch *w, uint32_t type, struct orlop_object *o, struct reg_event *ev);
 /* The object left the selection: its state before, with the revision of the change. */
 int reg_event_left(struct reg_watch *w, const struct orlop_change *c, struct reg_event *ev);
+/* Its bytes: @json, from "metadata": on, with another revision. -ENOENT: it has not the one it had. */
+int reg_event_left_json(struct orlop_bytes json, uint64_t was_rev, uint64_t rev, struct obuf *b);
 int reg_event_bookmark(struct reg_watch *w, uint64_t rev, bool initial_end, struct reg_event *ev);
 /* ERROR with a 410: the watch cannot go on. */
 int reg_event_expired(struct reg_watch *w, struct reg_event *ev);
@@ -63,7 +65,10 @@ int reg_event_json(struct reg_watch *w, uint32_t type, const void *obj, struct o
 /*
  * watch-queue.c: what a webhook converts (convert.h). _put: stored bytes, copied; 0 or -errno. _next: 1 and the next
  * event, 0: not yet, -ENODATA: none is there. An event is put only when none is waiting that was asked for.
+ * _ask: a change that may be none to this watch: @was and @is say whether the states before and after it are selected, as
+ * reg_select_match() has it.
  */
+int reg_queue_ask(struct reg_watch *w, const struct orlop_change *c, int was, int is);
 int reg_queue_put(struct reg_watch *w, uint32_t type, struct orlop_object *obj, struct orlop_bytes json, struct orlop_bytes version,
 		  uint64_t rev);
 bool reg_queue_full(const struct reg_watch *w);
