@@ -224,8 +224,8 @@ static int register_it(struct reg_crds *c, const struct ojson *crd)
 	r = c->sh->h->resource_register(c->sh->h, &info, &err);
 	if (r)
 		OLOG(c->sh->h, ERR, "custom_resource", "resource=%s error=\"%s\"", k->name, err.msg);
-	else
-		(void)omap_put(&c->registered, c->name, strlen(c->name), c, NULL);
+	else if (omap_put(&c->registered, c->name, strlen(c->name), c, NULL) < 0)
+		r = -ENOMEM;	/* it is said again: who does not know that it is there would not empty it */
 	orlop_error_done(&err);
 	reg_kind_release(k);
 	return r == -ENOMEM ? r : 0;
@@ -366,6 +366,12 @@ static void finish_it(struct reg_crds *c, struct ojson *crd, const char *now)
 
 /* ---- one definition ---- */
 
+static void look_later(struct reg_crds *c)
+{
+	want(c, RB(c->name));
+	again(c, RETRY_NS);
+}
+
 static void look(struct reg_crds *c)
 {
 	cleanup_ojson struct ojson *crd = NULL;
@@ -389,6 +395,8 @@ static void look(struct reg_crds *c)
 	if (ojson_get(ojson_get(crd, "metadata"), "deletionTimestamp")) {
 		if (register_it(c, crd) == 0)
 			finish_it(c, crd, now);
+		else
+			look_later(c);
 		return;
 	}
 	status = ojson_ensure_object(crd, "status");
@@ -402,12 +410,10 @@ static void look(struct reg_crds *c)
 		r = custom_condition(status, "Established", !v.reason, v.reason ? "NotAccepted" : "InitialNamesAccepted",
 				     v.reason ? "not all names are accepted" : "the initial names have been accepted", now);
 	remember(c, RB(c->name), ojson_get(status, "acceptedNames"));
-	if (register_it(c, crd) < 0) {
-		want(c, RB(c->name));
-		again(c, RETRY_NS);
-	} else if (r >= 0 && !ojson_equal(before, status)) {
+	if (register_it(c, crd) < 0)
+		look_later(c);
+	else if (r >= 0 && !ojson_equal(before, status))
 		write_it(c, crd, "status");
-	}
 	ojson_unref(before);
 }
 
